@@ -1,0 +1,278 @@
+"""Opening a database, and what an application holds while it is open."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from reelbase.catalogue import Catalogue
+from reelbase.engine.connection import Connection, ConnectionSettings
+from reelbase.engine.executors import Clock, DatabaseExecutor, read_clock
+from reelbase.engine.identifiers import utc_now
+from reelbase.engine.journal import (
+    Durability,
+    JournalChoice,
+    JournalDecision,
+    decide_off_loop,
+    relaxed_synchronous_for,
+    synchronous_for,
+)
+from reelbase.engine.mounts import PROC_MOUNTS
+from reelbase.engine.opening import open_writer, prepare_file
+from reelbase.engine.readers import Readers
+from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.transaction import Transaction
+from reelbase.engine.writer import Writer
+from reelbase.errors import DatabaseClosedError, DatabaseIOError
+from reelbase.snapshot import SnapshotContext
+from reelbase.unit_of_work import UnitOfWorkContext
+
+_MEMORY = ":memory:"
+
+
+class ConnectOptions(msgspec.Struct, frozen=True):
+    """The arguments of connect(), checked."""
+
+    path: Path | None
+    journal: JournalChoice
+    durability: Durability
+    busy_timeout_seconds: float
+    readers: int | None
+    create: bool
+    mounts: str | os.PathLike[str]
+    clock: Clock
+    slow_query_seconds: float | None
+    slow_transaction_seconds: float
+
+
+def connect(
+    path: str | os.PathLike[str],
+    *,
+    journal: JournalChoice = "auto",
+    durability: Durability = "balanced",
+    busy_timeout: float = 5.0,
+    readers: int | None = None,
+    create: bool = True,
+    mounts: str | os.PathLike[str] = PROC_MOUNTS,
+    clock: Clock | None = None,
+    slow_query: float | None = None,
+    slow_transaction: float = 1.0,
+) -> Connecting:
+    """Opens a database, making it if need be: ``await`` it, or use it with ``async with``.
+
+    path: a file, or ":memory:".  journal: "auto" chooses by the filesystem, which is looked up in
+    mounts.  durability: "balanced" makes data survive a power cut while progress and heartbeats may
+    lose their last moments; "full" makes everything survive; "normal" may lose the last commits.
+    busy_timeout: seconds to wait for a lock.  readers: reading connections; None: 2 on WAL, 1 on a
+    rollback journal.  create: False raises DatabaseIOError for a missing file; True also makes
+    missing folders.  clock: gives the aware time that is stored.  slow_query: seconds from which a
+    statement is logged on ``reelbase.sql`` (0: every one, None: none).  slow_transaction: seconds from
+    which a unit of work is reported as held for too long.
+
+    Raises SchemaError for a file that is not ours or of another version, DatabaseIOError,
+    DatabaseCorruptError, DatabaseBusyError; the file is then unchanged. ValueError for wrong options.
+    """
+    if isinstance(path, bytes) or not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be str or a path, not {type(path).__name__}")
+    text = os.fspath(path)
+    if "\0" in text or not text:
+        raise ValueError(f"not a path: {text!r}")
+    if busy_timeout < 0 or slow_transaction < 0 or (slow_query is not None and slow_query < 0):
+        raise ValueError("busy_timeout, slow_query and slow_transaction must not be negative")
+    if readers is not None and readers < 1:
+        raise ValueError(f"readers must be 1 or more, not {readers}")
+    return Connecting(
+        ConnectOptions(
+            path=None if text == _MEMORY else Path(os.path.abspath(text)),
+            journal=journal,
+            durability=durability,
+            busy_timeout_seconds=busy_timeout,
+            readers=readers,
+            create=create,
+            mounts=mounts,
+            clock=clock or utc_now,
+            slow_query_seconds=slow_query,
+            slow_transaction_seconds=slow_transaction,
+        )
+    )
+
+
+class Connecting:
+    """What connect() gives: awaitable, and an async context manager that closes the database."""
+
+    def __init__(self, options: ConnectOptions) -> None:
+        self._options = options
+        self._database: Database | None = None
+
+    def __await__(self) -> Generator[object, None, Database]:
+        return _open(self._options).__await__()
+
+    async def __aenter__(self) -> Database:
+        self._database = await _open(self._options)
+        return self._database
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._database is not None:
+            await self._database.close()
+
+
+class Database(Catalogue):
+    """An open database. Each call is a durable transaction of its own.
+
+    It belongs to the event loop that opened it. Calls of many tasks at once are what it is made for.
+    """
+
+    _executor: DatabaseExecutor
+
+    def __init__(
+        self,
+        options: ConnectOptions,
+        journal: JournalDecision,
+        writer: Writer,
+        readers: Readers | None,
+    ) -> None:
+        super().__init__(DatabaseExecutor(writer, readers, options.clock))
+        self._options = options
+        self._journal = journal
+        self._writer = writer
+        self._readers = readers
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The file, absolute; None for ":memory:"."""
+        return self._options.path
+
+    @property
+    def journal(self) -> JournalDecision:
+        """The journal mode in force, and why."""
+        return self._journal
+
+    @property
+    def schema_version(self) -> int:
+        return SCHEMA_VERSION
+
+    @property
+    def closed(self) -> bool:
+        return self._executor.is_closed
+
+    def transaction(self, *, actor: str | None = None) -> UnitOfWorkContext:
+        """``async with database.transaction() as unit``: what is called on unit happens together or
+        not at all.
+
+        It waits its turn behind other writes, and raises DatabaseBusyError after busy_timeout. Inside
+        it, a write through the Database itself waits for this very unit, in vain. actor: who the
+        audit trail names.
+        """
+        self._executor.refuse_if_unusable()
+        frame = sys._getframe(1)
+        return UnitOfWorkContext(
+            Transaction(self._writer, "BEGIN IMMEDIATE"),
+            self._options.clock,
+            actor=actor,
+            slow_transaction_seconds=self._options.slow_transaction_seconds,
+            caller=f"{frame.f_code.co_filename}:{frame.f_lineno}",
+        )
+
+    def snapshot(self) -> SnapshotContext:
+        """``async with database.snapshot() as view``: all reads through view see the moment of entry.
+
+        On WAL, writers go on meanwhile; on a rollback journal they wait (up to busy_timeout), and
+        so they do on ":memory:".
+        """
+        self._executor.refuse_if_unusable()
+        return SnapshotContext(
+            self._writer, self._readers, self._options.clock, self._options.slow_query_seconds
+        )
+
+    async def close(self) -> None:
+        """Closes the database. Idempotent; never raises for what it finds.
+
+        What is queued still runs, open units are rolled back, and calls from now on raise
+        DatabaseClosedError. The last connection to a file leaves no -wal or -shm behind.
+        """
+        if self._writer.connection.inherited:
+            self._executor.is_closed = True
+            return
+        if self._closing is None:
+            self._executor.is_closed = True
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self._writer.refuse_transactions(partial(DatabaseClosedError, "the database is closed"))
+        if self._readers is not None:
+            await self._readers.close()
+        await self._writer.drain()
+        # Last: whoever closes a WAL database last cleans up, and that must not be a reader.
+        await self._writer.connection.shut()
+
+
+async def _open(options: ConnectOptions) -> Database:
+    read_clock(options.clock)  # a naive clock is an error of the caller's, not of the first write
+    connection = Connection()
+    readers: Readers | None = None
+    try:
+        decision = await _decide(options, connection)
+        settings = ConnectionSettings(
+            path=_MEMORY if options.path is None else os.path.realpath(options.path),
+            journal_mode=decision.mode,
+            busy_timeout_seconds=options.busy_timeout_seconds,
+        )
+        await connection.open(partial(open_writer, settings))
+        if options.path is not None:
+            readers = Readers(settings, options.slow_query_seconds)
+            await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
+    except BaseException:
+        if readers is not None:
+            readers.close_soon()
+        connection.close_soon()
+        raise
+    writer = Writer(
+        connection,
+        synchronous=decision.synchronous,
+        relaxed_synchronous=relaxed_synchronous_for(decision.mode, options.durability),
+        busy_timeout_seconds=options.busy_timeout_seconds,
+        slow_query_seconds=options.slow_query_seconds,
+    )
+    return Database(options, decision, writer, readers)
+
+
+async def _decide(options: ConnectOptions, connection: Connection) -> JournalDecision:
+    """The journal mode to open with; the file exists, and is ours or empty, when this returns."""
+    try:
+        decision = await decide_off_loop(
+            options.path,
+            journal=options.journal,
+            durability=options.durability,
+            mounts=options.mounts,
+        )
+    except OSError as error:
+        raise DatabaseIOError(f"cannot open {options.path}: {error}") from error
+    if options.path is None:
+        return decision
+    existing_mode = await connection.call(
+        partial(
+            prepare_file,
+            options.path,
+            create=options.create,
+            busy_timeout_seconds=options.busy_timeout_seconds,
+        )
+    )
+    if existing_mode and options.journal == "auto" and not decision.filesystem.is_known:
+        # Nothing speaks for a change.
+        synchronous = synchronous_for(existing_mode, options.durability)
+        return msgspec.structs.replace(decision, mode=existing_mode, synchronous=synchronous)
+    return decision

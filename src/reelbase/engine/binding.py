@@ -1,0 +1,242 @@
+"""From Python values to what SQLite stores: one function per type, chosen once per statement.
+
+A converter takes one argument and returns str, int, float, bytes or None. It raises ValueError for a
+value that cannot be stored as it is and TypeError for one of another type; the statement adds the
+parameter's name. None passes through: whether a column may be NULL is the schema's to say.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+SqlValue = str | int | float | bytes | None
+Converter = Callable[[Any], SqlValue]
+
+_INT64 = range(-(2**63), 2**63)
+_SECONDS_LENGTH = len("2026-01-31T23:59:59.999")
+
+
+def to_id(value: UUID | str | None) -> str:
+    """The stored form of an id: 36 characters, dashed, lower case. ValueError for anything else."""
+    if isinstance(value, UUID):
+        return str(value)
+    try:
+        return str(UUID(value))
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f"not a UUID: {_shown(value)}") from None
+
+
+def to_optional_id(value: UUID | str | None) -> str | None:
+    return None if value is None else to_id(value)
+
+
+def to_moment(value: datetime | None) -> str | None:
+    """UTC to the millisecond (cut, not rounded), fixed width: ``YYYY-MM-DDTHH:MM:SS.mmmZ``."""
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise TypeError(f"must be a datetime, not {type(value).__name__}")
+    if value.tzinfo is not UTC:
+        if value.utcoffset() is None:
+            raise ValueError("must be an aware datetime; this one has no time zone")
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("is out of the range of datetime in UTC") from None
+    return value.isoformat(timespec="milliseconds")[:_SECONDS_LENGTH] + "Z"
+
+
+def to_text(value: str | None) -> str | None:
+    if value is None or type(value) is str:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)  # the plain text of an enumeration's member
+    raise TypeError(f"must be str, not {type(value).__name__}")
+
+
+def to_integer(value: int | None) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"must be int, not {type(value).__name__}")
+    if value not in _INT64:
+        raise ValueError("does not fit into 64 bits")
+    return int(value)
+
+
+def to_real(value: float | None) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"must be float, not {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError("is too large for a float") from None
+    if not math.isfinite(number):
+        raise ValueError(f"must be finite, not {number}")  # SQLite would store NaN as NULL
+    return number
+
+
+def to_flag(value: bool | None) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, bool):
+        raise TypeError(f"must be bool, not {type(value).__name__}")
+    return int(value)
+
+
+def to_blob(value: bytes | None) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    raise TypeError(f"must be bytes, not {type(value).__name__}")
+
+
+def to_limit(value: int | None) -> int | None:
+    """LIMIT: None means no limit, which SQLite writes as -1."""
+    if value is None:
+        return -1
+    return to_offset(value)
+
+
+def to_offset(value: int) -> int | None:
+    number = to_integer(value)
+    if number is None or number < 0:
+        raise ValueError(f"must be 0 or more, not {number}")
+    return number
+
+
+def to_json(value: object) -> str | None:
+    """JSON text. None is SQL NULL, not JSON null.
+
+    UUIDs, datetimes and enumerations inside become their texts. Keys must be str and numbers finite,
+    because other ones would come back as something else (ValueError); so would surrogates.
+    """
+    if value is None:
+        return None
+    try:
+        encoded = msgspec.json.encode(value)
+        _check_json(value, encoded)
+    except UnicodeEncodeError:
+        raise ValueError("holds a lone surrogate, which no text can store") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply for JSON") from None
+    except (msgspec.MsgspecError, OverflowError) as error:
+        raise ValueError(f"cannot be stored as JSON: {error}") from None
+    return encoded.decode()
+
+
+def _check_json(value: object, encoded: bytes) -> None:
+    """Refuses what the encoder changes in silence: NaN and Infinity to null, keys to text."""
+    pending = [value]
+    may_hide_nan = b"null" in encoded
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Mapping):
+            for key in item:
+                if not isinstance(key, str):
+                    raise ValueError(f"has a key that is {type(key).__name__}, not str")
+            pending.extend(item.values())
+        elif isinstance(item, list | tuple | set | frozenset):
+            pending.extend(item)
+        elif may_hide_nan and isinstance(item, float) and not math.isfinite(item):
+            raise ValueError(f"holds {item}, which JSON cannot express")
+
+
+def to_json_object(value: Mapping[str, Any] | None) -> str | None:
+    if value is not None and not isinstance(value, Mapping | msgspec.Struct):
+        raise TypeError(f"must be a dict, not {type(value).__name__}")
+    return to_json(value)
+
+
+def to_json_array(value: Sequence[Any] | None) -> str | None:
+    if value is not None and not isinstance(value, list | tuple):
+        raise TypeError(f"must be a list, not {type(value).__name__}")
+    return to_json(value)
+
+
+def to_any(value: object) -> SqlValue:
+    """By the value's own type, for SQL whose parameters nobody declared."""
+    if value is None:
+        return None
+    converter = _BY_TYPE.get(type(value))
+    if converter is None:
+        for kind, candidate in _BY_TYPE.items():
+            if isinstance(value, kind):
+                converter = candidate
+                break
+        else:
+            raise TypeError(f"cannot store a {type(value).__name__}")
+    return converter(value)
+
+
+_BY_TYPE: dict[type, Converter] = {
+    str: to_text,
+    bool: to_flag,
+    int: to_integer,
+    float: to_real,
+    bytes: to_blob,
+    UUID: to_id,
+    datetime: to_moment,
+    dict: to_json,
+    list: to_json,
+    tuple: to_json,
+    msgspec.Struct: to_json,
+}
+
+_BY_ANNOTATION: dict[Any, Converter] = {
+    **_BY_TYPE,
+    UUID: to_id,
+    dict: to_json_object,
+    list: to_json_array,
+    tuple: to_json_array,
+}
+
+
+def converter_for(annotation: Any) -> Converter:
+    """The converter for a record field or parameter of this type; ``X | None`` is that of X."""
+    members = [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        members = [
+            m for m in typing.get_args(annotation) if m not in (type(None), msgspec.UnsetType)
+        ]
+    if len(members) != 1:
+        return to_any
+    (member,) = members
+    if member is UUID:
+        return to_id if annotation is UUID else to_optional_id
+    origin = typing.get_origin(member) or member
+    if isinstance(origin, type):
+        if issubclass(origin, enum.Enum):
+            return _enumeration(origin)
+        for kind, converter in _BY_ANNOTATION.items():
+            if issubclass(origin, kind):
+                return converter
+    return to_any
+
+
+def _enumeration(kind: type[enum.Enum]) -> Converter:
+    def to_member(value: object) -> SqlValue:
+        if value is None:
+            return None
+        try:
+            return str(kind(value).value)
+        except ValueError:
+            known = ", ".join(str(member.value) for member in kind)
+            raise ValueError(f"must be one of {known}, not {_shown(value)}") from None
+
+    return to_member
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."

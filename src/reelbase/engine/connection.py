@@ -1,0 +1,266 @@
+"""One SQLite connection on one thread: how it is opened, set up, handed work and let go.
+
+The only place that touches aiosqlite's insides: its Connection owns the thread and the queue, and
+``wake`` puts a call into that queue. What the call does there is the worker's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import aiosqlite
+import msgspec
+from aiosqlite.core import _STOP_RUNNING_SENTINEL
+
+from reelbase.errors import DatabaseClosedError, DatabaseError, translate
+
+_log = logging.getLogger("reelbase")
+
+R = TypeVar("R")
+
+_EXIT_SECONDS = 1.0
+_STATEMENT_CACHE = 512
+
+
+class ConnectionSettings(msgspec.Struct, frozen=True):
+    """What every connection of one database has in common."""
+
+    path: str
+    journal_mode: Literal["wal", "delete", "memory"]
+    busy_timeout_seconds: float
+
+
+Pragma = tuple[str, int | str]
+
+_EVERY: tuple[Pragma, ...] = (
+    # References are checked on each connection or not at all.
+    ("foreign_keys", 1),
+    # A mapped page past the end of a truncated file is SIGBUS, not an error; and maps are stale on
+    # network filesystems.
+    ("mmap_size", 0),
+    # A damaged page is reported instead of followed.
+    ("cell_size_check", 1),
+    # Sorting spills to memory: /tmp of a small server is often a RAM disk or an SD card.
+    ("temp_store", 2),
+    # 16 MiB; the default of 2 is too small for sorting a gallery.
+    ("cache_size", -16384),
+)
+_READER: tuple[Pragma, ...] = (
+    ("query_only", 1),
+    # Only the writer checkpoints: before SQLite 3.51.3 two at once can corrupt the database.
+    ("wal_autocheckpoint", 0),
+)
+_WRITER: tuple[Pragma, ...] = (
+    # Pages after which a commit also checkpoints (passively, without waiting for readers).
+    ("wal_autocheckpoint", 1000),
+    # A WAL that one large transaction blew up is cut back at its next reset.
+    ("journal_size_limit", 64 * 1024 * 1024),
+    # ANALYZE looks at this many rows per index, so that `optimize` stays quick on large tables.
+    ("analysis_limit", 400),
+)
+
+
+class NativeConnection(sqlite3.Connection):
+    """sqlite3.Connection with the SQL functions that the package's statements may call."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # LIKE folds ASCII only. Used in queries, never in the schema: other programs lack it.
+        self.create_function("casefold", 1, _casefold, deterministic=True)
+
+
+def _casefold(value: object) -> object:
+    return value.casefold() if isinstance(value, str) else value
+
+
+def open_native(
+    settings: ConnectionSettings, role: Literal["reader", "writer"]
+) -> NativeConnection:
+    """Opens and sets up a connection, on the calling thread. Raises DatabaseError; leaks nothing."""
+    try:
+        native = sqlite3.connect(
+            settings.path,
+            # busy_timeout is in force before the first pragma, which may already need a lock.
+            timeout=settings.busy_timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,  # interrupt() comes from the event loop's thread
+            cached_statements=_STATEMENT_CACHE,
+            factory=NativeConnection,
+        )
+    except sqlite3.Error as error:
+        raise translate(error, f"opening {settings.path}") from error
+    try:
+        for name, value in (*_EVERY, *(_READER if role == "reader" else _WRITER)):
+            set_pragma(native, name, value)
+    except sqlite3.Error as error:
+        native.close()
+        raise translate(error, f"opening {settings.path}") from error
+    except BaseException:
+        native.close()
+        raise
+    return native
+
+
+def set_pragma(native: sqlite3.Connection, name: str, value: int | str) -> None:
+    """Sets a pragma and reads it back: SQLite ignores what it does not know or cannot do."""
+    native.execute(f"PRAGMA {name} = {value}").close()
+    (actual,) = native.execute(f"PRAGMA {name}").fetchone()
+    if actual != value:
+        raise DatabaseError(
+            f"PRAGMA {name} = {value} did not take effect (it is {actual!r})",
+            code="pragma",
+            details={"pragma": name, "wanted": value, "actual": actual},
+        )
+
+
+class Connection(aiosqlite.Connection):
+    """aiosqlite's thread and queue, made safe to forget, to cancel and to fork."""
+
+    def __init__(self) -> None:
+        super().__init__(_not_connected, iter_chunk_size=64)
+        self._native: sqlite3.Connection | None = None
+        self.inherited = False
+        # A thread that is no daemon would keep the interpreter alive until somebody closes it.
+        self._thread.daemon = True
+        self._thread.name = "reelbase"
+        self._thread.start()
+        _open_connections.add(self)
+
+    @property
+    def native(self) -> sqlite3.Connection:
+        """The connection itself; only for the connection's own thread, and for interrupt()."""
+        if self._native is None:
+            raise DatabaseClosedError("the connection is closed")
+        return self._native
+
+    async def open(self, opener: Callable[[], sqlite3.Connection]) -> None:
+        """Opens the native connection on the thread; a cancelled or failed open leaks nothing."""
+
+        def open_native_connection() -> None:
+            self._native = self._connection = opener()
+
+        try:
+            await self.call(open_native_connection)
+        except BaseException:
+            self.close_soon()
+            raise
+
+    def call(self, work: Callable[[], R]) -> asyncio.Future[R]:
+        """Runs work on the thread after all that is queued; it runs even if the future is cancelled."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+
+        def run() -> None:
+            try:
+                result = work()
+            except BaseException as error:
+                notify(loop, settle, [(future, None, error)])
+            else:
+                notify(loop, settle, [(future, result, None)])
+
+        self.wake(run)
+        return future
+
+    def wake(self, work: Callable[[], None]) -> None:
+        """Lets the thread call work after all that is queued. work must not raise."""
+        self._tx.put_nowait((None, work))
+
+    async def shut(self) -> None:
+        """Closes the native connection after all queued work. Idempotent."""
+        if self._native is None or self.inherited:
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self.close_soon(lambda: notify(loop, settle, [(future, None, None)]))
+        await future
+
+    def close_soon(self, then: Callable[[], None] | None = None) -> None:
+        """Closes the native connection and ends the thread after all queued work, without waiting."""
+        self._running = False
+        _open_connections.discard(self)
+
+        def close_native() -> object:
+            native, self._native, self._connection = self._native, None, None
+            return _close_and_stop(native, then)
+
+        self._tx.put_nowait((None, close_native))
+
+    def __del__(self) -> None:
+        # Forgotten: nothing of ours waits in the queue either, for that would hold a reference.
+        if self._running and not self.inherited:
+            native, self._native, self._connection = self._native, None, None
+            self._tx.put_nowait((None, partial(_close_and_stop, native, None)))
+
+
+def _not_connected() -> sqlite3.Connection:
+    raise DatabaseClosedError("the connection is opened by open()")
+
+
+def _close_and_stop(native: sqlite3.Connection | None, then: Callable[[], None] | None) -> object:
+    try:
+        if native is not None:
+            native.close()
+    except sqlite3.Error:
+        _log.warning("closing a connection failed", exc_info=True)
+    if then is not None:
+        then()
+    return _STOP_RUNNING_SENTINEL
+
+
+Settled = tuple["asyncio.Future[Any]", Any, BaseException | None]
+
+
+def settle(settled: list[Settled]) -> None:
+    """Resolves futures, on their loop; one that its waiter has given up is left alone."""
+    for future, result, error in settled:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+
+def notify(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> None:
+    """Calls function on the loop, from any thread. A closed loop has nobody left to hear it."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)
+
+
+_open_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+_inherited_connections: list[Connection] = []
+
+
+def _close_at_exit() -> None:
+    """Lets threads that nobody closed finish in good order; waits for a hung one only so long."""
+    deadline = time.monotonic() + _EXIT_SECONDS
+    connections = list(_open_connections)
+    for connection in connections:
+        if connection._native is not None:
+            connection._native.interrupt()
+        connection.close_soon()
+    for connection in connections:
+        connection._thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _disown_after_fork() -> None:
+    """In a forked child: closing an inherited connection could delete the parent's write-ahead log."""
+    for connection in list(_open_connections):
+        connection.inherited = True
+        _inherited_connections.append(connection)  # for ever: its deallocation would close it
+    _open_connections.clear()
+
+
+atexit.register(_close_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_after_fork)

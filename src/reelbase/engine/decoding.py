@@ -1,0 +1,216 @@
+"""From rows to records: the types are inspected once per statement, then a whole result is converted in C.
+
+Measured for 17 columns with a UUID and three datetimes: 0.8 µs a row on top of 2.5 µs for fetching
+the tuples (dicts cost 2.0, sqlite3.Row 9, one msgspec.convert call per row 11).
+
+How columns meet a record's fields: by name. A field of a container type (dict, list, Struct …) is JSON
+text in the row. A field of a Struct type may instead be spread over columns named ``field.part``; it
+is None when its first column is. Other columns are ignored.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import cached_property, lru_cache
+from itertools import repeat, starmap
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from reelbase.errors import DatabaseError
+
+Row = tuple[Any, ...]
+Decoder = Callable[[list[Row]], list[Any]]
+_Columns = Sequence[Sequence[Any]]
+_Assembler = Callable[[_Columns], Iterable[Any]]
+
+
+@lru_cache(maxsize=512)
+def decoder_for(row_type: Any, columns: tuple[str, ...]) -> Decoder:
+    """A callable from the rows of a result with these columns to a list of row_type.
+
+    row_type: a Struct, tuple, tuple[...], dict, or a scalar (the first column).
+    Raises DatabaseError (code row_mismatch) when a field has no column or a value is not of its type.
+    """
+    if row_type is tuple:
+        return list
+    if row_type is dict:
+        return lambda rows: [dict(zip(columns, row, strict=True)) for row in rows]
+    if typing.get_origin(row_type) is dict:
+        as_dicts = decoder_for(dict, columns)
+        convert = _conversion(row_type, columns)
+        return lambda rows: convert(as_dicts(rows))
+    if typing.get_origin(row_type) is tuple:
+        return _tuples(typing.get_args(row_type), columns)
+    if isinstance(row_type, type) and issubclass(row_type, msgspec.Struct):
+        return _structs(row_type, columns)
+    decode = _json_decoder(row_type)
+    if decode is not None:
+        return lambda rows: _decode_column(decode, [row[0] for row in rows], columns[0])
+    convert = _conversion(row_type, columns[:1])
+    return lambda rows: convert([row[0] for row in rows])
+
+
+def _tuples(parts: tuple[Any, ...], columns: tuple[str, ...]) -> Decoder:
+    if len(parts) == 2 and parts[1] is ...:
+        parts = (parts[0],) * len(columns)
+    if len(parts) != len(columns):
+        raise _mismatch(
+            f"{len(columns)} columns ({', '.join(columns)}) for a tuple of {len(parts)}"
+        )
+    layout = _Layout(columns)
+    for index, part in enumerate(parts):
+        layout.take(index, part)
+    if not layout.is_json:
+        return layout.convert
+    assemble = [layout.values(index, part) for index, part in enumerate(parts)]
+    return lambda rows: list(
+        zip(*(column(transposed) for column in assemble), strict=True)
+        if (transposed := layout.transpose(rows))
+        else ()
+    )
+
+
+def _structs(struct: type[msgspec.Struct], columns: tuple[str, ...]) -> Decoder:
+    layout = _Layout(columns)
+    assemble = layout.structs(struct, prefix="", optional=False)
+    build = _constructor(struct)
+    if columns == struct.__struct_fields__ and not layout.is_json and build is struct:
+        convert = layout.convert
+        return lambda rows: list(starmap(struct, convert(rows)))
+    return lambda rows: list(assemble(transposed) if (transposed := layout.transpose(rows)) else ())
+
+
+class _Layout:
+    """Which type each column of a result is converted to, and how fields are made from columns."""
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self._columns = columns
+        self._types: list[Any] = [Any] * len(columns)
+        self.is_json = False
+
+    def take(self, index: int, annotation: Any, *, optional: bool = False) -> None:
+        if _json_decoder(annotation) is not None:
+            self.is_json = True
+            self._types[index] = str | None
+        else:
+            self._types[index] = annotation | None if optional else annotation
+
+    @cached_property
+    def convert(self) -> Decoder:
+        """From rows to rows of the types taken so far."""
+        return _conversion(tuple[tuple(self._types)], self._columns)
+
+    def transpose(self, rows: list[Row]) -> _Columns:
+        return list(zip(*self.convert(rows), strict=True))
+
+    def values(self, index: int, annotation: Any) -> _Assembler:
+        decode = _json_decoder(annotation)
+        if decode is None:
+            return itemgetter(index)
+        name = self._columns[index]
+        return lambda transposed: _decode_column(decode, transposed[index], name)
+
+    def structs(self, struct: type[msgspec.Struct], *, prefix: str, optional: bool) -> _Assembler:
+        """How to make one struct per row. prefix: what its columns' names begin with."""
+        fields: list[_Assembler] = []
+        key: int | None = None
+        for field in msgspec.structs.fields(struct):
+            name = prefix + field.name
+            nested = _nested_struct(field.type)
+            if name in self._columns:
+                index = self._columns.index(name)
+                key = index if key is None else key
+                self.take(index, field.type, optional=optional)
+                fields.append(self.values(index, field.type))
+            elif nested and any(column.startswith(name + ".") for column in self._columns):
+                is_optional = nested is not field.type
+                fields.append(self.structs(nested, prefix=name + ".", optional=is_optional))
+            elif field.default is not msgspec.NODEFAULT:
+                fields.append(_constant(field.default))
+            elif field.default_factory is not msgspec.NODEFAULT:
+                fields.append(_made(typing.cast("Callable[[], Any]", field.default_factory)))
+            else:
+                raise _mismatch(f"no column {name} for {struct.__name__}.{field.name}")
+        build = _constructor(struct)
+        if not optional or key is None:
+            return lambda transposed: map(build, *(field(transposed) for field in fields))
+        return lambda transposed: [
+            None if present is None else build(*values)
+            for present, *values in zip(
+                transposed[key], *(field(transposed) for field in fields), strict=False
+            )
+        ]
+
+
+def _constant(value: Any) -> _Assembler:
+    return lambda _: repeat(value)
+
+
+def _made(factory: Callable[[], Any]) -> _Assembler:
+    return lambda _: (factory() for _ in repeat(None))
+
+
+def _constructor(struct: type[msgspec.Struct]) -> Callable[..., Any]:
+    names = struct.__struct_fields__
+    kinds = {parameter.kind for parameter in inspect.signature(struct).parameters.values()}
+    if inspect.Parameter.KEYWORD_ONLY in kinds:
+        return lambda *values: struct(**dict(zip(names, values, strict=True)))
+    return struct
+
+
+def _members(annotation: Any) -> list[Any]:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [member for member in typing.get_args(annotation) if member is not type(None)]
+    return [annotation]
+
+
+def _nested_struct(annotation: Any) -> type[msgspec.Struct] | None:
+    members = _members(annotation)
+    if len(members) == 1 and isinstance(members[0], type):
+        return members[0] if issubclass(members[0], msgspec.Struct) else None
+    return None
+
+
+def _json_decoder(annotation: Any) -> Callable[[str], Any] | None:
+    """For a type that a column can only hold as JSON text, the function that reads it."""
+    for member in _members(annotation):
+        kind = typing.get_origin(member) or member
+        if not isinstance(kind, type) or issubclass(kind, str | bytes):
+            continue
+        if issubclass(kind, Mapping | Sequence | AbstractSet | msgspec.Struct):
+            return msgspec.json.Decoder(annotation).decode
+    return None
+
+
+def _decode_column(decode: Callable[[str], Any], values: Iterable[Any], column: str) -> list[Any]:
+    try:
+        return [None if value is None else decode(value) for value in values]
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise _mismatch(f"column {column}: {error}") from error
+
+
+def _conversion(item_type: Any, columns: tuple[str, ...]) -> Decoder:
+    """From a list of anything to a list of item_type, in one call into C."""
+    # A Struct keeps what msgspec learnt about its types; for a bare list[tuple[...]] it would be
+    # learnt again at every call (17 µs instead of 1 for a single row of 13 columns).
+    result_type = msgspec.defstruct("Result", [("rows", list[item_type])], array_like=True)
+
+    def convert(rows: list[Any]) -> list[Any]:
+        try:
+            # Not strict: SQLite has no booleans, so that 0 and 1 must do.
+            result: Any = msgspec.convert((rows,), result_type, strict=False)
+        except msgspec.ValidationError as error:
+            raise _mismatch(f"columns {', '.join(columns)}: {error}") from error
+        return typing.cast("list[Any]", result.rows)
+
+    return convert
+
+
+def _mismatch(problem: str) -> DatabaseError:
+    return DatabaseError(f"the row does not fit its type: {problem}", code="row_mismatch")

@@ -1,0 +1,45 @@
+"""What runs the steps of repositories and raw SQL, and where the time comes from."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from reelbase.engine.statement import Step
+
+Cleanup = Callable[[sqlite3.Connection], None]
+
+
+class CursorHost(NamedTuple):
+    """A connection that a stream may keep a cursor on.
+
+    is_shared: other people's transactions run on it between two batches, so no cursor may stay open.
+    call: runs work on the connection's thread.  release: the stream is done, callable on any thread.
+    """
+
+    is_shared: bool
+    call: Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
+    release: Callable[[], None]
+
+
+class Executor(Protocol):
+    """One per Database, snapshot and unit of work. Repositories see nothing else of them."""
+
+    @property
+    def actor(self) -> str | None:
+        """Who is to be named in the audit trail."""
+        ...
+
+    def now(self) -> datetime:
+        """The time to store: of this call on a Database, of the whole unit in a unit of work."""
+        ...
+
+    async def run(self, *steps: Step[Any]) -> list[Any]:
+        """Runs steps in one hop, all or nothing, and returns what each gives."""
+        ...
+
+    async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
+        """A connection for a stream; cleanup runs on its thread when the stream, or the unit, ends."""
+        ...

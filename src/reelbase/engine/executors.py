@@ -1,0 +1,140 @@
+"""The three executors: of a Database, of a snapshot, of a unit of work."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Protocol
+
+from reelbase.engine.connection import notify
+from reelbase.engine.executor import Cleanup, CursorHost
+from reelbase.engine.readers import Readers
+from reelbase.engine.statement import Step
+from reelbase.engine.transaction import Transaction
+from reelbase.engine.worker import StepRunner
+from reelbase.engine.writer import Writer
+from reelbase.errors import DatabaseClosedError, DatabaseReadOnlyError
+
+
+class Session(Protocol):
+    """A connection that belongs to one snapshot: a borrowed reader, or the one of ":memory:"."""
+
+    def call(self, work: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]: ...
+
+    def at_end(self, cleanup: Cleanup) -> None: ...
+
+
+Clock = Callable[[], datetime]
+
+
+def read_clock(clock: Clock) -> datetime:
+    """The clock's time as it will be stored: UTC, cut to the millisecond. ValueError if it is naive."""
+    moment = clock()
+    if moment.utcoffset() is None:
+        raise ValueError("the clock gave a naive datetime; it must be aware")
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+class DatabaseExecutor:
+    """Each call is a transaction of its own: reads on a reader, writes in the writer's next group."""
+
+    actor: str | None = None
+
+    def __init__(self, writer: Writer, readers: Readers | None, clock: Clock) -> None:
+        self._writer = writer
+        self._readers = readers  # None: ":memory:", where one connection does everything
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self.is_closed = False
+
+    def now(self) -> datetime:
+        return read_clock(self._clock)
+
+    async def run(self, *steps: Step[Any]) -> list[Any]:
+        self.refuse_if_unusable()
+        if self._readers is None or any(step.statement.writes for step in steps):
+            return await self._writer.run(steps)
+        return await self._readers.run(steps)
+
+    async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
+        self.refuse_if_unusable()
+        if self._readers is None:
+            return CursorHost(True, self._writer.call, _nothing)
+        reader = await self._readers.borrow()
+        reader.at_end(cleanup)
+        give_back = partial(notify, self._loop, self._readers.give_back, reader)
+        return CursorHost(False, reader.call, give_back)
+
+    def refuse_if_unusable(self) -> None:
+        """Raises DatabaseClosedError; RuntimeError when called from another event loop."""
+        if self.is_closed:
+            raise DatabaseClosedError("the database is closed")
+        if self._writer.connection.inherited:
+            raise DatabaseClosedError(
+                "the database was opened before a fork; connect() again in the child",
+                code="forked",
+            )
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(
+                "this Database belongs to another event loop; connect() once per loop"
+            )
+
+
+class SnapshotExecutor:
+    """Reads of one moment, on a reader of its own."""
+
+    actor: str | None = None
+
+    def __init__(self, session: Session, now: datetime, slow_query_seconds: float | None) -> None:
+        self._session = session
+        self._now = now
+        self._slow_query_seconds = slow_query_seconds
+        self.is_ended = False
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def run(self, *steps: Step[Any]) -> list[Any]:
+        self._refuse_if_ended()
+        for step in steps:
+            if step.statement.writes:
+                raise DatabaseReadOnlyError(f"{step.statement.name} writes; a snapshot only reads")
+        runner = StepRunner(steps, self._slow_query_seconds)
+        return await self._session.call(runner.inside)
+
+    async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
+        self._refuse_if_ended()
+        self._session.at_end(cleanup)
+        return CursorHost(False, self._session.call, _nothing)
+
+    def _refuse_if_ended(self) -> None:
+        if self.is_ended:
+            raise DatabaseClosedError("this snapshot has ended", code="snapshot_ended")
+
+
+class UnitExecutor:
+    """Statements inside a transaction that holds the writer."""
+
+    def __init__(self, transaction: Transaction, now: datetime, actor: str | None) -> None:
+        self._transaction = transaction
+        self._now = now
+        self.actor = actor
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def run(self, *steps: Step[Any]) -> list[Any]:
+        return await self._transaction.run(steps)
+
+    async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
+        # Its cursor stays open until the unit ends, at the latest.
+        self._transaction.at_end(cleanup)
+        return CursorHost(False, self._transaction.call, _nothing)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,62 @@
+"""Identifiers and moments: what Python makes so that no clock and no randomness runs inside SQL."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+_TAIL_BITS = 74  # what RFC 9562 leaves to the maker of a version 7 UUID behind the milliseconds
+_STEP_BYTES = 4
+
+
+class _Sequence:
+    """UUIDv7 values that strictly increase within the process, whatever the system clock does.
+
+    A new millisecond starts at a random tail; within one, or after the clock went back, the tail
+    grows by a random step, so that ids stay unguessable and unique between processes.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._millisecond = 0
+        self._tail = 0
+
+    def next(self) -> UUID:
+        with self._lock:
+            millisecond = time.time_ns() // 1_000_000
+            if millisecond > self._millisecond:
+                self._millisecond = millisecond
+                # The top bit starts clear: room for 2^41 steps before the tail could overflow.
+                self._tail = int.from_bytes(os.urandom(10)) >> (80 - _TAIL_BITS + 1)
+            else:
+                self._tail += 1 + int.from_bytes(os.urandom(_STEP_BYTES))
+                if self._tail >> _TAIL_BITS:
+                    self._millisecond += 1
+                    self._tail = int.from_bytes(os.urandom(_STEP_BYTES))
+            high, low = self._tail >> 62, self._tail & ((1 << 62) - 1)
+            return UUID(int=self._millisecond << 80 | 7 << 76 | high << 64 | 2 << 62 | low)
+
+
+_sequence = _Sequence()
+
+
+def _restart_sequence() -> None:
+    global _sequence
+    _sequence = _Sequence()
+
+
+# A forked child would go on from its parent's tail and could meet the parent's ids.
+os.register_at_fork(after_in_child=_restart_sequence) if hasattr(os, "register_at_fork") else None
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562), greater than every one that this process made before."""
+    return _sequence.next()
+
+
+def utc_now() -> datetime:
+    """The system's time, aware, UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,206 @@
+"""Which journal a database gets, decided from its filesystem before the file is opened.
+
+Trying WAL on the real file is no test: where shared memory is missing SQLite still answers "wal"
+and then locks everybody out (https://sqlite.org/wal.html, "noshm").
+"""
+
+import asyncio
+import os
+import threading
+from concurrent.futures import Future
+from typing import Final, Literal, get_args
+
+import msgspec
+
+from reelbase.engine.mounts import (
+    PROC_MOUNTS,
+    UNKNOWN,
+    Filesystem,
+    Located,
+    UndetectedError,
+    filesystem_of,
+    locate,
+)
+
+JournalMode = Literal["wal", "delete", "memory"]
+JournalChoice = Literal["auto", "wal", "delete"]
+Durability = Literal["balanced", "full", "normal"]
+Synchronous = Literal["normal", "full", "extra"]
+
+_MODE_NAMES: Final[dict[JournalMode, str]] = {"wal": "WAL", "delete": "a rollback journal"}
+
+# These only word the reason; what counts as network is whatever is not on the local list.
+_NETWORK_TYPES: Final = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "smb", "9p", "afs", "ceph", "glusterfs", "lustre",
+    "gpfs", "beegfs", "ocfs2", "gfs2", "davfs", "ncpfs",
+})  # fmt: skip
+_HYPERVISOR_TYPES: Final = frozenset({
+    "virtiofs", "vboxsf", "prl_fs", "vmhgfs", "drvfs", "fakeowner", "osxfs",
+})  # fmt: skip
+# What two hosts did to one database with a rollback journal, for the types where it was tried
+# (smb3 is cifs under another name).
+_SAFE: Final = "two hosts can share the file safely"
+_CIFS: Final = (
+    "two hosts cannot share the file when it is mounted with nobrl, and without nobrl SQLite"
+    " answers BUSY even to a single host"
+)
+_KNOWN: Final = {
+    "nfs4": _SAFE,
+    "9p": _SAFE,
+    "fuse.sshfs": "two hosts cannot share the file, because sshfs keeps locks to itself",
+    "cifs": _CIFS,
+    "smb3": _CIFS,
+}
+
+
+class JournalDecision(msgspec.Struct, frozen=True):
+    """How a database is journalled, and why in one sentence."""
+
+    mode: JournalMode
+    synchronous: Synchronous
+    filesystem: Filesystem
+    reason: str
+
+
+def journal_mode_for(
+    path: str | os.PathLike[str], *, mounts: str | os.PathLike[str] = PROC_MOUNTS
+) -> Literal["wal", "delete"]:
+    """What journal="auto" gives a new file: "wal" only on a filesystem known to be local.
+
+    Raises what `filesystem_of` raises, and can hang as it can.
+    """
+    return "delete" if filesystem_of(path, mounts=mounts).is_network else "wal"
+
+
+def decide(
+    path: str | os.PathLike[str] | None,
+    *,
+    journal: JournalChoice = "auto",
+    durability: Durability = "balanced",
+    mounts: str | os.PathLike[str] = PROC_MOUNTS,
+) -> JournalDecision:
+    """The decision for a database at `path`; None is a database in memory.
+
+    An explicit `journal` overrides the filesystem, and the reason then warns on a network one. When
+    the filesystem cannot be found out, `filesystem.is_known` is False, and the mode is one for a
+    new file: an existing file should keep its own.
+    Raises ValueError for an unknown `journal` or `durability`, OSError for a circle of links.
+    """
+    _check_choice("journal", journal, get_args(JournalChoice))
+    _check_choice("durability", durability, get_args(Durability))
+    if path is None:
+        nowhere = Filesystem(mount_point="", type="memory", is_network=False)
+        reason = "no journal file, because a database in memory has neither file nor mount point"
+        return JournalDecision("memory", synchronous_for("memory", durability), nowhere, reason)
+    try:
+        found = locate(path, mounts=mounts)
+    except UndetectedError as error:
+        return _undetected(str(error), journal, durability)
+    return _detected(found, journal, durability)
+
+
+async def decide_off_loop(
+    path: str | os.PathLike[str] | None,
+    *,
+    journal: JournalChoice = "auto",
+    durability: Durability = "balanced",
+    mounts: str | os.PathLike[str] = PROC_MOUNTS,
+    timeout_seconds: float = 5.0,
+) -> JournalDecision:
+    """`decide`, without stalling the event loop and within `timeout_seconds`.
+
+    A filesystem that does not answer in time is one that cannot be found out.
+    """
+    if path is None:
+        return decide(path, journal=journal, durability=durability)
+    outcome: Future[JournalDecision] = Future()
+    # Running from the start: a timeout or a cancel must not cancel the side that sets the result.
+    outcome.set_running_or_notify_cancel()
+
+    def look() -> None:
+        try:
+            decision = decide(path, journal=journal, durability=durability, mounts=mounts)
+        except BaseException as error:  # the caller's to see, whatever it is
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(decision)
+
+    # A daemon of its own: a dead file server can hold it for ever, and a thread of the loop's
+    # executor would then hold up the interpreter's exit.
+    threading.Thread(target=look, name="reelbase-journal", daemon=True).start()
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(outcome), timeout_seconds)
+    except TimeoutError:
+        problem = f"that of {os.fspath(path)!r} did not answer within {timeout_seconds:g} s"
+        return _undetected(problem, journal, durability)
+
+
+def synchronous_for(mode: JournalMode, durability: Durability) -> Synchronous:
+    """The strongest `PRAGMA synchronous` that commits need under this journal and durability.
+
+    A rollback journal always takes "extra": its unlink is the commit, and with less the folder is
+    not synced, so that a power cut takes back the last acknowledged transaction.
+    """
+    if mode == "delete":
+        return "extra"
+    return "normal" if durability == "normal" else "full"
+
+
+def relaxed_synchronous_for(mode: JournalMode, durability: Durability) -> Synchronous:
+    """The level for commits of relaxed statements only, which a power cut may take back."""
+    return (
+        "normal"
+        if durability == "balanced" and mode != "delete"
+        else synchronous_for(mode, durability)
+    )
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _detected(found: Located, journal: JournalChoice, durability: Durability) -> JournalDecision:
+    filesystem = found.filesystem
+    mode: Literal["wal", "delete"]
+    if journal == "auto":
+        mode = "delete" if filesystem.is_network else "wal"
+        asked = ""
+    else:
+        mode = journal
+        asked = f" as asked for by journal={journal!r}"
+    # repr, because a mount point may hold line breaks and bytes that no log can print.
+    place = f"{filesystem.type} at {filesystem.mount_point!r}"
+    reason = f"{_MODE_NAMES[mode]}{asked}: {place} {_kind(filesystem)} (says {found.source})"
+    if filesystem.is_network and mode == "wal":
+        reason += (
+            "; WARNING: WAL needs shared memory that hosts and guests do not share, so a second one"
+            " can corrupt the database"
+        )
+    elif filesystem.type in _KNOWN:
+        reason += f"; {_KNOWN[filesystem.type]}"
+    return JournalDecision(mode, synchronous_for(mode, durability), filesystem, reason)
+
+
+def _undetected(problem: str, journal: JournalChoice, durability: Durability) -> JournalDecision:
+    if journal == "auto":
+        mode: Literal["wal", "delete"] = "delete"
+        what = "a rollback journal for a new file, the mode it has for an existing one"
+    else:
+        mode = journal
+        what = f"{_MODE_NAMES[mode]} as asked for by journal={journal!r}"
+    reason = f"{what}: type and mount point of the filesystem are unknown, because {problem}"
+    return JournalDecision(mode, synchronous_for(mode, durability), UNKNOWN, reason)
+
+
+def _kind(filesystem: Filesystem) -> str:
+    name = filesystem.type
+    if not filesystem.is_network:
+        return "is a local filesystem"
+    if name in _NETWORK_TYPES:
+        return "is a network or cluster filesystem"
+    if name in _HYPERVISOR_TYPES:
+        return "is shared by a hypervisor with its host"
+    if name in {"fuse", "fuseblk"} or name.startswith("fuse."):
+        return "is served by a FUSE program"
+    return "is not on the list of local filesystems and counts as network"

@@ -1,0 +1,162 @@
+"""From a path to a file that is known to be ours, in the journal mode that was decided on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from pathlib import Path
+from typing import Literal
+
+from reelbase.engine.connection import (
+    ConnectionSettings,
+    NativeConnection,
+    open_native,
+    set_pragma,
+)
+from reelbase.engine.schema import check_ownership, create_schema, is_empty
+from reelbase.errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseIOError,
+    SchemaError,
+    result_code,
+    translate,
+)
+
+_RETRY_SECONDS = 0.02
+
+
+def prepare_file(
+    path: Path, *, create: bool, busy_timeout_seconds: float
+) -> Literal["wal", "delete"] | None:
+    """Makes an empty file where none is, and refuses one that is not ours without changing it.
+
+    Returns the journal mode that an existing database has, None for a new one.
+
+    Never opens an existing file itself: closing any descriptor of it would drop every POSIX lock
+    that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    try:
+        status = _stat_or_create(path, create=create)
+    except OSError as error:
+        raise DatabaseIOError(
+            f"cannot open {path}: {error.strerror}", details={"path": str(path)}
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise DatabaseIOError(f"{path} is a directory", code="directory")
+    if not stat.S_ISREG(status.st_mode):
+        raise DatabaseIOError(f"{path} is no regular file", code="not_regular")
+    if status.st_nlink > 1:
+        raise SchemaError(
+            f"{path} has {status.st_nlink} hard links; SQLite's -wal and journal belong to one name "
+            "only, so that opening it by another loses data. Copy it, or remove the other names",
+            code="hard_linked",
+            details={"path": str(path), "links": status.st_nlink},
+        )
+    if status.st_size == 0:
+        return None
+    return _inspect(path, busy_timeout_seconds)
+
+
+def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        if not create:
+            raise DatabaseIOError(
+                f"{path} does not exist", code="missing", details={"path": str(path)}
+            ) from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):  # another process was first
+        # SQLite gives -wal and -shm the permissions of the database.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    return path.stat()
+
+
+def _inspect(path: Path, busy_timeout_seconds: float) -> Literal["wal", "delete"]:
+    """Looks into an existing file by a connection that cannot write."""
+    try:
+        with contextlib.closing(
+            sqlite3.connect(
+                path.as_uri() + "?mode=ro",  # as_uri escapes what a URI reads otherwise: ? # %
+                uri=True,
+                timeout=busy_timeout_seconds,
+                isolation_level=None,
+            )
+        ) as native:
+            if not is_empty(native):
+                check_ownership(native, str(path))
+            (mode,) = native.execute("PRAGMA journal_mode").fetchone()
+            return "wal" if mode == "wal" else "delete"
+    except sqlite3.Error as error:
+        raise translate(error, f"opening {path}") from error
+
+
+def open_writer(settings: ConnectionSettings) -> NativeConnection:
+    """The writing connection, on the calling thread: journal mode set and verified, schema in place."""
+    native = open_native(settings, "writer")
+    try:
+        if settings.journal_mode != "memory":
+            _set_journal_mode(native, settings)
+        if is_empty(native):
+            create_schema(native, f"creating {settings.path}")
+        check_ownership(native, settings.path)
+    except sqlite3.Error as error:
+        native.close()
+        raise translate(error, f"opening {settings.path}") from error
+    except BaseException:
+        native.close()
+        raise
+    return native
+
+
+def _set_journal_mode(native: sqlite3.Connection, settings: ConnectionSettings) -> None:
+    """Sets the mode and verifies it. SQLite switches only while nobody else has the file open."""
+    deadline = time.monotonic() + settings.busy_timeout_seconds
+    wanted = settings.journal_mode
+    while True:
+        try:
+            actual = _try_journal_mode(native, wanted)
+        except sqlite3.Error as error:
+            if result_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            if time.monotonic() >= deadline:
+                raise DatabaseBusyError(
+                    f"{settings.path} must change to journal mode {wanted}, but another process has "
+                    "it open; close that one, or pass journal= to keep the mode it has",
+                    code="journal_mode",
+                ) from error
+        else:
+            if actual == wanted:
+                return
+            raise DatabaseError(
+                f"{settings.path}: SQLite keeps journal mode {actual}, not {wanted}; "
+                "the filesystem may not support it",
+                code="journal_mode",
+                details={"wanted": wanted, "actual": actual},
+            )
+        time.sleep(_RETRY_SECONDS)
+
+
+def _try_journal_mode(
+    native: sqlite3.Connection, wanted: Literal["wal", "delete", "memory"]
+) -> str:
+    if wanted == "delete":
+        # A database in WAL mode on a filesystem without shared memory can be read, and so
+        # converted, only by a connection that keeps its locks to itself.
+        set_pragma(native, "locking_mode", "exclusive")
+        try:
+            native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            (actual,) = native.execute("PRAGMA journal_mode = DELETE").fetchone()
+        finally:
+            set_pragma(native, "locking_mode", "normal")
+            with contextlib.suppress(sqlite3.Error):
+                native.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # lets the lock go
+        return str(actual)
+    (actual,) = native.execute("PRAGMA journal_mode").fetchone()
+    if actual != wanted:
+        (actual,) = native.execute("PRAGMA journal_mode = WAL").fetchone()
+    return str(actual)

@@ -1,0 +1,152 @@
+"""The verbs for a user's own SQL, the same on Database, snapshot and unit of work."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from reelbase.engine.binding import SqlValue, to_any
+from reelbase.engine.executor import Executor
+from reelbase.engine.statement import Shape, Statement, Step
+from reelbase.engine.stream import RowStream
+from reelbase.errors import DatabaseError, DatabaseReadOnlyError, RecordNotFoundError
+
+T = TypeVar("T")
+Params = Sequence[Any] | Mapping[str, Any]
+
+_FIRST_WORD = re.compile(
+    r"(?:\s|\ufeff|;|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$))*([A-Za-z]+)?", re.DOTALL
+)
+_READING = frozenset({"SELECT", "VALUES", "WITH", "EXPLAIN", "PRAGMA"})
+
+_REFUSED = {
+    **dict.fromkeys(
+        ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"),
+        "transactions are begun and ended by transaction() and savepoint()",
+    ),
+    **dict.fromkeys(
+        ("ATTACH", "DETACH"), "one Database is one file; connect() to the other one as well"
+    ),
+    "VACUUM": "use Database.vacuum()",
+}
+
+# Pragmas that take an argument and yet only read.
+_READING_PRAGMA = re.compile(
+    r"\s*(?:\w+\s*\.\s*)?(?:table_info|table_xinfo|table_list|index_list|index_info|index_xinfo"
+    r"|foreign_key_list|foreign_key_check|integrity_check|quick_check|compile_options)\s*\(",
+    re.IGNORECASE,
+)
+
+
+class RawStatement(Statement):
+    """SQL that came from outside; its parameters are bound by their own types, by name or place."""
+
+    def __init__(self, row_type: Any, sql: str) -> None:
+        if not isinstance(sql, str):
+            raise TypeError(f"sql must be str, not {type(sql).__name__}")
+        self.row_type = row_type
+        self.sql = sql
+        self.name = "SQL"
+        self.entity = "row"
+        self._decoder = None
+        match = _FIRST_WORD.match(sql)
+        word = (match[1] or "").upper() if match else ""
+        if word in _REFUSED:
+            raise DatabaseError(f"{word} is refused here: {_REFUSED[word]}", code="statement")
+        if word == "PRAGMA" and match is not None:
+            self._refuse_setting(sql[match.end() :])
+        self.writes = word not in _READING
+        # WITH may begin a SELECT or an INSERT; only a connection that refuses to write can tell.
+        self.may_write = word == "WITH"
+
+    def bind(self, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return {name: self._bound(name, value) for name, value in values.items()}
+        if isinstance(values, Sequence) and not isinstance(values, str | bytes):
+            return [self._bound(index + 1, value) for index, value in enumerate(values)]
+        raise TypeError(f"parameters must be a sequence or a mapping, not {type(values).__name__}")
+
+    def not_found(self, parameters: Any) -> RecordNotFoundError:
+        return RecordNotFoundError(
+            f"no row for: {self.sql.strip()}", details={"entity": "row", "key": None}
+        )
+
+    def decode(self, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]]) -> list[Any]:
+        return self._decoder_of(cursor)(rows)  # looked up anew: the columns of a * may change
+
+    def _bound(self, name: str | int, value: Any) -> SqlValue:
+        try:
+            return to_any(value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.name}: parameter {name}: {error}") from None
+
+    @staticmethod
+    def _refuse_setting(pragma: str) -> None:
+        if ("=" in pragma or "(" in pragma) and not _READING_PRAGMA.match(pragma):
+            raise DatabaseError(
+                "a PRAGMA that sets something is refused: connections are set up by connect()",
+                code="statement",
+            )
+
+
+@lru_cache(maxsize=512)
+def raw_statement(row_type: Any, sql: str) -> RawStatement:
+    return RawStatement(row_type, sql)
+
+
+class RawSql:
+    """fetch_all, fetch_one, fetch_optional, stream, execute, execute_many."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def fetch_all(self, row_type: type[T], sql: str, params: Params = ()) -> list[T]:
+        """Every row as a row_type: a Struct (columns meet fields by name), a scalar (the first
+        column), tuple[...] or dict. A statement that writes and returns rows is a transaction of
+        its own on a Database.
+
+        Raises DatabaseError: code row_mismatch when a row does not fit row_type, statement for
+        wrong SQL.
+        """
+        return await self._run(Shape.ALL, row_type, sql, params)  # type: ignore[no-any-return]
+
+    async def fetch_one(self, row_type: type[T], sql: str, params: Params = ()) -> T:
+        """The first row; RecordNotFoundError when there is none."""
+        return await self._run(Shape.ONE, row_type, sql, params)  # type: ignore[no-any-return]
+
+    async def fetch_optional(self, row_type: type[T], sql: str, params: Params = ()) -> T | None:
+        """The first row, or None."""
+        return await self._run(Shape.OPTIONAL, row_type, sql, params)  # type: ignore[no-any-return]
+
+    def stream(
+        self, row_type: type[T], sql: str, params: Params = (), *, batch: int = 500
+    ) -> RowStream[T]:
+        """Rows one by one, fetched in batches of that many; use it with ``async for``, and inside
+        ``async with`` when you may leave it early."""
+        statement = raw_statement(row_type, sql)
+        return RowStream(self._executor, statement, statement.bind(params), batch)
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        """Runs one statement; how many rows it changed (0 for DDL)."""
+        return await self._run(Shape.COUNT, tuple, sql, params)  # type: ignore[no-any-return]
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        """Runs the statement once per row of parameters, all or nothing; how many rows it changed."""
+        statement = raw_statement(tuple, sql)
+        (count,) = await self._executor.run(Step(statement, Shape.MANY, list(rows)))
+        return count  # type: ignore[no-any-return]
+
+    async def _run(self, shape: Shape, row_type: Any, sql: str, params: Params) -> Any:
+        statement = raw_statement(row_type, sql)
+        step: Step[Any] = Step(statement, shape, statement.bind(params))
+        try:
+            (result,) = await self._executor.run(step)
+        except DatabaseReadOnlyError:
+            if statement.writes or not statement.may_write:
+                raise
+            statement.writes = True  # WITH … INSERT; known from now on
+            (result,) = await self._executor.run(step)
+        return result

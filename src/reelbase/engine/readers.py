@@ -1,0 +1,161 @@
+"""The connections that only read.
+
+The pool's readers share one queue. A quick read goes to a reader that is awake and between quick
+reads, so that many share a hop; a second reader wakes only when the first is deep in a long one.
+Snapshots and streams take a connection for themselves for as long as they last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from reelbase.engine.connection import Connection, ConnectionSettings, open_native
+from reelbase.engine.executor import Cleanup
+from reelbase.engine.statement import Step
+from reelbase.engine.transaction import roll_back
+from reelbase.engine.worker import Request, StepRunner, Worker, is_long, run_one
+from reelbase.errors import DatabaseClosedError
+
+
+class Reader(Worker):
+    """One reading connection; its queue may be shared with other readers."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        inbox: deque[Request],
+        spill: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(connection, inbox)
+        self._spill = spill
+        self.is_in_long_read = False
+        self._cleanups: list[Cleanup] = []
+
+    @property
+    def is_asleep(self) -> bool:
+        return not self._awake
+
+    def _run_waiting(self, native: sqlite3.Connection) -> None:
+        while True:
+            try:
+                request = self.inbox.popleft()
+            except IndexError:
+                return
+            if request.future.cancelled():
+                continue
+            if request.is_long:
+                self._report()  # what is done need not wait for this one
+                self.is_in_long_read = True
+                if self.inbox and self._spill is not None:
+                    self._spill()
+            self._settle(request, *run_one(native, request))
+            self.is_in_long_read = False
+            self._report_if_due()
+
+    def submit(self, request: Request) -> None:
+        self.inbox.append(request)
+        self.wake()
+
+    def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+        """Runs work on the connection; for a reader with a queue of its own."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.submit(Request(work, future, is_long=True))
+        return future
+
+    def at_end(self, cleanup: Cleanup) -> None:
+        """cleanup runs on the thread when the reader is given back."""
+        self._cleanups.append(cleanup)
+
+    def finish(self, native: sqlite3.Connection) -> None:
+        """On the thread: closes every cursor and ends the transaction of whoever had borrowed it."""
+        for cleanup in self._cleanups:
+            cleanup(native)
+        self._cleanups.clear()
+        roll_back(native)
+
+    def interrupt(self) -> None:
+        """Makes the statement that it runs, if any, fail."""
+        if self._awake:
+            with contextlib.suppress(DatabaseClosedError):
+                self.connection.native.interrupt()
+
+
+class Readers:
+    """The pool, and the spare connections that snapshots and streams borrow."""
+
+    def __init__(self, settings: ConnectionSettings, slow_query_seconds: float | None) -> None:
+        self._settings = settings
+        self._slow_query_seconds = slow_query_seconds
+        self._inbox: deque[Request] = deque()
+        self._pool: list[Reader] = []
+        self._spare: list[Reader] = []
+        self._borrowed: set[Reader] = set()
+        self._is_closed = False
+
+    async def open(self, count: int) -> None:
+        for _ in range(count):
+            self._pool.append(Reader(await self._connect(), self._inbox, self._wake_another))
+
+    async def _connect(self) -> Connection:
+        connection = Connection()
+        await connection.open(partial(open_native, self._settings, "reader"))
+        return connection
+
+    def run(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
+        """Runs steps that only read; several of them see one moment."""
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        work = StepRunner(steps, self._slow_query_seconds).reading
+        self._inbox.append(Request(work, future, is_long=is_long(steps)))
+        self._wake_another()
+        return future
+
+    def _wake_another(self) -> None:
+        """Wakes a reader unless one is about to look at the queue anyway."""
+        asleep = None
+        for reader in self._pool:
+            if reader.is_asleep:
+                asleep = asleep or reader
+            elif not reader.is_in_long_read:
+                return
+        if asleep is not None:
+            asleep.wake()
+
+    async def borrow(self) -> Reader:
+        """A reader for the caller alone, until give_back()."""
+        reader = self._spare.pop() if self._spare else Reader(await self._connect(), deque())
+        if self._is_closed:
+            await reader.connection.shut()
+            raise DatabaseClosedError("the database is closed")
+        self._borrowed.add(reader)
+        return reader
+
+    def give_back(self, reader: Reader) -> None:
+        """Frees a borrowed reader, at once and without waiting: whatever it still runs is interrupted."""
+        if reader not in self._borrowed:
+            return
+        self._borrowed.remove(reader)
+        reader.interrupt()
+        reader.call(reader.finish)
+        if len(self._spare) < len(self._pool) and not self._is_closed:
+            self._spare.append(reader)
+        else:
+            reader.connection.close_soon()
+
+    def close_soon(self) -> None:
+        """Closes the pool without waiting."""
+        for reader in self._pool:
+            reader.connection.close_soon()
+
+    async def close(self) -> None:
+        """Runs what waits and closes every connection; borrowed ones are interrupted."""
+        self._is_closed = True
+        for reader in self._borrowed:
+            reader.interrupt()
+        for reader in (*self._pool, *self._spare, *self._borrowed):
+            await reader.connection.shut()

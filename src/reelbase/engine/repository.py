@@ -1,0 +1,77 @@
+"""The base of every repository: statements in, records out, and no connection in sight."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar, overload
+
+from reelbase.engine.executor import Executor
+from reelbase.engine.statement import Step, record_not_found
+from reelbase.errors import InvalidTransitionError, RecordNotFoundError
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
+
+class Repository:
+    """Typed statements as class attributes, and methods that run them.
+
+        class NoteRepository(Repository):
+            entity = "note"
+
+            _get = Query(Note, "SELECT id, text FROM notes WHERE id = :id")
+
+            async def get(self, note_id: int) -> Note:
+                return await self._run(self._get.one(id=note_id))
+
+        note = await database.repository(NoteRepository).get(1)
+
+    entity: what its records are called in errors.
+    """
+
+    entity: ClassVar[str] = "row"
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def _now(self) -> datetime:
+        """The time to store; one and the same inside a unit of work."""
+        return self._executor.now()
+
+    async def _run(self, step: Step[A]) -> A:
+        """Runs one statement."""
+        (result,) = await self._executor.run(step)
+        return result  # type: ignore[no-any-return]
+
+    @overload
+    async def _batch(self, first: Step[A], second: Step[B], /) -> tuple[A, B]: ...
+    @overload
+    async def _batch(
+        self, first: Step[A], second: Step[B], third: Step[C], /
+    ) -> tuple[A, B, C]: ...
+    @overload
+    async def _batch(
+        self, first: Step[A], second: Step[B], third: Step[C], fourth: Step[D], /
+    ) -> tuple[A, B, C, D]: ...
+    @overload
+    async def _batch(self, *steps: Step[Any]) -> tuple[Any, ...]: ...
+    async def _batch(self, *steps: Step[Any]) -> tuple[Any, ...]:
+        """Runs statements in order, in one hop, all or nothing. They cannot see each other's results."""
+        return tuple(await self._executor.run(*steps))
+
+    def _deleted(self, count: int, key: object, *, missing_ok: bool) -> bool:
+        """The answer of a delete. RecordNotFoundError when there was nothing, unless missing_ok."""
+        if count == 0 and not missing_ok:
+            raise self._not_found(key)
+        return count > 0
+
+    def _not_found(self, key: object) -> RecordNotFoundError:
+        return record_not_found(self.entity, key)
+
+    def _refused(self, action: str, key: object, status: str) -> InvalidTransitionError:
+        return InvalidTransitionError(
+            f"{self.entity} {str(key)!r} is {status}: cannot {action}",
+            details={"entity": self.entity, "key": str(key), "status": str(status)},
+        )

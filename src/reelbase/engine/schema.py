@@ -1,0 +1,93 @@
+"""schema.sql, and what a new file gets from it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from reelbase.errors import SchemaError, translate
+
+APPLICATION_ID = 0x7265656C  # 'reel'
+SCHEMA_VERSION = 1
+
+
+@cache
+def schema_sql() -> str:
+    """The text of schema.sql, byte for byte: what ``sqlite3 media.db < schema.sql`` is given."""
+    packaged = resources.files("reelbase").joinpath("schema.sql")
+    if packaged.is_file():
+        return packaged.read_bytes().decode()
+    # An editable install: the file is at the root of the project, where people look for it.
+    return Path(__file__).parents[3].joinpath("schema.sql").read_bytes().decode()
+
+
+def statements_of(script: str) -> Iterator[str]:
+    """The statements of an SQL script, one by one, without those that begin or end its transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            if statement.strip().removesuffix(";").upper().rpartition("\n")[2] not in _BRACKETS:
+                yield statement
+            statement = ""
+
+
+_BRACKETS = ("BEGIN IMMEDIATE", "COMMIT")
+
+
+def create_schema(native: sqlite3.Connection, context: str) -> None:
+    """Makes an empty file a database of ours, in one transaction.
+
+    Several processes may come here at once: one does it, the others find it done.
+    """
+    try:
+        native.execute("BEGIN IMMEDIATE")
+        if is_empty(native):
+            for statement in statements_of(schema_sql()):
+                native.execute(statement)
+        native.execute("COMMIT")
+    except sqlite3.Error as error:
+        if native.in_transaction:
+            native.execute("ROLLBACK")
+        raise translate(error, context) from error
+
+
+def is_empty(native: sqlite3.Connection) -> bool:
+    """Whether the file holds nothing yet: no version, no mark, no object."""
+    (application_id,) = native.execute("PRAGMA application_id").fetchone()
+    (version,) = native.execute("PRAGMA user_version").fetchone()
+    (objects,) = native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return (application_id, version, objects) == (0, 0, 0)
+
+
+def check_ownership(native: sqlite3.Connection, path: str) -> None:
+    """Raises SchemaError unless the file is ours and of this version. Reads only."""
+    try:
+        (application_id,) = native.execute("PRAGMA application_id").fetchone()
+        (version,) = native.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        raise translate(error, f"reading {path}") from error
+    details = {"path": path, "application_id": application_id, "version": version}
+    if application_id != APPLICATION_ID:
+        raise SchemaError(
+            f"{path} is a database of another program (application_id {application_id}); "
+            "choose another path",
+            code="foreign",
+            details=details,
+        )
+    if version > SCHEMA_VERSION:
+        raise SchemaError(
+            f"{path} has schema version {version}, this reelbase knows {SCHEMA_VERSION}; "
+            "install the release that wrote it, or a newer one",
+            code="newer",
+            details=details,
+        )
+    if version < SCHEMA_VERSION:
+        raise SchemaError(
+            f"{path} has schema version {version}, this reelbase needs {SCHEMA_VERSION}",
+            code="older",
+            details=details,
+        )

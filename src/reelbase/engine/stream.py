@@ -1,0 +1,122 @@
+"""Rows by the million in bounded memory.
+
+An open cursor keeps the write-ahead log from ever being reset, so a stream lets go of it however it
+ends: read to the end, left early, cancelled, or forgotten.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from reelbase.engine.executor import CursorHost, Executor
+from reelbase.engine.statement import Statement
+from reelbase.errors import DatabaseClosedError, translate
+
+T = TypeVar("T")
+
+_EVERYTHING = 2**31 - 1
+
+
+class _Cursor:
+    """The thread's side of a stream."""
+
+    def __init__(self, statement: Statement, parameters: Any, batch: int) -> None:
+        self._statement = statement
+        self._parameters = parameters
+        self.batch = batch
+        self._cursor: sqlite3.Cursor | None = None
+
+    def fetch(self, native: sqlite3.Connection) -> list[Any]:
+        """The next rows; fewer than a batch are the last."""
+        try:
+            if self._cursor is None:
+                self._cursor = native.execute(self._statement.sql, self._parameters)
+            rows = self._cursor.fetchmany(self.batch)
+        except sqlite3.Error as error:
+            raise translate(error, self._statement.name) from error
+        if not rows:
+            return []
+        return self._statement.decode(self._cursor, rows)
+
+    def close(self, native: sqlite3.Connection) -> None:
+        if self._cursor is not None:
+            self._cursor.close()
+
+
+class RowStream(Generic[T]):
+    """Rows of a query, in its order: an async iterator and an async context manager in one.
+
+    It sees one moment of the database, the one of its first row. On a rollback journal writers wait
+    for it, so read it without pauses there.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        statement: Statement,
+        parameters: Any,
+        batch: int,
+    ) -> None:
+        if batch < 1:
+            raise ValueError(f"batch must be 1 or more, not {batch}")
+        self._executor = executor
+        self._host: CursorHost | None = None
+        self._cursor = _Cursor(statement, parameters, batch)
+        self._batch = batch
+        self._rows: deque[T] = deque()
+        self._is_last = False
+        self._is_closed = False
+
+    def __aiter__(self) -> RowStream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if not self._rows and not self._is_last:
+            await self._fill()
+        if not self._rows:
+            raise StopAsyncIteration
+        return self._rows.popleft()
+
+    async def __aenter__(self) -> RowStream[T]:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the reader. Idempotent; iterating afterwards raises DatabaseClosedError."""
+        self._is_closed = True
+        self._rows.clear()
+        self._is_last = False
+        host, self._host = self._host, None
+        if host is not None:
+            host.release()
+
+    async def _fill(self) -> None:
+        if self._is_closed:
+            raise DatabaseClosedError("the stream was closed", code="stream_closed")
+        try:
+            if self._host is None:
+                self._host = await self._executor.cursor_host(self._cursor.close)
+                if self._host.is_shared:
+                    self._cursor.batch = self._batch = _EVERYTHING
+            rows = await self._host.call(self._cursor.fetch)
+        except BaseException:
+            self.close()
+            raise
+        if len(rows) < self._batch:
+            self.close()
+            self._is_last = True
+        self._rows.extend(rows)
+
+    def __del__(self) -> None:
+        if self._host is not None:
+            self._host.release()

@@ -1,0 +1,255 @@
+"""A transaction that holds the writer from BEGIN to COMMIT or ROLLBACK.
+
+The guard around it is in the order of the queue: the request that ends a transaction is put into its
+queue at once, before anybody waits, so that no cancellation can leave the transaction open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from reelbase.engine.executor import Cleanup
+from reelbase.engine.statement import Step
+from reelbase.engine.worker import Request, StepRunner
+from reelbase.errors import (
+    CommitUncertainError,
+    DatabaseClosedError,
+    DatabaseError,
+    result_code,
+    translate,
+)
+
+if TYPE_CHECKING:
+    from reelbase.engine.writer import Writer
+
+State = Literal["open", "committed", "rolled_back", "unknown"]
+R = TypeVar("R")
+# A COMMIT that failed with one of these has changed nothing: BUSY leaves the transaction open,
+# CONSTRAINT (a deferred foreign key) too, and FULL is rolled back by SQLite itself.
+_COMMIT_REFUSED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_FULL)
+
+_BEGIN_SAVEPOINT = "SAVEPOINT reelbase_unit"
+_UNDO_SAVEPOINT = "ROLLBACK TO reelbase_unit"
+_END_SAVEPOINT = "RELEASE reelbase_unit"
+
+
+def commit(native: sqlite3.Connection) -> sqlite3.Error | None:
+    """COMMIT. Returns what made it fail, if anything; then nothing stays open."""
+    try:
+        native.execute("COMMIT")
+    except sqlite3.Error as error:
+        roll_back(native)
+        return error
+    return None
+
+
+def commit_error(error: sqlite3.Error, context: str) -> DatabaseError:
+    """What a failed COMMIT means: CommitUncertainError where SQLite leaves the outcome open."""
+    if result_code(error) in _COMMIT_REFUSED:
+        return translate(error, context)
+    uncertain = CommitUncertainError(
+        f"{context}: COMMIT failed ({error}); the change may or may not be stored",
+        details={"context": context},
+    )
+    uncertain.__cause__ = error
+    return uncertain
+
+
+def roll_back(native: sqlite3.Connection) -> None:
+    """ROLLBACK unless SQLite has done it; an interrupt that was meant for a statement is outlived."""
+    while native.in_transaction:
+        try:
+            native.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            if result_code(error) != sqlite3.SQLITE_INTERRUPT:
+                raise
+
+
+class Transaction:
+    """What a unit of work is to the engine: its own queue on the writer, and the truth of its end."""
+
+    def __init__(self, writer: Writer, begin_sql: Literal["BEGIN IMMEDIATE", "BEGIN"]) -> None:
+        self._writer = writer
+        self.begin_sql = begin_sql
+        self.inbox: deque[Request] = deque()
+        self.state: State = "open"
+        self.began = False  # on the thread: BEGIN succeeded and neither COMMIT nor ROLLBACK has
+        self._ended = False  # on the loop: nothing more is taken
+        self._lost: BaseException | None = None
+        self._savepoints: list[object] = []
+        self._cleanups: list[Cleanup] = []
+
+    # On the event loop.
+
+    async def begin(self) -> None:
+        """Waits its turn and begins. DatabaseBusyError after busy_timeout; cancelled, it leaves nothing."""
+        future = self._writer.enqueue_transaction(self)
+        try:
+            await future
+        except BaseException:
+            # The thread may be inside BEGIN, waiting for another process: should it succeed yet, it
+            # finds this in the queue and nobody is kept out.
+            self._ended = True
+            self.state = "rolled_back"
+            if not self._writer.withdraw(future):
+                self._submit(self._roll_back)
+            raise
+
+    async def run(self, steps: Sequence[Step[Any]]) -> list[Any]:
+        """Runs steps; when one fails none of them remains and the transaction goes on."""
+        return await self.call(StepRunner(steps, self._writer.slow_query_seconds).writing)
+
+    async def call(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        self._refuse_if_ended()
+        return await self._submit(lambda native: self._guarded(native, work))
+
+    async def commit(self) -> None:
+        """Raises what made COMMIT fail. Cancelled, it waits for the outcome before it lets the cancel go on."""
+        self._refuse_if_ended()
+        if self._savepoints:
+            await self.roll_back()
+            raise DatabaseError(
+                "a savepoint was still open at the end of the unit of work, which is rolled back",
+                code="savepoint",
+            )
+        self._ended = True
+        await self._outcome(self._submit(self._commit))
+
+    async def roll_back(self) -> None:
+        """Undoes everything. Idempotent."""
+        if self._ended:
+            return
+        self._ended = True
+        await self._outcome(self._submit(self._roll_back))
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether roll_back() has ended it."""
+        return self.state == "rolled_back"
+
+    async def begin_savepoint(self) -> object:
+        """Opens a savepoint and returns what its end must be called with."""
+        mark = object()
+        self._savepoints.append(mark)
+        try:
+            await self.call(lambda native: native.execute(_BEGIN_SAVEPOINT).close())
+        except BaseException as error:
+            self._savepoints.remove(mark)
+            if isinstance(error, asyncio.CancelledError) and not self._ended:
+                await self._outcome(self._submit(self._undo_savepoint))
+            raise
+        return mark
+
+    async def end_savepoint(self, mark: object, *, keep: bool) -> None:
+        """Keeps or undoes what came since the savepoint; they end in the reverse order of their beginning."""
+        if self._ended:
+            return
+        if not self._savepoints or self._savepoints[-1] is not mark:
+            raise DatabaseError(
+                "savepoints must end in the reverse order of their beginning; "
+                "do not leave one while a later one of another task is open",
+                code="savepoint",
+            )
+        self._savepoints.pop()
+        work = self._release_savepoint if keep else self._undo_savepoint
+        await self._outcome(self._submit(lambda native: self._guarded(native, work)))
+
+    def at_end(self, cleanup: Cleanup) -> None:
+        """cleanup runs on the thread before the transaction ends."""
+        self._cleanups.append(cleanup)
+
+    def abandon(self) -> None:
+        """The database is closing: rolls back as soon as what runs is done; later calls are refused."""
+        if not self._ended:
+            self._ended = True
+            self._submit(self._roll_back)
+
+    def _refuse_if_ended(self) -> None:
+        if self._ended:
+            raise DatabaseClosedError("this unit of work has ended", code="unit_ended")
+
+    def _submit(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        future: asyncio.Future[R] = self._writer.new_future()
+        self.inbox.append(Request(work, future))
+        self._writer.wake()
+        return future
+
+    async def _outcome(self, future: asyncio.Future[None]) -> None:
+        """Waits for an end that is already in the queue; a cancel meanwhile is let go on afterwards."""
+        cancelled: asyncio.CancelledError | None = None
+        deadline: float | None = None
+        loop = asyncio.get_running_loop()
+        while not future.done():
+            timeout = None if deadline is None else deadline - loop.time()
+            if timeout is not None and timeout <= 0:
+                self.state = "unknown"  # a disk that does not answer; the request stays queued
+                break
+            try:
+                await asyncio.wait((future,), timeout=timeout)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                deadline = deadline or loop.time() + self._writer.busy_timeout_seconds + 1.0
+        if cancelled is not None:
+            if future.done():
+                future.exception()  # seen; the cancel is what the caller gets
+            raise cancelled
+        future.result()
+
+    # On the connection's thread.
+
+    def _guarded(self, native: sqlite3.Connection, work: Callable[[sqlite3.Connection], R]) -> R:
+        self._refuse_if_lost()
+        try:
+            return work(native)
+        except BaseException as error:
+            if not native.in_transaction:
+                # FULL, IOERR, a trigger's RAISE(ROLLBACK): SQLite has rolled back, and the next
+                # statement would commit by itself.
+                self._lost = error
+            raise
+
+    def _refuse_if_lost(self) -> None:
+        if self._lost is not None:
+            raise DatabaseError(
+                f"this unit of work lost its transaction ({self._lost}); nothing of it is stored",
+                code="transaction_lost",
+            ) from self._lost
+
+    def _close_cursors(self, native: sqlite3.Connection) -> None:
+        # An open cursor would keep the read transaction, and the next BEGIN IMMEDIATE would fail.
+        for cleanup in self._cleanups:
+            cleanup(native)
+
+    def _commit(self, native: sqlite3.Connection) -> None:
+        self.began = False
+        self._close_cursors(native)
+        if self._lost is not None or not native.in_transaction:
+            self.state = "rolled_back"
+            self._refuse_if_lost()
+            raise DatabaseError("the transaction has vanished", code="transaction_lost")
+        failure = commit(native)
+        if failure is None:
+            self.state = "committed"
+            return
+        error = commit_error(failure, "unit of work")
+        self.state = "unknown" if isinstance(error, CommitUncertainError) else "rolled_back"
+        raise error
+
+    def _roll_back(self, native: sqlite3.Connection) -> None:
+        self.began = False
+        self._close_cursors(native)
+        if self._lost is None:
+            roll_back(native)
+        self.state = "rolled_back"
+
+    def _undo_savepoint(self, native: sqlite3.Connection) -> None:
+        if native.in_transaction:
+            native.execute(_UNDO_SAVEPOINT)
+            native.execute(_END_SAVEPOINT)
+
+    def _release_savepoint(self, native: sqlite3.Connection) -> None:
+        native.execute(_END_SAVEPOINT)

@@ -1,0 +1,162 @@
+"""Requests, and what the workers that run them on a connection's thread have in common.
+
+The hop from the event loop to a thread and back costs more than most queries. So a request joins a
+queue, and the thread, once awake, runs all that waits and reports in as few messages as it can:
+under load many requests share one hop, and a lone one waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reelbase.engine.connection import Connection, Settled, notify, settle
+from reelbase.engine.statement import Shape, Step
+from reelbase.errors import translate
+
+_REPORT_COUNT = 64
+_REPORT_SECONDS = 0.001
+
+
+_BEGIN_SAVEPOINT = "SAVEPOINT reelbase_steps"
+_UNDO_SAVEPOINT = "ROLLBACK TO reelbase_steps"
+_END_SAVEPOINT = "RELEASE reelbase_steps"
+
+
+class Request:
+    """Work for a connection's thread, and the future that its caller awaits."""
+
+    __slots__ = ("enqueued", "future", "is_long", "is_relaxed", "work")
+
+    def __init__(
+        self,
+        work: Callable[[sqlite3.Connection], Any],
+        future: asyncio.Future[Any],
+        *,
+        is_long: bool = False,
+        is_relaxed: bool = False,
+    ) -> None:
+        self.work = work
+        self.future = future
+        self.is_long = is_long
+        self.is_relaxed = is_relaxed
+        self.enqueued = 0.0
+
+
+class Worker:
+    """A connection and the queue that its thread empties.
+
+    Two threads, no lock: deques are atomic, and ``_awake`` is written so that the worst case is one
+    needless wake-up. The loop appends first and then looks whether the thread is awake; the thread
+    says that it goes to sleep first and then looks whether something came in.
+    """
+
+    def __init__(self, connection: Connection, inbox: deque[Request]) -> None:
+        self.connection = connection
+        self.inbox = inbox
+        self._loop = asyncio.get_running_loop()
+        self._awake = False
+        self._settled: list[Settled] = []
+        self._reported = 0.0
+
+    def wake(self) -> None:
+        """Sees to it that the thread looks at the queue. Callable from any thread."""
+        if not self._awake:
+            self._awake = True
+            self.connection.wake(self._drain)
+
+    def _has_work(self) -> bool:
+        return bool(self.inbox)
+
+    def _drain(self) -> None:
+        """On the thread: everything that waits, then sleep."""
+        while True:
+            self._reported = time.monotonic()
+            self._run_waiting(self.connection.native)
+            self._report()
+            self._awake = False
+            if not self._has_work() or self._awake:
+                return
+            self._awake = True
+
+    def _run_waiting(self, native: sqlite3.Connection) -> None:
+        """On the thread: runs requests until none waits."""
+        raise NotImplementedError
+
+    def _settle(self, request: Request, result: Any, error: BaseException | None) -> None:
+        self._settled.append((request.future, result, error))
+
+    def _report_if_due(self) -> None:
+        if (
+            len(self._settled) >= _REPORT_COUNT
+            or time.monotonic() - self._reported >= _REPORT_SECONDS
+        ):
+            self._report()
+
+    def _report(self) -> None:
+        if self._settled:
+            notify(self._loop, settle, self._settled)
+            self._settled = []
+        self._reported = time.monotonic()
+
+
+def run_one(native: sqlite3.Connection, request: Request) -> tuple[Any, BaseException | None]:
+    """Runs a request's work; errors come back as values."""
+    try:
+        return request.work(native), None
+    except sqlite3.Error as error:
+        return None, translate(error, "database")
+    except Exception as error:
+        return None, error
+
+
+def is_long(steps: Sequence[Step[Any]]) -> bool:
+    """Whether the steps may take long enough that finished requests must not wait for them."""
+    return len(steps) > 1 or steps[0].shape is Shape.ALL or steps[0].shape is Shape.MANY
+
+
+class StepRunner:
+    """The work of a request: its steps, in order, all of them or none."""
+
+    __slots__ = ("_slow_query_seconds", "_steps")
+
+    def __init__(self, steps: Sequence[Step[Any]], slow_query_seconds: float | None) -> None:
+        self._steps = steps
+        self._slow_query_seconds = slow_query_seconds
+
+    def writing(self, native: sqlite3.Connection) -> list[Any]:
+        """Inside a transaction: what fails is undone, the rest of the transaction stays."""
+        if len(self._steps) == 1 and self._steps[0].shape is not Shape.MANY:
+            return self._all(native)  # SQLite itself undoes a statement that fails
+        native.execute(_BEGIN_SAVEPOINT)
+        try:
+            results = self._all(native)
+        except BaseException:
+            if native.in_transaction:  # some errors make SQLite roll everything back by itself
+                native.execute(_UNDO_SAVEPOINT)
+                native.execute(_END_SAVEPOINT)
+            raise
+        native.execute(_END_SAVEPOINT)
+        return results
+
+    def inside(self, native: sqlite3.Connection) -> list[Any]:
+        """Reads inside a transaction."""
+        return self._all(native)
+
+    def reading(self, native: sqlite3.Connection) -> list[Any]:
+        """Outside a transaction: all steps see the same moment of the database."""
+        if len(self._steps) == 1:
+            return self._all(native)
+        native.execute("BEGIN")
+        try:
+            return self._all(native)
+        finally:
+            if native.in_transaction:
+                native.execute("ROLLBACK")
+
+    def _all(self, native: sqlite3.Connection) -> list[Any]:
+        return [step.run(native, self._slow_query_seconds) for step in self._steps]

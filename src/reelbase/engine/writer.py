@@ -1,0 +1,296 @@
+"""The one connection that writes: first come, first served, and many commits in one.
+
+Writes that wait together share a transaction. Each is isolated from the others (a statement by
+SQLite, several by a savepoint), and each future is resolved only after the COMMIT. A transaction of a
+unit of work takes its turn in the same queue and keeps the connection until it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reelbase.engine.connection import Connection, set_pragma, settle
+from reelbase.engine.journal import Synchronous
+from reelbase.engine.statement import Step
+from reelbase.engine.transaction import Transaction, commit, commit_error
+from reelbase.engine.worker import Request, StepRunner, Worker, run_one
+from reelbase.errors import DatabaseBusyError, DatabaseError, result_code, translate
+
+# A group is bounded so that other processes get the lock too.
+_GROUP_COUNT = 256
+_GROUP_SECONDS = 0.02
+
+# Values of PRAGMA synchronous (sqlite.org/pragma.html#pragma_synchronous).
+_LEVELS: dict[Synchronous, int] = {"normal": 1, "full": 2, "extra": 3}
+
+
+class _TransactionRequest(Request):
+    """Asks for the writer as a whole."""
+
+    __slots__ = ("transaction",)
+
+    def __init__(self, transaction: Transaction, future: asyncio.Future[Any]) -> None:
+        super().__init__(lambda native: None, future)
+        self.transaction = transaction
+
+
+class Writer(Worker):
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        synchronous: Synchronous,
+        relaxed_synchronous: Synchronous,
+        busy_timeout_seconds: float,
+        slow_query_seconds: float | None,
+    ) -> None:
+        super().__init__(connection, deque())
+        self.busy_timeout_seconds = busy_timeout_seconds
+        self.slow_query_seconds = slow_query_seconds
+        self._data_level = _LEVELS[synchronous]
+        self._relaxed_level = _LEVELS[relaxed_synchronous]
+        self._level = 0  # PRAGMA synchronous as it is now; unknown at first
+        self._transaction: Transaction | None = None  # who holds the connection
+        self._is_blocked = False  # inside BEGIN IMMEDIATE
+        self._expiry: asyncio.TimerHandle | None = None
+
+    # On the event loop.
+
+    def run(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
+        """Runs steps as one durable transaction of their own; resolved after the COMMIT."""
+        return self._enqueue(
+            Request(
+                StepRunner(steps, self.slow_query_seconds).writing,
+                self.new_future(),
+                is_relaxed=all(step.statement.relaxed for step in steps),
+            )
+        )
+
+    def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+        """Runs work, which must not end the transaction, like a step."""
+        return self._enqueue(Request(work, self.new_future()))
+
+    def enqueue_transaction(self, transaction: Transaction) -> asyncio.Future[None]:
+        return self._enqueue(_TransactionRequest(transaction, self.new_future()))
+
+    def withdraw(self, future: asyncio.Future[Any]) -> bool:
+        """Takes a request out of the queue; False when the thread has it already."""
+        return any(self._remove(request) for request in self._waiting() if request.future is future)
+
+    async def drain(self) -> None:
+        """Returns when all that was queued before has run."""
+        with contextlib.suppress(DatabaseError):  # whoever holds the lock, the queue is empty
+            await self.call(lambda native: None)
+
+    def new_future(self) -> asyncio.Future[Any]:
+        return self._loop.create_future()
+
+    def refuse_transactions(self, error: Callable[[], DatabaseError]) -> None:
+        """Rolls back the transaction that holds the connection and fails those that wait for it."""
+        for request in self._waiting():
+            if isinstance(request, _TransactionRequest) and self._remove(request):
+                settle([(request.future, None, error())])
+        if self._transaction is not None:
+            self._transaction.abandon()
+
+    def _enqueue(self, request: Request) -> asyncio.Future[Any]:
+        is_first = not self._awake and self._transaction is None
+        request.enqueued = self._loop.time()
+        self.inbox.append(request)
+        if self._transaction is None:  # else its end looks at the queue
+            self.wake()
+        if not is_first and self._expiry is None:
+            self._expiry = self._loop.call_later(self.busy_timeout_seconds, self._expire)
+        return request.future
+
+    def _expire(self) -> None:
+        """Fails those that waited longer than busy_timeout for whoever holds the lock.
+
+        A queue that moves may be long: it is not the lock that such a request waits for.
+        """
+        self._expiry = None
+        now = self._loop.time()
+        for request in self._waiting():
+            if request.enqueued + self.busy_timeout_seconds > now:
+                break
+            if self._transaction is None and not self._is_blocked:
+                break
+            if self._remove(request) and not request.future.done():
+                request.future.set_exception(
+                    DatabaseBusyError(
+                        "a unit of work or another process held the database for longer than "
+                        f"busy_timeout ({self.busy_timeout_seconds:g} s)"
+                    )
+                )
+        if self.inbox:
+            with contextlib.suppress(IndexError):
+                wait = self.inbox[0].enqueued + self.busy_timeout_seconds - now
+                self._expiry = self._loop.call_later(max(wait, 0.01), self._expire)
+
+    def _waiting(self) -> tuple[Request, ...]:
+        while True:
+            try:
+                return tuple(self.inbox)
+            except RuntimeError:
+                continue  # the other thread changed it in between
+
+    def _remove(self, request: Request) -> bool:
+        while True:
+            try:
+                self.inbox.remove(request)
+            except ValueError:
+                return False
+            except IndexError:
+                continue  # the thread took another one meanwhile
+            return True
+
+    # On the connection's thread.
+
+    def _has_work(self) -> bool:
+        transaction = self._transaction
+        return bool(self.inbox) if transaction is None else bool(transaction.inbox)
+
+    def _run_waiting(self, native: sqlite3.Connection) -> None:
+        while True:
+            if self._transaction is not None:
+                if not self._continue_transaction(native, self._transaction):
+                    return
+                continue
+            try:
+                request = self.inbox.popleft()
+            except IndexError:
+                return
+            if isinstance(request, _TransactionRequest):
+                self._begin_transaction(native, request)
+            elif not request.future.cancelled():
+                self._run_group(native, request)
+
+    def _begin_transaction(self, native: sqlite3.Connection, request: _TransactionRequest) -> None:
+        transaction = request.transaction
+        try:
+            self._begin(native, transaction.begin_sql, self._data_level)
+        except DatabaseError as error:
+            self._settle(request, None, error)
+        else:
+            transaction.began = True
+            self._transaction = transaction
+            self._settle(request, None, None)
+        self._report()
+
+    def _continue_transaction(self, native: sqlite3.Connection, transaction: Transaction) -> bool:
+        """Runs what the transaction has queued. False when it is still open and has nothing to do."""
+        while transaction.began:
+            try:
+                request = transaction.inbox.popleft()
+            except IndexError:
+                return False
+            # Also those whose caller was cancelled: the end of a transaction or savepoint must run.
+            self._settle(request, *run_one(native, request))
+            if transaction.began and not transaction.inbox:
+                self._report()
+        self._transaction = None
+        self._report()
+        return True
+
+    def _run_group(self, native: sqlite3.Connection, first: Request) -> None:
+        """Runs a request and those that wait behind it in one transaction."""
+        group = [first]
+        group_until = time.monotonic() + _GROUP_SECONDS
+        results: list[tuple[Any, BaseException | None]] = []
+        level = self._level_of_group(first)
+        try:
+            self._begin(native, "BEGIN IMMEDIATE", level)
+        except DatabaseError as error:
+            self._settle(first, None, error)
+            self._report()
+            return
+        while True:
+            results.append(run_one(native, group[-1]))
+            if not native.in_transaction:
+                # The statement made SQLite roll back the whole group (disk full, a trigger's
+                # RAISE(ROLLBACK)): the others did no wrong and get a transaction each.
+                self._settle(group.pop(), *results.pop())
+                self._run_alone(native, group)
+                return
+            if len(group) >= _GROUP_COUNT or time.monotonic() >= group_until:
+                break
+            request = self._next_of_group(level)
+            if request is None:
+                break
+            group.append(request)
+        failure = commit(native)
+        if failure is not None:
+            self._commit_failed(native, group, results, failure)
+            return
+        for request, result in zip(group, results, strict=True):
+            self._settle(request, *result)
+        self._report()
+
+    def _level_of_group(self, first: Request) -> int:
+        if first.is_relaxed:
+            behind = self._waiting()[:_GROUP_COUNT]
+            if all(request.is_relaxed for request in behind):
+                return self._relaxed_level
+        return self._data_level
+
+    def _next_of_group(self, level: int) -> Request | None:
+        while True:
+            try:
+                request = self.inbox.popleft()
+            except IndexError:
+                return None
+            if request.future.cancelled():
+                continue
+            if isinstance(request, _TransactionRequest) or (
+                # Came in since BEGIN, and synchronous cannot change inside a transaction.
+                not request.is_relaxed and level != self._data_level
+            ):
+                self.inbox.appendleft(request)
+                return None
+            return request
+
+    def _run_alone(self, native: sqlite3.Connection, group: list[Request]) -> None:
+        for request in group:
+            try:
+                self._begin(native, "BEGIN IMMEDIATE", self._data_level)
+            except DatabaseError as error:
+                self._settle(request, None, error)
+                continue
+            result = run_one(native, request)
+            if native.in_transaction and (failure := commit(native)) is not None:
+                result = (None, commit_error(failure, "commit"))
+            self._settle(request, *result)
+        self._report()
+
+    def _commit_failed(
+        self,
+        native: sqlite3.Connection,
+        group: list[Request],
+        results: list[tuple[Any, BaseException | None]],
+        failure: sqlite3.Error,
+    ) -> None:
+        if len(group) > 1 and result_code(failure) == sqlite3.SQLITE_CONSTRAINT:
+            # A deferred foreign key is checked at COMMIT, where it cannot be told whose it is.
+            self._run_alone(native, group)
+            return
+        for request, (_, own_error) in zip(group, results, strict=True):
+            self._settle(request, None, own_error or commit_error(failure, "commit"))
+        self._report()
+
+    def _begin(self, native: sqlite3.Connection, begin_sql: str, level: int) -> None:
+        self._is_blocked = True
+        try:
+            if level != self._level:
+                set_pragma(native, "synchronous", level)
+                self._level = level
+            native.execute(begin_sql)
+        except sqlite3.Error as error:
+            raise translate(error, "waiting for the write lock") from error
+        finally:
+            self._is_blocked = False

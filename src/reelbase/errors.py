@@ -1,0 +1,223 @@
+"""The errors of the package, and the one place that turns SQLite's into them.
+
+DatabaseError
+├── RecordNotFoundError      404  no row has this key
+├── ConstraintError          409  the row would break a rule of the schema; nothing of it remains
+├── InvalidTransitionError   409  the row is in a state that does not allow this change
+├── DatabaseBusyError        503  somebody else held the lock for longer than busy_timeout
+├── CommitUncertainError     500  COMMIT failed in a way that leaves its outcome open
+├── DatabaseFullError        507  no space left; writes resume by themselves once there is some
+├── DatabaseReadOnlyError    403  a write where only reads are allowed
+├── DatabaseCorruptError     500  the file is damaged, or no database
+├── DatabaseIOError          500  the operating system refused a read or a write
+├── DatabaseClosedError      500  the database, or the unit of work, has ended
+├── SchemaError              500  the file is not ours, or of another version
+└── SecretError              500  a secret cannot be encrypted or decrypted
+
+Wrong arguments are not database errors: a malformed id, a naive datetime, NaN, a lone surrogate or an
+integer past 64 bits is ValueError, an argument of the wrong type TypeError; both name the parameter.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, ClassVar, Literal
+
+ConstraintKind = Literal["unique", "foreign_key", "check", "not_null"]
+
+
+class DatabaseError(Exception):
+    """Base of all errors of this package.
+
+    code: stable, machine readable.  details: plain values for a log or a response body, never row contents.
+    http_status: what a web application would answer.  The driver's error, if any, is ``__cause__``.
+    """
+
+    code: str = "database"
+    http_status: ClassVar[int] = 500
+
+    def __init__(
+        self, message: str, *, code: str | None = None, details: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        self.details: dict[str, Any] = details or {}
+
+
+class RecordNotFoundError(DatabaseError):
+    """No row has this key. details: entity, key."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class ConstraintError(DatabaseError):
+    """A write broke a rule of the schema; nothing of it remains.
+
+    kind: what sort of rule.  constraint: its name, its columns, or the text of a trigger's RAISE;
+    '' where SQLite names none (foreign keys).
+    """
+
+    code = "constraint"
+    http_status = 409
+
+    def __init__(self, message: str, *, kind: ConstraintKind, constraint: str) -> None:
+        super().__init__(message, details={"kind": kind, "constraint": constraint})
+        self.kind: ConstraintKind = kind
+        self.constraint = constraint
+
+
+class InvalidTransitionError(DatabaseError):
+    """The row's state does not allow this change. details: entity, key, status."""
+
+    code = "invalid_transition"
+    http_status = 409
+
+
+class DatabaseBusyError(DatabaseError):
+    """The lock was not free within busy_timeout. Nothing was written; trying again later is safe."""
+
+    code = "busy"
+    http_status = 503
+
+
+class CommitUncertainError(DatabaseError):
+    """COMMIT failed and the change may or may not be stored. Look before you repeat it."""
+
+    code = "commit_uncertain"
+
+
+class DatabaseFullError(DatabaseError):
+    """The disk or quota is full. Nothing of the write remains."""
+
+    code = "full"
+    http_status = 507
+
+
+class DatabaseReadOnlyError(DatabaseError):
+    """A write to a snapshot, a read-only file or a read-only filesystem."""
+
+    code = "read_only"
+    http_status = 403
+
+
+class DatabaseCorruptError(DatabaseError):
+    """The file is damaged, or it is no SQLite database at all."""
+
+    code = "corrupt"
+
+
+class DatabaseIOError(DatabaseError):
+    """The operating system refused to open, read or write the file."""
+
+    code = "io"
+
+
+class DatabaseClosedError(DatabaseError):
+    """The database is closed, or the unit of work or snapshot has ended."""
+
+    code = "closed"
+
+
+class SchemaError(DatabaseError):
+    """The file is not a reelbase database, or not one of this version. It was not changed.
+
+    code: foreign, newer, older, unversioned, hard_linked, drifted.
+    """
+
+    code = "schema"
+
+
+class SecretError(DatabaseError):
+    """A secret cannot be encrypted or decrypted with the keys at hand."""
+
+    code = "secret"
+
+
+_IOERR_SHMSIZE = 4874
+_READONLY_DBMOVED = 1032
+_TRIGGER = 1811
+_DATATYPE = 3091
+
+# Extended result codes of SQLITE_CONSTRAINT (sqlite.org/rescode.html). By number: a STRICT
+# type error, has no name in the sqlite3 module of Python 3.11.
+_KINDS: dict[int, ConstraintKind] = {
+    275: "check",
+    787: "foreign_key",
+    1299: "not_null",
+    1555: "unique",  # primary key
+    _TRIGGER: "check",  # RAISE in a trigger
+    2067: "unique",
+    2579: "unique",  # rowid
+    _DATATYPE: "check",  # a STRICT table got another type
+}
+
+
+def result_code(error: BaseException) -> int:
+    """SQLite's primary result code of a driver error; 0 where it has none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def translate(error: sqlite3.Error, context: str) -> DatabaseError:
+    """The error of ours for a driver error. context: the statement's name, or what was being done."""
+    extended = int(getattr(error, "sqlite_errorcode", 0))
+    text = str(error)
+    translated = _translate(extended, text, context)
+    translated.__cause__ = error
+    return translated
+
+
+def _translate(extended: int, text: str, context: str) -> DatabaseError:
+    details = {"context": context, "sqlite_errorcode": extended}
+    match extended & 0xFF:
+        case sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH:
+            return _constraint(extended, text, context)
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return DatabaseBusyError(
+                f"{context}: another connection held the lock for longer than busy_timeout ({text})",
+                details=details,
+            )
+        case sqlite3.SQLITE_FULL:
+            return DatabaseFullError(
+                f"{context}: no space left for the database; free some, writes then resume ({text})",
+                details=details,
+            )
+        case sqlite3.SQLITE_READONLY if extended == _READONLY_DBMOVED:
+            return DatabaseIOError(
+                f"{context}: the database file was moved or replaced while it was open; reopen it",
+                code="moved",
+                details=details,
+            )
+        case sqlite3.SQLITE_READONLY:
+            return DatabaseReadOnlyError(f"{context}: {text}", details=details)
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return DatabaseCorruptError(
+                f"{context}: {text}; restore a backup, or see `reelbase check`", details=details
+            )
+        case sqlite3.SQLITE_IOERR if extended == _IOERR_SHMSIZE:
+            # A WAL database needs a -shm file even to be read.
+            return DatabaseIOError(
+                f"{context}: the -shm file could not grow; the disk is probably full ({text})",
+                details=details,
+            )
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN:
+            return DatabaseIOError(f"{context}: {text}", details=details)
+        case sqlite3.SQLITE_INTERRUPT:
+            return DatabaseError(f"{context}: interrupted", code="interrupted", details=details)
+        case sqlite3.SQLITE_TOOBIG:
+            return DatabaseError(f"{context}: {text}", code="too_big", details=details)
+        case _:
+            return DatabaseError(f"{context}: {text}", code="statement", details=details)
+
+
+def _constraint(extended: int, text: str, context: str) -> ConstraintError:
+    kind = _KINDS.get(extended, "check")
+    if extended == _TRIGGER:
+        constraint = text
+    elif extended == _DATATYPE:
+        constraint = text.rpartition(" ")[2]
+    else:
+        # "UNIQUE constraint failed: files.id", "UNIQUE constraint failed: index 'name'"
+        constraint = text.partition(" constraint failed: ")[2].removeprefix("index ").strip("'")
+    return ConstraintError(f"{context}: {text}", kind=kind, constraint=constraint)

@@ -1,0 +1,127 @@
+"""Finding jobs: by id, by profile, by what they refer to."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Query
+from reelbase.repositories.jobs.records import Job
+
+
+class JobListing(Repository):
+    entity = "job"
+
+    _get = Query(
+        Job,
+        """
+        SELECT
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        FROM jobs
+        WHERE id = :id
+        """,
+    )
+
+    _list_for_profile = Query(
+        Job,
+        """
+        SELECT
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        FROM jobs
+        WHERE profile_id = :profile_id
+          AND parent_id IS NULL
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _list_active_for_profile = Query(
+        Job,
+        """
+        SELECT
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        FROM jobs
+        WHERE profile_id = :profile_id
+          AND parent_id IS NULL
+          AND status IN ('queued', 'running')
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _list_unfinished = Query(
+        Job,
+        """
+        SELECT
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        FROM jobs
+        WHERE status IN ('queued', 'running')
+        ORDER BY created_at, id
+        """,
+    )
+
+    _find_referencing = Query(
+        UUID,
+        """
+        SELECT DISTINCT coalesce(jobs.parent_id, jobs.id)
+        FROM job_references
+        JOIN jobs ON jobs.id = job_references.job_id
+        WHERE job_references.target_id = :target_id
+          AND job_references.target_type = :target_type
+          AND jobs.profile_id = :profile_id
+        """,
+        params={"target_id": UUID, "target_type": str, "profile_id": str},
+    )
+
+    async def get(self, job_id: UUID | str) -> Job:
+        """The job; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=job_id))
+
+    async def find(self, job_id: UUID | str) -> Job | None:
+        """The job, or None."""
+        return await self._run(self._get.optional(id=job_id))
+
+    async def list_for_profile(
+        self,
+        profile_id: str,
+        active_only: bool = False,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Job]:
+        """A profile's top-level jobs, newest first; active_only: queued and running ones."""
+        query = self._list_active_for_profile if active_only else self._list_for_profile
+        return await self._run(query.all(profile_id=profile_id, limit=limit, offset=offset))
+
+    async def list_unfinished(self) -> list[Job]:
+        """Every queued or running job of every profile, parents and children, oldest first."""
+        return await self._run(self._list_unfinished.all())
+
+    async def find_referencing_file(self, profile_id: str, file_id: UUID | str) -> set[UUID]:
+        """The profile's top-level jobs that use or made the file; a child stands for its parent.
+
+        References are params.file_id, params.file_ids[], result.file_id and result.srt_file_id.
+        """
+        return await self._referencing(profile_id, file_id, "file")
+
+    async def find_referencing_transcript(
+        self, profile_id: str, transcript_id: UUID | str
+    ) -> set[UUID]:
+        """The profile's top-level jobs that made the transcript (result.transcript_id)."""
+        return await self._referencing(profile_id, transcript_id, "transcript")
+
+    async def _referencing(
+        self, profile_id: str, target_id: UUID | str, target_type: str
+    ) -> set[UUID]:
+        step = self._find_referencing.all(
+            profile_id=profile_id, target_id=target_id, target_type=target_type
+        )
+        return set(await self._run(step))

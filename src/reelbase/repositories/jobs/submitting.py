@@ -1,0 +1,122 @@
+"""Adding jobs, alone and as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from reelbase.engine.identifiers import new_id
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+from reelbase.repositories.jobs.records import Job
+
+
+class JobSubmitting(Repository):
+    entity = "job"
+
+    _add = Command(
+        Job,
+        """
+        INSERT INTO jobs (
+          id, profile_id, parent_id, type, status, total, params, priority, max_attempts, run_after,
+          created_at, updated_at
+        )
+        VALUES (
+          :id, :profile_id, :parent_id, :type, 'queued', :total, :params, :priority, :max_attempts,
+          :run_after, :now, :now
+        )
+        RETURNING
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        """,
+    )
+
+    _list_children = Query(
+        Job,
+        """
+        SELECT
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        FROM jobs
+        WHERE parent_id = :parent_id
+        ORDER BY created_at, id
+        """,
+        params={"parent_id": UUID},
+    )
+
+    async def add(
+        self,
+        profile_id: str,
+        type: str,
+        params: dict[str, Any],
+        parent_id: UUID | str | None = None,
+        total: int = 1,
+        *,
+        id: UUID | str | None = None,
+        priority: int = 0,
+        run_after: datetime | None = None,
+        max_attempts: int = 1,
+    ) -> Job:
+        """Adds a queued job and returns it.
+
+        total: how many work items it has; a parent whose children are added one by one finishes when
+        that many have.  max_attempts: how often it may be claimed before it fails for good.
+        ConstraintError: foreign_key when profile or parent do not exist; check when the parent is of
+        another profile or has a parent itself, total is negative or max_attempts below 1.
+        """
+        return await self._run(
+            self._add.one(
+                id=new_id() if id is None else id,
+                profile_id=profile_id,
+                parent_id=parent_id,
+                type=type,
+                total=total,
+                params=params,
+                priority=priority,
+                max_attempts=max_attempts,
+                run_after=run_after,
+                now=self._now(),
+            )
+        )
+
+    async def add_batch(
+        self,
+        profile_id: str,
+        type: str,
+        params: dict[str, Any],
+        children: Sequence[dict[str, Any]],
+    ) -> tuple[Job, list[Job]]:
+        """Adds a parent with params and a child of the same type for each of children, all or nothing.
+
+        Returns the parent and its children in the order given. The parent is never claimed; it
+        follows its children. ValueError when there are none: such a batch could never finish.
+        """
+        if not children:
+            raise ValueError("a batch needs at least one child")
+        common: dict[str, Any] = {
+            "profile_id": profile_id,
+            "type": type,
+            "priority": 0,
+            "max_attempts": 1,
+            "run_after": None,
+            "now": self._now(),
+        }
+        parent_id = new_id()
+        rows = [
+            {"id": new_id(), "parent_id": parent_id, "total": 1, "params": child, **common}
+            for child in children
+        ]
+        parent, _, added = await self._batch(
+            self._add.one(id=parent_id, parent_id=None, total=len(rows), params=params, **common),
+            self._add.many(rows),
+            self._list_children.all(parent_id=parent_id),
+        )
+        return parent, added
+
+    async def list_children(self, parent_id: UUID | str) -> list[Job]:
+        """A batch's jobs, oldest first; [] also when there is no such parent."""
+        return await self._run(self._list_children.all(parent_id=parent_id))

@@ -1,0 +1,102 @@
+"""LLM templates: how a profile wants its language model to be asked. One per profile."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from reelbase.engine.identifiers import new_id
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+
+
+class LlmTemplate(msgspec.Struct, frozen=True):
+    """Messages and models. srt_…: for mending subtitles; '' stands for the application's own."""
+
+    id: UUID
+    profile_id: str
+    sys_msg: str
+    prompt: str
+    model: str
+    srt_sys_msg: str
+    srt_model: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class LlmTemplateRepository(Repository):
+    entity = "LLM template of profile"
+
+    _get = Query(
+        LlmTemplate,
+        """
+        SELECT
+          id, profile_id, sys_msg, prompt, model, srt_sys_msg, srt_model, created_at, updated_at
+        FROM llm_templates
+        WHERE profile_id = :profile_id
+        """,
+    )
+
+    _upsert = Command(
+        LlmTemplate,
+        """
+        INSERT INTO llm_templates (
+          id, profile_id, sys_msg, prompt, model, srt_sys_msg, srt_model, created_at, updated_at
+        )
+        VALUES (:id, :profile_id, :sys_msg, :prompt, :model, :srt_sys_msg, :srt_model, :now, :now)
+        ON CONFLICT (profile_id) DO UPDATE
+        SET sys_msg = excluded.sys_msg,
+            prompt = excluded.prompt,
+            model = excluded.model,
+            srt_sys_msg = excluded.srt_sys_msg,
+            srt_model = excluded.srt_model,
+            updated_at = excluded.updated_at
+        RETURNING
+          id, profile_id, sys_msg, prompt, model, srt_sys_msg, srt_model, created_at, updated_at
+        """,
+    )
+
+    _delete = Command(
+        LlmTemplate,
+        """
+        DELETE FROM llm_templates
+        WHERE profile_id = :profile_id
+        """,
+    )
+
+    async def get_for_profile(self, profile_id: str) -> LlmTemplate | None:
+        """The profile's template, or None."""
+        return await self._run(self._get.optional(profile_id=profile_id))
+
+    async def upsert(
+        self,
+        profile_id: str,
+        sys_msg: str,
+        prompt: str,
+        model: str,
+        srt_sys_msg: str = "",
+        srt_model: str = "",
+    ) -> LlmTemplate:
+        """Makes the profile's template, or replaces it as a whole; its id and created_at stay.
+
+        ConstraintError: foreign_key when the profile does not exist.
+        """
+        return await self._run(
+            self._upsert.one(
+                id=new_id(),
+                profile_id=profile_id,
+                sys_msg=sys_msg,
+                prompt=prompt,
+                model=model,
+                srt_sys_msg=srt_sys_msg,
+                srt_model=srt_model,
+                now=self._now(),
+            )
+        )
+
+    async def delete(self, profile_id: str, *, missing_ok: bool = False) -> bool:
+        """True when the profile had one; otherwise RecordNotFoundError, or False with missing_ok."""
+        count = await self._run(self._delete.count(profile_id=profile_id))
+        return self._deleted(count, profile_id, missing_ok=missing_ok)

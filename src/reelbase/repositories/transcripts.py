@@ -1,0 +1,190 @@
+"""Transcripts: the text of a file, and what a language model said about it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from reelbase.engine.identifiers import new_id
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+from reelbase.repositories.files import File
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """The text of a file. language: as the application writes it.  file: None unless it was asked for."""
+
+    id: UUID
+    profile_id: str
+    file_id: UUID
+    text: str
+    llm_explanation: str | None
+    language: str | None
+    created_at: datetime
+    file: File | None
+
+
+class TranscriptRepository(Repository):
+    entity = "transcript"
+
+    _add = Command(
+        Transcript,
+        """
+        INSERT INTO transcripts (
+          id, profile_id, file_id, text, llm_explanation, language, created_at
+        )
+        VALUES (:id, :profile_id, :file_id, :text, :llm_explanation, :language, :created_at)
+        RETURNING
+          id, profile_id, file_id, text, llm_explanation, language, created_at, NULL AS file
+        """,
+    )
+
+    _get = Query(
+        Transcript,
+        """
+        SELECT
+          id, profile_id, file_id, text, llm_explanation, language, created_at, NULL AS file
+        FROM transcripts
+        WHERE id = :id
+        """,
+    )
+
+    _list_for_profile = Query(
+        Transcript,
+        """
+        SELECT
+          id, profile_id, file_id, text, llm_explanation, language, created_at, NULL AS file
+        FROM transcripts
+        WHERE profile_id = :profile_id
+        ORDER BY created_at DESC, id DESC
+        """,
+    )
+
+    _list_for_profile_with_files = Query(
+        Transcript,
+        """
+        SELECT
+          transcripts.id,
+          transcripts.profile_id,
+          transcripts.file_id,
+          transcripts.text,
+          transcripts.llm_explanation,
+          transcripts.language,
+          transcripts.created_at,
+          files.id AS "file.id",
+          files.profile_id AS "file.profile_id",
+          files.name AS "file.name",
+          files.path AS "file.path",
+          files.type AS "file.type",
+          files.folder AS "file.folder",
+          files.source_file_id AS "file.source_file_id",
+          files.origin AS "file.origin",
+          files.size_bytes AS "file.size_bytes",
+          files.content_type AS "file.content_type",
+          files.content_hash AS "file.content_hash",
+          files.source_url AS "file.source_url",
+          files.created_at AS "file.created_at"
+        FROM transcripts
+        JOIN files ON files.id = transcripts.file_id
+        WHERE transcripts.profile_id = :profile_id
+        ORDER BY transcripts.created_at DESC, transcripts.id DESC
+        """,
+    )
+
+    _list_for_file = Query(
+        Transcript,
+        """
+        SELECT
+          id, profile_id, file_id, text, llm_explanation, language, created_at, NULL AS file
+        FROM transcripts
+        WHERE file_id = :file_id
+        ORDER BY created_at DESC, id DESC
+        """,
+    )
+
+    _update = Command(
+        Transcript,
+        """
+        UPDATE transcripts
+        SET text = iif(:set_text, :text, text),
+            llm_explanation = iif(:set_llm_explanation, :llm_explanation, llm_explanation),
+            language = iif(:set_language, :language, language)
+        WHERE id = :id
+        RETURNING
+          id, profile_id, file_id, text, llm_explanation, language, created_at, NULL AS file
+        """,
+    )
+
+    _delete = Command(
+        Transcript,
+        """
+        DELETE FROM transcripts
+        WHERE id = :id
+        """,
+    )
+
+    async def add(
+        self,
+        profile_id: str,
+        file_id: UUID | str,
+        text: str,
+        llm_explanation: str | None = None,
+        *,
+        id: UUID | str | None = None,
+        language: str | None = None,
+    ) -> Transcript:
+        """Adds a transcript of one of the profile's files and returns it. A file may have several.
+
+        ConstraintError: foreign_key when the profile does not exist or has no such file.
+        """
+        return await self._run(
+            self._add.one(
+                id=new_id() if id is None else id,
+                profile_id=profile_id,
+                file_id=file_id,
+                text=text,
+                llm_explanation=llm_explanation,
+                language=language,
+                created_at=self._now(),
+            )
+        )
+
+    async def get(self, transcript_id: UUID | str) -> Transcript:
+        """The transcript; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=transcript_id))
+
+    async def find(self, transcript_id: UUID | str) -> Transcript | None:
+        """The transcript, or None."""
+        return await self._run(self._get.optional(id=transcript_id))
+
+    async def list_for_profile(self, profile_id: str, load_file: bool = False) -> list[Transcript]:
+        """A profile's transcripts, newest first; load_file fills ``file``, in the same statement."""
+        query = self._list_for_profile_with_files if load_file else self._list_for_profile
+        return await self._run(query.all(profile_id=profile_id))
+
+    async def list_for_file(self, file_id: UUID | str) -> list[Transcript]:
+        """A file's transcripts, newest first."""
+        return await self._run(self._list_for_file.all(file_id=file_id))
+
+    async def update(
+        self,
+        transcript_id: UUID | str,
+        *,
+        text: str | UnsetType = UNSET,
+        llm_explanation: str | UnsetType | None = UNSET,
+        language: str | UnsetType | None = UNSET,
+    ) -> Transcript:
+        """Changes what is passed and returns the transcript; None clears, UNSET leaves.
+
+        RecordNotFoundError for an unknown id.
+        """
+        changes = {"text": text, "llm_explanation": llm_explanation, "language": language}
+        return await self._run(self._update.one(**self._update.changes(changes, id=transcript_id)))
+
+    async def delete(self, transcript_id: UUID | str, *, missing_ok: bool = False) -> bool:
+        """True when it existed; otherwise RecordNotFoundError, or False with missing_ok."""
+        count = await self._run(self._delete.count(id=transcript_id))
+        return self._deleted(count, transcript_id, missing_ok=missing_ok)

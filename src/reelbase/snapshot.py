@@ -1,0 +1,74 @@
+"""Snapshots: many reads of one moment."""
+
+from __future__ import annotations
+
+import sqlite3
+from types import TracebackType
+
+from reelbase.catalogue import Catalogue
+from reelbase.engine.executors import Clock, SnapshotExecutor, read_clock
+from reelbase.engine.readers import Reader, Readers
+from reelbase.engine.transaction import Transaction
+from reelbase.engine.writer import Writer
+
+
+class Snapshot(Catalogue):
+    """The repositories and raw verbs of a Database, reading only: all reads see the same moment.
+
+    Writes raise DatabaseReadOnlyError.
+    """
+
+
+def _pin(native: sqlite3.Connection) -> None:
+    """BEGIN alone sees nothing yet; the first read decides on the moment."""
+    native.execute("BEGIN")
+    native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
+class SnapshotContext:
+    """What ``async with database.snapshot()`` enters: a read transaction on a reader of its own."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        readers: Readers | None,
+        clock: Clock,
+        slow_query_seconds: float | None,
+    ) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._clock = clock
+        self._slow_query_seconds = slow_query_seconds
+        self._session: Reader | Transaction | None = None
+        self._executor: SnapshotExecutor | None = None
+
+    async def __aenter__(self) -> Snapshot:
+        now = read_clock(self._clock)
+        if self._readers is None:
+            # ":memory:" has one connection: the snapshot holds it, and writers wait.
+            transaction = Transaction(self._writer, "BEGIN")
+            await transaction.begin()
+            self._session = transaction
+        else:
+            reader = await self._readers.borrow()
+            self._session = reader
+            try:
+                await reader.call(_pin)
+            except BaseException:
+                self._readers.give_back(reader)
+                raise
+        self._executor = SnapshotExecutor(self._session, now, self._slow_query_seconds)
+        return Snapshot(self._executor)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._executor is not None:
+            self._executor.is_ended = True
+        if isinstance(self._session, Transaction):
+            await self._session.roll_back()
+        elif self._session is not None and self._readers is not None:
+            self._readers.give_back(self._session)

@@ -1,0 +1,119 @@
+"""Units of work: several calls that happen together or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from types import TracebackType
+
+from reelbase.catalogue import Catalogue
+from reelbase.engine.executors import Clock, UnitExecutor, read_clock
+from reelbase.engine.transaction import State, Transaction
+
+_log = logging.getLogger("reelbase")
+
+
+class UnitOfWork(Catalogue):
+    """The repositories and raw verbs of a Database, in one transaction.
+
+    It holds the only writer: do slow work (network, files, computing) before or after, not inside.
+    """
+
+    def __init__(self, transaction: Transaction, now: datetime, actor: str | None) -> None:
+        super().__init__(UnitExecutor(transaction, now, actor))
+        self._transaction = transaction
+
+    @property
+    def now(self) -> datetime:
+        """The time that everything written in this unit gets."""
+        return self._executor.now()
+
+    @property
+    def actor(self) -> str | None:
+        """Who the audit trail names."""
+        return self._executor.actor
+
+    @property
+    def state(self) -> State:
+        """ "open", "committed", "rolled_back", or "unknown" after CommitUncertainError.
+
+        It tells the truth also where an exception cannot: a caller that was cancelled while COMMIT
+        ran gets CancelledError although the state is "committed".
+        """
+        return self._transaction.state
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Undoes what is done inside it when the block raises; the unit goes on. They may be nested."""
+        mark = await self._transaction.begin_savepoint()
+        try:
+            yield
+        except BaseException:
+            await self._transaction.end_savepoint(mark, keep=False)
+            raise
+        await self._transaction.end_savepoint(mark, keep=True)
+
+    async def rollback(self) -> None:
+        """Undoes everything and ends the unit: what is called on it afterwards raises
+        DatabaseClosedError, and leaving the block is quiet."""
+        await self._transaction.roll_back()
+
+
+class UnitOfWorkContext:
+    """What ``async with database.transaction()`` enters: BEGIN IMMEDIATE, then COMMIT, or ROLLBACK
+    when the block raises.
+
+    caller: where transaction() was called, for the warning about a unit that is held for too long.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        clock: Clock,
+        *,
+        actor: str | None,
+        slow_transaction_seconds: float,
+        caller: str,
+    ) -> None:
+        self._transaction = transaction
+        self._clock = clock
+        self._actor = actor
+        self._slow_transaction_seconds = slow_transaction_seconds
+        self._caller = caller
+        self._warning: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> UnitOfWork:
+        await self._transaction.begin()
+        try:
+            unit = UnitOfWork(self._transaction, read_clock(self._clock), self._actor)
+        except BaseException:
+            await self._transaction.roll_back()
+            raise
+        self._warning = asyncio.get_running_loop().call_later(
+            self._slow_transaction_seconds, self._warn
+        )
+        return unit
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._warning is not None:
+            self._warning.cancel()
+        if exc is not None or self._transaction.is_rolled_back:
+            await self._transaction.roll_back()
+        else:
+            await self._transaction.commit()
+
+    def _warn(self) -> None:
+        _log.warning(
+            "a unit of work has held the database for more than %g s; it was opened at %s. "
+            "All other writes wait for it: do slow work outside of it",
+            self._slow_transaction_seconds,
+            self._caller,
+        )

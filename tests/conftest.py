@@ -1,0 +1,99 @@
+"""One template file, copied for each test; the journal mode is an option of the run."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import reelbase
+from reelbase import Database
+
+START = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+
+
+class FrozenClock:
+    """Stands still until it is moved."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--journal",
+        choices=["wal", "delete"],
+        default="wal",
+        help="the journal mode of the databases that the tests use",
+    )
+    parser.addoption("--run-slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--run-slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        if slow:
+            config.hook.pytest_deselected(items=slow)
+            items[:] = [item for item in items if item not in slow]
+
+
+@pytest.fixture(scope="session")
+def journal(request: pytest.FixtureRequest) -> str:
+    """The journal mode that this run tests: "wal" or "delete"."""
+    return str(request.config.getoption("--journal"))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, journal: str) -> Path:
+    path = tmp_path_factory.mktemp("template") / "template.db"
+
+    async def make() -> None:
+        async with reelbase.connect(path, journal=journal):
+            pass
+
+    asyncio.run(make())
+    return path
+
+
+@pytest.fixture
+def path(template: Path, tmp_path: Path) -> Path:
+    """A new database file with the schema in it, closed."""
+    return Path(shutil.copy(template, tmp_path / "media.db"))
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture
+async def database(path: Path, journal: str, clock: FrozenClock) -> AsyncIterator[Database]:
+    """An open, empty database whose clock stands still."""
+    async with reelbase.connect(path, journal=journal, clock=clock) as database:
+        yield database
+
+
+@pytest.fixture
+def look(path: Path) -> Callable[[str], list[tuple[object, ...]]]:
+    """What plain sqlite3 sees in the file: look("SELECT …") gives the rows."""
+
+    def run(sql: str) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(path)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    return run
