@@ -227,7 +227,7 @@ async def _open(options: ConnectOptions) -> Database:
     try:
         decision = await _decide(options, connection)
         settings = ConnectionSettings(
-            path=_MEMORY if options.path is None else os.path.realpath(options.path),
+            path=_MEMORY if options.path is None else str(options.path),
             journal_mode=decision.mode,
             busy_timeout_seconds=options.busy_timeout_seconds,
         )

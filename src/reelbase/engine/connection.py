@@ -79,8 +79,8 @@ class NativeConnection(sqlite3.Connection):
         self.create_function("casefold", 1, _casefold, deterministic=True)
 
 
-def _casefold(value: object) -> object:
-    return value.casefold() if isinstance(value, str) else value
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
 
 
 def open_native(

@@ -104,7 +104,8 @@ class _Layout:
     @cached_property
     def convert(self) -> Decoder:
         """From rows to rows of the types taken so far."""
-        return _conversion(tuple[tuple(self._types)], self._columns)
+        row_type: Any = tuple.__class_getitem__(tuple(self._types))
+        return _conversion(row_type, self._columns)
 
     def transpose(self, rows: list[Row]) -> _Columns:
         return list(zip(*self.convert(rows), strict=True))

@@ -104,7 +104,8 @@ class SnapshotExecutor:
             if step.statement.writes:
                 raise DatabaseReadOnlyError(f"{step.statement.name} writes; a snapshot only reads")
         runner = StepRunner(steps, self._slow_query_seconds)
-        return await self._session.call(runner.inside)
+        results: list[Any] = await self._session.call(runner.inside)
+        return results
 
     async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
         self._refuse_if_ended()

@@ -69,10 +69,11 @@ def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
             raise DatabaseIOError(
                 f"{path} does not exist", code="missing", details={"path": str(path)}
             ) from None
-    path.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(os.path.realpath(path))  # a link may point to where nothing is yet
+    target.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):  # another process was first
         # SQLite gives -wal and -shm the permissions of the database.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     return path.stat()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -93,7 +93,7 @@ class RawStatement(Statement):
 
 
 @lru_cache(maxsize=512)
-def raw_statement(row_type: Any, sql: str) -> RawStatement:
+def raw_statement(row_type: Hashable, sql: str) -> RawStatement:
     return RawStatement(row_type, sql)
 
 
@@ -126,7 +126,8 @@ class RawSql:
     ) -> RowStream[T]:
         """Rows one by one, fetched in batches of that many; use it with ``async for``, and inside
         ``async with`` when you may leave it early."""
-        statement = raw_statement(row_type, sql)
+        kind: Any = row_type
+        statement = raw_statement(kind, sql)
         return RowStream(self._executor, statement, statement.bind(params), batch)
 
     async def execute(self, sql: str, params: Params = ()) -> int:

@@ -33,7 +33,7 @@ from reelbase.errors import DatabaseError, RecordNotFoundError, translate
 _sql_log = logging.getLogger("reelbase.sql")
 
 T = TypeVar("T")
-R = TypeVar("R", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 # Strings, quoted names and comments are skipped: a colon inside them is no parameter.
 _PARAMETER = re.compile(
@@ -60,8 +60,8 @@ class Shape(Enum):
     MANY = "many"
 
 
-class Step(Generic[R]):
-    """A statement with bound parameters and a shape: R is what running it returns."""
+class Step(Generic[R_co]):
+    """A statement with bound parameters and a shape: R_co is what running it returns."""
 
     __slots__ = ("parameters", "shape", "statement")
 
@@ -70,7 +70,7 @@ class Step(Generic[R]):
         self.shape = shape
         self.parameters = parameters
 
-    def run(self, native: sqlite3.Connection, slow_query_seconds: float | None) -> R:
+    def run(self, native: sqlite3.Connection, slow_query_seconds: float | None) -> R_co:
         """Runs on the connection's thread. Raises DatabaseError, or ValueError for a value SQLite refuses."""
         started = time.perf_counter()
         statement = self.statement

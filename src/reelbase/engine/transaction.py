@@ -108,7 +108,7 @@ class Transaction:
         return await self._submit(lambda native: self._guarded(native, work))
 
     async def commit(self) -> None:
-        """Raises what made COMMIT fail. Cancelled, it waits for the outcome before it lets the cancel go on."""
+        """Raises what made COMMIT fail. A cancel meanwhile is let go on once the outcome is known."""
         self._refuse_if_ended()
         if self._savepoints:
             await self.roll_back()

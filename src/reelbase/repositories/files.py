@@ -88,11 +88,11 @@ class FileRepository(Repository):
         File,
         """
         SELECT
-          files.id, profile_id, name, path, files.type, folder, source_file_id,
+          id, profile_id, name, path, type, folder, source_file_id,
           origin, size_bytes, content_type, content_hash, source_url, created_at
-        FROM json_each(:ids) AS wanted
-        JOIN files ON files.id = wanted.value
-        ORDER BY wanted.key
+        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
+        JOIN files ON id = wanted_id
+        ORDER BY position
         """,
         params={"ids": list},
     )

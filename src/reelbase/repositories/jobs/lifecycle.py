@@ -296,7 +296,7 @@ class JobLifecycle(JobListing):
         disk.
         """
         now = self._now()
-        if status is None and result is error is error_code is error_details is None:
+        if all(value is None for value in (status, result, error, error_code, error_details)):
             step = self._progress.optional(
                 id=job_id, progress=progress, completed=completed, now=now
             )
