@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import warnings
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from reelbase.engine.readers import Readers
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.writer import Writer
-from reelbase.errors import DatabaseClosedError, DatabaseIOError
+from reelbase.errors import DatabaseIOError
 from reelbase.snapshot import SnapshotContext
 from reelbase.unit_of_work import UnitOfWorkContext
 
@@ -150,6 +151,13 @@ class Database(Catalogue):
         self._readers = readers
         self._closing: asyncio.Task[None] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Database {self._options.path or _MEMORY}{' closed' if self.closed else ''}>"
+
+    def __del__(self) -> None:
+        if not self._executor.is_closed and not self._writer.connection.inherited:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=1)
+
     @property
     def path(self) -> Path | None:
         """The file, absolute; None for ":memory:"."""
@@ -212,10 +220,9 @@ class Database(Catalogue):
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        self._writer.refuse_transactions(partial(DatabaseClosedError, "the database is closed"))
         if self._readers is not None:
             await self._readers.close()
-        await self._writer.drain()
+        await self._writer.close()
         # Last: whoever closes a WAL database last cleans up, and that must not be a reader.
         await self._writer.connection.shut()
 

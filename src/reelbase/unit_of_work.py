@@ -105,7 +105,7 @@ class UnitOfWorkContext:
     ) -> None:
         if self._warning is not None:
             self._warning.cancel()
-        if exc is not None or self._transaction.is_rolled_back:
+        if exc is not None or self._transaction.was_rolled_back:
             await self._transaction.roll_back()
         else:
             await self._transaction.commit()

@@ -101,6 +101,8 @@ def open_native(
         raise translate(error, f"opening {settings.path}") from error
     try:
         for name, value in (*_EVERY, *(_READER if role == "reader" else _WRITER)):
+            if name == "mmap_size" and settings.journal_mode == "memory":
+                continue  # there is no file to map, and SQLite gives no answer
             set_pragma(native, name, value)
     except sqlite3.Error as error:
         native.close()

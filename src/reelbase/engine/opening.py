@@ -80,20 +80,28 @@ def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
 def _inspect(path: Path, busy_timeout_seconds: float) -> Literal["wal", "delete"]:
     """Looks into an existing file by a connection that cannot write."""
     try:
-        with contextlib.closing(
-            sqlite3.connect(
-                path.as_uri() + "?mode=ro",  # as_uri escapes what a URI reads otherwise: ? # %
-                uri=True,
-                timeout=busy_timeout_seconds,
-                isolation_level=None,
-            )
-        ) as native:
-            if not is_empty(native):
-                check_ownership(native, str(path))
-            (mode,) = native.execute("PRAGMA journal_mode").fetchone()
-            return "wal" if mode == "wal" else "delete"
+        try:
+            return _look_into(path, "mode=ro", busy_timeout_seconds)
+        except sqlite3.Error as error:
+            if result_code(error) != sqlite3.SQLITE_READONLY:
+                raise
+        # A crash left a journal that only a writer may roll back. Whose file it is can be seen
+        # without doing so: by reading it as it lies there.
+        _look_into(path, "immutable=1", busy_timeout_seconds)
+        return _look_into(path, "mode=rw", busy_timeout_seconds)
     except sqlite3.Error as error:
         raise translate(error, f"opening {path}") from error
+
+
+def _look_into(path: Path, how: str, busy_timeout_seconds: float) -> Literal["wal", "delete"]:
+    uri = f"{path.as_uri()}?{how}"  # as_uri escapes what a URI reads otherwise: ? # %
+    with contextlib.closing(
+        sqlite3.connect(uri, uri=True, timeout=busy_timeout_seconds, isolation_level=None)
+    ) as native:
+        if not is_empty(native):
+            check_ownership(native, str(path))
+        (mode,) = native.execute("PRAGMA journal_mode").fetchone()
+        return "wal" if mode == "wal" else "delete"
 
 
 def open_writer(settings: ConnectionSettings) -> NativeConnection:

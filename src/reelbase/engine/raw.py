@@ -41,6 +41,13 @@ _READING_PRAGMA = re.compile(
 )
 
 
+# Pragmas that do something even without an argument.
+_DOING_PRAGMA = re.compile(
+    r"\s*(?:\w+\s*\.\s*)?(?:wal_checkpoint|optimize|incremental_vacuum|shrink_memory)\b",
+    re.IGNORECASE,
+)
+
+
 class RawStatement(Statement):
     """SQL that came from outside; its parameters are bound by their own types, by name or place."""
 
@@ -54,6 +61,8 @@ class RawStatement(Statement):
         self._decoder = None
         match = _FIRST_WORD.match(sql)
         word = (match[1] or "").upper() if match else ""
+        if not word:
+            raise DatabaseError("there is no statement in this SQL", code="statement")
         if word in _REFUSED:
             raise DatabaseError(f"{word} is refused here: {_REFUSED[word]}", code="statement")
         if word == "PRAGMA" and match is not None:
@@ -85,9 +94,10 @@ class RawStatement(Statement):
 
     @staticmethod
     def _refuse_setting(pragma: str) -> None:
-        if ("=" in pragma or "(" in pragma) and not _READING_PRAGMA.match(pragma):
+        sets = ("=" in pragma or "(" in pragma) and not _READING_PRAGMA.match(pragma)
+        if sets or _DOING_PRAGMA.match(pragma):
             raise DatabaseError(
-                "a PRAGMA that sets something is refused: connections are set up by connect()",
+                "a PRAGMA that sets or does something is refused: connections are set up by connect()",
                 code="statement",
             )
 

@@ -59,6 +59,7 @@ class Reader(Worker):
             self._report_if_due()
 
     def submit(self, request: Request) -> None:
+        self.refuse_if_closed()
         self.inbox.append(request)
         self.wake()
 
@@ -140,6 +141,8 @@ class Readers:
         if reader not in self._borrowed:
             return
         self._borrowed.remove(reader)
+        if reader.is_closed:
+            return
         reader.interrupt()
         reader.call(reader.finish)
         if len(self._spare) < len(self._pool) and not self._is_closed:
@@ -157,5 +160,8 @@ class Readers:
         self._is_closed = True
         for reader in self._borrowed:
             reader.interrupt()
+            # An open cursor would keep the connection alive, and with it -wal and -shm.
+            reader.call(reader.finish)
         for reader in (*self._pool, *self._spare, *self._borrowed):
+            reader.is_closed = True
             await reader.connection.shut()

@@ -65,11 +65,8 @@ def is_empty(native: sqlite3.Connection) -> bool:
 
 def check_ownership(native: sqlite3.Connection, path: str) -> None:
     """Raises SchemaError unless the file is ours and of this version. Reads only."""
-    try:
-        (application_id,) = native.execute("PRAGMA application_id").fetchone()
-        (version,) = native.execute("PRAGMA user_version").fetchone()
-    except sqlite3.Error as error:
-        raise translate(error, f"reading {path}") from error
+    (application_id,) = native.execute("PRAGMA application_id").fetchone()
+    (version,) = native.execute("PRAGMA user_version").fetchone()
     details = {"path": path, "application_id": application_id, "version": version}
     if application_id != APPLICATION_ID:
         raise SchemaError(

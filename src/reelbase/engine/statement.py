@@ -96,7 +96,8 @@ class Step(Generic[R_co]):
 
     def _result(self, cursor: sqlite3.Cursor) -> Any:
         if self.shape is Shape.COUNT:
-            cursor.close()
+            for _ in cursor:
+                pass  # SQLite counts the rows of a RETURNING only as they are read
             return max(cursor.rowcount, 0)
         statement = self.statement
         if self.shape is Shape.ALL:

@@ -79,6 +79,7 @@ class Transaction:
         self.state: State = "open"
         self.began = False  # on the thread: BEGIN succeeded and neither COMMIT nor ROLLBACK has
         self._ended = False  # on the loop: nothing more is taken
+        self.was_rolled_back = False  # by roll_back(), that is on purpose
         self._lost: BaseException | None = None
         self._savepoints: list[object] = []
         self._cleanups: list[Cleanup] = []
@@ -124,12 +125,8 @@ class Transaction:
         if self._ended:
             return
         self._ended = True
+        self.was_rolled_back = True
         await self._outcome(self._submit(self._roll_back))
-
-    @property
-    def is_rolled_back(self) -> bool:
-        """Whether roll_back() has ended it."""
-        return self.state == "rolled_back"
 
     async def begin_savepoint(self) -> object:
         """Opens a savepoint and returns what its end must be called with."""
@@ -163,16 +160,22 @@ class Transaction:
         self._cleanups.append(cleanup)
 
     def abandon(self) -> None:
-        """The database is closing: rolls back as soon as what runs is done; later calls are refused."""
+        """The database is closing: rolls back as soon as what runs is done; later calls are refused.
+
+        From any thread: the writer's calls it when BEGIN succeeds while the database is closing.
+        """
         if not self._ended:
             self._ended = True
             self._submit(self._roll_back)
 
     def _refuse_if_ended(self) -> None:
         if self._ended:
-            raise DatabaseClosedError("this unit of work has ended", code="unit_ended")
+            raise DatabaseClosedError(
+                f"this unit of work has ended ({self.state.replace('_', ' ')})", code="unit_ended"
+            )
 
     def _submit(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        self._writer.refuse_if_closed()
         future: asyncio.Future[R] = self._writer.new_future()
         self.inbox.append(Request(work, future))
         self._writer.wake()

@@ -62,6 +62,12 @@ class Worker:
         self._awake = False
         self._settled: list[Settled] = []
         self._reported = 0.0
+        self.is_closed = False
+
+    def refuse_if_closed(self) -> None:
+        """Raises DatabaseClosedError once nothing more will be run."""
+        if self.is_closed:
+            raise DatabaseClosedError("the database is closed")
 
     def wake(self) -> None:
         """Sees to it that the thread looks at the queue. Callable from any thread."""

@@ -20,7 +20,13 @@ from reelbase.engine.journal import Synchronous
 from reelbase.engine.statement import Step
 from reelbase.engine.transaction import Transaction, commit, commit_error
 from reelbase.engine.worker import Request, StepRunner, Worker, run_one
-from reelbase.errors import DatabaseBusyError, DatabaseError, result_code, translate
+from reelbase.errors import (
+    DatabaseBusyError,
+    DatabaseClosedError,
+    DatabaseError,
+    result_code,
+    translate,
+)
 
 # A group is bounded so that other processes get the lock too.
 _GROUP_COUNT = 256
@@ -58,6 +64,7 @@ class Writer(Worker):
         self._level = 0  # PRAGMA synchronous as it is now; unknown at first
         self._transaction: Transaction | None = None  # who holds the connection
         self._is_blocked = False  # inside BEGIN IMMEDIATE
+        self._is_closing = False
         self._expiry: asyncio.TimerHandle | None = None
 
     # On the event loop.
@@ -77,29 +84,37 @@ class Writer(Worker):
         return self._enqueue(Request(work, self.new_future()))
 
     def enqueue_transaction(self, transaction: Transaction) -> asyncio.Future[None]:
+        if self._is_closing:
+            raise DatabaseClosedError("the database is closed")
         return self._enqueue(_TransactionRequest(transaction, self.new_future()))
 
     def withdraw(self, future: asyncio.Future[Any]) -> bool:
         """Takes a request out of the queue; False when the thread has it already."""
         return any(self._remove(request) for request in self._waiting() if request.future is future)
 
-    async def drain(self) -> None:
-        """Returns when all that was queued before has run."""
-        with contextlib.suppress(DatabaseError):  # whoever holds the lock, the queue is empty
-            await self.call(lambda native: None)
-
     def new_future(self) -> asyncio.Future[Any]:
         return self._loop.create_future()
 
-    def refuse_transactions(self, error: Callable[[], DatabaseError]) -> None:
-        """Rolls back the transaction that holds the connection and fails those that wait for it."""
+    async def close(self) -> None:
+        """Rolls back the transaction that holds the connection, fails those that wait for it, and
+        returns when everything else that was queued has run."""
+        self._is_closing = True
         for request in self._waiting():
             if isinstance(request, _TransactionRequest) and self._remove(request):
-                settle([(request.future, None, error())])
+                closed = DatabaseClosedError("the database is closed")
+                settle([(request.future, None, closed)])
+        # Set before this look, and looked at by the thread after it took a transaction: one of the
+        # two sees the other.
         if self._transaction is not None:
             self._transaction.abandon()
+        with contextlib.suppress(DatabaseError):  # whoever holds the lock, the queue is empty
+            await self.call(lambda native: None)
+        self.is_closed = True
+        if self._expiry is not None:
+            self._expiry.cancel()
 
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
+        self.refuse_if_closed()
         is_first = not self._awake and self._transaction is None
         request.enqueued = self._loop.time()
         self.inbox.append(request)
@@ -180,6 +195,8 @@ class Writer(Worker):
         else:
             transaction.began = True
             self._transaction = transaction
+            if self._is_closing:
+                transaction.abandon()
             self._settle(request, None, None)
         self._report()
 
