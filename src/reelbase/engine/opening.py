@@ -16,7 +16,7 @@ from reelbase.engine.connection import (
     open_native,
     set_pragma,
 )
-from reelbase.engine.schema import check_ownership, create_schema, is_empty
+from reelbase.engine.schema import APPLICATION_ID, check_ownership, create_schema, is_empty
 from reelbase.errors import (
     DatabaseBusyError,
     DatabaseError,
@@ -86,22 +86,27 @@ def _inspect(path: Path, busy_timeout_seconds: float) -> Literal["wal", "delete"
             if result_code(error) != sqlite3.SQLITE_READONLY:
                 raise
         # A crash left a journal that only a writer may roll back. Whose file it is can be seen
-        # without doing so: by reading it as it lies there.
-        _look_into(path, "immutable=1", busy_timeout_seconds)
+        # without doing so: by reading its header as it lies there.
+        with contextlib.closing(_connect(path, "immutable=1", busy_timeout_seconds)) as native:
+            (application_id,) = native.execute("PRAGMA application_id").fetchone()
+            if application_id not in (0, APPLICATION_ID):
+                check_ownership(native, str(path))
         return _look_into(path, "mode=rw", busy_timeout_seconds)
     except sqlite3.Error as error:
         raise translate(error, f"opening {path}") from error
 
 
 def _look_into(path: Path, how: str, busy_timeout_seconds: float) -> Literal["wal", "delete"]:
-    uri = f"{path.as_uri()}?{how}"  # as_uri escapes what a URI reads otherwise: ? # %
-    with contextlib.closing(
-        sqlite3.connect(uri, uri=True, timeout=busy_timeout_seconds, isolation_level=None)
-    ) as native:
+    with contextlib.closing(_connect(path, how, busy_timeout_seconds)) as native:
         if not is_empty(native):
             check_ownership(native, str(path))
         (mode,) = native.execute("PRAGMA journal_mode").fetchone()
         return "wal" if mode == "wal" else "delete"
+
+
+def _connect(path: Path, how: str, busy_timeout_seconds: float) -> sqlite3.Connection:
+    uri = f"{path.as_uri()}?{how}"  # as_uri escapes what a URI reads otherwise: ? # %
+    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_seconds, isolation_level=None)
 
 
 def open_writer(settings: ConnectionSettings) -> NativeConnection:

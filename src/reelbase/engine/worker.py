@@ -16,7 +16,7 @@ from typing import Any
 
 from reelbase.engine.connection import Connection, Settled, notify, settle
 from reelbase.engine.statement import Shape, Step
-from reelbase.errors import translate
+from reelbase.errors import DatabaseClosedError, translate
 
 _REPORT_COUNT = 64
 _REPORT_SECONDS = 0.001
