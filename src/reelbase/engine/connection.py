@@ -100,6 +100,10 @@ def open_native(
     except sqlite3.Error as error:
         raise translate(error, f"opening {settings.path}") from error
     try:
+        if role == "writer" and settings.journal_mode == "delete":
+            # Some pragmas read the schema, and a WAL database on a filesystem without shared memory
+            # shows that only to a connection that keeps its locks. Let go with the journal mode.
+            set_pragma(native, "locking_mode", "exclusive")
         for name, value in (*_EVERY, *(_READER if role == "reader" else _WRITER)):
             if name == "mmap_size" and settings.journal_mode == "memory":
                 continue  # there is no file to map, and SQLite gives no answer

@@ -28,6 +28,9 @@ from reelbase.errors import (
 
 _RETRY_SECONDS = 0.02
 
+# A WAL database whose -shm cannot be had: SQLITE_IOERR_SHMOPEN, SHMSIZE, SHMLOCK, SHMMAP.
+_NO_SHARED_MEMORY = frozenset({4618, 4874, 5130, 5386})
+
 
 def prepare_file(
     path: Path, *, create: bool, busy_timeout_seconds: float
@@ -83,21 +86,31 @@ def _inspect(path: Path, busy_timeout_seconds: float) -> Literal["wal", "delete"
         try:
             return _look_into(path, "mode=ro", busy_timeout_seconds)
         except sqlite3.Error as error:
-            if result_code(error) != sqlite3.SQLITE_READONLY:
+            alone = _lacks_shared_memory(error)
+            if not alone and result_code(error) != sqlite3.SQLITE_READONLY:
                 raise
-        # A crash left a journal that only a writer may roll back. Whose file it is can be seen
-        # without doing so: by reading its header as it lies there.
+        # A crash left a journal that only a writer may roll back, or the filesystem has no shared
+        # memory. Whose file it is can be seen all the same: by its header as it lies there.
         with contextlib.closing(_connect(path, "immutable=1", busy_timeout_seconds)) as native:
             (application_id,) = native.execute("PRAGMA application_id").fetchone()
             if application_id not in (0, APPLICATION_ID):
                 check_ownership(native, str(path))
-        return _look_into(path, "mode=rw", busy_timeout_seconds)
+        return _look_into(path, "mode=rw", busy_timeout_seconds, alone=alone)
     except sqlite3.Error as error:
         raise translate(error, f"opening {path}") from error
 
 
-def _look_into(path: Path, how: str, busy_timeout_seconds: float) -> Literal["wal", "delete"]:
+def _lacks_shared_memory(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) in _NO_SHARED_MEMORY
+
+
+def _look_into(
+    path: Path, how: str, busy_timeout_seconds: float, *, alone: bool = False
+) -> Literal["wal", "delete"]:
+    """The journal mode of a file that is empty or ours. alone: with locks that nobody shares."""
     with contextlib.closing(_connect(path, how, busy_timeout_seconds)) as native:
+        if alone:
+            set_pragma(native, "locking_mode", "exclusive")
         if not is_empty(native):
             check_ownership(native, str(path))
         (mode,) = native.execute("PRAGMA journal_mode").fetchone()
@@ -172,5 +185,12 @@ def _try_journal_mode(
         return str(actual)
     (actual,) = native.execute("PRAGMA journal_mode").fetchone()
     if actual != wanted:
-        (actual,) = native.execute("PRAGMA journal_mode = WAL").fetchone()
+        try:
+            (actual,) = native.execute("PRAGMA journal_mode = WAL").fetchone()
+            native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.Error as error:
+            if not _lacks_shared_memory(error):
+                raise
+            # The file says WAL by now, and everybody would be locked out.
+            return _try_journal_mode(native, "delete")
     return str(actual)

@@ -152,8 +152,12 @@ class Transaction:
                 code="savepoint",
             )
         self._savepoints.pop()
-        work = self._release_savepoint if keep else self._undo_savepoint
-        await self._outcome(self._submit(lambda native: self._guarded(native, work)))
+        if keep:
+            await self._outcome(
+                self._submit(lambda native: self._guarded(native, self._release_savepoint))
+            )
+        else:
+            await self._outcome(self._submit(self._undo_savepoint))
 
     def at_end(self, cleanup: Cleanup) -> None:
         """cleanup runs on the thread before the transaction ends."""

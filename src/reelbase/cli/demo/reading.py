@@ -1,0 +1,86 @@
+"""What is in a file: its size, its hash and its text. It blocks, so it belongs in a thread."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+
+import msgspec
+
+from reelbase import File
+from reelbase.cli.demo.kinds import may_have_text
+from reelbase.cli.demo.scan import DatabaseFiles, version_of
+
+_CHUNK_BYTES = 1 << 20
+TEXT_LIMIT_BYTES = 8 << 20  # a longer text gets no transcript
+
+# A file may have become a pipe since it was found: opening that must not wait for a writer.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+_OPEN_FLAGS |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+class Content(msgspec.Struct, frozen=True):
+    """text: None when the file is no text or too long.  version: what it was when reading began."""
+
+    size_bytes: int
+    sha256: str
+    text: str | None
+    version: str
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """Why a file could not be read. code: missing, unreadable or stopped."""
+
+    code: str
+    reason: str
+
+
+class Reader:
+    def __init__(self, database_files: DatabaseFiles) -> None:
+        self._database_files = database_files
+        self._stopped = threading.Event()
+        self.bytes_read = 0  # of all threads together, for show
+
+    def stop(self) -> None:
+        """Whatever is being read ends as Unread, soon."""
+        self._stopped.set()
+
+    def read(self, file: File) -> Content | Unread:
+        try:
+            status = os.lstat(file.path)
+            if not stat.S_ISREG(status.st_mode) or self._database_files.include(file.path, status):
+                return Unread("unreadable", "it is no regular file any more")
+            descriptor = os.open(file.path, _OPEN_FLAGS)
+            try:
+                return self._read(descriptor, keep_text=may_have_text(file.type))
+            finally:
+                os.close(descriptor)
+        except (FileNotFoundError, NotADirectoryError):
+            return Unread("missing", "it is not there any more")
+        except OSError as error:
+            return Unread("unreadable", error.strerror or str(error))
+
+    def _read(self, descriptor: int, *, keep_text: bool) -> Content | Unread:
+        version = version_of(os.fstat(descriptor))
+        size_bytes = 0
+        hasher = hashlib.sha256()
+        text = bytearray()
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            if self._stopped.is_set():
+                return Unread("stopped", "the demo was stopped")
+            size_bytes += len(chunk)
+            self.bytes_read += len(chunk)
+            hasher.update(chunk)
+            if keep_text and size_bytes <= TEXT_LIMIT_BYTES:
+                text += chunk
+        is_kept = keep_text and size_bytes <= TEXT_LIMIT_BYTES
+        return Content(size_bytes, hasher.hexdigest(), _decoded(text) if is_kept else None, version)
+
+
+def _decoded(content: bytearray) -> str | None:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None

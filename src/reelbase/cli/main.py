@@ -1,0 +1,114 @@
+"""The ``reelbase`` command: which subcommands there are, and how each of them ends.
+
+A subcommand is a module with two functions: ``add_parser(subparsers)`` describes its arguments and
+sets ``run`` as their default, and ``run(arguments)`` does the work and returns the exit code.
+
+Exit codes: 0 done, 1 something is wrong with the data, 2 wrong use, 130 Ctrl-C, 141 nobody reads the
+output any more, 143 SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import platform
+import sqlite3
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from reelbase import SCHEMA_VERSION, DatabaseError
+from reelbase.cli import demo
+from reelbase.cli.output import in_one_line
+from reelbase.cli.running import Terminated, UsageError
+
+COMMANDS = (demo,)
+
+# What connect() says of a path that can never be a database: the argument is wrong, not the data.
+_WRONG_PATH_CODES = frozenset({"directory", "not_regular"})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line argv (None: the process's) and returns the exit code.
+
+    SystemExit, as argparse raises it, for --help, --version and a wrong use.
+    """
+    _make_printable()
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if "run" not in arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        code = int(arguments.run(arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a broken pipe shows here, not at the interpreter's exit
+        return code
+    except BrokenPipeError:
+        _discard_output()
+        return 141
+    except KeyboardInterrupt:
+        return _fail(arguments, "interrupted; run the same command again to go on", 130)
+    except Terminated:
+        return _fail(arguments, "terminated; run the same command again to go on", 143)
+    except UsageError as error:
+        return _fail(arguments, str(error), 2)
+    except DatabaseError as error:
+        return _fail(arguments, str(error), 2 if error.code in _WRONG_PATH_CODES else 1)
+    except OSError as error:
+        return _fail(arguments, str(error), 1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reelbase",
+        description="Looks after the databases of self-hosted media applications.",
+        epilog="`reelbase COMMAND --help` says more about a command.",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def _version() -> str:
+    try:
+        version = metadata.version("reelbase")
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        version = "(not installed)"
+    return (
+        f"reelbase {version}, schema {SCHEMA_VERSION}, "
+        f"SQLite {sqlite3.sqlite_version}, Python {platform.python_version()}"
+    )
+
+
+def _make_printable() -> None:
+    """File names may hold what the terminal's encoding lacks: they are printed escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _fail(arguments: argparse.Namespace, message: str, code: int) -> int:
+    with contextlib.suppress(BrokenPipeError):
+        print(f"reelbase {arguments.command}: {in_one_line(message)}", file=sys.stderr, flush=True)
+    return code
+
+
+def _discard_output() -> None:
+    """What is still buffered must not raise once more at the interpreter's exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+            continue
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
