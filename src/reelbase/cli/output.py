@@ -104,13 +104,13 @@ def counted(number: int, noun: str) -> str:
 
 def size(size_bytes: float) -> str:
     """Three digits or so, in the decimal units that file managers use."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            break
+    if size_bytes < 1000:
+        return f"{size_bytes:,.0f} bytes"
+    for unit in ("kB", "MB", "GB"):
         size_bytes /= 1000
-    else:
-        unit = "TB"
-    return f"{size_bytes:,.0f} {unit}" if unit == "bytes" else f"{size_bytes:,.1f} {unit}"
+        if size_bytes < 1000:
+            return f"{size_bytes:,.1f} {unit}"
+    return f"{size_bytes / 1000:,.1f} TB"
 
 
 def _plain(table: Table) -> str:

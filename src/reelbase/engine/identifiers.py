@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 _TAIL_BITS = 74  # what RFC 9562 leaves to the maker of a version 7 UUID behind the milliseconds
@@ -55,6 +55,30 @@ os.register_at_fork(after_in_child=_restart_sequence) if hasattr(os, "register_a
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562), greater than every one that this process made before."""
     return _sequence.next()
+
+
+def moment_after(now: datetime, name: str, seconds: float) -> datetime:
+    """The end of a duration of 0 or more seconds. ValueError, naming it, for what is none."""
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
+    if seconds != seconds or seconds < 0:
+        raise ValueError(f"{name} must be 0 or more seconds, not {seconds}")
+    try:
+        return now + timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"{name} of {seconds:g} seconds ends past the year 9999") from None
+
+
+def moment_before(now: datetime, age: timedelta) -> datetime:
+    """That long ago; the beginning of time for an age that reaches past it."""
+    try:
+        return now - age
+    except OverflowError:
+        return (
+            datetime.min.replace(tzinfo=UTC)
+            if age > timedelta(0)
+            else datetime.max.replace(tzinfo=UTC)
+        )
 
 
 def utc_now() -> datetime:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from reelbase.engine.identifiers import moment_after
 from reelbase.engine.statement import Command, Step
 from reelbase.repositories.jobs.listing import JobListing
 from reelbase.repositories.jobs.records import Job
@@ -62,6 +62,7 @@ class JobClaiming(JobListing):
               WHERE status = 'running'
                 AND lease_expires_at <= :now
                 AND attempts < max_attempts
+                AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
               ORDER BY priority DESC, created_at, id
               LIMIT 1
             )
@@ -109,6 +110,7 @@ class JobClaiming(JobListing):
               WHERE status = 'running'
                 AND lease_expires_at <= :now
                 AND attempts < max_attempts
+                AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
                 AND type IN (SELECT value FROM json_each(:types))
               ORDER BY priority DESC, created_at, id
               LIMIT 1
@@ -223,7 +225,7 @@ class JobClaiming(JobListing):
         now = self._now()
         claim: dict[str, Any] = {
             "worker": worker,
-            "lease_expires_at": now + _seconds("lease", lease),
+            "lease_expires_at": moment_after(now, "lease", lease),
             "now": now,
         }
         _, job = await self._batch(
@@ -257,7 +259,7 @@ class JobClaiming(JobListing):
                 worker=worker,
                 progress=progress,
                 completed=completed,
-                lease_expires_at=now + _seconds("lease", lease),
+                lease_expires_at=moment_after(now, "lease", lease),
                 now=now,
             ),
         )
@@ -310,7 +312,7 @@ class JobClaiming(JobListing):
         if retry_in is None:
             step = self._fail.optional(**failure)
         else:
-            run_after = now + _seconds("retry_in", retry_in)
+            run_after = moment_after(now, "retry_in", retry_in)
             step = self._fail_and_retry.optional(run_after=run_after, **failure)
         return await self._finished("fail", job_id, step)
 
@@ -319,17 +321,5 @@ class JobClaiming(JobListing):
         job = await self._run(step)
         if job is None:
             job = await self._run(self._get.one(id=job_id))
-            held = f"{job.status}, held by {job.worker}" if job.worker else job.status
-            raise self._refused(action, job_id, held)
+            raise self._refused(action, job_id, job.status, worker=job.worker)
         return job
-
-
-def _seconds(name: str, seconds: float) -> timedelta:
-    """A duration of 0 or more; ValueError for what is none."""
-    try:
-        duration = timedelta(seconds=seconds)
-    except (OverflowError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from None
-    if duration < timedelta(0):
-        raise ValueError(f"{name} must be 0 or more seconds, not {seconds:g}")
-    return duration

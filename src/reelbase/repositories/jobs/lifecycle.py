@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from reelbase.engine.identifiers import moment_before
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.jobs.listing import JobListing
 from reelbase.repositories.jobs.records import Job, JobStatus, RecoveryReport
@@ -375,4 +376,4 @@ class JobLifecycle(JobListing):
 
         One that still has an unfinished child is kept.
         """
-        return await self._run(self._purge.count(before=self._now() - older_than))
+        return await self._run(self._purge.count(before=moment_before(self._now(), older_than)))

@@ -1,0 +1,182 @@
+"""``reelbase demo``: a folder of real files becomes a media library, with the public API only."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+import reelbase
+from reelbase import Database
+from reelbase.cli.demo.facts import holdings
+from reelbase.cli.demo.queueing import PROFILE_ID, Found, queue_folder
+from reelbase.cli.demo.reading import Reader
+from reelbase.cli.demo.report import Report, look_inside, print_report
+from reelbase.cli.demo.scan import DatabaseFiles
+from reelbase.cli.demo.working import WORKERS, Done, Workers, count_unfinished
+from reelbase.cli.output import Progress, progress_display, size
+from reelbase.cli.running import UsageError, run_async
+
+_DEFAULT_DATABASE = "reelbase-demo.db"
+_PAGE = 1000
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "demo",
+        help="turn a folder of real files into a media library, and show what it holds",
+        description=(
+            "Scans a folder, adds its files to a database, queues a job for each and lets workers"
+            " read them: size, SHA-256 and, of text and subtitle files, the text. The folder is"
+            " only read. It may be stopped or killed at any time; run again, it goes on, and later"
+            " it brings the database up to date."
+        ),
+    )
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        metavar="FOLDER",
+        help="what to scan (default: the source tree of reelbase itself)",
+    )
+    parser.add_argument(
+        "--database",
+        metavar="FILE",
+        default=_DEFAULT_DATABASE,
+        help="the database to fill, made if it does not exist (default: ./%(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    root = _checked_folder(arguments.folder or _own_tree())
+    path = _checked_database(arguments.database)
+    report = run_async(_demo(root, path))
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(report), indent=2))
+    else:
+        print_report(report)
+    return 0
+
+
+async def _demo(root: str, path: Path) -> Report:
+    started = time.monotonic()
+    found, done = Found(), Done()
+    async with reelbase.connect(path, busy_timeout=30.0) as database:
+        await database.profiles.ensure(PROFILE_ID)
+        database_files = DatabaseFiles(path)
+        reader = Reader(database_files)
+        workers = Workers(database, reader, done)
+        left = await count_unfinished(database)
+        async with _shown(left, found, done, reader, workers), asyncio.TaskGroup() as group:
+            for number in range(WORKERS):
+                group.create_task(workers.work(number))
+            await queue_folder(database, root, database_files, found)
+            workers.is_all_queued = True
+        vanished = await _vanished(database, root)
+        held = await holdings(database)
+        journal = database.journal
+    seconds = time.monotonic() - started
+    return Report(
+        database=str(path),
+        database_bytes=await asyncio.to_thread(os.path.getsize, path),
+        journal_mode=journal.mode,
+        journal_reason=journal.reason,
+        folder=root,
+        found=found,
+        done=done,
+        left_by_earlier_runs=left,
+        vanished=vanished,
+        seconds=seconds,
+        files_per_second=done.files / seconds,
+        holdings=held,
+        look_inside=look_inside(str(path)),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _shown(
+    left: int, found: Found, done: Done, reader: Reader, workers: Workers
+) -> AsyncIterator[None]:
+    """Progress on stderr while the block runs."""
+    display = progress_display()
+
+    def progress() -> Progress:
+        total = left + found.queued
+        note = f"{size(reader.bytes_read)} read"
+        if workers.is_waiting and total > done.files:
+            note += "; waiting for what another run holds"
+        return Progress(done.files, total, not workers.is_all_queued, note)
+
+    async def show() -> None:
+        while True:
+            display.show(progress())
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    showing = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        showing.cancel()
+        (error,) = await asyncio.gather(showing, return_exceptions=True)
+        display.close(progress())
+    if isinstance(error, Exception):
+        raise error
+
+
+async def _vanished(database: Database, root: str) -> list[str]:
+    """The paths below root that have a row and no file any more. Their rows are kept."""
+    prefix = os.path.join(root, "")
+    vanished: list[str] = []
+    after = None
+    while files := await database.files.page(PROFILE_ID, after=after, limit=_PAGE):
+        paths = [file.path for file in files if file.path.startswith(prefix)]
+        vanished += await asyncio.to_thread(_missing, paths)
+        after = files[-1]
+    return sorted(vanished)
+
+
+def _missing(paths: list[str]) -> list[str]:
+    return [path for path in paths if not os.path.lexists(path)]
+
+
+def _own_tree() -> str:
+    """The checkout that this package belongs to, else the package as it is installed."""
+    package = Path(__file__).parents[2]
+    root = package.parents[1]
+    return str(root if (root / "pyproject.toml").is_file() else package)
+
+
+def _checked_folder(folder: str) -> str:
+    """The real path of a folder that can be scanned."""
+    try:
+        folder.encode()
+        root = os.path.realpath(folder)
+        root.encode()
+        os.scandir(root).close()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{folder!r} is no valid Unicode and cannot be stored; rename the folder"
+        ) from None
+    except FileNotFoundError:
+        raise UsageError(f"{folder} does not exist; name a folder to scan") from None
+    except NotADirectoryError:
+        raise UsageError(f"{folder} is no folder; name the folder that it is in") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{folder} cannot be scanned: {reason}; name another folder") from None
+    return root
+
+
+def _checked_database(database: str) -> Path:
+    if not database or database == ":memory:":
+        raise UsageError("--database needs a file; the demo keeps what it does")
+    return Path(database).absolute()

@@ -1,0 +1,126 @@
+"""The report that the demo ends with: the facts, and how they are printed."""
+
+from __future__ import annotations
+
+import shlex
+
+import msgspec
+
+from reelbase.cli.demo.facts import Group, Holdings
+from reelbase.cli.demo.queueing import Found
+from reelbase.cli.demo.working import Done
+from reelbase.cli.output import Table, counted, in_one_line, print_tables, size
+
+_VANISHED_SHOWN = 5
+
+_LOOK = (
+    "SELECT folder, type, count(*) AS files, sum(size_bytes) AS bytes "
+    "FROM files GROUP BY folder, type ORDER BY bytes DESC LIMIT 20"
+)
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a run found and did, and what the database holds now."""
+
+    database: str
+    database_bytes: int
+    journal_mode: str
+    journal_reason: str
+    folder: str
+    found: Found
+    done: Done
+    left_by_earlier_runs: int
+    vanished: list[str]
+    seconds: float
+    files_per_second: float
+    holdings: Holdings
+    look_inside: str
+
+
+def look_inside(database: str) -> str:
+    """A command for a POSIX shell."""
+    return f'sqlite3 {shlex.quote(database)} "{_LOOK}"'
+
+
+def print_report(report: Report) -> None:
+    held = report.holdings
+    print_tables(
+        [
+            Table("What the database holds", ("table", "rows"), _row_counts(held)),
+            Table("Files by type", ("type", "files", "transcripts", "size"), _groups(held.types)),
+            Table(
+                _folders_title(held),
+                ("folder", "files", "transcripts", "size"),
+                _groups(held.folders),
+            ),
+        ]
+    )
+    for line in _lines(report):
+        print(in_one_line(line))
+    print()
+    print("Look inside:")
+    print(f"  {report.look_inside}")
+    print("Next: change, add or delete a file and run the same command again; or kill it and do.")
+
+
+def _lines(report: Report) -> list[str]:
+    found, done = report.found, report.done
+    lines = [
+        f"Scanned   {report.folder}: {counted(found.files, 'file')}, {found.new:,} new, "
+        f"{done.changed:,} changed, {found.unchanged + done.same:,} unchanged",
+        f"Read      {counted(done.files, 'file')}, {size(done.size_bytes)} in {report.seconds:.1f} s"
+        f" ({report.files_per_second:,.0f} files/s)",
+    ]
+    if report.left_by_earlier_runs:
+        lines.append(
+            f"Resumed   {counted(report.left_by_earlier_runs, 'job')} that an earlier run left"
+        )
+    if done.failed:
+        lines.append(f"Failed    {counted(done.failed, 'file')} could not be read; see jobs.error")
+    if skipped := _skipped(report):
+        lines.append(f"Skipped   {skipped}")
+    if report.vanished:
+        shown = ", ".join(report.vanished[:_VANISHED_SHOWN])
+        more = ", …" if len(report.vanished) > _VANISHED_SHOWN else ""
+        lines.append(
+            f"Vanished  {counted(len(report.vanished), 'file')} that the database keeps: {shown}{more}"
+        )
+    return [
+        *lines,
+        f"Database  {report.database} ({size(report.database_bytes)})",
+        f"Journal   {report.journal_reason}",
+    ]
+
+
+def _skipped(report: Report) -> str:
+    skipped = report.found.skipped
+    counts = [
+        (skipped.hidden_folders, "hidden or cache folder"),
+        (skipped.links, "symbolic link"),
+        (skipped.special_files, "socket, pipe or device"),
+        (skipped.unreadable, "unreadable file or folder"),
+        (skipped.odd_names, "name that is no valid Unicode"),
+        (skipped.database_files, "file of the database itself"),
+    ]
+    return ", ".join(f"{noun}: {number:,}" for number, noun in counts if number)
+
+
+def _row_counts(held: Holdings) -> list[tuple[str, str]]:
+    rows = [(name, f"{count:,}") for name, count in held.rows.items()]
+    rows += [(f"  jobs {status}", f"{count:,}") for status, count in held.jobs.items()]
+    rows += [(f"  batches {status}", f"{count:,}") for status, count in held.batches.items()]
+    return rows
+
+
+def _folders_title(held: Holdings) -> str:
+    shown = len(held.folders)
+    if shown == held.folder_count:
+        return "Files by folder"
+    return f"Files by folder (the largest {shown} of {held.folder_count:,})"
+
+
+def _groups(groups: list[Group]) -> list[tuple[str, str, str, str]]:
+    return [
+        (group.name, f"{group.files:,}", f"{group.transcripts:,}", size(group.size_bytes))
+        for group in groups
+    ]

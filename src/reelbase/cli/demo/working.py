@@ -1,0 +1,197 @@
+"""The workers: they claim jobs, read the files in threads, and store what they found.
+
+A worker holds a handful of jobs at a time, because each transaction waits for the disk. It renews their
+leases while it works; when it is killed they end, and whoever runs next claims the jobs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from uuid import UUID, uuid5
+
+from reelbase import Database, DatabaseError, File, InvalidTransitionError, Job, UnitOfWork
+from reelbase.cli.demo.queueing import JOB_TYPE, PROFILE_ID
+from reelbase.cli.demo.reading import Content, Reader, Unread
+
+WORKERS: Final = 4
+LEASE_SECONDS = 5.0  # after a kill, a rerun waits this long for the last jobs
+_HANDFUL: Final = 16
+_POLL_SECONDS: Final = 0.05
+
+_COUNT_UNFINISHED = """
+  SELECT count(*)
+  FROM jobs
+  WHERE status IN ('queued', 'running')
+    AND type = :type
+    AND parent_id IS NOT NULL
+"""
+
+
+@dataclass
+class Done:
+    """What the workers did to files."""
+
+    files: int = 0
+    read: int = 0  # for the first time
+    changed: int = 0
+    same: int = 0  # read again, and found as they were
+    failed: int = 0
+    size_bytes: int = 0
+
+
+class _Outcome(NamedTuple):
+    job: Job
+    file: File | None
+    content: Content | Unread
+
+
+def transcript_id(file_id: UUID) -> UUID:
+    """Always the same for a file, so that it cannot have two."""
+    return uuid5(file_id, "transcript")
+
+
+async def count_unfinished(database: Database) -> int:
+    """The demo's jobs that wait or run, in this process or another."""
+    return await database.fetch_one(int, _COUNT_UNFINISHED, {"type": JOB_TYPE})
+
+
+class Workers:
+    def __init__(self, database: Database, reader: Reader, done: Done) -> None:
+        self._database = database
+        self._reader = reader
+        self._done = done
+        self.queued = 0  # jobs there are for these workers, done ones included
+        self.is_all_queued = False
+        self.is_waiting = False  # for jobs that another process holds
+        # Unique, since whoever holds a job is known by this name.
+        self._name = f"demo-{os.getpid()}-{secrets.token_hex(4)}"
+
+    async def work(self, number: int) -> None:
+        """Works until everything is queued and nothing is left to do."""
+        worker = f"{self._name}-{number}"
+        while True:
+            jobs = await self._claim(worker, self._handful())
+            self.is_waiting = not jobs
+            if jobs:
+                async with self._held(worker, jobs):
+                    await self._process(worker, jobs)
+            elif self.is_all_queued and not await count_unfinished(self._database):
+                return
+            else:
+                await asyncio.sleep(_POLL_SECONDS)
+
+    def _handful(self) -> int:
+        """Few at a time towards the end, so that no worker sits on what others could do."""
+        return max(1, min(_HANDFUL, (self.queued - self._done.files) // (2 * WORKERS)))
+
+    async def _claim(self, worker: str, count: int) -> list[Job]:
+        # At once, so that they share a commit.
+        claims = await asyncio.gather(
+            *(
+                self._database.jobs.claim(worker, types=[JOB_TYPE], lease=LEASE_SECONDS)
+                for _ in range(count)
+            )
+        )
+        return [job for job in claims if job is not None]
+
+    @contextlib.asynccontextmanager
+    async def _held(self, worker: str, jobs: Sequence[Job]) -> AsyncIterator[None]:
+        """Keeps the jobs from other workers, and gives back those that are not done when it ends."""
+        renewing = asyncio.create_task(self._renew(worker, jobs))
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._reader.stop()
+            for job in jobs:
+                with contextlib.suppress(DatabaseError):
+                    await self._database.jobs.heartbeat(job.id, worker, lease=0)
+            raise
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _renew(self, worker: str, jobs: Sequence[Job]) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 4)
+            for job in jobs:
+                with contextlib.suppress(InvalidTransitionError):  # done meanwhile
+                    await self._database.jobs.heartbeat(job.id, worker, lease=LEASE_SECONDS)
+
+    async def _process(self, worker: str, jobs: Sequence[Job]) -> None:
+        files = await asyncio.gather(
+            *(self._database.files.find(job.params["file_id"]) for job in jobs)
+        )
+        contents = await asyncio.to_thread(self._read, files)
+        outcomes = [_Outcome(*row) for row in zip(jobs, files, contents, strict=True)]
+        await self._store(worker, outcomes)
+
+    def _read(self, files: Sequence[File | None]) -> list[Content | Unread]:
+        return [
+            Unread("deleted", "the file's row was deleted")
+            if file is None
+            else self._reader.read(file)
+            for file in files
+        ]
+
+    async def _store(self, worker: str, outcomes: Sequence[_Outcome]) -> None:
+        """A transcript is there exactly if its job has succeeded: they are stored together."""
+        try:
+            async with self._database.transaction() as unit:
+                for outcome in outcomes:
+                    await _store_one(unit, worker, outcome)
+        except InvalidTransitionError:
+            # A lease ran out (the machine slept), and another worker has the job: not ours to store.
+            if len(outcomes) > 1:
+                for outcome in outcomes:
+                    await self._store(worker, [outcome])
+            return
+        for outcome in outcomes:
+            self._count(outcome)
+
+    def _count(self, outcome: _Outcome) -> None:
+        done, content = self._done, outcome.content
+        done.files += 1
+        if isinstance(content, Unread) or outcome.file is None:
+            done.failed += 1
+            return
+        done.size_bytes += content.size_bytes
+        if outcome.file.content_hash is None:
+            done.read += 1
+        elif outcome.file.content_hash == content.sha256:
+            done.same += 1
+        else:
+            done.changed += 1
+
+
+async def _store_one(unit: UnitOfWork, worker: str, outcome: _Outcome) -> None:
+    job, file, content = outcome
+    if isinstance(content, Unread) or file is None:
+        unread = content if isinstance(content, Unread) else Unread("deleted", "")
+        await unit.jobs.fail(job.id, unread.reason, error_code=unread.code, worker=worker)
+        return
+    if (file.size_bytes, file.content_hash) != (content.size_bytes, content.sha256):
+        await unit.files.update(file.id, size_bytes=content.size_bytes, content_hash=content.sha256)
+    result = {"version": content.version}
+    if await _store_text(unit, file, content.text):
+        result["transcript_id"] = str(transcript_id(file.id))
+    await unit.jobs.succeed(job.id, result, worker=worker)
+
+
+async def _store_text(unit: UnitOfWork, file: File, text: str | None) -> bool:
+    """Makes the file's transcript this text, or none. True when it has one."""
+    id = transcript_id(file.id)
+    stored = await unit.transcripts.find(id)
+    if text is None:
+        if stored is not None:
+            await unit.transcripts.delete(id)
+    elif stored is None:
+        await unit.transcripts.add(PROFILE_ID, file.id, text, id=id)
+    elif stored.text != text:
+        await unit.transcripts.update(id, text=text)
+    return text is not None
