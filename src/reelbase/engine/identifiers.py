@@ -61,7 +61,7 @@ def moment_after(now: datetime, name: str, seconds: float) -> datetime:
     """The end of a duration of 0 or more seconds. ValueError, naming it, for what is none."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
-    if seconds != seconds or seconds < 0:
+    if not seconds >= 0:  # NaN is not
         raise ValueError(f"{name} must be 0 or more seconds, not {seconds}")
     try:
         return now + timedelta(seconds=seconds)

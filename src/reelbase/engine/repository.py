@@ -70,16 +70,8 @@ class Repository:
     def _not_found(self, key: object) -> RecordNotFoundError:
         return record_not_found(self.entity, key)
 
-    def _refused(
-        self, action: str, key: object, status: str, *, worker: str | None = None
-    ) -> InvalidTransitionError:
-        held = "" if worker is None else f" and held by {worker!r}"
+    def _refused(self, action: str, key: object, status: str) -> InvalidTransitionError:
         return InvalidTransitionError(
-            f"{self.entity} {str(key)!r} is {status}{held}: cannot {action}",
-            details={
-                "entity": self.entity,
-                "key": str(key),
-                "status": str(status),
-                "worker": worker,
-            },
+            f"{self.entity} {str(key)!r} is {status}: cannot {action}",
+            details={"entity": self.entity, "key": str(key), "status": str(status)},
         )

@@ -321,5 +321,6 @@ class JobClaiming(JobListing):
         job = await self._run(step)
         if job is None:
             job = await self._run(self._get.one(id=job_id))
-            raise self._refused(action, job_id, job.status, worker=job.worker)
+            held = "" if job.worker is None else f" (it is held by {job.worker!r})"
+            raise self._refused(action + held, job_id, job.status)
         return job
