@@ -22,11 +22,27 @@ from reelbase.errors import (
     SecretError,
 )
 from reelbase.repositories.clips import Clip, ClipRepository
+from reelbase.repositories.config import ConfigEntry, ConfigRepository
+from reelbase.repositories.downloads import (
+    Download,
+    DownloadRepository,
+    DownloadStatus,
+    PurgedDownload,
+    PurgeReport,
+)
 from reelbase.repositories.files import File, FileRepository, NewFile
 from reelbase.repositories.jobs import Job, JobRepository, JobStatus, RecoveryReport
 from reelbase.repositories.profiles import Profile, ProfileRepository
+from reelbase.repositories.sessions import Session, SessionRepository, SessionSummary
 from reelbase.repositories.templates import LlmTemplate, LlmTemplateRepository
 from reelbase.repositories.transcripts import Transcript, TranscriptRepository
+from reelbase.repositories.url_logs import (
+    DomainErrors,
+    ErrorLogEntry,
+    ErrorLogRepository,
+    UnsupportedUrl,
+    UnsupportedUrlRepository,
+)
 from reelbase.snapshot import Snapshot
 from reelbase.unit_of_work import UnitOfWork
 
@@ -36,6 +52,8 @@ __all__ = [
     "ClipRepository",
     "Command",
     "CommitUncertainError",
+    "ConfigEntry",
+    "ConfigRepository",
     "ConstraintError",
     "Database",
     "DatabaseBusyError",
@@ -45,6 +63,12 @@ __all__ = [
     "DatabaseFullError",
     "DatabaseIOError",
     "DatabaseReadOnlyError",
+    "DomainErrors",
+    "Download",
+    "DownloadRepository",
+    "DownloadStatus",
+    "ErrorLogEntry",
+    "ErrorLogRepository",
     "File",
     "FileRepository",
     "Filesystem",
@@ -58,16 +82,23 @@ __all__ = [
     "NewFile",
     "Profile",
     "ProfileRepository",
+    "PurgeReport",
+    "PurgedDownload",
     "Query",
     "RecordNotFoundError",
     "RecoveryReport",
     "Repository",
     "SchemaError",
     "SecretError",
+    "Session",
+    "SessionRepository",
+    "SessionSummary",
     "Snapshot",
     "Transcript",
     "TranscriptRepository",
     "UnitOfWork",
+    "UnsupportedUrl",
+    "UnsupportedUrlRepository",
     "connect",
     "filesystem_of",
     "journal_mode_for",

@@ -7,11 +7,15 @@ from typing import Any, Generic, TypeVar
 from reelbase.engine.raw import RawSql
 from reelbase.engine.repository import Repository
 from reelbase.repositories.clips import ClipRepository
+from reelbase.repositories.config import ConfigRepository
+from reelbase.repositories.downloads import DownloadRepository
 from reelbase.repositories.files import FileRepository
 from reelbase.repositories.jobs import JobRepository
 from reelbase.repositories.profiles import ProfileRepository
+from reelbase.repositories.sessions import SessionRepository
 from reelbase.repositories.templates import LlmTemplateRepository
 from reelbase.repositories.transcripts import TranscriptRepository
+from reelbase.repositories.url_logs import ErrorLogRepository, UnsupportedUrlRepository
 
 R = TypeVar("R", bound=Repository)
 
@@ -38,6 +42,11 @@ class Catalogue(RawSql):
     clips = _Attribute(ClipRepository)
     templates = _Attribute(LlmTemplateRepository)
     jobs = _Attribute(JobRepository)
+    sessions = _Attribute(SessionRepository)
+    downloads = _Attribute(DownloadRepository)
+    config = _Attribute(ConfigRepository)
+    unsupported_urls = _Attribute(UnsupportedUrlRepository)
+    error_log = _Attribute(ErrorLogRepository)
 
     def repository(self, repository_class: type[R]) -> R:
         """A repository of the application's own (a subclass of reelbase.Repository) on this executor."""

@@ -47,6 +47,7 @@ class ConnectOptions(msgspec.Struct, frozen=True):
     busy_timeout_seconds: float
     readers: int | None
     create: bool
+    migrate: bool
     mounts: str | os.PathLike[str]
     clock: Clock
     slow_query_seconds: float | None
@@ -61,6 +62,7 @@ def connect(
     busy_timeout: float = 5.0,
     readers: int | None = None,
     create: bool = True,
+    migrate: bool = True,
     mounts: str | os.PathLike[str] = PROC_MOUNTS,
     clock: Clock | None = None,
     slow_query: float | None = None,
@@ -68,14 +70,18 @@ def connect(
 ) -> Connecting:
     """Opens a database, making it if need be: ``await`` it, or use it with ``async with``.
 
-    path: a file, or ":memory:".  journal: "auto" chooses by the filesystem, which is looked up in
-    mounts.  durability: "balanced" makes data survive a power cut while progress and heartbeats may
-    lose their last moments; "full" makes everything survive; "normal" may lose the last commits.
-    busy_timeout: seconds to wait for a lock.  readers: reading connections; None: 2 on WAL, 1 on a
-    rollback journal.  create: False raises DatabaseIOError for a missing file; True also makes
-    missing folders.  clock: gives the aware time that is stored.  slow_query: seconds from which a
-    statement is logged on ``reelbase.sql`` (0: every one, None: none).  slow_transaction: seconds from
-    which a unit of work is reported as held for too long.
+    path: a file, or ":memory:".
+    journal: "auto" chooses by the filesystem, which is looked up in mounts.
+    durability: "balanced" makes data survive a power cut, while progress and heartbeats may lose
+        their last moments; "full" makes everything survive; "normal" may lose the last commits.
+    busy_timeout: seconds to wait for a lock.
+    readers: reading connections; None: 2 on WAL, 1 on a rollback journal.
+    create: False raises DatabaseIOError for a missing file; True also makes missing folders.
+    migrate: brings an older database up to date, after a copy beside it
+        (``<name>.v<version>.bak``); False raises SchemaError for one.
+    clock: gives the aware time that is stored.
+    slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every one.
+    slow_transaction: seconds from which a unit of work is reported as held for too long.
 
     Raises SchemaError for a file that is not ours or of another version, DatabaseIOError,
     DatabaseCorruptError, DatabaseBusyError; the file is then unchanged. ValueError for wrong options.
@@ -97,6 +103,7 @@ def connect(
             busy_timeout_seconds=busy_timeout,
             readers=readers,
             create=create,
+            migrate=migrate,
             mounts=mounts,
             clock=clock or utc_now,
             slow_query_seconds=slow_query,
@@ -238,7 +245,7 @@ async def _open(options: ConnectOptions) -> Database:
             journal_mode=decision.mode,
             busy_timeout_seconds=options.busy_timeout_seconds,
         )
-        await connection.open(partial(open_writer, settings))
+        await connection.open(partial(open_writer, settings, migrate=options.migrate))
         if options.path is not None:
             readers = Readers(settings, options.slow_query_seconds)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))

@@ -18,6 +18,9 @@ from uuid import UUID
 
 import msgspec
 
+# What JSON can express; of a record field or parameter: any of it, with None as JSON's null.
+JsonValue = dict[str, Any] | list[Any] | str | int | float | bool | None
+
 SqlValue = str | int | float | bytes | None
 Converter = Callable[[Any], SqlValue]
 
@@ -135,6 +138,11 @@ def to_json(value: object) -> str | None:
     return encoded.decode()
 
 
+def to_json_value(value: object) -> str:
+    """JSON text of anything; None is JSON's null."""
+    return to_json(value) or "null"
+
+
 def _check_json(value: object, encoded: bytes) -> None:
     """Refuses what the encoder changes in silence: NaN and Infinity to null, keys to text."""
     pending = [value]
@@ -209,6 +217,8 @@ def converter_for(annotation: Any) -> Converter:
         members = [
             m for m in typing.get_args(annotation) if m not in (type(None), msgspec.UnsetType)
         ]
+    if annotation == JsonValue:
+        return to_json_value
     if len(members) != 1:
         return to_any
     (member,) = members

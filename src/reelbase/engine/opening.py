@@ -16,7 +16,14 @@ from reelbase.engine.connection import (
     open_native,
     set_pragma,
 )
-from reelbase.engine.schema import APPLICATION_ID, check_ownership, create_schema, is_empty
+from reelbase.engine.migrate import bring_up_to_date
+from reelbase.engine.schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    check_ownership,
+    create_schema,
+    is_empty,
+)
 from reelbase.errors import (
     DatabaseBusyError,
     DatabaseError,
@@ -122,7 +129,7 @@ def _connect(path: Path, how: str, busy_timeout_seconds: float) -> sqlite3.Conne
     return sqlite3.connect(uri, uri=True, timeout=busy_timeout_seconds, isolation_level=None)
 
 
-def open_writer(settings: ConnectionSettings) -> NativeConnection:
+def open_writer(settings: ConnectionSettings, *, migrate: bool) -> NativeConnection:
     """The writing connection, on the calling thread: journal mode set and verified, schema in place."""
     native = open_native(settings, "writer")
     try:
@@ -130,7 +137,16 @@ def open_writer(settings: ConnectionSettings) -> NativeConnection:
             _set_journal_mode(native, settings)
         if is_empty(native):
             create_schema(native, f"creating {settings.path}")
-        check_ownership(native, settings.path)
+        version = check_ownership(native, settings.path)
+        if version < SCHEMA_VERSION:
+            if not migrate:
+                raise SchemaError(
+                    f"{settings.path} has schema version {version}, this reelbase needs "
+                    f"{SCHEMA_VERSION}; connect with migrate=True",
+                    code="older",
+                    details={"path": settings.path, "version": version},
+                )
+            bring_up_to_date(native, settings.path)
     except sqlite3.Error as error:
         native.close()
         raise translate(error, f"opening {settings.path}") from error

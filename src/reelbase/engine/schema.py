@@ -11,7 +11,7 @@ from pathlib import Path
 from reelbase.errors import SchemaError, translate
 
 APPLICATION_ID = 0x7265656C  # 'reel'
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @cache
@@ -63,8 +63,8 @@ def is_empty(native: sqlite3.Connection) -> bool:
     return (application_id, version, objects) == (0, 0, 0)
 
 
-def check_ownership(native: sqlite3.Connection, path: str) -> None:
-    """Raises SchemaError unless the file is ours and of this version. Reads only."""
+def check_ownership(native: sqlite3.Connection, path: str) -> int:
+    """The file's schema version. Raises SchemaError unless it is ours and known. Reads only."""
     (application_id,) = native.execute("PRAGMA application_id").fetchone()
     (version,) = native.execute("PRAGMA user_version").fetchone()
     details = {"path": path, "application_id": application_id, "version": version}
@@ -82,9 +82,4 @@ def check_ownership(native: sqlite3.Connection, path: str) -> None:
             code="newer",
             details=details,
         )
-    if version < SCHEMA_VERSION:
-        raise SchemaError(
-            f"{path} has schema version {version}, this reelbase needs {SCHEMA_VERSION}",
-            code="older",
-            details=details,
-        )
+    return int(version)

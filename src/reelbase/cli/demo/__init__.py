@@ -74,13 +74,12 @@ async def _demo(root: str, path: Path) -> Report:
         await database.profiles.ensure(PROFILE_ID)
         database_files = DatabaseFiles(path)
         reader = Reader(database_files)
-        workers = Workers(database, reader, done)
-        left = await count_unfinished(database)
-        async with _shown(left, found, done, reader, workers), asyncio.TaskGroup() as group:
+        workers = Workers(database, reader, found, done)
+        found.left = await count_unfinished(database)
+        async with _shown(found, done, reader, workers), asyncio.TaskGroup() as group:
             for number in range(WORKERS):
                 group.create_task(workers.work(number))
             await queue_folder(database, root, database_files, found)
-            workers.is_all_queued = True
         vanished = await _vanished(database, root)
         held = await holdings(database)
         journal = database.journal
@@ -93,7 +92,6 @@ async def _demo(root: str, path: Path) -> Report:
         folder=root,
         found=found,
         done=done,
-        left_by_earlier_runs=left,
         vanished=vanished,
         seconds=seconds,
         files_per_second=done.files / seconds,
@@ -103,18 +101,15 @@ async def _demo(root: str, path: Path) -> Report:
 
 
 @contextlib.asynccontextmanager
-async def _shown(
-    left: int, found: Found, done: Done, reader: Reader, workers: Workers
-) -> AsyncIterator[None]:
+async def _shown(found: Found, done: Done, reader: Reader, workers: Workers) -> AsyncIterator[None]:
     """Progress on stderr while the block runs."""
     display = progress_display()
 
     def progress() -> Progress:
-        total = left + found.queued
         note = f"{size(reader.bytes_read)} read"
-        if workers.is_waiting and total > done.files:
+        if workers.is_waiting and found.jobs > done.files:
             note += "; waiting for what another run holds"
-        return Progress(done.files, total, not workers.is_all_queued, note)
+        return Progress(done.files, found.jobs, not found.is_complete, note)
 
     async def show() -> None:
         while True:

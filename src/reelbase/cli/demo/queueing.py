@@ -33,14 +33,19 @@ _NAMESPACE: Final = uuid5(NAMESPACE_URL, "reelbase demo")
 
 @dataclass
 class Found:
-    """What the folder holds, in files, compared with what the database knew."""
+    """What there is to do: what earlier runs left, and what the folder holds, counted in files."""
 
+    left: int = 0  # jobs of earlier runs that were stopped
     files: int = 0
     new: int = 0
     unchanged: int = 0  # nothing to do
-    waiting: int = 0  # a job for it was there already: an earlier run was stopped
     queued: int = 0
     skipped: Skipped = field(default_factory=Skipped)
+    is_complete: bool = False  # the scan is over
+
+    @property
+    def jobs(self) -> int:
+        return self.left + self.queued
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -95,6 +100,7 @@ async def queue_folder(
     entries = scan(root, database_files, found.skipped)
     while chunk := await asyncio.to_thread(list, islice(entries, _CHUNK)):
         await _queue(database, root, chunk, found)
+    found.is_complete = True
 
 
 async def _queue(database: Database, root: str, entries: Sequence[Entry], found: Found) -> None:
@@ -125,7 +131,6 @@ async def _queue(database: Database, root: str, entries: Sequence[Entry], found:
     found.files += len(entries)
     found.new += len(new)
     found.queued += len(unread)
-    found.waiting += sum(row.is_waiting for row in known.values())
     found.unchanged += sum(
         row.version == by_id[row.id].version and not row.is_waiting for row in known.values()
     )

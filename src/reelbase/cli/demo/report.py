@@ -29,7 +29,6 @@ class Report(msgspec.Struct, frozen=True):
     folder: str
     found: Found
     done: Done
-    left_by_earlier_runs: int
     vanished: list[str]
     seconds: float
     files_per_second: float
@@ -71,10 +70,8 @@ def _lines(report: Report) -> list[str]:
         f"Read      {counted(done.files, 'file')}, {size(done.size_bytes)} in {report.seconds:.1f} s"
         f" ({report.files_per_second:,.0f} files/s)",
     ]
-    if report.left_by_earlier_runs:
-        lines.append(
-            f"Resumed   {counted(report.left_by_earlier_runs, 'job')} that an earlier run left"
-        )
+    if found.left:
+        lines.append(f"Resumed   {counted(found.left, 'job')} that an earlier run left")
     if done.failed:
         lines.append(f"Failed    {counted(done.failed, 'file')} could not be read; see jobs.error")
     if skipped := _skipped(report):

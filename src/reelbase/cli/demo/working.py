@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
 from reelbase import Database, DatabaseError, File, InvalidTransitionError, Job, UnitOfWork
-from reelbase.cli.demo.queueing import JOB_TYPE, PROFILE_ID
+from reelbase.cli.demo.queueing import JOB_TYPE, PROFILE_ID, Found
 from reelbase.cli.demo.reading import Content, Reader, Unread
 
 WORKERS: Final = 4
@@ -62,12 +62,11 @@ async def count_unfinished(database: Database) -> int:
 
 
 class Workers:
-    def __init__(self, database: Database, reader: Reader, done: Done) -> None:
+    def __init__(self, database: Database, reader: Reader, found: Found, done: Done) -> None:
         self._database = database
         self._reader = reader
+        self._found = found
         self._done = done
-        self.queued = 0  # jobs there are for these workers, done ones included
-        self.is_all_queued = False
         self.is_waiting = False  # for jobs that another process holds
         # Unique, since whoever holds a job is known by this name.
         self._name = f"demo-{os.getpid()}-{secrets.token_hex(4)}"
@@ -81,14 +80,15 @@ class Workers:
             if jobs:
                 async with self._held(worker, jobs):
                     await self._process(worker, jobs)
-            elif self.is_all_queued and not await count_unfinished(self._database):
+            elif self._found.is_complete and not await count_unfinished(self._database):
                 return
             else:
                 await asyncio.sleep(_POLL_SECONDS)
 
     def _handful(self) -> int:
         """Few at a time towards the end, so that no worker sits on what others could do."""
-        return max(1, min(_HANDFUL, (self.queued - self._done.files) // (2 * WORKERS)))
+        waiting = self._found.jobs - self._done.files
+        return max(1, min(_HANDFUL, waiting // (2 * WORKERS)))
 
     async def _claim(self, worker: str, count: int) -> list[Job]:
         # At once, so that they share a commit.

@@ -1,0 +1,101 @@
+"""Migrations: what brings an older database to the schema of today."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from functools import cache
+from importlib import resources
+
+import msgspec
+
+from reelbase.engine.schema import statements_of
+from reelbase.errors import SchemaError, translate
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """A file ``NNNN_what_changes.sql``. checksum: SHA-256 of its text."""
+
+    version: int
+    name: str
+    sql: str
+    checksum: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Every migration of the package, in order; the first makes version 1 of an empty file."""
+    found = []
+    for entry in resources.files("reelbase").joinpath("migrations").iterdir():
+        number, _, rest = entry.name.partition("_")
+        if rest.endswith(".sql"):
+            text = entry.read_bytes()
+            found.append(
+                Migration(
+                    version=int(number),
+                    name=rest.removesuffix(".sql"),
+                    sql=text.decode(),
+                    checksum=hashlib.sha256(text).hexdigest(),
+                )
+            )
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def bring_up_to_date(native: sqlite3.Connection, path: str) -> None:
+    """Runs the migrations that the database lacks, each in a transaction of its own.
+
+    A copy of the database as it was is kept beside it. Several processes may come here at once:
+    each step is done by whoever gets the lock first, and the others find it done. Killed at any
+    point, the file has its old version or a newer one, whole.
+    """
+    (version,) = native.execute("PRAGMA user_version").fetchone()
+    _keep_copy(native, f"{path}.v{version}.bak")
+    for migration in migrations():
+        if migration.version > version:
+            _apply(native, migration, path)
+
+
+def _apply(native: sqlite3.Connection, migration: Migration, path: str) -> None:
+    context = f"migrating {path} to version {migration.version} ({migration.name})"
+    try:
+        native.execute("BEGIN IMMEDIATE")
+        (version,) = native.execute("PRAGMA user_version").fetchone()
+        if version < migration.version:
+            for statement in statements_of(migration.sql):
+                native.execute(statement)
+            native.execute(
+                "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)",
+                (migration.version, migration.name, migration.checksum),
+            )
+            broken = native.execute("PRAGMA foreign_key_check").fetchone()
+            if broken is not None:
+                raise SchemaError(
+                    f"{context}: a row of {broken[0]} refers to a row of {broken[2]} that is not there; "
+                    "nothing was changed",
+                    code="broken_reference",
+                )
+        native.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise translate(error, context) from error
+    finally:
+        if native.in_transaction:
+            native.execute("ROLLBACK")
+
+
+def _keep_copy(native: sqlite3.Connection, target: str) -> None:
+    """Copies the database as it is now to target, whole or not at all; one that is there stays."""
+    if os.path.exists(target):
+        return
+    partial = f"{target}.{os.getpid()}"
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    try:
+        with contextlib.closing(sqlite3.connect(partial)) as copy:
+            native.backup(copy)
+            # What was copied from a WAL database would ask for a -wal and -shm of its own.
+            copy.execute("PRAGMA journal_mode = DELETE").close()
+        os.replace(partial, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)

@@ -1,0 +1,98 @@
+"""Config: settings that an administrator may change while the application runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from reelbase.engine.binding import JsonValue
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+
+T = TypeVar("T")
+
+
+class ConfigEntry(msgspec.Struct, frozen=True):
+    """A setting. value: any JSON, null included."""
+
+    key: str
+    value: JsonValue
+    updated_at: datetime
+
+
+class ConfigRepository(Repository):
+    entity = "config entry"
+
+    _get = Query(
+        str,
+        """
+        SELECT value
+        FROM config
+        WHERE key = :key
+        """,
+        params={"key": str},
+    )
+
+    _set = Command(
+        ConfigEntry,
+        """
+        INSERT INTO config (key, value, updated_at)
+        VALUES (:key, :value, :updated_at)
+        ON CONFLICT (key) DO UPDATE
+        SET value = excluded.value,
+            updated_at = excluded.updated_at
+        RETURNING key, value, updated_at
+        """,
+    )
+
+    _entries = Query(
+        ConfigEntry,
+        """
+        SELECT key, value, updated_at
+        FROM config
+        ORDER BY key
+        """,
+    )
+
+    _delete = Command(
+        ConfigEntry,
+        """
+        DELETE FROM config
+        WHERE key = :key
+        """,
+    )
+
+    async def get(self, key: str, default: Any = None, *, type: type[Any] = object) -> Any:
+        """The value, or default where the key has none.
+
+        type: what the value must be, strictly: the text "false" is no bool, and 1 no str
+        (msgspec.ValidationError). object: whatever it is.
+        """
+        stored = await self._run(self._get.optional(key=key))
+        return default if stored is None else msgspec.json.decode(stored, type=type)
+
+    async def set(self, key: str, value: JsonValue) -> ConfigEntry:
+        """Stores the value under the key and returns the entry. ValueError for what is no JSON."""
+        return await self._run(self._set.one(key=key, value=value, updated_at=self._now()))
+
+    async def set_many(self, values: Mapping[str, JsonValue]) -> None:
+        """Stores all of them or none."""
+        now = self._now()
+        rows = [{"key": key, "value": value, "updated_at": now} for key, value in values.items()]
+        await self._run(self._set.many(rows))
+
+    async def all(self) -> dict[str, JsonValue]:
+        """Every value by its key, in the order of the keys."""
+        return {entry.key: entry.value for entry in await self.entries()}
+
+    async def entries(self) -> list[ConfigEntry]:
+        """Every entry, in the order of the keys."""
+        return await self._run(self._entries.all())
+
+    async def delete(self, key: str, *, missing_ok: bool = False) -> bool:
+        """True when the key had a value; otherwise RecordNotFoundError, or False with missing_ok."""
+        count = await self._run(self._delete.count(key=key))
+        return self._deleted(count, key, missing_ok=missing_ok)

@@ -1,0 +1,124 @@
+"""Finding and counting downloads."""
+
+from __future__ import annotations
+
+import builtins
+from uuid import UUID
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Query
+from reelbase.repositories.downloads.records import Download, DownloadStatus, StatusCount
+
+
+class DownloadListing(Repository):
+    entity = "download"
+
+    _get = Query(
+        Download,
+        """
+        SELECT
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+        FROM downloads
+        WHERE id = :id
+        """,
+    )
+
+    _list_for_session = Query(
+        Download,
+        """
+        SELECT
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+        FROM downloads
+        WHERE session_id = :session_id
+        ORDER BY created_at, id
+        """,
+    )
+
+    _list_active_for_session = Query(
+        Download,
+        """
+        SELECT
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+        FROM downloads
+        WHERE session_id = :session_id
+          AND status IN ('queued', 'extracting', 'downloading')
+        ORDER BY created_at, id
+        """,
+    )
+
+    _list = Query(
+        Download,
+        """
+        SELECT
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+        FROM downloads
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _list_active = Query(
+        Download,
+        """
+        SELECT
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+        FROM downloads
+        WHERE status IN ('queued', 'extracting', 'downloading')
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _count_active = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM downloads
+        WHERE status IN ('queued', 'extracting', 'downloading')
+        """,
+    )
+
+    _counts_by_status = Query(
+        StatusCount,
+        """
+        SELECT status, count(*) AS count
+        FROM downloads
+        GROUP BY status
+        ORDER BY status
+        """,
+    )
+
+    async def get(self, download_id: UUID | str) -> Download:
+        """The download; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=download_id))
+
+    async def find(self, download_id: UUID | str) -> Download | None:
+        """The download, or None."""
+        return await self._run(self._get.optional(id=download_id))
+
+    async def list_for_session(
+        self, session_id: str, *, active_only: bool = False
+    ) -> builtins.list[Download]:
+        """A session's downloads, oldest first."""
+        query = self._list_active_for_session if active_only else self._list_for_session
+        return await self._run(query.all(session_id=session_id))
+
+    async def list(
+        self, *, active_only: bool = False, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[Download]:
+        """Downloads of every session, newest first."""
+        query = self._list_active if active_only else self._list
+        return await self._run(query.all(limit=limit, offset=offset))
+
+    async def queue_depth(self) -> int:
+        """How many downloads are active: queued, extracting or downloading."""
+        return await self._run(self._count_active.one())
+
+    async def counts_by_status(self) -> dict[DownloadStatus, int]:
+        """How many downloads have each status that occurs."""
+        return {row.status: row.count for row in await self._run(self._counts_by_status.all())}

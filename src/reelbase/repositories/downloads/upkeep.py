@@ -1,0 +1,151 @@
+"""Cleaning up: after a restart, after a while, on demand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from reelbase.engine.identifiers import moment_before
+from reelbase.engine.statement import Command
+from reelbase.repositories.downloads.listing import DownloadListing
+from reelbase.repositories.downloads.records import Download, PurgedDownload, PurgeReport
+
+
+class DownloadUpkeep(DownloadListing):
+    _recover = Command(
+        Download,
+        """
+        UPDATE downloads
+        SET status = 'failed',
+            speed = NULL,
+            eta = NULL,
+            error_message = :error_message,
+            completed_at = :now
+        WHERE status IN ('queued', 'extracting', 'downloading')
+        """,
+    )
+
+    _delete = Command(
+        Download,
+        """
+        DELETE FROM downloads
+        WHERE id = :id
+        """,
+    )
+
+    _purge = Command(
+        PurgedDownload,
+        """
+        DELETE FROM downloads
+        WHERE completed_at < :before
+        RETURNING id, filename
+        """,
+        params={"before": datetime},
+    )
+
+    _purge_all = Command(
+        PurgedDownload,
+        """
+        DELETE FROM downloads
+        WHERE completed_at IS NOT NULL
+        RETURNING id, filename
+        """,
+    )
+
+    _purge_of_idle_sessions = Command(
+        PurgedDownload,
+        """
+        DELETE FROM downloads
+        WHERE completed_at IS NOT NULL
+          AND session_id IN (
+            SELECT sessions.id
+            FROM sessions
+            WHERE sessions.last_seen < :before
+              AND NOT EXISTS (
+                SELECT 1
+                FROM downloads AS active
+                WHERE active.session_id = sessions.id
+                  AND active.status IN ('queued', 'extracting', 'downloading')
+              )
+          )
+        RETURNING id, filename
+        """,
+        params={"before": datetime},
+    )
+
+    _delete_empty_sessions = Command(
+        Download,
+        """
+        DELETE FROM sessions
+        WHERE NOT EXISTS (
+          SELECT 1
+          FROM downloads
+          WHERE downloads.session_id = sessions.id
+        )
+        """,
+    )
+
+    _delete_empty_idle_sessions = Command(
+        Download,
+        """
+        DELETE FROM sessions
+        WHERE last_seen < :before
+          AND NOT EXISTS (
+            SELECT 1
+            FROM downloads
+            WHERE downloads.session_id = sessions.id
+          )
+        """,
+        params={"before": datetime},
+    )
+
+    async def recover(self, message: str = "interrupted by server restart") -> int:
+        """After a start: fails every active download with this message; how many there were."""
+        return await self._run(self._recover.count(error_message=message, now=self._now()))
+
+    async def delete(self, download_id: UUID | str, *, missing_ok: bool = False) -> bool:
+        """Deletes the row, not the bytes.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        count = await self._run(self._delete.count(id=download_id))
+        return self._deleted(count, download_id, missing_ok=missing_ok)
+
+    async def purge(self, older_than: timedelta | None) -> PurgeReport:
+        """Deletes downloads that ended longer ago than this, and says which files to unlink.
+
+        None: every finished one, and the sessions that then have none.
+        """
+        if older_than is None:
+            deleted, skipped, sessions = await self._batch(
+                self._purge_all.all(), self._count_active.one(), self._delete_empty_sessions.count()
+            )
+            return _report(deleted, skipped, sessions)
+        deleted, skipped = await self._batch(
+            self._purge.all(before=moment_before(self._now(), older_than)), self._count_active.one()
+        )
+        return _report(deleted, skipped, 0)
+
+    async def purge_idle(self, older_than: timedelta) -> PurgeReport:
+        """Deletes the sessions last seen longer ago than this, and says which files to unlink.
+
+        A session with an active download is kept, and so are its finished ones.
+        """
+        before = moment_before(self._now(), older_than)
+        deleted, skipped, sessions = await self._batch(
+            self._purge_of_idle_sessions.all(before=before),
+            self._count_active.one(),
+            self._delete_empty_idle_sessions.count(before=before),
+        )
+        return _report(deleted, skipped, sessions)
+
+
+def _report(
+    deleted: list[PurgedDownload], active_skipped: int, sessions_deleted: int
+) -> PurgeReport:
+    # RETURNING has no order of its own; ids sort by the time of their making.
+    return PurgeReport(
+        deleted=sorted(deleted, key=lambda purged: purged.id),
+        active_skipped=active_skipped,
+        sessions_deleted=sessions_deleted,
+    )

@@ -1,0 +1,178 @@
+"""Sessions: browsers that use the downloader."""
+
+from __future__ import annotations
+
+import builtins
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reelbase.engine.executor import Executor
+from reelbase.engine.identifiers import moment_before
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+
+# Sessions whose last touch is remembered; the least recently touched one is forgotten first.
+_REMEMBERED = 10_000
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A browser. Its id is the application's choice; last_seen is as exact as touch() is called."""
+
+    id: str
+    created_at: datetime
+    last_seen: datetime
+
+
+class SessionSummary(msgspec.Struct, frozen=True):
+    """A session and how many downloads it has, whatever their status."""
+
+    id: str
+    created_at: datetime
+    last_seen: datetime
+    download_count: int
+
+
+class SessionRepository(Repository):
+    entity = "session"
+
+    _insert = Command(
+        Session,
+        """
+        INSERT INTO sessions (id, created_at, last_seen)
+        VALUES (:id, :now, :now)
+        ON CONFLICT (id) DO NOTHING
+        """,
+    )
+
+    _get = Query(
+        Session,
+        """
+        SELECT id, created_at, last_seen
+        FROM sessions
+        WHERE id = :id
+        """,
+    )
+
+    _touch = Command(
+        Session,
+        """
+        UPDATE sessions
+        SET last_seen = :now
+        WHERE id = :id
+        RETURNING id, created_at, last_seen
+        """,
+        relaxed=True,
+    )
+
+    _list = Query(
+        SessionSummary,
+        """
+        SELECT
+          id, created_at, last_seen,
+          (SELECT count(*) FROM downloads WHERE downloads.session_id = sessions.id) AS download_count
+        FROM sessions
+        ORDER BY last_seen DESC, id
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM sessions
+        """,
+    )
+
+    _purge_idle = Command(
+        Session,
+        """
+        DELETE FROM sessions
+        WHERE last_seen < :before
+          AND NOT EXISTS (
+            SELECT 1
+            FROM downloads
+            WHERE downloads.session_id = sessions.id
+              AND downloads.status IN ('queued', 'extracting', 'downloading')
+          )
+        """,
+        params={"before": datetime},
+    )
+
+    _delete = Command(
+        Session,
+        """
+        DELETE FROM sessions
+        WHERE id = :id
+        """,
+    )
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor)
+        self._touched: OrderedDict[str, Session] = OrderedDict()
+
+    async def ensure(self, session_id: str) -> Session:
+        """The session, made now if it did not exist. Safe to call from many tasks and processes."""
+        _, session = await self._batch(
+            self._insert.count(id=session_id, now=self._now()),
+            self._get.one(id=session_id),
+        )
+        return session
+
+    async def get(self, session_id: str) -> Session:
+        """The session; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=session_id))
+
+    async def find(self, session_id: str) -> Session | None:
+        """The session, or None."""
+        return await self._run(self._get.optional(id=session_id))
+
+    async def touch(self, session_id: str, *, every: float = 60.0) -> Session:
+        """Notes that the session was seen now, at most once per ``every`` seconds (0: always).
+
+        In between it returns what the last touch through this database wrote, without asking the
+        file. It does not wait for the disk. RecordNotFoundError when there is no such session: a
+        touch makes none, so that health checks leave no rows.
+        """
+        interval = timedelta(seconds=every)
+        now = self._now()
+        known = self._touched.get(session_id)
+        if known is not None and timedelta(0) <= now - known.last_seen < interval:
+            return known
+        session = await self._run(self._touch.one(id=session_id, now=now))
+        self._touched[session_id] = session
+        self._touched.move_to_end(session_id)
+        if len(self._touched) > _REMEMBERED:
+            self._touched.popitem(last=False)
+        return session
+
+    async def list(
+        self, *, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[SessionSummary]:
+        """Sessions with their numbers of downloads, the last seen first, then by id."""
+        return await self._run(self._list.all(limit=limit, offset=offset))
+
+    async def count(self) -> int:
+        return await self._run(self._count.one())
+
+    async def purge_idle(self, older_than: timedelta) -> int:
+        """Deletes sessions last seen longer ago than this, with their finished downloads; how many.
+
+        One with an active download is kept. downloads.purge_idle() does the same and says which
+        files are left to be unlinked.
+        """
+        self._touched.clear()
+        return await self._run(
+            self._purge_idle.count(before=moment_before(self._now(), older_than))
+        )
+
+    async def delete(self, session_id: str, *, missing_ok: bool = False) -> bool:
+        """Deletes the session and all its downloads.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        self._touched.pop(session_id, None)
+        count = await self._run(self._delete.count(id=session_id))
+        return self._deleted(count, session_id, missing_ok=missing_ok)

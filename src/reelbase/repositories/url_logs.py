@@ -1,0 +1,264 @@
+"""What went wrong with URLs: those that no extractor knew, and those that failed."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+import msgspec
+
+from reelbase.engine.identifiers import moment_before
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+
+_ERROR_LENGTH = 2000
+
+# user:password@ in front of a host, also inside a text that quotes a URL.
+_USERINFO = re.compile(r"(?<=://)[^/?#\s@]*(?:@[^/?#\s@]*)*@")
+# Parameters whose values are secrets.
+_SECRET_PARAMETER = re.compile(
+    r"(?<=[?&;])((?:access_|auth_|api_?|refresh_|session_?)?"
+    r"(?:token|key|secret|password|passwd|pwd|sig|signature|auth))=[^&;#\s]*",
+    re.IGNORECASE,
+)
+
+
+def without_credentials(text: str) -> str:
+    """The text with the credentials of every URL in it replaced by ``***``."""
+    return _SECRET_PARAMETER.sub(r"\1=***", _USERINFO.sub("***@", text))
+
+
+def domain_of(url: str) -> str | None:
+    """The host of a URL, lower case, without port and userinfo; None where it has none."""
+    try:
+        return urlsplit(url.strip()).hostname
+    except ValueError:  # a bracket that opens no IPv6 address
+        return None
+
+
+class UnsupportedUrl(msgspec.Struct, frozen=True):
+    """A URL that no extractor knew. session_id: who tried it; the session may be gone."""
+
+    id: int
+    url: str
+    session_id: str | None
+    error: str | None
+    created_at: datetime
+
+
+class ErrorLogEntry(msgspec.Struct, frozen=True):
+    """A download that failed. url and error hold no credentials. domain: the host, None without one."""
+
+    id: int
+    url: str
+    domain: str | None
+    error: str
+    format_id: str | None
+    media_type: str | None
+    session_id: str | None
+    created_at: datetime
+
+
+class DomainErrors(msgspec.Struct, frozen=True):
+    """How many errors of a domain the log holds."""
+
+    domain: str
+    count: int
+
+
+class UnsupportedUrlRepository(Repository):
+    entity = "unsupported URL"
+
+    _add = Command(
+        UnsupportedUrl,
+        """
+        INSERT INTO unsupported_urls (url, session_id, error, created_at)
+        VALUES (:url, :session_id, :error, :created_at)
+        RETURNING id, url, session_id, error, created_at
+        """,
+    )
+
+    _list = Query(
+        UnsupportedUrl,
+        """
+        SELECT id, url, session_id, error, created_at
+        FROM unsupported_urls
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM unsupported_urls
+        """,
+    )
+
+    _clear = Command(
+        UnsupportedUrl,
+        """
+        DELETE FROM unsupported_urls
+        """,
+    )
+
+    _prune = Command(
+        UnsupportedUrl,
+        """
+        DELETE FROM unsupported_urls
+        WHERE created_at < :before
+        """,
+        params={"before": datetime},
+    )
+
+    async def add(
+        self, url: str, *, session_id: str | None = None, error: str | None = None
+    ) -> UnsupportedUrl:
+        """Notes a URL and returns the entry; credentials in url and error are masked."""
+        return await self._run(
+            self._add.one(
+                url=without_credentials(url),
+                session_id=session_id,
+                error=None if error is None else without_credentials(error),
+                created_at=self._now(),
+            )
+        )
+
+    async def list(
+        self, *, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[UnsupportedUrl]:
+        """Entries, newest first."""
+        return await self._run(self._list.all(limit=limit, offset=offset))
+
+    async def count(self) -> int:
+        return await self._run(self._count.one())
+
+    async def clear(self) -> int:
+        """Deletes every entry; how many there were."""
+        return await self._run(self._clear.count())
+
+    async def prune(self, older_than: timedelta) -> int:
+        """Deletes entries that are older than this; how many there were."""
+        return await self._run(self._prune.count(before=moment_before(self._now(), older_than)))
+
+
+class ErrorLogRepository(Repository):
+    entity = "error log entry"
+
+    _add = Command(
+        ErrorLogEntry,
+        """
+        INSERT INTO error_log (url, domain, error, format_id, media_type, session_id, created_at)
+        VALUES (:url, :domain, :error, :format_id, :media_type, :session_id, :created_at)
+        RETURNING id, url, domain, error, format_id, media_type, session_id, created_at
+        """,
+    )
+
+    _list = Query(
+        ErrorLogEntry,
+        """
+        SELECT id, url, domain, error, format_id, media_type, session_id, created_at
+        FROM error_log
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _list_of_domain = Query(
+        ErrorLogEntry,
+        """
+        SELECT id, url, domain, error, format_id, media_type, session_id, created_at
+        FROM error_log
+        WHERE domain = :domain
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM error_log
+        """,
+    )
+
+    _clear = Command(
+        ErrorLogEntry,
+        """
+        DELETE FROM error_log
+        """,
+    )
+
+    _prune = Command(
+        ErrorLogEntry,
+        """
+        DELETE FROM error_log
+        WHERE created_at < :before
+        """,
+        params={"before": datetime},
+    )
+
+    _top_domains = Query(
+        DomainErrors,
+        """
+        SELECT domain, count(*) AS count
+        FROM error_log
+        WHERE domain IS NOT NULL
+        GROUP BY domain
+        ORDER BY count DESC, domain
+        LIMIT :limit
+        """,
+    )
+
+    async def add(
+        self,
+        url: str,
+        error: str,
+        *,
+        session_id: str | None = None,
+        format_id: str | None = None,
+        media_type: str | None = None,
+    ) -> ErrorLogEntry:
+        """Notes a failure and returns the entry.
+
+        Credentials in url and error are masked, and error is cut to 2000 characters.
+        """
+        return await self._run(
+            self._add.one(
+                url=without_credentials(url),
+                domain=domain_of(url),
+                error=without_credentials(error)[:_ERROR_LENGTH],
+                format_id=format_id,
+                media_type=media_type,
+                session_id=session_id,
+                created_at=self._now(),
+            )
+        )
+
+    async def list(
+        self, *, domain: str | None = None, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[ErrorLogEntry]:
+        """Entries, newest first; domain None: of every domain."""
+        if domain is None:
+            return await self._run(self._list.all(limit=limit, offset=offset))
+        step = self._list_of_domain.all(domain=domain.lower(), limit=limit, offset=offset)
+        return await self._run(step)
+
+    async def count(self) -> int:
+        return await self._run(self._count.one())
+
+    async def clear(self) -> int:
+        """Deletes every entry; how many there were."""
+        return await self._run(self._clear.count())
+
+    async def prune(self, older_than: timedelta) -> int:
+        """Deletes entries that are older than this; how many there were."""
+        return await self._run(self._prune.count(before=moment_before(self._now(), older_than)))
+
+    async def top_domains(self, limit: int = 10) -> builtins.list[DomainErrors]:
+        """The domains with the most errors, most first, then by name."""
+        return await self._run(self._top_domains.all(limit=limit))
