@@ -118,16 +118,20 @@ async def _queue(database: Database, root: str, entries: Sequence[Entry], found:
         ]
         await unit.files.add_many(PROFILE_ID, new)
         if unread:
-            # Not add_batch(), whose children have one attempt: a killed worker's must get another.
             batch = await unit.jobs.add(PROFILE_ID, JOB_TYPE, {"folder": root}, total=len(unread))
-            for id in unread:
-                await unit.jobs.add(
-                    PROFILE_ID,
-                    JOB_TYPE,
-                    {"file_id": str(id)},
-                    parent_id=batch.id,
-                    max_attempts=_MAX_ATTEMPTS,
+            # Not add_batch(), whose children have one attempt: a killed worker's must get another.
+            await asyncio.gather(
+                *(
+                    unit.jobs.add(
+                        PROFILE_ID,
+                        JOB_TYPE,
+                        {"file_id": str(id)},
+                        batch.id,
+                        max_attempts=_MAX_ATTEMPTS,
+                    )
+                    for id in unread
                 )
+            )
     found.files += len(entries)
     found.new += len(new)
     found.queued += len(unread)

@@ -21,7 +21,7 @@ from reelbase.cli.demo.reading import Content, Reader, Unread
 
 WORKERS: Final = 4
 LEASE_SECONDS = 5.0  # after a kill, a rerun waits this long for the last jobs
-_HANDFUL: Final = 16
+_HANDFUL: Final = 50
 _POLL_SECONDS: Final = 0.05
 
 _COUNT_UNFINISHED = """
@@ -143,8 +143,8 @@ class Workers:
         """A transcript is there exactly if its job has succeeded: they are stored together."""
         try:
             async with self._database.transaction() as unit:
-                for outcome in outcomes:
-                    await _store_one(unit, worker, outcome)
+                # Together, because what is called at once shares the way to the database's thread.
+                await asyncio.gather(*(_store_one(unit, worker, outcome) for outcome in outcomes))
         except InvalidTransitionError:
             # A lease ran out (the machine slept), and another worker has the job: not ours to store.
             if len(outcomes) > 1:
@@ -186,7 +186,8 @@ async def _store_one(unit: UnitOfWork, worker: str, outcome: _Outcome) -> None:
 async def _store_text(unit: UnitOfWork, file: File, text: str | None) -> bool:
     """Makes the file's transcript this text, or none. True when it has one."""
     id = transcript_id(file.id)
-    stored = await unit.transcripts.find(id)
+    # The hash comes with the first transcript, so without one there is nothing to look for.
+    stored = None if file.content_hash is None else await unit.transcripts.find(id)
     if text is None:
         if stored is not None:
             await unit.transcripts.delete(id)

@@ -131,8 +131,16 @@ class JobClaiming(JobListing):
         Job,
         """
         UPDATE jobs
-        SET progress = coalesce(:progress, progress),
-            completed = coalesce(:completed, completed),
+        SET progress = iif(
+              EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id),
+              progress,
+              coalesce(:progress, progress)
+            ),
+            completed = iif(
+              EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id),
+              completed,
+              coalesce(:completed, completed)
+            ),
             lease_expires_at = :lease_expires_at,
             updated_at = :now
         WHERE id = :id
@@ -151,8 +159,12 @@ class JobClaiming(JobListing):
         """
         UPDATE jobs
         SET status = 'succeeded',
-            progress = 1,
-            completed = total,
+            progress = iif(
+              EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id), progress, 1
+            ),
+            completed = iif(
+              EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id), completed, total
+            ),
             result = coalesce(:result, result),
             worker = NULL,
             lease_expires_at = NULL,
@@ -267,7 +279,9 @@ class JobClaiming(JobListing):
     async def succeed(
         self, job_id: UUID | str, result: dict[str, Any] | None = None, *, worker: str | None = None
     ) -> Job:
-        """Finishes the job; progress 1, completed = total. result None leaves what is there.
+        """Finishes the job; progress 1, completed = total (of a parent they follow its children).
+
+        result None leaves what is there.
 
         worker: refuse unless this one holds it. InvalidTransitionError when it has finished before:
         a late success cannot undo a cancel.

@@ -13,7 +13,8 @@ from reelbase.repositories.jobs.records import Job, JobStatus, RecoveryReport
 
 
 class JobLifecycle(JobListing):
-    # Progress alone is the hot path: no fsync, and no columns that it does not touch.
+    # Progress alone is the hot path: no fsync, and no columns that it does not touch. That of a
+    # parent is counted from its children, so that what somebody else says of it is left aside.
     _progress = Command(
         Job,
         """
@@ -23,6 +24,7 @@ class JobLifecycle(JobListing):
             updated_at = :now
         WHERE id = :id
           AND (progress <> :progress OR completed <> :completed)
+          AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id)
         RETURNING
           id, profile_id, parent_id, type, status, progress, total, completed, params, result,
           error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
@@ -36,8 +38,16 @@ class JobLifecycle(JobListing):
         """
         UPDATE jobs
         SET status = coalesce(:status, status),
-            progress = coalesce(:progress, progress),
-            completed = coalesce(:completed, completed),
+            progress = iif(
+              EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id),
+              progress,
+              coalesce(:progress, progress)
+            ),
+            completed = iif(
+              EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id),
+              completed,
+              coalesce(:completed, completed)
+            ),
             result = coalesce(:result, result),
             error = coalesce(:error, error),
             error_code = coalesce(:error_code, error_code),
@@ -62,8 +72,10 @@ class JobLifecycle(JobListing):
           )
           AND (
             status <> :status
-            OR progress <> :progress
-            OR completed <> :completed
+            OR (
+              (progress <> :progress OR completed <> :completed)
+              AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id)
+            )
             OR (:result IS NOT NULL AND result IS NOT :result)
             OR (:error IS NOT NULL AND error IS NOT :error)
             OR (:error_code IS NOT NULL AND error_code IS NOT :error_code)
@@ -90,6 +102,7 @@ class JobLifecycle(JobListing):
         """,
     )
 
+    # Runs behind _cancel: changes() is whether that one did cancel the parent.
     _cancel_children = Command(
         Job,
         """
@@ -101,12 +114,7 @@ class JobLifecycle(JobListing):
             finished_at = :now
         WHERE parent_id = :id
           AND status IN ('queued', 'running')
-          AND EXISTS (
-            SELECT 1
-            FROM jobs AS parent
-            WHERE parent.id = :id
-              AND parent.status = 'cancelled'
-          )
+          AND changes() > 0
         """,
     )
 
@@ -293,8 +301,8 @@ class JobLifecycle(JobListing):
         """Changes what is not None and returns the job; updated_at moves only when something changed.
 
         InvalidTransitionError when the status cannot become this one: it moves from queued to running
-        to a finished one, and a finished one only by retry(). Progress alone does not wait for the
-        disk.
+        to a finished one, and a finished one only by retry(). progress and completed of a parent
+        follow its children, whatever is passed. Progress alone does not wait for the disk.
         """
         now = self._now()
         if all(value is None for value in (status, result, error, error_code, error_details)):
@@ -361,7 +369,8 @@ class JobLifecycle(JobListing):
         return RecoveryReport(failed=parents + jobs, left_queued=left_queued)
 
     async def delete(self, job_id: UUID | str, *, missing_ok: bool = False) -> bool:
-        """Deletes the job and its children. A parent counts a deleted unfinished child as cancelled.
+        """Deletes the job and its children. A parent does not wait for a deleted child: to it, an
+        unfinished one was cancelled.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
