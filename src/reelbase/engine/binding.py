@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ JsonValue = dict[str, Any] | list[Any] | str | int | float | bool | None
 SqlValue = str | int | float | bytes | None
 Converter = Callable[[Any], SqlValue]
 
+_CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _INT64 = range(-(2**63), 2**63)
 _SECONDS_LENGTH = len("2026-01-31T23:59:59.999")
 
@@ -32,6 +34,8 @@ def to_id(value: UUID | str | None) -> str:
     """The stored form of an id: 36 characters, dashed, lower case. ValueError for anything else."""
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, str) and _CANONICAL_ID.fullmatch(value):
+        return value
     try:
         return str(UUID(value))
     except (ValueError, AttributeError, TypeError):

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property, lru_cache
-from itertools import repeat, starmap
+from itertools import starmap
 from operator import itemgetter
 from typing import Any
 
@@ -26,8 +26,7 @@ from reelbase.errors import DatabaseError
 
 Row = tuple[Any, ...]
 Decoder = Callable[[list[Row]], list[Any]]
-_Columns = Sequence[Sequence[Any]]
-_Assembler = Callable[[_Columns], Iterable[Any]]
+_Maker = Callable[[Sequence[Any]], Any]
 
 
 @lru_cache(maxsize=512)
@@ -49,11 +48,9 @@ def decoder_for(row_type: Any, columns: tuple[str, ...]) -> Decoder:
         return _tuples(typing.get_args(row_type), columns)
     if isinstance(row_type, type) and issubclass(row_type, msgspec.Struct):
         return _structs(row_type, columns)
-    decode = _json_decoder(row_type)
-    if decode is not None:
-        return lambda rows: _decode_column(decode, [row[0] for row in rows], columns[0])
-    convert = _conversion(row_type, columns[:1])
-    return lambda rows: convert([row[0] for row in rows])
+    first = _Layout(columns[:1])
+    first.take(0, row_type)
+    return lambda rows: [value for (value,) in first.decode([row[:1] for row in rows])]
 
 
 def _tuples(parts: tuple[Any, ...], columns: tuple[str, ...]) -> Decoder:
@@ -66,60 +63,60 @@ def _tuples(parts: tuple[Any, ...], columns: tuple[str, ...]) -> Decoder:
     layout = _Layout(columns)
     for index, part in enumerate(parts):
         layout.take(index, part)
-    if not layout.is_json:
-        return layout.convert
-    assemble = [layout.values(index, part) for index, part in enumerate(parts)]
-    return lambda rows: list(
-        zip(*(column(transposed) for column in assemble), strict=True)
-        if (transposed := layout.transpose(rows))
-        else ()
-    )
+    return lambda rows: [tuple(row) for row in layout.decode(rows)]
 
 
 def _structs(struct: type[msgspec.Struct], columns: tuple[str, ...]) -> Decoder:
     layout = _Layout(columns)
-    assemble = layout.structs(struct, prefix="", optional=False)
+    make = layout.maker(struct, prefix="", optional=False)
     build = _constructor(struct)
-    if columns == struct.__struct_fields__ and not layout.is_json and build is struct:
-        convert = layout.convert
-        return lambda rows: list(starmap(struct, convert(rows)))
-    return lambda rows: list(assemble(transposed) if (transposed := layout.transpose(rows)) else ())
+    if columns == struct.__struct_fields__:
+        return lambda rows: list(starmap(build, layout.decode(rows)))
+    return lambda rows: [make(row) for row in layout.decode(rows)]
 
 
 class _Layout:
-    """Which type each column of a result is converted to, and how fields are made from columns."""
+    """Which type each column of a result is converted to, and how a record is made of a row."""
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self._columns = columns
         self._types: list[Any] = [Any] * len(columns)
-        self.is_json = False
+        self._json: list[tuple[int, Callable[[str], Any]]] = []
 
     def take(self, index: int, annotation: Any, *, optional: bool = False) -> None:
-        if _json_decoder(annotation) is not None:
-            self.is_json = True
+        decode = _json_decoder(annotation)
+        if decode is not None:
+            self._json.append((index, decode))
             self._types[index] = str | None
         else:
             self._types[index] = annotation | None if optional else annotation
 
+    def decode(self, rows: list[Row]) -> Iterable[Sequence[Any]]:
+        """The rows with every value of the type that was taken for its column."""
+        converted = self._convert(rows)
+        if not self._json:
+            return converted
+        return [self._with_json(row) for row in converted]
+
     @cached_property
-    def convert(self) -> Decoder:
-        """From rows to rows of the types taken so far."""
+    def _convert(self) -> Decoder:
         row_type: Any = tuple.__class_getitem__(tuple(self._types))
         return _conversion(row_type, self._columns)
 
-    def transpose(self, rows: list[Row]) -> _Columns:
-        return list(zip(*self.convert(rows), strict=True))
+    def _with_json(self, row: Row) -> list[Any]:
+        values = list(row)
+        for index, decode in self._json:
+            value = values[index]
+            if value is not None:
+                try:
+                    values[index] = decode(value)
+                except msgspec.MsgspecError as error:
+                    raise _mismatch(f"column {self._columns[index]}: {error}") from error
+        return values
 
-    def values(self, index: int, annotation: Any) -> _Assembler:
-        decode = _json_decoder(annotation)
-        if decode is None:
-            return itemgetter(index)
-        name = self._columns[index]
-        return lambda transposed: _decode_column(decode, transposed[index], name)
-
-    def structs(self, struct: type[msgspec.Struct], *, prefix: str, optional: bool) -> _Assembler:
-        """How to make one struct per row. prefix: what its columns' names begin with."""
-        fields: list[_Assembler] = []
+    def maker(self, struct: type[msgspec.Struct], *, prefix: str, optional: bool) -> _Maker:
+        """How to make a struct of a row. prefix: what its columns' names begin with."""
+        fields: list[_Maker] = []
         key: int | None = None
         for field in msgspec.structs.fields(struct):
             name = prefix + field.name
@@ -128,10 +125,10 @@ class _Layout:
                 index = self._columns.index(name)
                 key = index if key is None else key
                 self.take(index, field.type, optional=optional)
-                fields.append(self.values(index, field.type))
+                fields.append(itemgetter(index))
             elif nested and any(column.startswith(name + ".") for column in self._columns):
                 is_optional = nested is not field.type
-                fields.append(self.structs(nested, prefix=name + ".", optional=is_optional))
+                fields.append(self.maker(nested, prefix=name + ".", optional=is_optional))
             elif field.default is not msgspec.NODEFAULT:
                 fields.append(_constant(field.default))
             elif field.default_factory is not msgspec.NODEFAULT:
@@ -139,22 +136,20 @@ class _Layout:
             else:
                 raise _mismatch(f"no column {name} for {struct.__name__}.{field.name}")
         build = _constructor(struct)
-        if not optional or key is None:
-            return lambda transposed: map(build, *(field(transposed) for field in fields))
-        return lambda transposed: [
-            None if present is None else build(*values)
-            for present, *values in zip(
-                transposed[key], *(field(transposed) for field in fields), strict=False
+        if optional and key is not None:
+            present = itemgetter(key)
+            return lambda row: (
+                None if present(row) is None else build(*[field(row) for field in fields])
             )
-        ]
+        return lambda row: build(*[field(row) for field in fields])
 
 
-def _constant(value: Any) -> _Assembler:
-    return lambda _: repeat(value)
+def _constant(value: Any) -> _Maker:
+    return lambda _: value
 
 
-def _made(factory: Callable[[], Any]) -> _Assembler:
-    return lambda _: (factory() for _ in repeat(None))
+def _made(factory: Callable[[], Any]) -> _Maker:
+    return lambda _: factory()
 
 
 def _constructor(struct: type[msgspec.Struct]) -> Callable[..., Any]:
@@ -187,13 +182,6 @@ def _json_decoder(annotation: Any) -> Callable[[str], Any] | None:
         if issubclass(kind, Mapping | Sequence | AbstractSet | msgspec.Struct):
             return msgspec.json.Decoder(annotation).decode
     return None
-
-
-def _decode_column(decode: Callable[[str], Any], values: Iterable[Any], column: str) -> list[Any]:
-    try:
-        return [None if value is None else decode(value) for value in values]
-    except (msgspec.MsgspecError, TypeError) as error:
-        raise _mismatch(f"column {column}: {error}") from error
 
 
 def _conversion(item_type: Any, columns: tuple[str, ...]) -> Decoder:

@@ -21,7 +21,7 @@ from reelbase.cli.demo.reading import Content, Reader, Unread
 
 WORKERS: Final = 4
 LEASE_SECONDS = 5.0  # after a kill, a rerun waits this long for the last jobs
-_HANDFUL: Final = 50
+_HANDFUL: Final = 64
 _POLL_SECONDS: Final = 0.05
 
 _COUNT_UNFINISHED = """
