@@ -56,9 +56,13 @@ class DatabaseExecutor:
 
     async def run(self, *steps: Step[Any]) -> list[Any]:
         self.refuse_if_unusable()
-        if self._readers is None or any(step.statement.writes for step in steps):
-            return await self._writer.run(steps)
-        return await self._readers.run(steps)
+        if self._readers is not None:
+            for step in steps:
+                if step.statement.writes:
+                    break
+            else:
+                return await self._readers.run(steps)
+        return await self._writer.run(steps)
 
     async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
         self.refuse_if_unusable()

@@ -61,7 +61,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._awake = False
         self._settled: list[Settled] = []
-        self._reported = 0.0
+        self._unreported_since = 0.0
         self.is_closed = False
 
     def refuse_if_closed(self) -> None:
@@ -80,26 +80,29 @@ class Worker:
 
     def _drain(self) -> None:
         """On the thread: everything that waits, then sleep."""
+        native = self.connection.native
         while True:
-            self._reported = time.monotonic()
-            self._run_waiting(self.connection.native)
-            self._report()
+            self._run_waiting(native)
             self._awake = False
             if not self._has_work() or self._awake:
-                return
+                break
             self._awake = True
+        # At the very end: the loop's thread wakes up, and this one had better be out of its way.
+        self._report()
 
     def _run_waiting(self, native: sqlite3.Connection) -> None:
         """On the thread: runs requests until none waits."""
         raise NotImplementedError
 
     def _settle(self, request: Request, result: Any, error: BaseException | None) -> None:
+        if not self._settled:
+            self._unreported_since = time.monotonic()
         self._settled.append((request.future, result, error))
 
     def _report_if_due(self) -> None:
         if (
             len(self._settled) >= _REPORT_COUNT
-            or time.monotonic() - self._reported >= _REPORT_SECONDS
+            or time.monotonic() - self._unreported_since >= _REPORT_SECONDS
         ):
             self._report()
 
@@ -107,7 +110,6 @@ class Worker:
         if self._settled:
             notify(self._loop, settle, self._settled)
             self._settled = []
-        self._reported = time.monotonic()
 
 
 def run_one(native: sqlite3.Connection, request: Request) -> tuple[Any, BaseException | None]:
