@@ -30,7 +30,7 @@ CREATE TABLE schema_migrations (
 
 INSERT INTO schema_migrations (version, name, checksum)
 VALUES
-  (1, 'foundation', '3860fe51fd4768b2b3fe058835658bd3e7a9c8308ffe92f3a0b9c6178538fd52'),
+  (1, 'foundation', 'cd8e47cbc77c57f258b80c3c522ae0abf6376da80f935b5a8e7ef78f834aa0ed'),
   (2, 'downloads', 'c1f414bc88c356c4b2143fd1d9e0c22d8b11195bdaa9cc70cb7d3b06204c8b71');
 
 
@@ -271,6 +271,18 @@ END;
 
 -- A parent follows its children. Triggers, because many statements change a child, and so does a cascade, and a
 -- parent that missed one would never finish. Counted up and down, not recounted: a batch may have 20,000 children.
+-- What a job said of its own progress before its first child came is not its children's.
+CREATE TRIGGER jobs_first_child AFTER INSERT ON jobs
+WHEN NEW.parent_id IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM jobs WHERE parent_id = NEW.parent_id AND id <> NEW.id)
+BEGIN
+  UPDATE jobs
+  SET completed = 0,
+      progress = 0
+  WHERE id = NEW.parent_id
+    AND (completed <> 0 OR progress <> 0);
+END;
+
 CREATE TRIGGER jobs_child_started AFTER UPDATE OF status ON jobs
 WHEN NEW.parent_id IS NOT NULL AND OLD.status = 'queued' AND NEW.status = 'running'
 BEGIN

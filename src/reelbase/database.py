@@ -36,6 +36,7 @@ from reelbase.snapshot import SnapshotContext
 from reelbase.unit_of_work import UnitOfWorkContext
 
 _MEMORY = ":memory:"
+_MAX_SECONDS = 86_400  # SQLite counts busy_timeout in milliseconds of 31 bits
 
 
 class ConnectOptions(msgspec.Struct, frozen=True):
@@ -91,8 +92,13 @@ def connect(
     text = os.fspath(path)
     if "\0" in text or not text:
         raise ValueError(f"not a path: {text!r}")
-    if busy_timeout < 0 or slow_transaction < 0 or (slow_query is not None and slow_query < 0):
-        raise ValueError("busy_timeout, slow_query and slow_transaction must not be negative")
+    for name, seconds in (
+        ("busy_timeout", busy_timeout),
+        ("slow_query", slow_query or 0.0),
+        ("slow_transaction", slow_transaction),
+    ):
+        if not 0 <= seconds <= _MAX_SECONDS:
+            raise ValueError(f"{name} must be 0 to {_MAX_SECONDS} seconds, not {seconds}")
     if readers is not None and readers < 1:
         raise ValueError(f"readers must be 1 or more, not {readers}")
     return Connecting(
@@ -221,6 +227,7 @@ class Database(Catalogue):
         if self._writer.connection.inherited:
             self._executor.is_closed = True
             return
+        self._executor.refuse_other_loops()
         if self._closing is None:
             self._executor.is_closed = True
             self._closing = asyncio.ensure_future(self._close())

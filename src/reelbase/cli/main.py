@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from reelbase import SCHEMA_VERSION, DatabaseError
+from reelbase import SCHEMA_VERSION, DatabaseError, DatabaseIOError
 from reelbase.cli import demo
 from reelbase.cli.output import in_one_line
 from reelbase.cli.running import Terminated, UsageError
@@ -55,9 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(arguments, "terminated; run the same command again to go on", 143)
     except UsageError as error:
         return _fail(arguments, str(error), 2)
+    except DatabaseIOError as error:
+        code = 2 if error.code in _WRONG_PATH_CODES else 1
+        return _fail(arguments, f"{error}; check the path and its permissions", code)
     except DatabaseError as error:
-        return _fail(arguments, str(error), 2 if error.code in _WRONG_PATH_CODES else 1)
+        return _fail(arguments, str(error), 1)
     except OSError as error:
+        _discard_output()  # it may be the output that failed, on a full disk
         return _fail(arguments, str(error), 1)
 
 

@@ -84,33 +84,29 @@ def _casefold(text: str | None) -> str | None:
 
 
 def open_native(
-    settings: ConnectionSettings, role: Literal["reader", "writer"]
+    settings: ConnectionSettings, role: Literal["reader", "writer"], *, alone: bool = False
 ) -> NativeConnection:
-    """Opens and sets up a connection, on the calling thread. Raises DatabaseError; leaks nothing."""
+    """Opens and sets up a connection, on the calling thread. Leaks nothing when it fails.
+
+    alone: with locks that it keeps, which is the only way to read a WAL database on a filesystem
+    without shared memory. Raises sqlite3.Error, and DatabaseError for a pragma that has no effect.
+    """
+    native = sqlite3.connect(
+        settings.path,
+        # busy_timeout is in force before the first pragma, which may already need a lock.
+        timeout=settings.busy_timeout_seconds,
+        isolation_level=None,
+        check_same_thread=False,  # interrupt() comes from the event loop's thread
+        cached_statements=_STATEMENT_CACHE,
+        factory=NativeConnection,
+    )
     try:
-        native = sqlite3.connect(
-            settings.path,
-            # busy_timeout is in force before the first pragma, which may already need a lock.
-            timeout=settings.busy_timeout_seconds,
-            isolation_level=None,
-            check_same_thread=False,  # interrupt() comes from the event loop's thread
-            cached_statements=_STATEMENT_CACHE,
-            factory=NativeConnection,
-        )
-    except sqlite3.Error as error:
-        raise translate(error, f"opening {settings.path}") from error
-    try:
-        if role == "writer" and settings.journal_mode == "delete":
-            # Some pragmas read the schema, and a WAL database on a filesystem without shared memory
-            # shows that only to a connection that keeps its locks. Let go with the journal mode.
-            set_pragma(native, "locking_mode", "exclusive")
+        if alone:
+            set_pragma(native, "locking_mode", "exclusive")  # first: other pragmas read the schema
         for name, value in (*_EVERY, *(_READER if role == "reader" else _WRITER)):
             if name == "mmap_size" and settings.journal_mode == "memory":
                 continue  # there is no file to map, and SQLite gives no answer
             set_pragma(native, name, value)
-    except sqlite3.Error as error:
-        native.close()
-        raise translate(error, f"opening {settings.path}") from error
     except BaseException:
         native.close()
         raise
@@ -153,7 +149,10 @@ class Connection(aiosqlite.Connection):
         """Opens the native connection on the thread; a cancelled or failed open leaks nothing."""
 
         def open_native_connection() -> None:
-            self._native = self._connection = opener()
+            try:
+                self._native = self._connection = opener()
+            except sqlite3.Error as error:
+                raise translate(error, "opening the database") from error
 
         try:
             await self.call(open_native_connection)

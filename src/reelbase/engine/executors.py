@@ -82,6 +82,9 @@ class DatabaseExecutor:
                 "the database was opened before a fork; connect() again in the child",
                 code="forked",
             )
+        self.refuse_other_loops()
+
+    def refuse_other_loops(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(
                 "this Database belongs to another event loop; connect() once per loop"

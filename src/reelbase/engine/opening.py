@@ -131,11 +131,26 @@ def _connect(path: Path, how: str, busy_timeout_seconds: float) -> sqlite3.Conne
 
 def open_writer(settings: ConnectionSettings, *, migrate: bool) -> NativeConnection:
     """The writing connection, on the calling thread: journal mode set and verified, schema in place."""
-    native = open_native(settings, "writer")
+    try:
+        try:
+            return _open_writer(settings, migrate=migrate, alone=False)
+        except sqlite3.Error as error:
+            if settings.journal_mode != "delete" or not _lacks_shared_memory(error):
+                raise
+            # A WAL database that was moved to where there is no shared memory.
+            return _open_writer(settings, migrate=migrate, alone=True)
+    except sqlite3.Error as error:
+        raise translate(error, f"opening {settings.path}") from error
+
+
+def _open_writer(settings: ConnectionSettings, *, migrate: bool, alone: bool) -> NativeConnection:
+    native = open_native(settings, "writer", alone=alone)
     try:
         if settings.journal_mode != "memory":
             _set_journal_mode(native, settings)
-        if is_empty(native):
+        if alone:
+            set_pragma(native, "locking_mode", "normal")
+        if is_empty(native):  # which reads, and so lets go of the locks
             create_schema(native, f"creating {settings.path}")
         version = check_ownership(native, settings.path)
         if version < SCHEMA_VERSION:
@@ -147,9 +162,6 @@ def open_writer(settings: ConnectionSettings, *, migrate: bool) -> NativeConnect
                     details={"path": settings.path, "version": version},
                 )
             bring_up_to_date(native, settings.path)
-    except sqlite3.Error as error:
-        native.close()
-        raise translate(error, f"opening {settings.path}") from error
     except BaseException:
         native.close()
         raise
@@ -187,26 +199,20 @@ def _set_journal_mode(native: sqlite3.Connection, settings: ConnectionSettings) 
 def _try_journal_mode(
     native: sqlite3.Connection, wanted: Literal["wal", "delete", "memory"]
 ) -> str:
-    if wanted == "delete":
-        # A database in WAL mode on a filesystem without shared memory can be read, and so
-        # converted, only by a connection that keeps its locks to itself.
-        set_pragma(native, "locking_mode", "exclusive")
-        try:
-            native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            (actual,) = native.execute("PRAGMA journal_mode = DELETE").fetchone()
-        finally:
-            set_pragma(native, "locking_mode", "normal")
-            with contextlib.suppress(sqlite3.Error):
-                native.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # lets the lock go
-        return str(actual)
+    """The mode that the file has in the end."""
     (actual,) = native.execute("PRAGMA journal_mode").fetchone()
-    if actual != wanted:
-        try:
-            (actual,) = native.execute("PRAGMA journal_mode = WAL").fetchone()
-            native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.Error as error:
-            if not _lacks_shared_memory(error):
-                raise
-            # The file says WAL by now, and everybody would be locked out.
-            return _try_journal_mode(native, "delete")
+    if actual == wanted:
+        return str(actual)
+    if wanted == "delete":
+        (actual,) = native.execute("PRAGMA journal_mode = DELETE").fetchone()
+        return str(actual)
+    try:
+        (actual,) = native.execute("PRAGMA journal_mode = WAL").fetchone()
+        native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:
+        if not _lacks_shared_memory(error):
+            raise
+        # The file says WAL by now, and everybody would be locked out.
+        set_pragma(native, "locking_mode", "exclusive")
+        (actual,) = native.execute("PRAGMA journal_mode = DELETE").fetchone()
     return str(actual)

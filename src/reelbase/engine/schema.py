@@ -75,6 +75,12 @@ def check_ownership(native: sqlite3.Connection, path: str) -> int:
             code="foreign",
             details=details,
         )
+    if version == 0:
+        raise SchemaError(
+            f"{path} has no schema version, although it is marked as ours; restore a backup",
+            code="unversioned",
+            details=details,
+        )
     if version > SCHEMA_VERSION:
         raise SchemaError(
             f"{path} has schema version {version}, this reelbase knows {SCHEMA_VERSION}; "

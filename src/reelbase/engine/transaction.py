@@ -126,6 +126,7 @@ class Transaction:
             return
         self._ended = True
         self.was_rolled_back = True
+        self._interrupt()
         await self._outcome(self._submit(self._roll_back))
 
     async def begin_savepoint(self) -> object:
@@ -170,7 +171,13 @@ class Transaction:
         """
         if not self._ended:
             self._ended = True
+            self._interrupt()
             self._submit(self._roll_back)
+
+    def _interrupt(self) -> None:
+        """Gives up the statement that runs, if one does; what follows it is a ROLLBACK anyway."""
+        if self.began:  # then nobody else's statement runs there before that ROLLBACK
+            self._writer.connection.native.interrupt()
 
     def _refuse_if_ended(self) -> None:
         if self._ended:

@@ -107,8 +107,7 @@ class Writer(Worker):
         # two sees the other.
         if self._transaction is not None:
             self._transaction.abandon()
-        with contextlib.suppress(DatabaseError):  # whoever holds the lock, the queue is empty
-            await self.call(lambda native: None)
+        await self.connection.call(lambda: None)  # behind all that the thread was woken for
         self.is_closed = True
         if self._expiry is not None:
             self._expiry.cancel()

@@ -252,6 +252,18 @@ END;
 
 -- A parent follows its children. Triggers, because many statements change a child, and so does a cascade, and a
 -- parent that missed one would never finish. Counted up and down, not recounted: a batch may have 20,000 children.
+-- What a job said of its own progress before its first child came is not its children's.
+CREATE TRIGGER jobs_first_child AFTER INSERT ON jobs
+WHEN NEW.parent_id IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM jobs WHERE parent_id = NEW.parent_id AND id <> NEW.id)
+BEGIN
+  UPDATE jobs
+  SET completed = 0,
+      progress = 0
+  WHERE id = NEW.parent_id
+    AND (completed <> 0 OR progress <> 0);
+END;
+
 CREATE TRIGGER jobs_child_started AFTER UPDATE OF status ON jobs
 WHEN NEW.parent_id IS NOT NULL AND OLD.status = 'queued' AND NEW.status = 'running'
 BEGIN

@@ -19,7 +19,7 @@ from reelbase.cli.demo.facts import holdings
 from reelbase.cli.demo.queueing import PROFILE_ID, Found, queue_folder
 from reelbase.cli.demo.reading import Reader
 from reelbase.cli.demo.report import Report, look_inside, print_report
-from reelbase.cli.demo.scan import DatabaseFiles
+from reelbase.cli.demo.scan import DatabaseFiles, is_unicode
 from reelbase.cli.demo.working import WORKERS, Done, Workers, count_unfinished
 from reelbase.cli.output import Progress, progress_display, size
 from reelbase.cli.running import UsageError, run_async
@@ -152,15 +152,11 @@ def _own_tree() -> str:
 
 def _checked_folder(folder: str) -> str:
     """The real path of a folder that can be scanned."""
+    root = os.path.realpath(folder)
+    if not is_unicode(root):
+        raise UsageError(f"{folder!r} is no valid Unicode and cannot be stored; rename the folder")
     try:
-        folder.encode()
-        root = os.path.realpath(folder)
-        root.encode()
         os.scandir(root).close()
-    except UnicodeEncodeError:
-        raise UsageError(
-            f"{folder!r} is no valid Unicode and cannot be stored; rename the folder"
-        ) from None
     except FileNotFoundError:
         raise UsageError(f"{folder} does not exist; name a folder to scan") from None
     except NotADirectoryError:
@@ -174,4 +170,6 @@ def _checked_folder(folder: str) -> str:
 def _checked_database(database: str) -> Path:
     if not database or database == ":memory:":
         raise UsageError("--database needs a file; the demo keeps what it does")
+    if not is_unicode(database):
+        raise UsageError(f"{database!r} is no valid Unicode; choose another name")
     return Path(database).absolute()

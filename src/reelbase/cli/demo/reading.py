@@ -37,6 +37,9 @@ class Unread(msgspec.Struct, frozen=True):
     reason: str
 
 
+_STOPPED = Unread("stopped", "the demo was stopped")
+
+
 class Reader:
     def __init__(self, database_files: DatabaseFiles) -> None:
         self._database_files = database_files
@@ -48,6 +51,8 @@ class Reader:
         self._stopped.set()
 
     def read(self, file: File) -> Content | Unread:
+        if self._stopped.is_set():
+            return _STOPPED
         try:
             status = os.lstat(file.path)
             if not stat.S_ISREG(status.st_mode) or self._database_files.include(file.path, status):
@@ -69,7 +74,7 @@ class Reader:
         text = bytearray()
         while chunk := os.read(descriptor, _CHUNK_BYTES):
             if self._stopped.is_set():
-                return Unread("stopped", "the demo was stopped")
+                return _STOPPED
             size_bytes += len(chunk)
             self.bytes_read += len(chunk)
             hasher.update(chunk)

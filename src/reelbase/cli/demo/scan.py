@@ -73,7 +73,7 @@ def scan(root: str, database_files: DatabaseFiles, skipped: Skipped) -> Iterator
             with os.scandir(folder_path) as items:
                 for item in items:
                     label = item.name if folder == "." else f"{folder}/{item.name}"
-                    if not _is_unicode(item.name):
+                    if not is_unicode(item.name):
                         skipped.odd_names += 1
                     elif item.is_symlink():
                         skipped.links += 1
@@ -117,7 +117,7 @@ def _is_skipped(folder: os.DirEntry[str]) -> bool:
     )
 
 
-def _is_unicode(name: str) -> bool:
+def is_unicode(name: str) -> bool:
     """False for names with bytes that Python could only smuggle through as surrogates."""
     try:
         name.encode()
