@@ -36,7 +36,9 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
             if task is not None:
                 task.cancel()
 
-        with contextlib.suppress(NotImplementedError):  # Windows has no SIGTERM to catch
+        with contextlib.suppress(
+            NotImplementedError, RuntimeError
+        ):  # Windows, or not the main thread
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
         return await coroutine
 

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from reelbase.engine.connection import (
     ConnectionSettings,
     NativeConnection,
@@ -35,8 +37,9 @@ from reelbase.errors import (
 
 _RETRY_SECONDS = 0.02
 
-# A WAL database whose -shm cannot be had: SQLITE_IOERR_SHMOPEN, SHMSIZE, SHMLOCK, SHMMAP.
-_NO_SHARED_MEMORY = frozenset({4618, 4874, 5130, 5386})
+# A WAL database whose -shm cannot be had: SQLITE_IOERR_SHMOPEN, SHMLOCK, SHMMAP, and LOCK (9p
+# servers that cannot tell who holds a lock). Not SHMSIZE: that is a full disk.
+_NO_SHARED_MEMORY = frozenset({4618, 5130, 5386, 3850})
 
 
 def prepare_file(
@@ -135,10 +138,21 @@ def open_writer(settings: ConnectionSettings, *, migrate: bool) -> NativeConnect
         try:
             return _open_writer(settings, migrate=migrate, alone=False)
         except sqlite3.Error as error:
-            if settings.journal_mode != "delete" or not _lacks_shared_memory(error):
+            if not _lacks_shared_memory(error):
                 raise
-            # A WAL database that was moved to where there is no shared memory.
-            return _open_writer(settings, migrate=migrate, alone=True)
+            # A WAL database where there is no shared memory: moved there, or SQLite marked it as WAL
+            # before it found out. Everybody is locked out until a fresh connection changes it back.
+            delete = msgspec.structs.replace(settings, journal_mode="delete")
+            native = _open_writer(delete, migrate=migrate, alone=True)
+            if settings.journal_mode == "delete":
+                return native
+            native.close()
+            raise DatabaseError(
+                f"{settings.path} cannot be in journal mode wal: its filesystem offers no shared "
+                f"memory ({error}); it has a rollback journal now",
+                code="journal_mode",
+                details={"wanted": "wal", "actual": "delete"},
+            ) from error
     except sqlite3.Error as error:
         raise translate(error, f"opening {settings.path}") from error
 
@@ -201,18 +215,8 @@ def _try_journal_mode(
 ) -> str:
     """The mode that the file has in the end."""
     (actual,) = native.execute("PRAGMA journal_mode").fetchone()
-    if actual == wanted:
-        return str(actual)
-    if wanted == "delete":
-        (actual,) = native.execute("PRAGMA journal_mode = DELETE").fetchone()
-        return str(actual)
-    try:
-        (actual,) = native.execute("PRAGMA journal_mode = WAL").fetchone()
+    if actual != wanted:
+        change = "PRAGMA journal_mode = WAL" if wanted == "wal" else "PRAGMA journal_mode = DELETE"
+        (actual,) = native.execute(change).fetchone()
         native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.Error as error:
-        if not _lacks_shared_memory(error):
-            raise
-        # The file says WAL by now, and everybody would be locked out.
-        set_pragma(native, "locking_mode", "exclusive")
-        (actual,) = native.execute("PRAGMA journal_mode = DELETE").fetchone()
     return str(actual)

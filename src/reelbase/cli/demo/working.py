@@ -24,6 +24,8 @@ LEASE_SECONDS = 5.0  # after a kill, a rerun waits this long for the last jobs
 _HANDFUL: Final = 64
 _POLL_SECONDS: Final = 0.05
 
+_ROW_DELETED: Final = Unread("deleted", "the file's row was deleted")
+
 _COUNT_UNFINISHED = """
   SELECT count(*)
   FROM jobs
@@ -132,12 +134,7 @@ class Workers:
         await self._store(worker, outcomes)
 
     def _read(self, files: Sequence[File | None]) -> list[Content | Unread]:
-        return [
-            Unread("deleted", "the file's row was deleted")
-            if file is None
-            else self._reader.read(file)
-            for file in files
-        ]
+        return [_ROW_DELETED if file is None else self._reader.read(file) for file in files]
 
     async def _store(self, worker: str, outcomes: Sequence[_Outcome]) -> None:
         """A transcript is there exactly if its job has succeeded: they are stored together."""
@@ -172,19 +169,21 @@ class Workers:
 async def _store_one(unit: UnitOfWork, worker: str, outcome: _Outcome) -> None:
     job, file, content = outcome
     if isinstance(content, Unread) or file is None:
-        unread = content if isinstance(content, Unread) else Unread("deleted", "")
+        unread = content if isinstance(content, Unread) else _ROW_DELETED
         await unit.jobs.fail(job.id, unread.reason, error_code=unread.code, worker=worker)
         return
+    result = {"version": content.version}
+    if content.text is not None:
+        result["transcript_id"] = str(transcript_id(file.id))
+    # First, because it is refused when another worker has the job by now.
+    await unit.jobs.succeed(job.id, result, worker=worker)
     if (file.size_bytes, file.content_hash) != (content.size_bytes, content.sha256):
         await unit.files.update(file.id, size_bytes=content.size_bytes, content_hash=content.sha256)
-    result = {"version": content.version}
-    if await _store_text(unit, file, content.text):
-        result["transcript_id"] = str(transcript_id(file.id))
-    await unit.jobs.succeed(job.id, result, worker=worker)
+    await _store_text(unit, file, content.text)
 
 
-async def _store_text(unit: UnitOfWork, file: File, text: str | None) -> bool:
-    """Makes the file's transcript this text, or none. True when it has one."""
+async def _store_text(unit: UnitOfWork, file: File, text: str | None) -> None:
+    """Makes the file's transcript this text, or none."""
     id = transcript_id(file.id)
     # The hash comes with the first transcript, so without one there is nothing to look for.
     stored = None if file.content_hash is None else await unit.transcripts.find(id)
@@ -195,4 +194,3 @@ async def _store_text(unit: UnitOfWork, file: File, text: str | None) -> bool:
         await unit.transcripts.add(PROFILE_ID, file.id, text, id=id)
     elif stored.text != text:
         await unit.transcripts.update(id, text=text)
-    return text is not None
