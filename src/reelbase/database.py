@@ -169,6 +169,7 @@ class Database(Catalogue):
 
     def __del__(self) -> None:
         if not self._executor.is_closed and not self._writer.connection.inherited:
+            _close_soon(self._readers, self._writer.connection)
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=1)
 
     @property
@@ -257,9 +258,7 @@ async def _open(options: ConnectOptions) -> Database:
             readers = Readers(settings, options.slow_query_seconds)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
     except BaseException:
-        if readers is not None:
-            readers.close_soon()
-        connection.close_soon()
+        _close_soon(readers, connection)
         raise
     writer = Writer(
         connection,
@@ -269,6 +268,14 @@ async def _open(options: ConnectOptions) -> Database:
         slow_query_seconds=options.slow_query_seconds,
     )
     return Database(options, decision, writer, readers)
+
+
+def _close_soon(readers: Readers | None, writer: Connection) -> None:
+    """Closes without waiting, the writer last, as it should be."""
+    if readers is None:
+        writer.close_soon()
+    else:
+        readers.close_soon(writer.close_soon)
 
 
 async def _decide(options: ConnectOptions, connection: Connection) -> JournalDecision:

@@ -77,11 +77,7 @@ class DatabaseExecutor:
         """Raises DatabaseClosedError; RuntimeError when called from another event loop."""
         if self.is_closed:
             raise DatabaseClosedError("the database is closed")
-        if self._writer.connection.inherited:
-            raise DatabaseClosedError(
-                "the database was opened before a fork; connect() again in the child",
-                code="forked",
-            )
+        self._writer.refuse_if_closed()
         self.refuse_other_loops()
 
     def refuse_other_loops(self) -> None:

@@ -150,10 +150,17 @@ class Readers:
         else:
             reader.connection.close_soon()
 
-    def close_soon(self) -> None:
-        """Closes the pool without waiting."""
-        for reader in self._pool:
-            reader.connection.close_soon()
+    def close_soon(self, then: Callable[[], None]) -> None:
+        """Closes the connections one after the other and calls then, without waiting."""
+        left = [reader.connection for reader in (*self._pool, *self._spare, *self._borrowed)]
+
+        def close_next() -> None:
+            if left:
+                left.pop().close_soon(close_next)
+            else:
+                then()
+
+        close_next()
 
     async def close(self) -> None:
         """Runs what waits and closes every connection; borrowed ones are interrupted."""

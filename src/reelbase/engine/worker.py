@@ -66,6 +66,11 @@ class Worker:
 
     def refuse_if_closed(self) -> None:
         """Raises DatabaseClosedError once nothing more will be run."""
+        if self.connection.inherited:
+            raise DatabaseClosedError(
+                "the database was opened before a fork; connect() again in the child",
+                code="forked",
+            )
         if self.is_closed:
             raise DatabaseClosedError("the database is closed")
 
