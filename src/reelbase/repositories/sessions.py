@@ -17,6 +17,16 @@ from reelbase.engine.statement import Command, Query
 _REMEMBERED = 10_000
 
 
+class Deletions:
+    """How often this process deleted sessions: what was remembered before is not to be trusted."""
+
+    count = 0
+
+    @classmethod
+    def happened(cls) -> None:
+        cls.count += 1
+
+
 class Session(msgspec.Struct, frozen=True):
     """A browser. Its id is the application's choice; last_seen is as exact as touch() is called."""
 
@@ -61,8 +71,9 @@ class SessionRepository(Repository):
         UPDATE sessions
         SET last_seen = :now
         WHERE id = :id
-        RETURNING id, created_at, last_seen
+          AND (last_seen <= :before OR last_seen > :now)
         """,
+        params={"before": datetime},
         relaxed=True,
     )
 
@@ -111,7 +122,7 @@ class SessionRepository(Repository):
 
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor)
-        self._touched: OrderedDict[str, Session] = OrderedDict()
+        self._touched: OrderedDict[str, tuple[int, Session]] = OrderedDict()
 
     async def ensure(self, session_id: str) -> Session:
         """The session, made now if it did not exist. Safe to call from many tasks and processes."""

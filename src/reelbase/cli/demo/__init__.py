@@ -152,10 +152,10 @@ def _own_tree() -> str:
 
 def _checked_folder(folder: str) -> str:
     """The real path of a folder that can be scanned."""
-    root = os.path.realpath(folder)
-    if not is_unicode(root):
+    if not is_unicode(folder):
         raise UsageError(f"{folder!r} is no valid Unicode and cannot be stored; rename the folder")
     try:
+        root = os.path.realpath(folder)
         os.scandir(root).close()
     except FileNotFoundError:
         raise UsageError(f"{folder} does not exist; name a folder to scan") from None

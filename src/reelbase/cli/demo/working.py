@@ -34,6 +34,13 @@ _COUNT_UNFINISHED = """
     AND parent_id IS NOT NULL
 """
 
+_HELD = """
+  SELECT id
+  FROM jobs
+  WHERE status = 'running'
+    AND worker = :worker
+"""
+
 
 @dataclass
 class Done:
@@ -76,6 +83,14 @@ class Workers:
     async def work(self, number: int) -> None:
         """Works until everything is queued and nothing is left to do."""
         worker = f"{self._name}-{number}"
+        try:
+            await self._work(worker)
+        except asyncio.CancelledError:
+            self._reader.stop()
+            await self._give_back(worker)
+            raise
+
+    async def _work(self, worker: str) -> None:
         while True:
             jobs = await self._claim(worker, self._handful())
             self.is_waiting = not jobs
@@ -104,19 +119,21 @@ class Workers:
 
     @contextlib.asynccontextmanager
     async def _held(self, worker: str, jobs: Sequence[Job]) -> AsyncIterator[None]:
-        """Keeps the jobs from other workers, and gives back those that are not done when it ends."""
+        """Keeps the jobs from other workers for as long as it takes."""
         renewing = asyncio.create_task(self._renew(worker, jobs))
         try:
             yield
-        except asyncio.CancelledError:
-            self._reader.stop()
-            for job in jobs:
-                with contextlib.suppress(DatabaseError):
-                    await self._database.jobs.heartbeat(job.id, worker, lease=0)
-            raise
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _give_back(self, worker: str) -> None:
+        """Ends the worker's leases, so that the next run need not wait for that."""
+        with contextlib.suppress(DatabaseError):
+            # In a unit, because that comes after the claims that are still on their way.
+            async with self._database.transaction() as unit:
+                for id in await unit.fetch_all(UUID, _HELD, {"worker": worker}):
+                    await unit.jobs.heartbeat(id, worker, lease=0)
 
     async def _renew(self, worker: str, jobs: Sequence[Job]) -> None:
         while True:
