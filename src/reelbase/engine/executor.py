@@ -32,6 +32,11 @@ class Executor(Protocol):
         """Who is to be named in the audit trail."""
         ...
 
+    @property
+    def commits(self) -> bool:
+        """Whether what a call wrote is committed when it returns."""
+        ...
+
     def now(self) -> datetime:
         """The time to store: of this call on a Database, of the whole unit in a unit of work."""
         ...

@@ -43,6 +43,7 @@ class DatabaseExecutor:
     """Each call is a transaction of its own: reads on a reader, writes in the writer's next group."""
 
     actor: str | None = None
+    commits = True
 
     def __init__(self, writer: Writer, readers: Readers | None, clock: Clock) -> None:
         self._writer = writer
@@ -91,6 +92,7 @@ class SnapshotExecutor:
     """Reads of one moment, on a reader of its own."""
 
     actor: str | None = None
+    commits = False
 
     def __init__(self, session: Session, now: datetime, slow_query_seconds: float | None) -> None:
         self._session = session
@@ -122,6 +124,8 @@ class SnapshotExecutor:
 
 class UnitExecutor:
     """Statements inside a transaction that holds the writer."""
+
+    commits = False
 
     def __init__(self, transaction: Transaction, now: datetime, actor: str | None) -> None:
         self._transaction = transaction

@@ -75,7 +75,9 @@ class Writer(Worker):
             Request(
                 StepRunner(steps, self.slow_query_seconds).writing,
                 self.new_future(),
-                is_relaxed=all(step.statement.relaxed for step in steps),
+                is_relaxed=all(
+                    step.statement.relaxed or not step.statement.writes for step in steps
+                ),
             )
         )
 

@@ -143,20 +143,25 @@ class SessionRepository(Repository):
     async def touch(self, session_id: str, *, every: float = 60.0) -> Session:
         """Notes that the session was seen now, at most once per ``every`` seconds (0: always).
 
-        In between it returns what the last touch through this database wrote, without asking the
-        file. It does not wait for the disk. RecordNotFoundError when there is no such session: a
-        touch makes none, so that health checks leave no rows.
+        Returns the session as it is stored; in between, as this database wrote it last, without
+        asking the file. It does not wait for the disk. RecordNotFoundError when there is no such
+        session: a touch makes none, so that health checks leave no rows.
         """
         interval = timedelta(seconds=every)
         now = self._now()
-        known = self._touched.get(session_id)
-        if known is not None and timedelta(0) <= now - known.last_seen < interval:
+        deletions = Deletions.count
+        remembered, known = self._touched.get(session_id, (-1, None))
+        if known and remembered == deletions and timedelta(0) <= now - known.last_seen < interval:
             return known
-        session = await self._run(self._touch.one(id=session_id, now=now))
-        self._touched[session_id] = session
-        self._touched.move_to_end(session_id)
-        if len(self._touched) > _REMEMBERED:
-            self._touched.popitem(last=False)
+        _, session = await self._batch(
+            self._touch.count(id=session_id, now=now, before=moment_before(now, interval)),
+            self._get.one(id=session_id),
+        )
+        if self._executor.commits:  # what a unit of work wrote may yet be undone
+            self._touched[session_id] = (deletions, session)
+            self._touched.move_to_end(session_id)
+            if len(self._touched) > _REMEMBERED:
+                self._touched.popitem(last=False)
         return session
 
     async def list(
@@ -174,16 +179,19 @@ class SessionRepository(Repository):
         One with an active download is kept. downloads.purge_idle() does the same and says which
         files are left to be unlinked.
         """
-        self._touched.clear()
-        return await self._run(
-            self._purge_idle.count(before=moment_before(self._now(), older_than))
-        )
+        try:
+            before = moment_before(self._now(), older_than)
+            return await self._run(self._purge_idle.count(before=before))
+        finally:
+            Deletions.happened()
 
     async def delete(self, session_id: str, *, missing_ok: bool = False) -> bool:
         """Deletes the session and all its downloads.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
-        self._touched.pop(session_id, None)
-        count = await self._run(self._delete.count(id=session_id))
+        try:
+            count = await self._run(self._delete.count(id=session_id))
+        finally:
+            Deletions.happened()
         return self._deleted(count, session_id, missing_ok=missing_ok)

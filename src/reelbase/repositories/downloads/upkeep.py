@@ -9,6 +9,7 @@ from reelbase.engine.identifiers import moment_before
 from reelbase.engine.statement import Command
 from reelbase.repositories.downloads.listing import DownloadListing
 from reelbase.repositories.downloads.records import Download, PurgedDownload, PurgeReport
+from reelbase.repositories.sessions import Deletions
 
 
 class DownloadUpkeep(DownloadListing):
@@ -117,9 +118,14 @@ class DownloadUpkeep(DownloadListing):
         None: every finished one, and the sessions that then have none.
         """
         if older_than is None:
-            deleted, skipped, sessions = await self._batch(
-                self._purge_all.all(), self._count_active.one(), self._delete_empty_sessions.count()
-            )
+            try:
+                deleted, skipped, sessions = await self._batch(
+                    self._purge_all.all(),
+                    self._count_active.one(),
+                    self._delete_empty_sessions.count(),
+                )
+            finally:
+                Deletions.happened()
             return _report(deleted, skipped, sessions)
         deleted, skipped = await self._batch(
             self._purge.all(before=moment_before(self._now(), older_than)), self._count_active.one()
@@ -132,11 +138,14 @@ class DownloadUpkeep(DownloadListing):
         A session with an active download is kept, and so are its finished ones.
         """
         before = moment_before(self._now(), older_than)
-        deleted, skipped, sessions = await self._batch(
-            self._purge_of_idle_sessions.all(before=before),
-            self._count_active.one(),
-            self._delete_empty_idle_sessions.count(before=before),
-        )
+        try:
+            deleted, skipped, sessions = await self._batch(
+                self._purge_of_idle_sessions.all(before=before),
+                self._count_active.one(),
+                self._delete_empty_idle_sessions.count(before=before),
+            )
+        finally:
+            Deletions.happened()
         return _report(deleted, skipped, sessions)
 
 
