@@ -15,19 +15,28 @@ from reelbase.engine.statement import Command, Query
 
 _ERROR_LENGTH = 2000
 
-# user:password@ in front of a host, also inside a text that quotes a URL.
-_USERINFO = re.compile(r"(?<=://)[^/?#\s@]*(?:@[^/?#\s@]*)*@")
-# Parameters whose values are secrets.
-_SECRET_PARAMETER = re.compile(
-    r"(?<=[?&;])((?:access_|auth_|api_?|refresh_|session_?)?"
-    r"(?:token|key|secret|password|passwd|pwd|sig|signature|auth))=[^&;#\s]*",
-    re.IGNORECASE,
+# user:password@ in front of a host: of a URL as a whole, where it reaches to the last @ before the
+# path, and of URLs that a text quotes, where a blank ends it.
+_USERINFO_OF_URL = re.compile(r"^((?:[^/?#@]*:)?//)[^/?#]*@")
+_USERINFO_IN_TEXT = re.compile(r"(?<=://)[^/?#\s]*@")
+
+# Parameters whose values are secrets, by how their names end; \w keeps "monkey" out of "key".
+_SECRET_NAME = (
+    r"(?<=[?&#;])([\w.\-]*(?:token|secret|password|passwd|pwd|signature|sig|credential|auth)"
+    r"|(?:api|access|private|session)?[_\-]?key)"
 )
+_SECRET_OF_URL = re.compile(_SECRET_NAME + r"=[^&#]*", re.IGNORECASE)
+_SECRET_IN_TEXT = re.compile(_SECRET_NAME + r"=[^&#\s]*", re.IGNORECASE)
 
 
-def without_credentials(text: str) -> str:
-    """The text with the credentials of every URL in it replaced by ``***``."""
-    return _SECRET_PARAMETER.sub(r"\1=***", _USERINFO.sub("***@", text))
+def url_without_credentials(url: str) -> str:
+    """The URL with its userinfo and the values of secret parameters replaced by ``***``."""
+    return _SECRET_OF_URL.sub(r"\1=***", _USERINFO_OF_URL.sub(r"\1***@", url.lstrip()))
+
+
+def text_without_credentials(text: str) -> str:
+    """The same for every URL that the text quotes."""
+    return _SECRET_IN_TEXT.sub(r"\1=***", _USERINFO_IN_TEXT.sub("***@", text))
 
 
 def domain_of(url: str) -> str | None:
@@ -120,9 +129,9 @@ class UnsupportedUrlRepository(Repository):
         """Notes a URL and returns the entry; credentials in url and error are masked."""
         return await self._run(
             self._add.one(
-                url=without_credentials(url),
+                url=url_without_credentials(url),
                 session_id=session_id,
-                error=None if error is None else without_credentials(error),
+                error=None if error is None else text_without_credentials(error),
                 created_at=self._now(),
             )
         )
@@ -229,9 +238,9 @@ class ErrorLogRepository(Repository):
         """
         return await self._run(
             self._add.one(
-                url=without_credentials(url),
+                url=url_without_credentials(url),
                 domain=domain_of(url),
-                error=without_credentials(error)[:_ERROR_LENGTH],
+                error=text_without_credentials(error)[:_ERROR_LENGTH],
                 format_id=format_id,
                 media_type=media_type,
                 session_id=session_id,
