@@ -17,7 +17,7 @@ _ERROR_LENGTH = 2000
 
 # user:password@ in front of a host: of a URL as a whole, where it reaches to the last @ before the
 # path, and of URLs that a text quotes, where a blank ends it.
-_USERINFO_OF_URL = re.compile(r"^((?:[^/?#@]*:)?//)[^/?#]*@")
+_USERINFO_OF_URL = re.compile(r"^([^/?#@]*//)[^/?#]*@")
 _USERINFO_IN_TEXT = re.compile(r"(?<=://)[^/?#\s]*@")
 
 # Parameters whose values are secrets, by how their names end; \w keeps "monkey" out of "key".
@@ -31,7 +31,9 @@ _SECRET_IN_TEXT = re.compile(_SECRET_NAME + r"=[^&#\s]*", re.IGNORECASE)
 
 def url_without_credentials(url: str) -> str:
     """The URL with its userinfo and the values of secret parameters replaced by ``***``."""
-    return _SECRET_OF_URL.sub(r"\1=***", _USERINFO_OF_URL.sub(r"\1***@", url.lstrip()))
+    # A query or a path may quote another URL.
+    masked = _USERINFO_IN_TEXT.sub("***@", _USERINFO_OF_URL.sub(r"\1***@", url))
+    return _SECRET_OF_URL.sub(r"\1=***", masked)
 
 
 def text_without_credentials(text: str) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -22,7 +23,8 @@ from reelbase.cli.demo.reading import Content, Reader, Unread
 WORKERS: Final = 4
 LEASE_SECONDS = 5.0  # after a kill, a rerun waits this long for the last jobs
 _HANDFUL: Final = 64
-_POLL_SECONDS: Final = 0.05
+_READ_SECONDS: Final = 1.0  # then what was read is stored
+_POLL_SECONDS: Final = 0.1
 
 _ROW_DELETED: Final = Unread("deleted", "the file's row was deleted")
 
@@ -76,9 +78,14 @@ class Workers:
         self._reader = reader
         self._found = found
         self._done = done
-        self.is_waiting = False  # for jobs that another process holds
+        self._idle: set[str] = set()
         # Unique, since whoever holds a job is known by this name.
         self._name = f"demo-{os.getpid()}-{secrets.token_hex(4)}"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether all that is left is in the hands of another process, or of one that was killed."""
+        return self._found.is_complete and len(self._idle) == WORKERS
 
     async def work(self, number: int) -> None:
         """Works until everything is queued and nothing is left to do."""
@@ -93,13 +100,14 @@ class Workers:
     async def _work(self, worker: str) -> None:
         while True:
             jobs = await self._claim(worker, self._handful())
-            self.is_waiting = not jobs
             if jobs:
+                self._idle.discard(worker)
                 async with self._held(worker, jobs):
                     await self._process(worker, jobs)
             elif self._found.is_complete and not await count_unfinished(self._database):
                 return
             else:
+                self._idle.add(worker)
                 await asyncio.sleep(_POLL_SECONDS)
 
     def _handful(self) -> int:
@@ -146,12 +154,23 @@ class Workers:
         files = await asyncio.gather(
             *(self._database.files.find(job.params["file_id"]) for job in jobs)
         )
-        contents = await asyncio.to_thread(self._read, files)
-        outcomes = [_Outcome(*row) for row in zip(jobs, files, contents, strict=True)]
-        await self._store(worker, outcomes)
+        stored = 0
+        while stored < len(jobs):
+            contents = await asyncio.to_thread(self._read, files[stored:])
+            read = slice(stored, stored + len(contents))
+            rows = zip(jobs[read], files[read], contents, strict=True)
+            await self._store(worker, [_Outcome(*row) for row in rows])
+            stored = read.stop
 
     def _read(self, files: Sequence[File | None]) -> list[Content | Unread]:
-        return [_ROW_DELETED if file is None else self._reader.read(file) for file in files]
+        """The contents of the first files, as many as can be read in a second, but at least one."""
+        until = time.monotonic() + _READ_SECONDS
+        contents: list[Content | Unread] = []
+        for file in files:
+            contents.append(_ROW_DELETED if file is None else self._reader.read(file))
+            if time.monotonic() >= until:
+                break
+        return contents
 
     async def _store(self, worker: str, outcomes: Sequence[_Outcome]) -> None:
         """A transcript is there exactly if its job has succeeded: they are stored together."""
