@@ -296,6 +296,7 @@ async def _decide(options: ConnectOptions, connection: Connection) -> JournalDec
             prepare_file,
             options.path,
             create=options.create,
+            migrate=options.migrate,
             busy_timeout_seconds=options.busy_timeout_seconds,
         )
     )

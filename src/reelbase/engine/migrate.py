@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import sqlite3
+import tempfile
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 import msgspec
 
-from reelbase.engine.schema import statements_of
-from reelbase.errors import SchemaError, translate
+from reelbase.engine.schema import SCHEMA_VERSION, statements_of
+from reelbase.errors import DatabaseIOError, SchemaError, translate
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -50,11 +53,9 @@ def bring_up_to_date(native: sqlite3.Connection, path: str) -> None:
     each step is done by whoever gets the lock first, and the others find it done. Killed at any
     point, the file has its old version or a newer one, whole.
     """
-    (version,) = native.execute("PRAGMA user_version").fetchone()
-    _keep_copy(native, f"{path}.v{version}.bak")
+    _keep_copy(native, path)
     for migration in migrations():
-        if migration.version > version:
-            _apply(native, migration, path)
+        _apply(native, migration, path)
 
 
 def _apply(native: sqlite3.Connection, migration: Migration, path: str) -> None:
@@ -84,18 +85,41 @@ def _apply(native: sqlite3.Connection, migration: Migration, path: str) -> None:
             native.execute("ROLLBACK")
 
 
-def _keep_copy(native: sqlite3.Connection, target: str) -> None:
-    """Copies the database as it is now to target, whole or not at all; one that is there stays."""
-    if os.path.exists(target):
-        return
-    partial = f"{target}.{os.getpid()}"
-    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+def _keep_copy(native: sqlite3.Connection, path: str) -> None:
+    """Copies the database as it is now to ``<path>.v<version>.bak``; a copy that is there stays.
+
+    Under the write lock, so that nobody migrates it, or copies it too, meanwhile.
+    """
+    native.execute("BEGIN IMMEDIATE")
     try:
-        with contextlib.closing(sqlite3.connect(partial)) as copy:
-            native.backup(copy)
+        (version,) = native.execute("PRAGMA user_version").fetchone()
+        target = Path(f"{path}.v{version}.bak")
+        if version < SCHEMA_VERSION and not target.exists():
+            for leftover in target.parent.glob(f"{glob.escape(target.name)}.*"):
+                leftover.unlink()  # of somebody who was killed
+            _copy(path, target)
+    except OSError as error:
+        raise DatabaseIOError(
+            f"cannot keep a copy of {path} before migrating it: {error.strerror}; "
+            "make room beside it. The database is unchanged",
+            details={"path": path},
+        ) from error
+    finally:
+        native.execute("ROLLBACK")
+
+
+def _copy(path: str, target: Path) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
+    os.close(descriptor)
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(path)) as source,
+            contextlib.closing(sqlite3.connect(name)) as copy,
+        ):
+            source.backup(copy)
             # What was copied from a WAL database would ask for a -wal and -shm of its own.
             copy.execute("PRAGMA journal_mode = DELETE").close()
-        os.replace(partial, target)
+        os.replace(name, target)
     finally:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
+            os.unlink(name)

@@ -43,7 +43,7 @@ _NO_SHARED_MEMORY = frozenset({4618, 5130, 5386, 3850})
 
 
 def prepare_file(
-    path: Path, *, create: bool, busy_timeout_seconds: float
+    path: Path, *, create: bool, migrate: bool, busy_timeout_seconds: float
 ) -> Literal["wal", "delete"] | None:
     """Makes an empty file where none is, and refuses one that is not ours without changing it.
 
@@ -71,7 +71,7 @@ def prepare_file(
         )
     if status.st_size == 0:
         return None
-    return _inspect(path, busy_timeout_seconds)
+    return _inspect(path, busy_timeout_seconds, migrate=migrate)
 
 
 def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
@@ -90,11 +90,16 @@ def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
     return path.stat()
 
 
-def _inspect(path: Path, busy_timeout_seconds: float) -> Literal["wal", "delete"]:
-    """Looks into an existing file by a connection that cannot write."""
+def _inspect(path: Path, busy_timeout_seconds: float, *, migrate: bool) -> Literal["wal", "delete"]:
+    """Looks into an existing file without changing it."""
+    # A connection that cannot write leaves what a crash left: a -wal that closing would fold in, a
+    # journal that opening would roll back. But of a WAL database at rest it would leave a -wal and
+    # -shm behind, which one that can write takes away again.
+    at_rest = not any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
+    how = "mode=rw" if at_rest else "mode=ro"
     try:
         try:
-            return _look_into(path, "mode=ro", busy_timeout_seconds)
+            return _look_into(path, how, busy_timeout_seconds, migrate=migrate)
         except sqlite3.Error as error:
             alone = _lacks_shared_memory(error)
             if not alone and result_code(error) != sqlite3.SQLITE_READONLY:
@@ -104,8 +109,8 @@ def _inspect(path: Path, busy_timeout_seconds: float) -> Literal["wal", "delete"
         with contextlib.closing(_connect(path, "immutable=1", busy_timeout_seconds)) as native:
             (application_id,) = native.execute("PRAGMA application_id").fetchone()
             if application_id not in (0, APPLICATION_ID):
-                check_ownership(native, str(path))
-        return _look_into(path, "mode=rw", busy_timeout_seconds, alone=alone)
+                check_ownership(native, str(path), may_be_older=migrate)
+        return _look_into(path, "mode=rw", busy_timeout_seconds, migrate=migrate, alone=alone)
     except sqlite3.Error as error:
         raise translate(error, f"opening {path}") from error
 
@@ -115,14 +120,14 @@ def _lacks_shared_memory(error: sqlite3.Error) -> bool:
 
 
 def _look_into(
-    path: Path, how: str, busy_timeout_seconds: float, *, alone: bool = False
+    path: Path, how: str, busy_timeout_seconds: float, *, migrate: bool, alone: bool = False
 ) -> Literal["wal", "delete"]:
     """The journal mode of a file that is empty or ours. alone: with locks that nobody shares."""
     with contextlib.closing(_connect(path, how, busy_timeout_seconds)) as native:
         if alone:
             set_pragma(native, "locking_mode", "exclusive")
         if not is_empty(native):
-            check_ownership(native, str(path))
+            check_ownership(native, str(path), may_be_older=migrate)
         (mode,) = native.execute("PRAGMA journal_mode").fetchone()
         return "wal" if mode == "wal" else "delete"
 
@@ -166,15 +171,8 @@ def _open_writer(settings: ConnectionSettings, *, migrate: bool, alone: bool) ->
             set_pragma(native, "locking_mode", "normal")
         if is_empty(native):  # which reads, and so lets go of the locks
             create_schema(native, f"creating {settings.path}")
-        version = check_ownership(native, settings.path)
+        version = check_ownership(native, settings.path, may_be_older=migrate)
         if version < SCHEMA_VERSION:
-            if not migrate:
-                raise SchemaError(
-                    f"{settings.path} has schema version {version}, this reelbase needs "
-                    f"{SCHEMA_VERSION}; connect with migrate=True",
-                    code="older",
-                    details={"path": settings.path, "version": version},
-                )
             bring_up_to_date(native, settings.path)
     except BaseException:
         native.close()

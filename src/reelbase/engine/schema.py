@@ -63,7 +63,7 @@ def is_empty(native: sqlite3.Connection) -> bool:
     return (application_id, version, objects) == (0, 0, 0)
 
 
-def check_ownership(native: sqlite3.Connection, path: str) -> int:
+def check_ownership(native: sqlite3.Connection, path: str, *, may_be_older: bool) -> int:
     """The file's schema version. Raises SchemaError unless it is ours and known. Reads only."""
     (application_id,) = native.execute("PRAGMA application_id").fetchone()
     (version,) = native.execute("PRAGMA user_version").fetchone()
@@ -86,6 +86,13 @@ def check_ownership(native: sqlite3.Connection, path: str) -> int:
             f"{path} has schema version {version}, this reelbase knows {SCHEMA_VERSION}; "
             "install the release that wrote it, or a newer one",
             code="newer",
+            details=details,
+        )
+    if version < SCHEMA_VERSION and not may_be_older:
+        raise SchemaError(
+            f"{path} has schema version {version}, this reelbase needs {SCHEMA_VERSION}; "
+            "connect with migrate=True",
+            code="older",
             details=details,
         )
     return int(version)
