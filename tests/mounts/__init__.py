@@ -1,0 +1,1 @@
+"""Real mounts. Run on demand, as root: pytest tests/mounts --run-mounts"""

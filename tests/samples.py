@@ -1,0 +1,311 @@
+"""What the contract tests put into a database, and how they look at all of it."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+import reelbase
+from reelbase import Database, Snapshot, UnitOfWork
+
+Holder = Database | UnitOfWork | Snapshot
+Look = Callable[[str], list[tuple[object, ...]]]
+Contents = dict[str, list[tuple[object, ...]]]
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A profile with one file, which is what everything else belongs to."""
+
+    profile_id: str
+    file_id: UUID
+
+
+async def make_owner(holder: Holder, profile_id: str = "ann") -> Owner:
+    await holder.profiles.ensure(profile_id)
+    file = await holder.files.add(profile_id, "first.mkv", "in/first.mkv")
+    return Owner(profile_id, file.id)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A method that lists what ``Case.arguments`` makes for one owner."""
+
+    method: str
+    arguments: Callable[[Owner], dict[str, Any]]
+    order: tuple[str, ...] = ("created_at", "id")
+    newest_first: bool = True
+    has_limit: bool = False
+    page: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """How the laws use one repository.
+
+    attribute: where it hangs.  adder: the method that makes a row from arguments(owner, number).
+    key: how single-key methods call their parameter; key_field: the record's field with that value.
+    changes: what update() can change, and to what; clearable: what it can set to None.
+    """
+
+    attribute: str
+    entity: str
+    table: str
+    record: type[msgspec.Struct]
+    key: str
+    adder: str
+    arguments: Callable[[Owner, int], dict[str, Any]]
+    get: str | None = "get"
+    find: str = "find"
+    key_field: str = "id"
+    takes_id: bool = True
+    listings: tuple[Listing, ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    clearable: frozenset[str] = frozenset()
+    foreign_keys: tuple[str, ...] = ()
+
+    def on(self, holder: Holder) -> Any:
+        return getattr(holder, self.attribute)
+
+    @property
+    def is_keyed_by_uuid(self) -> bool:
+        return self.key != "profile_id"
+
+    def missing_key(self) -> Any:
+        return uuid4() if self.is_keyed_by_uuid else "nobody"
+
+    def key_of(self, record: Any) -> Any:
+        return getattr(record, self.key_field)
+
+    async def add(self, holder: Holder, owner: Owner, **replaced: Any) -> Any:
+        arguments = self.arguments(owner, next(_numbers)) | replaced
+        return await getattr(self.on(holder), self.adder)(**arguments)
+
+    async def find_it(self, holder: Holder, key: Any) -> Any:
+        return await getattr(self.on(holder), self.find)(key)
+
+    async def listed(self, holder: Holder, listing: Listing, owner: Owner, **more: Any) -> Any:
+        return await getattr(self.on(holder), listing.method)(**listing.arguments(owner), **more)
+
+
+def _of_profile(owner: Owner) -> dict[str, Any]:
+    return {"profile_id": owner.profile_id}
+
+
+def _of_file(owner: Owner) -> dict[str, Any]:
+    return {"file_id": owner.file_id}
+
+
+PROFILES = Case(
+    attribute="profiles",
+    entity="profile",
+    table="profiles",
+    record=reelbase.Profile,
+    key="profile_id",
+    adder="ensure",
+    arguments=lambda _owner, number: {"profile_id": f"profile-{number}"},
+    takes_id=False,
+    listings=(Listing("list", lambda _owner: {}, has_limit=True),),
+)
+
+FILES = Case(
+    attribute="files",
+    entity="file",
+    table="files",
+    record=reelbase.File,
+    key="file_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "name": f"Folge {number}.mkv",
+        "path": f"in/{number}.mkv",
+        "type": "video",
+        "folder": "season 1",
+        "source_file_id": owner.file_id,
+        "origin": "upload",
+        "size_bytes": number,
+        "content_type": "video/x-matroska",
+        "content_hash": f"sha256:{number:064x}",
+        "source_url": f"https://example.org/{number}",
+    },
+    listings=(
+        Listing("list_for_profile", _of_profile, has_limit=True),
+        Listing("derived_from", _of_file),
+        Listing("page", _of_profile, page=True),
+    ),
+    changes={
+        "name": "",
+        "path": "elsewhere",
+        "type": "subtitle",
+        "folder": "season 2",
+        "source_file_id": None,
+        "origin": "generated",
+        "size_bytes": 0,
+        "content_type": "text/vtt",
+        "content_hash": "md5:0",
+        "source_url": "https://example.org/?a=b#c",
+    },
+    clearable=frozenset(
+        {
+            "type",
+            "folder",
+            "source_file_id",
+            "origin",
+            "size_bytes",
+            "content_type",
+            "content_hash",
+            "source_url",
+        }
+    ),
+    foreign_keys=("profile_id", "source_file_id"),
+)
+
+TRANSCRIPTS = Case(
+    attribute="transcripts",
+    entity="transcript",
+    table="transcripts",
+    record=reelbase.Transcript,
+    key="transcript_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "file_id": owner.file_id,
+        "text": f"text {number}",
+        "llm_explanation": "because",
+        "language": "ja",
+    },
+    listings=(
+        Listing("list_for_profile", _of_profile),
+        Listing("list_for_profile", lambda owner: _of_profile(owner) | {"load_file": True}),
+        Listing("list_for_file", _of_file),
+    ),
+    changes={"text": "", "llm_explanation": "it depends", "language": "de"},
+    clearable=frozenset({"llm_explanation", "language"}),
+    foreign_keys=("profile_id", "file_id"),
+)
+
+CLIPS = Case(
+    attribute="clips",
+    entity="clip",
+    table="clips",
+    record=reelbase.Clip,
+    key="clip_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "file_id": owner.file_id,
+        "start_time": float(number % 3),  # ties
+        "end_time": 3.5,
+        "llm_breakdown_response": {"words": [{"text": "猫", "n": number}], "ok": True},
+    },
+    listings=(
+        Listing("list_for_profile", _of_profile),
+        Listing("list_for_profile", lambda owner: _of_profile(owner) | {"load_file": True}),
+        Listing("list_for_file", _of_file, order=("start_time", "id"), newest_first=False),
+    ),
+    foreign_keys=("profile_id", "file_id"),
+)
+
+TEMPLATES = Case(
+    attribute="templates",
+    entity="LLM template of profile",
+    table="llm_templates",
+    record=reelbase.LlmTemplate,
+    key="profile_id",
+    adder="upsert",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "sys_msg": f"You are number {number}.",
+        "prompt": "Explain {text}.",
+        "model": "small",
+        "srt_sys_msg": "",
+        "srt_model": "",
+    },
+    get=None,
+    find="get_for_profile",
+    key_field="profile_id",
+    takes_id=False,
+    foreign_keys=("profile_id",),
+)
+
+JOBS = Case(
+    attribute="jobs",
+    entity="job",
+    table="jobs",
+    record=reelbase.Job,
+    key="job_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "type": "transcribe",
+        "params": {"file_id": str(owner.file_id), "beam": number},
+        "parent_id": None,
+        "total": 3,
+        "priority": -1,
+        "run_after": datetime(2026, 2, 1, 8, 30, 0, 123000, tzinfo=UTC),
+        "max_attempts": 2,
+    },
+    listings=(
+        Listing("list_for_profile", _of_profile, has_limit=True),
+        Listing(
+            "list_for_profile",
+            lambda owner: _of_profile(owner) | {"active_only": True},
+            has_limit=True,
+        ),
+        Listing("list_unfinished", lambda _owner: {}, newest_first=False),
+    ),
+    changes={
+        "status": reelbase.JobStatus.RUNNING,
+        "progress": 0.25,
+        "completed": 1,
+        "result": {},
+        "error": "",
+        "error_code": "",
+        "error_details": {"line": 3},
+    },
+    foreign_keys=("profile_id", "parent_id"),
+)
+
+CASES = (PROFILES, FILES, TRANSCRIPTS, CLIPS, TEMPLATES, JOBS)
+
+
+def name_of(value: object) -> str | None:
+    """The ids of parametrised tests."""
+    if isinstance(value, Case):
+        return value.attribute
+    if isinstance(value, Listing):
+        more = "".join(f"-{name}" for name in value.arguments(Owner("", UUID(int=0))))
+        return value.method + more
+    return None
+
+
+def contents(path: Path) -> Contents:
+    """Every row of every table, as another connection sees them."""
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table'"
+        ).fetchall()
+        return {
+            name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
+            for (name,) in tables
+            if not name.startswith("sqlite_")
+        }
+
+
+def empty_database() -> sqlite3.Connection:
+    """The schema in plain sqlite3, without the library."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(reelbase.schema_sql())
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection

@@ -1,0 +1,544 @@
+"""The names that users rely on, with their signatures: what CONTRACT pins and nothing may change.
+
+Signatures are written as in the contract, without types. What later versions add is listed in LATER
+and may be missing; once it is there, it is in its place.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import types
+import typing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+import reelbase
+from reelbase import Database, Repository, Snapshot, UnitOfWork
+
+LATER = {
+    "connect": {"migrate", "secrets"},
+    "FileRepository.page": {"tags", "status"},
+}
+
+FUNCTIONS = {
+    "connect": (
+        "path, *, journal='auto', durability='balanced', busy_timeout=5.0, readers=None, "
+        "create=True, migrate=True, secrets=None, mounts='/proc/mounts', clock=None, "
+        "slow_query=None, slow_transaction=1.0"
+    ),
+    "filesystem_of": "path, *, mounts='/proc/mounts'",
+    "journal_mode_for": "path, *, mounts='/proc/mounts'",
+    "schema_sql": "",
+}
+
+REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
+    "profiles": (
+        "ProfileRepository",
+        {
+            "ensure": "profile_id",
+            "get": "profile_id",
+            "find": "profile_id",
+            "exists": "profile_id",
+            "list": "limit=None, offset=0",
+            "count": "",
+            "delete": "profile_id, *, missing_ok=False",
+        },
+    ),
+    "files": (
+        "FileRepository",
+        {
+            "add": (
+                "profile_id, name, path, type=None, folder=None, *, id=None, source_file_id=None, "
+                "origin=None, size_bytes=None, content_type=None, content_hash=None, source_url=None"
+            ),
+            "add_many": "profile_id, files",
+            "get": "file_id",
+            "find": "file_id",
+            "list_for_profile": "profile_id, *, limit=None, offset=0",
+            "page": (
+                "profile_id, *, after=None, limit=50, tags=(), type=None, folder=UNSET, "
+                "status=None, search=None"
+            ),
+            "find_by_hash": "profile_id, content_hash",
+            "find_by_url": "profile_id, source_url",
+            "derived_from": "file_id",
+            "update": "file_id, **changes",
+            "delete": "file_id, *, missing_ok=False",
+            "count_for_profile": "profile_id",
+        },
+    ),
+    "transcripts": (
+        "TranscriptRepository",
+        {
+            "add": "profile_id, file_id, text, llm_explanation=None, *, id=None, language=None",
+            "get": "transcript_id",
+            "find": "transcript_id",
+            "list_for_profile": "profile_id, load_file=False",
+            "list_for_file": "file_id",
+            "update": "transcript_id, *, text=UNSET, llm_explanation=UNSET, language=UNSET",
+            "delete": "transcript_id, *, missing_ok=False",
+        },
+    ),
+    "clips": (
+        "ClipRepository",
+        {
+            "add": "profile_id, file_id, start_time, end_time, llm_breakdown_response, *, id=None",
+            "get": "clip_id",
+            "find": "clip_id",
+            "list_for_profile": "profile_id, load_file=False",
+            "list_for_file": "file_id",
+            "delete": "clip_id, *, missing_ok=False",
+        },
+    ),
+    "templates": (
+        "LlmTemplateRepository",
+        {
+            "get_for_profile": "profile_id",
+            "upsert": "profile_id, sys_msg, prompt, model, srt_sys_msg='', srt_model=''",
+            "delete": "profile_id, *, missing_ok=False",
+        },
+    ),
+    "jobs": (
+        "JobRepository",
+        {
+            "add": (
+                "profile_id, type, params, parent_id=None, total=1, *, id=None, priority=0, "
+                "run_after=None, max_attempts=1"
+            ),
+            "add_batch": "profile_id, type, params, children",
+            "get": "job_id",
+            "find": "job_id",
+            "list_for_profile": "profile_id, active_only=False, *, limit=None, offset=0",
+            "list_children": "parent_id",
+            "list_unfinished": "",
+            "find_referencing_file": "profile_id, file_id",
+            "find_referencing_transcript": "profile_id, transcript_id",
+            "update": (
+                "job_id, *, status=None, progress=None, completed=None, result=None, error=None, "
+                "error_code=None, error_details=None"
+            ),
+            "claim": "worker, *, types=None, lease=60.0",
+            "heartbeat": "job_id, worker, *, progress=None, completed=None, lease=60.0",
+            "succeed": "job_id, result=None, *, worker=None",
+            "fail": (
+                "job_id, error, *, error_code=None, error_details=None, retry_in=None, worker=None"
+            ),
+            "cancel": "job_id",
+            "retry": "job_id",
+            "recover": "*, message='interrupted by restart'",
+            "delete": "job_id, *, missing_ok=False",
+            "purge": "older_than",
+        },
+    ),
+}
+
+RAW = {
+    "fetch_all": "row_type, sql, params=()",
+    "fetch_one": "row_type, sql, params=()",
+    "fetch_optional": "row_type, sql, params=()",
+    "stream": "row_type, sql, params=(), *, batch=500",
+    "execute": "sql, params=()",
+    "execute_many": "sql, rows",
+    "repository": "repository_class",
+}
+DATABASE = {"close": "", "transaction": "*, actor=None", "snapshot": ""}
+UNIT_OF_WORK = {"savepoint": "", "rollback": ""}
+
+PROPERTIES: dict[type, set[str]] = {
+    Database: {"path", "journal", "schema_version", "closed"},
+    UnitOfWork: {"now", "actor", "state"},
+}
+
+Json = dict[str, Any]
+
+RECORDS: dict[str, dict[str, Any]] = {
+    "Profile": {
+        "id": str,
+        "created_at": datetime,
+        "active_llm_config_id": int | None,
+        "active_summary_prompt_id": int | None,
+    },
+    "File": {
+        "id": UUID,
+        "profile_id": str,
+        "name": str,
+        "path": str,
+        "type": str | None,
+        "folder": str | None,
+        "source_file_id": UUID | None,
+        "origin": str | None,
+        "size_bytes": int | None,
+        "content_type": str | None,
+        "content_hash": str | None,
+        "source_url": str | None,
+        "created_at": datetime,
+    },
+    "Transcript": {
+        "id": UUID,
+        "profile_id": str,
+        "file_id": UUID,
+        "text": str,
+        "llm_explanation": str | None,
+        "language": str | None,
+        "created_at": datetime,
+        "file": reelbase.File | None,
+    },
+    "Clip": {
+        "id": UUID,
+        "profile_id": str,
+        "file_id": UUID,
+        "start_time": float,
+        "end_time": float,
+        "llm_breakdown_response": Json,
+        "created_at": datetime,
+        "file": reelbase.File | None,
+    },
+    "LlmTemplate": {
+        "id": UUID,
+        "profile_id": str,
+        "sys_msg": str,
+        "prompt": str,
+        "model": str,
+        "srt_sys_msg": str,
+        "srt_model": str,
+        "created_at": datetime,
+        "updated_at": datetime,
+    },
+    "Job": {
+        "id": UUID,
+        "profile_id": str,
+        "parent_id": UUID | None,
+        "type": str,
+        "status": reelbase.JobStatus,
+        "progress": float,
+        "total": int,
+        "completed": int,
+        "params": Json,
+        "result": Json | None,
+        "error": str | None,
+        "error_code": str | None,
+        "error_details": Json | None,
+        "priority": int,
+        "attempts": int,
+        "max_attempts": int,
+        "run_after": datetime | None,
+        "worker": str | None,
+        "lease_expires_at": datetime | None,
+        "created_at": datetime,
+        "updated_at": datetime,
+        "started_at": datetime | None,
+        "finished_at": datetime | None,
+    },
+    "RecoveryReport": {"failed": int, "left_queued": int},
+}
+
+ENUMS = {"JobStatus": ["queued", "running", "succeeded", "failed", "cancelled"]}
+
+ERRORS = {
+    "DatabaseError": 500,
+    "RecordNotFoundError": 404,
+    "ConstraintError": 409,
+    "InvalidTransitionError": 409,
+    "DatabaseBusyError": 503,
+    "CommitUncertainError": 500,
+    "DatabaseFullError": 507,
+    "DatabaseReadOnlyError": 403,
+    "DatabaseCorruptError": 500,
+    "DatabaseIOError": 500,
+    "DatabaseClosedError": 500,
+    "SchemaError": 500,
+    "SecretError": 500,
+}
+
+OTHER_NAMES = {
+    "SCHEMA_VERSION",
+    "Database",
+    "Filesystem",
+    "JournalDecision",
+    "NewFile",
+    "Repository",
+    "UnitOfWork",
+}
+
+
+def plain(function: Any, later: set[str], pinned: str) -> tuple[str, str]:
+    """The signature without types and self, and the pinned one without what is not there yet."""
+    found = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self"
+    ]
+    missing = later - {parameter.name for parameter in found}
+    parts = [part for part in pinned.split(", ") if part.partition("=")[0] not in missing]
+    return str(inspect.Signature(found))[1:-1], ", ".join(parts)
+
+
+def check(name: str, function: Any, pinned: str) -> None:
+    found, wanted = plain(function, LATER.get(name, set()), pinned)
+    assert found == wanted
+
+
+# Names
+
+
+def test_all_is_sorted() -> None:
+    def kind(name: str) -> tuple[int, str]:
+        """Constants, classes, functions, as ruff sorts them."""
+        return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+    assert reelbase.__all__ == sorted(reelbase.__all__, key=kind)
+    assert len(set(reelbase.__all__)) == len(reelbase.__all__)
+
+
+def test_all_holds_every_name_that_is_pinned() -> None:
+    classes = {name for name, _ in REPOSITORIES.values()}
+    pinned = OTHER_NAMES | classes | {*FUNCTIONS, *RECORDS, *ENUMS, *ERRORS}
+    assert pinned - set(reelbase.__all__) == set()
+
+
+def test_all_is_all_that_is_public() -> None:
+    public = {
+        name
+        for name, value in vars(reelbase).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert public == set(reelbase.__all__)
+
+
+def named_in(hint: Any) -> set[type]:
+    """The classes that a type hint is made of."""
+    parts = typing.get_args(hint)
+    found = set().union(*map(named_in, parts)) if parts else set()
+    return found | ({hint} if isinstance(hint, type) else set())
+
+
+def test_every_repository_and_whatever_it_takes_and_gives_is_public() -> None:
+    for repository in repositories_of(Database).values():
+        assert getattr(reelbase, repository.__name__, None) is repository
+        for method in methods_of(repository):
+            hints = typing.get_type_hints(getattr(repository, method))
+            for kind in set().union(*map(named_in, hints.values())):
+                if kind.__module__.startswith("reelbase."):
+                    assert getattr(reelbase, kind.__name__, None) is kind, (repository, method)
+
+
+def methods_of(repository: type[Repository]) -> list[str]:
+    """The names of its public methods."""
+    return [
+        name
+        for name in dir(repository)
+        if not name.startswith("_") and inspect.isfunction(getattr(repository, name))
+    ]
+
+
+def repositories_of(holder: type) -> dict[str, type[Repository]]:
+    return {
+        name: value._repository_class
+        for base in holder.__mro__
+        for name, value in vars(base).items()
+        if hasattr(value, "_repository_class")
+    }
+
+
+def test_there_are_types_for_users() -> None:
+    assert (Path(reelbase.__file__).parent / "py.typed").exists()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_called_as_pinned(name: str) -> None:
+    check(name, getattr(reelbase, name), FUNCTIONS[name])
+
+
+# Repositories
+
+
+@pytest.mark.parametrize("attribute", REPOSITORIES)
+@pytest.mark.parametrize("holder", [Database, UnitOfWork, Snapshot])
+async def test_a_repository_hangs_off_every_holder(
+    attribute: str, holder: type, database: Database
+) -> None:
+    repository = getattr(reelbase, REPOSITORIES[attribute][0])
+    assert repositories_of(holder)[attribute] is repository
+    if holder is Database:
+        assert type(getattr(database, attribute)) is repository
+    elif holder is UnitOfWork:
+        async with database.transaction() as unit:
+            assert type(getattr(unit, attribute)) is repository
+    else:
+        async with database.snapshot() as view:
+            assert type(getattr(view, attribute)) is repository
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [(name, method) for name, methods in REPOSITORIES.values() for method in methods],
+)
+def test_a_repositorys_method_is_called_as_pinned(name: str, method: str) -> None:
+    (pinned,) = [methods[method] for known, methods in REPOSITORIES.values() if known == name]
+    function = getattr(getattr(reelbase, name), method)
+    assert inspect.iscoroutinefunction(function)
+    check(f"{name}.{method}", function, pinned)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in REPOSITORIES.values()])
+def test_every_method_says_what_it_takes_and_gives(name: str) -> None:
+    repository = getattr(reelbase, name)
+    for method in methods_of(repository):
+        function = getattr(repository, method)
+        hints = typing.get_type_hints(function)
+        assert "return" in hints, method
+        assert {"self", "return", *hints} == {
+            "self",
+            "return",
+            *inspect.signature(function).parameters,
+        }
+
+
+@pytest.mark.parametrize("method", RAW)
+@pytest.mark.parametrize("holder", [Database, UnitOfWork, Snapshot])
+def test_the_raw_verbs_are_the_same_everywhere(holder: type, method: str) -> None:
+    function = getattr(holder, method)
+    check(method, function, RAW[method])
+    assert inspect.iscoroutinefunction(function) == (method not in ("stream", "repository"))
+
+
+@pytest.mark.parametrize("method", DATABASE)
+def test_a_databases_method_is_called_as_pinned(method: str) -> None:
+    check(method, getattr(Database, method), DATABASE[method])
+
+
+@pytest.mark.parametrize("method", UNIT_OF_WORK)
+def test_a_units_method_is_called_as_pinned(method: str) -> None:
+    check(method, getattr(UnitOfWork, method), UNIT_OF_WORK[method])
+
+
+@pytest.mark.parametrize("holder", PROPERTIES)
+def test_what_a_holder_tells_can_be_read_and_not_set(holder: type) -> None:
+    for name in PROPERTIES[holder]:
+        value = inspect.getattr_static(holder, name)
+        assert isinstance(value, property)
+        assert value.fset is None
+
+
+def test_the_base_that_users_subclass_generates_nothing() -> None:
+    public = {name for name in vars(Repository) if not name.startswith("_")}
+    assert public == {"entity"}
+
+
+# Records
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_has_its_fields_in_their_order(name: str) -> None:
+    record = getattr(reelbase, name)
+    hints = typing.get_type_hints(record)
+    assert {field: hints[field] for field in record.__struct_fields__} == RECORDS[name]
+    assert list(record.__struct_fields__) == list(RECORDS[name])
+
+
+@pytest.mark.parametrize("name", [*RECORDS, "NewFile"])
+def test_a_record_is_frozen_and_encodes_to_an_object(name: str) -> None:
+    config = getattr(reelbase, name).__struct_config__
+    assert config.frozen
+    assert not config.array_like
+    assert not config.omit_defaults
+    assert config.tag is None
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_has_no_defaults(name: str) -> None:
+    """They would reorder the fields."""
+    assert getattr(reelbase, name).__struct_defaults__ == ()
+
+
+def test_a_new_file_has_the_parameters_of_add() -> None:
+    parameters = inspect.signature(reelbase.FileRepository.add).parameters
+    expected = [name for name in parameters if name not in ("self", "profile_id")]
+    assert list(reelbase.NewFile.__struct_fields__) == expected
+    required = [
+        field.name
+        for field in msgspec.structs.fields(reelbase.NewFile)
+        if field.default is msgspec.NODEFAULT
+    ]
+    assert required == ["name", "path"]
+
+
+@pytest.mark.parametrize("name", ENUMS)
+def test_an_enumeration_has_its_members(name: str) -> None:
+    kind = getattr(reelbase, name)
+    assert issubclass(kind, enum.StrEnum)
+    assert [member.value for member in kind] == ENUMS[name]
+    assert [member.name for member in kind] == [value.upper() for value in ENUMS[name]]
+    assert all(member == member.value for member in kind)
+
+
+def test_a_journal_decision_says_what_and_why(database: Database) -> None:
+    decision = database.journal
+    assert decision.mode in ("wal", "delete", "memory")
+    assert decision.synchronous in ("normal", "full", "extra")
+    assert isinstance(decision.reason, str)
+    assert isinstance(decision.filesystem, reelbase.Filesystem)
+    assert isinstance(decision.filesystem.mount_point, str)
+    assert isinstance(decision.filesystem.type, str)
+    assert isinstance(decision.filesystem.is_network, bool)
+
+
+async def test_what_a_database_and_a_unit_tell(database: Database, path: Path) -> None:
+    assert database.path == path
+    assert database.schema_version == reelbase.SCHEMA_VERSION
+    assert database.closed is False
+    async with database.transaction(actor="ann") as unit:
+        assert (unit.state, unit.actor) == ("open", "ann")
+        assert isinstance(unit.now, datetime)
+    assert unit.state == "committed"
+    await database.close()
+    assert database.closed is True
+
+
+async def test_a_database_in_memory_has_no_path() -> None:
+    async with reelbase.connect(":memory:") as database:
+        assert database.path is None
+        assert database.journal.mode == "memory"
+
+
+# Errors
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_is_in_the_tree_with_its_status(name: str) -> None:
+    error = getattr(reelbase, name)
+    assert issubclass(error, reelbase.DatabaseError)
+    assert error.__bases__ == (
+        (Exception,) if name == "DatabaseError" else (reelbase.DatabaseError,)
+    )
+    assert error.http_status == ERRORS[name]
+    assert isinstance(error.code, str)
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    codes = [getattr(reelbase, name).code for name in ERRORS]
+    assert len(set(codes)) == len(codes)
+
+
+def test_there_are_no_other_errors() -> None:
+    public = {
+        name
+        for name in reelbase.__all__
+        if isinstance(getattr(reelbase, name), type)
+        and issubclass(getattr(reelbase, name), Exception)
+    }
+    assert public == set(ERRORS)
+
+
+def test_an_error_carries_code_and_details() -> None:
+    error = reelbase.DatabaseError("text", code="mine", details={"a": 1})
+    assert (str(error), error.code, error.details) == ("text", "mine", {"a": 1})
+    assert reelbase.DatabaseError("text").details == {}
+    broken = reelbase.ConstraintError("text", kind="unique", constraint="files.id")
+    assert (broken.kind, broken.constraint) == ("unique", "files.id")

@@ -1,0 +1,850 @@
+"""Whatever goes in comes out as it was, or is refused by name and leaves nothing behind."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import typing
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from conftest import FrozenClock
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from samples import CASES, Case, Owner, contents, make_owner
+
+import reelbase
+from reelbase import (
+    ConstraintError,
+    Database,
+    DatabaseError,
+    File,
+    JobStatus,
+    NewFile,
+    RecordNotFoundError,
+)
+
+QUICK = settings(
+    max_examples=50,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+THOROUGH = settings(QUICK, max_examples=1000)
+
+Test = Callable[..., Coroutine[Any, Any, None]]
+
+
+def for_all(
+    *examples: dict[str, Any], **strategies: st.SearchStrategy[Any]
+) -> Callable[[Test], Test]:
+    """The test for 50 cases, and under --run-slow a second one for 1000."""
+
+    def decorate(test: Test) -> Test:
+        @wraps(test)
+        async def again(*args: Any, **kwargs: Any) -> None:
+            await test(*args, **kwargs)
+
+        again.__name__ = again.__qualname__ = test.__name__ + "_at_length"
+        quick, thorough = (
+            how(given(**strategies)(_with_examples(function, examples)))
+            for function, how in ((test, QUICK), (again, THOROUGH))
+        )
+        globals()[again.__name__] = pytest.mark.slow(thorough)
+        return typing.cast("Test", quick)
+
+    return decorate
+
+
+def _with_examples(test: Test, examples: Iterable[dict[str, Any]]) -> Test:
+    for values in examples:
+        test = example(**values)(test)
+    return test
+
+
+@pytest.fixture
+async def owner(database: Database) -> Owner:
+    return await make_owner(database)
+
+
+# Text
+
+HOSTILE = (
+    "",
+    " ",
+    "\0",
+    "a\0b",
+    "\0\0",
+    "a\nb\r\n\t",
+    "'; DROP TABLE files; --",
+    ":id ?1 $x @y",
+    "%_\\",
+    "NULL",
+    "NaN",
+    "猫が好き",
+    "👩‍👩‍👧‍👦🏳️‍🌈",
+    "\u202eabc\u202c שלום مرحبا",
+    "e\u0301 \u00e9",
+    "\ufeff\u2028\u2029\ufffe\uffff",
+    "\U0010ffff",
+    "İıßẞΣς",
+)
+texts = st.sampled_from(HOSTILE) | st.text()
+surrogates = st.builds(
+    lambda before, bad, after: before + bad + after,
+    st.text(max_size=3),
+    st.characters(categories=["Cs"]),
+    st.text(max_size=3),
+)
+TEXT_FIELDS = (
+    "name",
+    "path",
+    "type",
+    "folder",
+    "origin",
+    "content_type",
+    "content_hash",
+    "source_url",
+)
+
+
+@for_all(values=st.fixed_dictionaries(dict.fromkeys(TEXT_FIELDS, texts)))
+async def test_text_is_kept_as_it_is(
+    values: dict[str, Any], database: Database, owner: Owner
+) -> None:
+    file = await database.files.add(owner.profile_id, **values)
+    assert {name: getattr(file, name) for name in TEXT_FIELDS} == values
+    assert await database.files.get(file.id) == file
+    assert (await database.files.list_for_profile(owner.profile_id, limit=1)) == [file]
+    assert await database.files.find_by_hash(owner.profile_id, values["content_hash"]) == file
+    assert await database.files.find_by_url(owner.profile_id, values["source_url"]) == file
+    other = await database.files.add(owner.profile_id, "n", "p")
+    changed = await database.files.update(other.id, **values)
+    assert {name: getattr(changed, name) for name in TEXT_FIELDS} == values
+    assert msgspec.json.decode(msgspec.json.encode(file), type=File) == file
+
+
+@for_all(profile_id=texts, text=texts)
+async def test_a_profiles_id_may_be_any_text(
+    profile_id: str, text: str, database: Database
+) -> None:
+    assert (await database.profiles.ensure(profile_id)).id == profile_id
+    assert (await database.profiles.get(profile_id)).id == profile_id
+    template = await database.templates.upsert(profile_id, text, text, text, text, text)
+    assert await database.templates.get_for_profile(profile_id) == template
+    assert (template.sys_msg, template.srt_model) == (text, text)
+    assert await database.files.list_for_profile(profile_id) == []
+    await database.profiles.delete(profile_id)
+    assert await database.profiles.exists(profile_id) is False
+
+
+@for_all(name=texts, part=st.tuples(st.integers(0, 5), st.integers(0, 5)))
+async def test_a_page_is_searched_for_any_text(
+    name: str, part: tuple[int, int], database: Database, owner: Owner
+) -> None:
+    file = await database.files.add(owner.profile_id, name, "p", type=name, folder=name)
+    search = name[part[0] : part[0] + part[1]]
+    for wanted in (search, search.upper().casefold()):
+        found = await database.files.page(
+            owner.profile_id, search=wanted, type=name, folder=name, limit=None
+        )
+        expected = wanted.casefold() in name.casefold()
+        assert (file in found) == expected
+
+
+@for_all(text=surrogates)
+async def test_a_lone_surrogate_is_a_value_error_that_names_the_parameter(
+    text: str, database: Database, owner: Owner, path: Path
+) -> None:
+    before = contents(path)
+    for name in TEXT_FIELDS:
+        values: dict[str, Any] = {"name": "n", "path": "p"} | {name: text}
+        with pytest.raises(ValueError, match=rf"\b{name}\b") as caught:
+            await database.files.add(owner.profile_id, **values)
+        assert not isinstance(caught.value, UnicodeError)
+    with pytest.raises(ValueError, match="params"):
+        await database.jobs.add(owner.profile_id, "t", {"a": [text]})
+    with pytest.raises(ValueError, match="params"):
+        await database.jobs.add(owner.profile_id, "t", {text: 1})
+    with pytest.raises(ValueError, match=r"\b1\b"):
+        await database.fetch_one(str, "SELECT ?", [text])
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize("character", ["a", "\0", "猫", "🏳"])
+async def test_long_text_is_kept(character: str, database: Database, owner: Owner) -> None:
+    text = character * 1_000_000
+    transcript = await database.transcripts.add(owner.profile_id, owner.file_id, text)
+    assert transcript.text == text
+    assert (await database.transcripts.get(transcript.id)).text == text
+    job = await database.jobs.add(owner.profile_id, "t", {"text": text})
+    assert (await database.jobs.get(job.id)).params == {"text": text}
+
+
+# Numbers
+
+NEAR_64_BITS = st.integers(2**63 - 3, 2**63 + 3) | st.integers(-(2**63) - 3, -(2**63) + 3)
+integers = NEAR_64_BITS | st.integers() | st.integers(-5, 5)
+
+
+@for_all(number=integers)
+async def test_an_integer_is_kept_or_refused_past_64_bits(
+    number: int, database: Database, owner: Owner, path: Path
+) -> None:
+    before = contents(path)
+    if -(2**63) <= number < 2**63:
+        assert (
+            await database.jobs.add(owner.profile_id, "t", {}, priority=number)
+        ).priority == number
+        assert await database.fetch_one(int, "SELECT ?", [number]) == number
+    else:
+        with pytest.raises(ValueError, match="priority"):
+            await database.jobs.add(owner.profile_id, "t", {}, priority=number)
+        with pytest.raises(ValueError, match="parameter 1"):
+            await database.fetch_one(int, "SELECT ?", [number])
+        with pytest.raises(ValueError, match="parameter n"):
+            await database.fetch_one(int, "SELECT :n", {"n": number})
+        assert contents(path) == before
+    if 0 <= number < 2**63:
+        file = await database.files.update(owner.file_id, size_bytes=number)
+        assert file.size_bytes == number
+        assert len(await database.files.list_for_profile(owner.profile_id, limit=number)) == min(
+            number, 1
+        )
+    else:
+        before = contents(path)
+        with pytest.raises((ConstraintError, ValueError), match="size_bytes"):
+            await database.files.update(owner.file_id, size_bytes=number)
+        with pytest.raises(ValueError, match="limit"):
+            await database.files.list_for_profile(owner.profile_id, limit=number)
+        with pytest.raises(ValueError, match="offset"):
+            await database.files.list_for_profile(owner.profile_id, offset=number)
+        assert contents(path) == before
+
+
+@for_all(numbers=st.tuples(st.floats(), st.floats()))
+async def test_a_float_is_kept_or_refused_when_it_is_none(
+    numbers: tuple[float, float], database: Database, owner: Owner, path: Path
+) -> None:
+    start, end = numbers
+    if not all(map(math.isfinite, numbers)):
+        before = contents(path)
+        with pytest.raises(ValueError, match=r"start_time|end_time"):
+            await database.clips.add(owner.profile_id, owner.file_id, start, end, {})
+        with pytest.raises(ValueError, match="llm_breakdown_response"):
+            await database.clips.add(owner.profile_id, owner.file_id, 0, 1, {"a": [start, end]})
+        with pytest.raises(ValueError, match="parameter"):
+            await database.fetch_one(float, "SELECT ?, ?", numbers)
+        assert contents(path) == before
+        return
+    start, end = sorted(map(abs, numbers))
+    clip = await database.clips.add(owner.profile_id, owner.file_id, start, end, {"a": numbers})
+    assert (clip.start_time, clip.end_time) == (start, end)
+    assert clip.llm_breakdown_response == {"a": list(numbers)}
+    assert await database.clips.get(clip.id) == clip
+    assert await database.fetch_one(tuple[float, float], "SELECT ?, ?", numbers) == numbers
+
+
+@for_all(progress=st.floats(0, 1) | st.integers(0, 1))
+async def test_progress_is_kept(progress: float, database: Database, owner: Owner) -> None:
+    job = await database.jobs.add(owner.profile_id, "t", {})
+    assert (await database.jobs.update(job.id, progress=progress)).progress == progress
+
+
+# JSON
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=20,
+)
+json_objects = st.dictionaries(texts, json_values, max_size=5)
+
+
+def nested(levels: int, innermost: Any = None) -> dict[str, Any]:
+    for level in range(levels):
+        innermost = [innermost] if level % 2 else {"a": innermost}
+    return {"root": innermost}
+
+
+@for_all(
+    {
+        "value": {
+            "big": [2**63, 2**64, -(2**64), 10**40],
+            "": {"\0": "\0"},
+            "f": [1.0, -0.0, 5e-324],
+        }
+    },
+    value=json_objects,
+)
+async def test_json_is_kept(value: dict[str, Any], database: Database, owner: Owner) -> None:
+    job = await database.jobs.add(owner.profile_id, "t", value)
+    assert job.params == value
+    assert await database.jobs.get(job.id) == job
+    changed = await database.jobs.update(job.id, result=value, error_details=value)
+    assert (changed.result, changed.error_details) == (value, value)
+    assert await database.jobs.update(job.id, result=value) == changed
+    clip = await database.clips.add(owner.profile_id, owner.file_id, 0, 0, value)
+    assert clip.llm_breakdown_response == value
+    assert await database.clips.list_for_file(owner.file_id) != []
+    await database.clips.delete(clip.id)
+
+
+async def test_json_of_500_levels_is_kept(database: Database, owner: Owner) -> None:
+    value = nested(500)
+    job = await database.jobs.add(owner.profile_id, "t", value)
+    assert job.params == value
+    assert (await database.jobs.list_for_profile(owner.profile_id)) == [job]
+
+
+@pytest.mark.parametrize("levels", [700, 900, 990, 1100, 2100, 5000, 100_000])
+async def test_json_that_is_nested_too_deeply_is_refused_or_kept(
+    levels: int, database: Database, owner: Owner, path: Path
+) -> None:
+    """A value that can be stored but never be read again would be the worst."""
+    before = contents(path)
+    value = nested(levels)
+    try:
+        job = await database.jobs.add(owner.profile_id, "t", value)
+    except ValueError as error:
+        refusal = str(error)
+    else:
+        assert (await database.jobs.get(job.id)).params.keys() == {"root"}
+        return
+    assert "params" in refusal
+    assert contents(path) == before
+
+
+class Unknown:
+    def __repr__(self) -> str:
+        return "Unknown()"
+
+
+NO_JSON: tuple[dict[Any, Any], ...] = (
+    {"a": math.nan},
+    {"a": [1.0, {"b": math.inf}]},
+    {"a": (-math.inf,)},
+    {"a": None, "b": math.nan},
+    {1: "a"},
+    {None: "a"},
+    {"a": {2.5: 1}},
+    {"a": [{True: 1}]},
+    {b"a": 1},
+    {"a": Unknown()},
+    {"a": {"b": Unknown}},
+    {"\ud800": 1},
+    {"a": ["\udfff"]},
+)
+
+
+@pytest.mark.parametrize("value", NO_JSON, ids=ascii)
+async def test_what_is_no_json_is_refused(
+    value: dict[Any, Any], database: Database, owner: Owner, path: Path
+) -> None:
+    expected = (TypeError, ValueError) if "Unknown" in ascii(value) else ValueError
+    job = await database.jobs.add(owner.profile_id, "t", {})
+    before = contents(path)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "params": lambda: database.jobs.add(owner.profile_id, "t", value),
+        "result": lambda: database.jobs.update(job.id, result=value),
+        "error_details": lambda: database.jobs.fail(job.id, "e", error_details=value),
+        "llm_breakdown_response": lambda: database.clips.add(
+            owner.profile_id, owner.file_id, 0, 1, value
+        ),
+        "parameter 1": lambda: database.fetch_one(str, "SELECT ?", [value]),
+    }
+    for name, call in calls.items():
+        with pytest.raises(expected, match=rf"\b{name}\b"):
+            await call()
+    assert contents(path) == before
+
+
+async def test_json_that_contains_itself_is_refused(
+    database: Database, owner: Owner, path: Path
+) -> None:
+    before = contents(path)
+    value: dict[str, Any] = {}
+    value["self"] = value
+    with pytest.raises(ValueError, match="params"):
+        await database.jobs.add(owner.profile_id, "t", value)
+    assert contents(path) == before
+
+
+# Moments
+
+zones = st.timezones() | st.builds(
+    lambda minutes: timezone(timedelta(minutes=minutes)), st.integers(-1439, 1439)
+)
+
+
+@for_all(
+    {"moment": datetime(1, 1, 1, tzinfo=UTC)},
+    {"moment": datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)},
+    {"moment": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))},
+    {"moment": datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=2)))},
+    {"moment": datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=UTC)},
+    {"moment": datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)},
+    moment=st.datetimes(timezones=zones),
+)
+async def test_an_aware_moment_is_kept_to_the_millisecond(
+    moment: datetime, database: Database, owner: Owner
+) -> None:
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        with pytest.raises(ValueError, match="run_after"):
+            await database.jobs.add(owner.profile_id, "t", {}, run_after=moment)
+        return
+    job = await database.jobs.add(owner.profile_id, "t", {}, run_after=moment)
+    assert job.run_after is not None
+    assert job.run_after.utcoffset() == timedelta(0)
+    assert timedelta(0) <= utc - job.run_after < timedelta(milliseconds=1)
+    assert job.run_after.microsecond % 1000 == 0
+    assert await database.jobs.get(job.id) == job
+    stored = await database.fetch_one(str, "SELECT run_after FROM jobs WHERE id = ?", [job.id])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", stored)
+    assert await database.fetch_one(datetime, "SELECT ?", [moment]) == job.run_after
+
+
+@for_all(moment=st.datetimes())
+async def test_a_naive_moment_is_a_value_error(
+    moment: datetime, database: Database, owner: Owner, path: Path
+) -> None:
+    before = contents(path)
+    with pytest.raises(ValueError, match="run_after"):
+        await database.jobs.add(owner.profile_id, "t", {}, run_after=moment)
+    with pytest.raises(ValueError, match="parameter 1"):
+        await database.fetch_one(str, "SELECT ?", [moment])
+    assert contents(path) == before
+
+
+@for_all(id=st.uuids())
+async def test_any_uuid_is_an_id_in_any_form(id: UUID, database: Database, owner: Owner) -> None:
+    for form in (str(id).upper(), id.hex, id.urn):
+        file = await database.files.add(owner.profile_id, "n", "p", id=form)
+        assert file.id == id
+        assert await database.files.get(form) == file
+        assert await database.files.delete(form) is True
+
+
+# Wrong types
+
+
+@dataclass(frozen=True)
+class World:
+    """Something of everything to call methods on."""
+
+    owner: Owner
+    file: File
+    transcript_id: UUID
+    clip_id: UUID
+    queued_id: UUID
+    running_id: UUID
+    finished_id: UUID
+
+
+@pytest.fixture
+async def world(database: Database, clock: FrozenClock) -> World:
+    owner = await make_owner(database)
+    file = await database.files.get(owner.file_id)
+    transcript = await database.transcripts.add(owner.profile_id, owner.file_id, "text")
+    clip = await database.clips.add(owner.profile_id, owner.file_id, 0, 1, {})
+    await database.templates.upsert(owner.profile_id, "s", "p", "m")
+    running = await database.jobs.add(owner.profile_id, "t", {}, max_attempts=3)
+    assert await database.jobs.claim("w")
+    finished = await database.jobs.add(owner.profile_id, "t", {})
+    await database.jobs.succeed(finished.id)
+    queued = await database.jobs.add(owner.profile_id, "t", {})
+    return World(owner, file, transcript.id, clip.id, queued.id, running.id, finished.id)
+
+
+def _profile(world: World) -> dict[str, Any]:
+    return {"profile_id": world.owner.profile_id}
+
+
+def _file(world: World) -> dict[str, Any]:
+    return {"file_id": world.file.id}
+
+
+Arguments = Callable[[World], dict[str, Any]]
+
+# Every method with arguments, and arguments that it takes.
+METHODS: dict[tuple[str, str], Arguments] = {
+    ("profiles", "ensure"): _profile,
+    ("profiles", "get"): _profile,
+    ("profiles", "find"): _profile,
+    ("profiles", "exists"): _profile,
+    ("profiles", "list"): lambda world: {"limit": 5, "offset": 0},
+    ("profiles", "delete"): _profile,
+    ("files", "add"): lambda world: _profile(world) | {"name": "n", "path": "p"},
+    ("files", "add_many"): lambda world: _profile(world) | {"files": [NewFile("n", "p")]},
+    ("files", "get"): _file,
+    ("files", "find"): _file,
+    ("files", "list_for_profile"): _profile,
+    ("files", "page"): _profile,
+    ("files", "find_by_hash"): lambda world: _profile(world) | {"content_hash": "h"},
+    ("files", "find_by_url"): lambda world: _profile(world) | {"source_url": "u"},
+    ("files", "derived_from"): _file,
+    ("files", "update"): lambda world: _file(world) | {"name": "new"},
+    ("files", "delete"): _file,
+    ("files", "count_for_profile"): _profile,
+    ("transcripts", "add"): lambda world: _profile(world) | _file(world) | {"text": "t"},
+    ("transcripts", "get"): lambda world: {"transcript_id": world.transcript_id},
+    ("transcripts", "find"): lambda world: {"transcript_id": world.transcript_id},
+    ("transcripts", "list_for_profile"): _profile,
+    ("transcripts", "list_for_file"): _file,
+    ("transcripts", "update"): lambda world: {"transcript_id": world.transcript_id, "text": "new"},
+    ("transcripts", "delete"): lambda world: {"transcript_id": world.transcript_id},
+    ("clips", "add"): lambda world: (
+        _profile(world)
+        | _file(world)
+        | {"start_time": 0.0, "end_time": 1.0, "llm_breakdown_response": {}}
+    ),
+    ("clips", "get"): lambda world: {"clip_id": world.clip_id},
+    ("clips", "find"): lambda world: {"clip_id": world.clip_id},
+    ("clips", "list_for_profile"): _profile,
+    ("clips", "list_for_file"): _file,
+    ("clips", "delete"): lambda world: {"clip_id": world.clip_id},
+    ("templates", "get_for_profile"): _profile,
+    ("templates", "upsert"): lambda world: (
+        _profile(world) | {"sys_msg": "s", "prompt": "p", "model": "m"}
+    ),
+    ("templates", "delete"): _profile,
+    ("jobs", "add"): lambda world: _profile(world) | {"type": "t", "params": {}},
+    ("jobs", "add_batch"): lambda world: (
+        _profile(world) | {"type": "t", "params": {}, "children": [{}, {}]}
+    ),
+    ("jobs", "get"): lambda world: {"job_id": world.queued_id},
+    ("jobs", "find"): lambda world: {"job_id": world.queued_id},
+    ("jobs", "list_for_profile"): _profile,
+    ("jobs", "list_children"): lambda world: {"parent_id": world.queued_id},
+    ("jobs", "find_referencing_file"): lambda world: _profile(world) | _file(world),
+    ("jobs", "find_referencing_transcript"): lambda world: (
+        _profile(world) | {"transcript_id": world.transcript_id}
+    ),
+    ("jobs", "update"): lambda world: {"job_id": world.running_id, "error": "new"},
+    ("jobs", "claim"): lambda world: {"worker": "w"},
+    ("jobs", "heartbeat"): lambda world: {"job_id": world.running_id, "worker": "w"},
+    ("jobs", "succeed"): lambda world: {"job_id": world.running_id},
+    ("jobs", "fail"): lambda world: {"job_id": world.running_id, "error": "e"},
+    ("jobs", "cancel"): lambda world: {"job_id": world.queued_id},
+    ("jobs", "retry"): lambda world: {"job_id": world.finished_id},
+    ("jobs", "recover"): lambda world: {},
+    ("jobs", "delete"): lambda world: {"job_id": world.queued_id},
+    ("jobs", "purge"): lambda world: {"older_than": timedelta(0)},
+}
+WITHOUT_ARGUMENTS = {("profiles", "count"), ("jobs", "list_unfinished")}
+
+# How a message may call a parameter besides its own name: a method's own key is its row's id, and
+# a child of a batch is its params.
+ALSO_CALLED = {
+    "profile_id": "id",
+    "file_id": "id",
+    "transcript_id": "id",
+    "clip_id": "id",
+    "job_id": "id",
+    "children": "child|params",
+}
+
+NO_TEXTS = (5, 1.5, True, b"x", ["x"], {"x": 1}, Unknown(), UUID(int=1), "\ud800", "a\udfffb")
+NO_IDS = (5, 1.5, True, b"x" * 16, ["x"], Unknown(), "", "no-id", "\ud800", "0" * 33, "é" * 36)
+NO_INTEGERS = ("5", 1.5, 1.0, True, b"5", [5], Unknown(), 2**63, -(2**63) - 1, 10**30, math.nan)
+NO_FLOATS = ("1", True, b"1", [1.0], Unknown(), math.nan, math.inf, -math.inf, 10**400)
+NO_OBJECTS = ("{}", [], [{}], 5, True, b"{}", Unknown(), *NO_JSON)
+NO_DATETIMES = ("2026-01-31T23:59:59.999Z", 5, 1.5, True, date(2026, 1, 31), datetime(2026, 1, 31))
+NO_DURATIONS = ("5", 5, 1.5, True, None, datetime(2026, 1, 31, tzinfo=UTC))
+
+
+def wrong_values(annotation: Any) -> tuple[Any, ...]:
+    members = set(typing.get_args(annotation)) or {annotation}
+    if typing.get_origin(annotation) in (Iterable, Sequence, dict):
+        members = {annotation}
+    wrong: tuple[Any, ...] = () if type(None) in members else (None,)
+    if UUID in members:
+        return (*wrong, *NO_IDS)
+    if JobStatus in members:
+        return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown(), None)[:-1]
+    for kind, values in (
+        (str, NO_TEXTS),
+        (float, NO_FLOATS),
+        (int, NO_INTEGERS),
+        (datetime, NO_DATETIMES),
+        (timedelta, NO_DURATIONS),
+        (File, ("x", 5, {}, Unknown(), uuid4())),
+        (Iterable[NewFile], (5, "ab", [5], ["x"], [{}], [None], NewFile("n", "p"))),
+        (Iterable[str], (5, "ab", b"ab", [5], [b"t"], ["t", None], ["\ud800"])),
+        (Sequence[dict[str, Any]], (5, "ab", [5], ["x"], [[]], [None], [{}, {1: 2}], {"a": 1}, [])),
+    ):
+        if kind in members:
+            return values
+    if dict in {typing.get_origin(member) for member in members}:
+        return NO_OBJECTS
+    raise AssertionError(f"no wrong values for {annotation}")
+
+
+def parameters() -> list[tuple[str, str, str, Any]]:
+    found = []
+    for attribute, method in METHODS:
+        hints = typing.get_type_hints(getattr(_class_of(attribute), method))
+        hints.pop("return")
+        if hints.pop("changes", None):
+            fields = msgspec.structs.fields(File)
+            hints |= {field.name: field.type for field in fields if field.name in _CHANGES}
+        found += [
+            (attribute, method, name, hint) for name, hint in hints.items() if hint is not bool
+        ]
+    return found
+
+
+_CHANGES = next(case for case in CASES if case.attribute == "files").changes
+
+
+def _class_of(attribute: str) -> type[reelbase.Repository]:
+    return {
+        "profiles": reelbase.ProfileRepository,
+        "files": reelbase.FileRepository,
+        "transcripts": reelbase.TranscriptRepository,
+        "clips": reelbase.ClipRepository,
+        "templates": reelbase.LlmTemplateRepository,
+        "jobs": reelbase.JobRepository,
+    }[attribute]
+
+
+def test_every_method_is_tried_with_wrong_arguments() -> None:
+    for attribute in {attribute for attribute, _ in METHODS}:
+        methods = {name for name in dir(_class_of(attribute)) if not name.startswith("_")}
+        tried = {method for where, method in (*METHODS, *WITHOUT_ARGUMENTS) if where == attribute}
+        assert methods - {"entity"} == tried
+
+
+async def problem_of(call: Callable[[], Awaitable[object]], name: str, value: object) -> str | None:
+    """None when the call fails with an error of ours that names the parameter."""
+    problem = None
+    try:
+        result = await call()
+    except (TypeError, ValueError, ConstraintError, msgspec.ValidationError) as error:
+        names = f"{name}|{ALSO_CALLED.get(name, name)}"
+        # SQLite does not say which of several foreign keys it was.
+        if isinstance(error, UnicodeError):
+            problem = f"{error!r} got through"
+        elif not re.search(rf"\b(?:{names})\b|_{name}\b|FOREIGN KEY", str(error)):
+            problem = f"the error does not say which parameter: {error!r}"
+    except RecordNotFoundError:
+        if value is not None:  # nobody has this id
+            problem = "was looked for"
+    except Exception as error:
+        problem = f"{error!r} got through"
+    else:
+        # None is nobody's id: looking for it finds nothing.
+        if value is not None or result not in (None, False, 0, []):
+            problem = f"was taken: {result!r}"
+    return None if problem is None else f"{name} = {value!a}: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "method", "name", "hint"),
+    [pytest.param(*found, id="-".join(found[:3])) for found in parameters()],
+)
+async def test_a_wrong_argument_is_refused_by_name_and_leaves_nothing(
+    attribute: str,
+    method: str,
+    name: str,
+    hint: Any,
+    database: Database,
+    world: World,
+    path: Path,
+) -> None:
+    function = getattr(getattr(database, attribute), method)
+    arguments = METHODS[attribute, method](world)
+    before = contents(path)
+    problems = []
+    for value in wrong_values(hint):
+        call = partial(function, **(arguments | {name: value}))
+        problems.append(await problem_of(call, name, value))
+    assert not any(problems), "\n".join(filter(None, problems))
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(NewFile), ids=lambda field: field.name)
+async def test_a_wrong_field_of_a_new_file_is_refused_by_name_and_leaves_nothing(
+    field: msgspec.structs.FieldInfo, database: Database, world: World, path: Path
+) -> None:
+    good: dict[str, Any] = {"name": "n", "path": "p"}
+    before = contents(path)
+    problems = []
+    for value in wrong_values(field.type):
+        files = [NewFile(**good), NewFile(**(good | {field.name: value})), NewFile(**good)]
+        call = partial(database.files.add_many, "ann", files)
+        if value is not None or field.default is msgspec.NODEFAULT:
+            problems.append(await problem_of(call, field.name, value))
+    assert not any(problems), "\n".join(filter(None, problems))
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda jobs, world, seconds: jobs.claim("w", lease=seconds), "lease"),
+        (
+            lambda jobs, world, seconds: jobs.heartbeat(world.running_id, "w", lease=seconds),
+            "lease",
+        ),
+        (
+            lambda jobs, world, seconds: jobs.fail(world.running_id, "e", retry_in=seconds),
+            "retry_in",
+        ),
+    ],
+    ids=["claim", "heartbeat", "fail"],
+)
+@pytest.mark.parametrize("seconds", [-0.001, -1e300, 1e12, 1e300, 10**18])
+async def test_a_duration_that_leads_nowhere_is_a_value_error(
+    call: Any, name: str, seconds: float, database: Database, world: World, path: Path
+) -> None:
+    before = contents(path)
+    with pytest.raises(ValueError, match=name):
+        await call(database.jobs, world, seconds)
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize("older_than", [timedelta.max, timedelta(days=800_000)])
+async def test_an_age_before_all_time_does_not_overflow(
+    older_than: timedelta, database: Database, world: World, path: Path
+) -> None:
+    before = contents(path)
+    refusal = "older_than"
+    try:
+        assert await database.jobs.purge(older_than) == 0
+    except ValueError as error:
+        refusal = str(error)
+    assert "older_than" in refusal
+    assert contents(path) == before
+
+
+# One's own SQL
+
+NO_PARAMETERS: tuple[tuple[Any, str], ...] = (
+    (5, "parameters"),
+    ("a", "parameters"),
+    (b"a", "parameters"),
+    ({"a"}, "parameters"),
+    ([Unknown()], "parameter 1"),
+    ([math.nan], "parameter 1"),
+    ([2**63], "parameter 1"),
+    (["\ud800"], "1"),
+    ([datetime(2026, 1, 1)], "parameter 1"),
+    ([{1: 2}], "parameter 1"),
+    ({"a": math.inf}, "parameter a"),
+    ({"a": "\ud800"}, "a"),
+    ({"a": {1, 2}}, "parameter a"),
+)
+
+
+@pytest.mark.parametrize(("params", "name"), NO_PARAMETERS, ids=ascii)
+@pytest.mark.parametrize(
+    "verb", ["fetch_all", "fetch_one", "fetch_optional", "execute", "execute_many"]
+)
+async def test_wrong_parameters_of_ones_own_sql_are_refused(
+    verb: str, params: Any, name: str, database: Database, owner: Owner, path: Path
+) -> None:
+    place = ":a" if isinstance(params, dict) else "?"
+    before = contents(path)
+
+    update = f"UPDATE files SET name = {place}"
+    good = {"a": "x"} if isinstance(params, dict) else ["x"]
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "execute": lambda: database.execute(update, params),
+        "execute_many": lambda: database.execute_many(update, [good, params]),
+    }
+    fetch = getattr(database, verb)
+    calls.setdefault(verb, lambda: fetch(str, f"SELECT {place}", params))
+    with pytest.raises((TypeError, ValueError), match=rf"\b{name}\b") as caught:
+        await calls[verb]()
+    assert not isinstance(caught.value, UnicodeError)
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize(
+    ("sql", "params"),
+    [
+        ("SELECT ?", []),
+        ("SELECT ?", ["a", "b"]),
+        ("SELECT :a", {}),
+        ("SELECT :a", ["x", "y"]),
+        ("SELECT", []),
+        ("", []),
+        ("SELEC 1", []),
+        ("SELECT 1; SELECT 2", []),
+        ("SELECT 1\0", []),
+        ("SELECT nothing FROM files", []),
+        ("SELECT * FROM nothing", []),
+        ("INSERT INTO files (colour) VALUES (1)", []),
+    ],
+)
+@pytest.mark.parametrize("verb", ["fetch_all", "execute"])
+async def test_wrong_sql_is_an_error_of_ours(
+    verb: str, sql: str, params: Any, database: Database
+) -> None:
+    fetch = partial(database.fetch_all, dict)
+    with pytest.raises((DatabaseError, ValueError)):
+        await (database.execute if verb == "execute" else fetch)(sql, params)
+
+
+@pytest.mark.parametrize("sql", [5, None, b"SELECT 1", ["SELECT 1"]])
+async def test_sql_that_is_no_text_is_a_type_error(sql: Any, database: Database) -> None:
+    for call in (database.execute, lambda sql: database.fetch_all(dict, sql)):
+        with pytest.raises(TypeError, match="sql"):
+            await call(sql)
+
+
+@for_all(
+    value=texts
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.binary()
+    | st.uuids()
+    | st.booleans()
+)
+async def test_a_value_of_ones_own_comes_back(value: Any, database: Database) -> None:
+    kind: Any = type(value)
+    assert await database.fetch_one(kind, "SELECT ?", [value]) == value
+    assert await database.fetch_one(kind, "SELECT :value", {"value": value}) == value
+    assert await database.fetch_all(pair_of(kind), "SELECT ?, 1", (value,)) == [(value, 1)]
+
+
+@for_all(value=json_objects | st.lists(json_values))
+async def test_json_of_ones_own_comes_back(value: Any, database: Database) -> None:
+    assert msgspec.json.decode(await database.fetch_one(str, "SELECT ?", [value])) == value
+    kind = pair_of(type(value))
+    assert await database.fetch_all(kind, "SELECT ?, 1", [value]) == [(value, 1)]
+
+
+def pair_of(kind: Any) -> Any:
+    return tuple[kind, int]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.attribute)
+async def test_a_record_is_read_by_ones_own_sql_too(
+    case: Case, database: Database, owner: Owner
+) -> None:
+    added = await case.add(database, owner)
+    own = [name for name in case.record.__struct_fields__ if name != "file"]
+    sql = (
+        f"SELECT {', '.join(own)}, NULL AS file FROM {case.table} ORDER BY created_at DESC, id DESC"
+    )
+    records = await database.fetch_all(case.record, sql)
+    assert added in records
+    reordered = f"SELECT NULL AS file, {', '.join(reversed(own))} FROM {case.table}"
+    assert added in await database.fetch_all(case.record, reordered)
+    assert [record async for record in database.stream(case.record, sql)] == records

@@ -1,0 +1,653 @@
+"""What schema.sql promises, to the library and to people at the sqlite3 prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import msgspec
+import pytest
+from samples import CASES, empty_database
+
+import reelbase
+
+SCHEMA = reelbase.schema_sql()
+CODE = re.sub(r"--[^\n]*", "", SCHEMA)
+
+ID = "00000000-0000-7000-8000-000000000001"
+OTHER_ID = "00000000-0000-7000-8000-000000000002"
+MOMENT = "2026-01-31T23:59:59.999Z"
+NO_MOMENTS = (
+    "",
+    "2026-01-31",
+    "2026-01-31 23:59:59.999Z",
+    "2026-01-31T23:59:59Z",
+    "2026-01-31T23:59:59.999",
+    "2026-01-31T23:59:59.9999Z",
+    "2026-01-31T23:59:59.999+01:00",
+    "2026-1-31T23:59:59.999Z",
+    "2461072.5",
+)
+NO_IDS = (
+    "",
+    ID[:-1],
+    ID + "0",
+    ID.replace("-", ""),
+    ID.replace("-", "0"),
+    "0000000A-0000-7000-8000-000000000001",
+    "0000000g-0000-7000-8000-000000000001",
+)
+
+# A row that every table takes.
+ROWS: dict[str, dict[str, Any]] = {
+    "schema_migrations": {"version": 99, "name": "next", "checksum": "", "applied_at": MOMENT},
+    "profiles": {"id": "ann", "created_at": MOMENT},
+    "files": {
+        "id": ID,
+        "profile_id": "ann",
+        "name": "a.mkv",
+        "path": "in/a.mkv",
+        "source_file_id": None,
+        "size_bytes": 0,
+        "created_at": MOMENT,
+    },
+    "transcripts": {
+        "id": ID,
+        "profile_id": "ann",
+        "file_id": ID,
+        "text": "",
+        "created_at": MOMENT,
+    },
+    "clips": {
+        "id": ID,
+        "profile_id": "ann",
+        "file_id": ID,
+        "start_time": 0.0,
+        "end_time": 0.0,
+        "llm_breakdown_response": "{}",
+        "created_at": MOMENT,
+    },
+    "llm_templates": {
+        "id": ID,
+        "profile_id": "ann",
+        "sys_msg": "",
+        "prompt": "",
+        "model": "",
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+    },
+    "jobs": {
+        "id": ID,
+        "profile_id": "ann",
+        "type": "t",
+        "status": "running",
+        "progress": 1,
+        "total": 0,
+        "completed": 0,
+        "params": "{}",
+        "result": "{}",
+        "error_details": "{}",
+        "attempts": 0,
+        "max_attempts": 1,
+        "run_after": MOMENT,
+        "worker": "w",
+        "lease_expires_at": MOMENT,
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+        "started_at": MOMENT,
+        "finished_at": None,
+    },
+    "job_references": {"target_id": ID, "target_type": "file", "job_id": ID},
+    "sessions": {"id": "s", "created_at": MOMENT, "last_seen": MOMENT},
+    "downloads": {
+        "id": ID,
+        "session_id": "s",
+        "url": "",
+        "status": "downloading",
+        "filesize": 0,
+        "progress_percent": 100,
+        "created_at": MOMENT,
+        "started_at": MOMENT,
+        "completed_at": None,
+    },
+    "config": {"key": "", "value": "null", "updated_at": MOMENT},
+    "unsupported_urls": {"id": 1, "url": "", "created_at": MOMENT},
+    "error_log": {"id": 1, "url": "", "error": "", "created_at": MOMENT},
+}
+
+_NO_JSON = ("", "{", "nothing", "{'a': 1}", "NaN")
+
+# For every CHECK, changes to the row above that break it and nothing else.
+BROKEN: dict[str, list[dict[str, Any]]] = {
+    "files_size_bytes": [{"size_bytes": -1}],
+    "clips_times": [
+        {"start_time": -0.001},
+        {"start_time": 1.0, "end_time": 0.999},
+        {"end_time": -1.0},
+    ],
+    "clips_llm_breakdown_response": [{"llm_breakdown_response": text} for text in _NO_JSON],
+    "jobs_not_own_parent": [{"parent_id": ID}],
+    "jobs_status": [{"status": status} for status in ("", "done", "Queued", "queued ")],
+    "jobs_progress": [{"progress": -0.001}, {"progress": 1.001}],
+    "jobs_total": [{"total": -1}],
+    "jobs_completed": [{"completed": -1}],
+    "jobs_attempts": [{"attempts": -1}],
+    "jobs_max_attempts": [{"max_attempts": 0}],
+    "jobs_params": [{"params": text} for text in _NO_JSON],
+    "jobs_result": [{"result": text} for text in _NO_JSON],
+    "jobs_error_details": [{"error_details": text} for text in _NO_JSON],
+    "jobs_lease": [{"worker": None}, {"status": "queued"}],
+    "jobs_finished": [
+        {"finished_at": MOMENT},
+        {"status": "queued", "lease_expires_at": None, "finished_at": MOMENT},
+        {"status": "succeeded", "lease_expires_at": None},
+        {"status": "failed", "lease_expires_at": None},
+        {"status": "cancelled", "lease_expires_at": None},
+    ],
+    "downloads_status": [{"status": status} for status in ("", "done", "Queued", "pending")],
+    "downloads_filesize": [{"filesize": -1}],
+    "downloads_progress_percent": [{"progress_percent": -0.001}, {"progress_percent": 100.001}],
+    "downloads_completed": [
+        {"completed_at": MOMENT},
+        *({"status": status} for status in ("completed", "failed", "cancelled")),
+    ],
+    "config_value": [{"value": text} for text in _NO_JSON],
+    "job_references_target_type": [{"target_type": "clip"}, {"target_type": ""}],
+}
+for _table, _row in ROWS.items():
+    for _column, _value in _row.items():
+        if _column == "finished_at":
+            BROKEN["jobs_finished_at"] = [
+                {"status": "failed", "lease_expires_at": None, "finished_at": text}
+                for text in NO_MOMENTS
+            ]
+        elif _column == "completed_at":
+            BROKEN[f"{_table}_completed_at"] = [
+                {"status": "failed", "completed_at": text} for text in NO_MOMENTS
+            ]
+        elif _value == MOMENT:
+            BROKEN[f"{_table}_{_column}"] = [{_column: text} for text in NO_MOMENTS]
+        elif (_column, _value) == ("id", ID):
+            BROKEN[f"{_table}_id"] = [{"id": text} for text in NO_IDS]
+
+
+class ForeignKey(NamedTuple):
+    table: str
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+    on_delete: str
+
+
+class Index(NamedTuple):
+    table: str
+    name: str
+    columns: tuple[tuple[str, bool], ...]
+    is_constraint: bool
+    is_unique: bool
+    where: str
+
+
+@pytest.fixture(scope="module")
+def schema() -> Iterator[sqlite3.Connection]:
+    with closing(empty_database()) as connection:
+        yield connection
+
+
+def tables(schema: sqlite3.Connection) -> list[str]:
+    return [
+        name
+        for (name,) in schema.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        if not name.startswith("sqlite_")
+    ]
+
+
+def foreign_keys(schema: sqlite3.Connection) -> list[ForeignKey]:
+    found = []
+    for table in tables(schema):
+        parts: dict[int, list[Any]] = {}
+        for row in schema.execute(f"PRAGMA foreign_key_list({table})"):
+            parts.setdefault(row[0], []).append(row)
+        for rows in parts.values():
+            rows.sort(key=lambda row: row[1])
+            found.append(
+                ForeignKey(
+                    table,
+                    tuple(row[3] for row in rows),
+                    rows[0][2],
+                    tuple(row[4] for row in rows),
+                    rows[0][6],
+                )
+            )
+    return found
+
+
+def indexes(schema: sqlite3.Connection) -> list[Index]:
+    found = []
+    for table in tables(schema):
+        for row in schema.execute(f"PRAGMA index_list({table})").fetchall():
+            name = row[1]
+            columns = tuple(
+                (part[2], bool(part[3]))
+                for part in schema.execute(f"PRAGMA index_xinfo({name})")
+                if part[5]
+            )
+            sql = schema.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+            where = " ".join(((sql and sql[0]) or "").partition("WHERE")[2].split())
+            found.append(Index(table, name, columns, row[3] != "c", bool(row[2]), where))
+    return found
+
+
+def insert(schema: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
+    names = ", ".join(row)
+    places = ", ".join(f":{name}" for name in row)
+    schema.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", row)
+
+
+# Tables
+
+
+def test_every_table_is_strict(schema: sqlite3.Connection) -> None:
+    for name, kind, *_, strict in schema.execute(
+        "SELECT name, type, ncol, wr, strict FROM pragma_table_list WHERE schema = 'main'"
+    ):
+        assert strict or kind == "view" or name.startswith("sqlite_"), name
+
+
+def test_every_table_index_view_and_trigger_is_named_like_its_table(
+    schema: sqlite3.Connection,
+) -> None:
+    for kind, name, table in schema.execute("SELECT type, name, tbl_name FROM sqlite_schema"):
+        assert name.startswith((table, f"idx_{table}", "sqlite_autoindex_")), (kind, name)
+
+
+def test_there_is_a_row_for_every_table(schema: sqlite3.Connection) -> None:
+    assert sorted(ROWS) == sorted(tables(schema))
+
+
+@pytest.mark.parametrize("word", ["PRIMARY KEY", "UNIQUE", "FOREIGN KEY", "CHECK"])
+def test_every_constraint_has_a_name(word: str) -> None:
+    for block in re.findall(r"CREATE TABLE .*?;", CODE, re.DOTALL):
+        uses = [match.start() for match in re.finditer(rf"\b{word}\b", block)]
+        for start in uses:
+            assert re.search(r"CONSTRAINT \w+\s+$", block[:start]), block[start : start + 60]
+        assert len(re.findall(r"\bREFERENCES\b", block)) == len(
+            re.findall(r"\bFOREIGN KEY\b", block)
+        )
+
+
+def test_no_two_constraints_or_objects_share_a_name() -> None:
+    constraints = re.findall(r"CONSTRAINT (\w+)", CODE)
+    assert len(set(constraints)) == len(constraints)
+    objects = re.findall(r"CREATE (?:UNIQUE )?(?:TABLE|INDEX|VIEW|TRIGGER) (\w+)", CODE)
+    assert len(set(objects)) == len(objects)
+
+
+def test_every_table_has_a_primary_key_that_is_not_null(schema: sqlite3.Connection) -> None:
+    for table in tables(schema):
+        keys = [row for row in schema.execute(f"PRAGMA table_info({table})") if row[5]]
+        assert keys, table
+        for _, name, type, notnull, *_ in keys:
+            assert notnull or type == "INTEGER", (table, name)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.table)
+def test_a_record_has_the_columns_of_its_table(case: Any, schema: sqlite3.Connection) -> None:
+    columns = {
+        row[1]: (row[2], bool(row[3])) for row in schema.execute(f"PRAGMA table_info({case.table})")
+    }
+    fields = {field.name: field.type for field in msgspec.structs.fields(case.record)}
+    assert [name for name in fields if name != "file"] == list(columns)
+    for name, (_, notnull) in columns.items():
+        assert notnull == (type(None) not in get_args(fields[name])), name
+
+
+# Foreign keys and indexes
+
+
+def test_every_foreign_key_says_what_happens_on_delete(schema: sqlite3.Connection) -> None:
+    keys = foreign_keys(schema)
+    assert keys
+    clauses = re.findall(r"REFERENCES \w+ \([^)]*\)([^,\n]*)", CODE)
+    assert len(clauses) == len(keys)
+    for clause in clauses:
+        assert "ON DELETE" in clause
+    # RESTRICT under a cascade from a common parent fails, or works by creation order.
+    assert {key.on_delete for key in keys} <= {"CASCADE", "SET NULL", "NO ACTION"}
+
+
+def test_every_foreign_key_has_an_index_that_serves_it(schema: sqlite3.Connection) -> None:
+    for key in foreign_keys(schema):
+        serving = [
+            index.name
+            for index in indexes(schema)
+            if index.table == key.table
+            and index.columns[0][0] in key.columns
+            and index.where in ("", f"{key.columns[0]} IS NOT NULL")
+        ]
+        assert serving, f"no index serves {key}"
+        where = " AND ".join(f"{column} = ?" for column in key.columns)
+        ((*_, step),) = schema.execute(
+            f"EXPLAIN QUERY PLAN SELECT 1 FROM {key.table} WHERE {where}", [None] * len(key.columns)
+        )
+        assert step.startswith(f"SEARCH {key.table} USING"), (key, step)
+
+
+def test_no_index_is_the_beginning_of_another(schema: sqlite3.Connection) -> None:
+    every = indexes(schema)
+    for index in every:
+        if index.is_constraint or index.is_unique:
+            continue
+        for other in every:
+            if other.name != index.name and (other.table, other.where) == (
+                index.table,
+                index.where,
+            ):
+                beginning = other.columns[: len(index.columns)]
+                assert beginning != index.columns, f"{other.name} does what {index.name} does"
+
+
+def test_a_profile_is_deleted_without_reading_whole_tables(schema: sqlite3.Connection) -> None:
+    for parent in {key.parent for key in foreign_keys(schema)}:
+        plan = schema.execute(f"EXPLAIN QUERY PLAN DELETE FROM {parent} WHERE id = ?", ("x",))
+        assert [step for *_, step in plan if step.startswith("SCAN")] == [], parent
+
+
+# Columns
+
+
+def moment_columns(schema: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    for table in tables(schema):
+        for _, name, type, *_ in schema.execute(f"PRAGMA table_info({table})"):
+            if type == "TEXT" and (name.endswith(("_at", "_after")) or name == "last_seen"):
+                yield table, name
+
+
+def test_every_moment_is_checked(schema: sqlite3.Connection) -> None:
+    found = list(moment_columns(schema))
+    assert len(found) >= 13
+    for table, column in found:
+        assert re.search(
+            rf"CONSTRAINT {table}_{column}\s+CHECK \({column} IS "
+            rf"strftime\('%Y-%m-%dT%H:%M:%fZ', {column}(?:, '\+0 days')?\)\)",
+            CODE,
+        ), (table, column)
+
+
+def test_what_is_a_datetime_in_a_record_is_a_moment_in_the_table(
+    schema: sqlite3.Connection,
+) -> None:
+    moments = set(moment_columns(schema))
+    for case in CASES:
+        for name, type in get_type_hints(case.record).items():
+            is_moment = datetime in (type, *get_args(type))
+            assert is_moment == ((case.table, name) in moments), (case.table, name)
+
+
+def test_every_json_column_is_checked() -> None:
+    for case in CASES:
+        for field in msgspec.structs.fields(case.record):
+            kinds = [
+                getattr(kind, "__origin__", kind) for kind in (field.type, *get_args(field.type))
+            ]
+            if dict in kinds or list in kinds:
+                assert re.search(
+                    rf"CONSTRAINT {case.table}_{field.name} CHECK "
+                    rf"\((?:{field.name} IS NULL OR )?json_valid\({field.name}\)\)",
+                    CODE,
+                ), field.name
+
+
+def test_every_id_is_checked(schema: sqlite3.Connection) -> None:
+    for case in CASES:
+        if case.record.__struct_fields__[0] == "id" and case.table != "profiles":
+            assert f"{case.table}_id" in BROKEN
+            assert f"CONSTRAINT {case.table}_id CHECK (id GLOB" in CODE
+
+
+def test_there_is_a_broken_row_for_every_check() -> None:
+    assert sorted(BROKEN) == sorted(re.findall(r"CONSTRAINT (\w+)\s+CHECK", CODE))
+
+
+@pytest.fixture
+def filled() -> Iterator[sqlite3.Connection]:
+    """A database with one valid row in every table."""
+    with closing(empty_database()) as connection:
+        for table, row in ROWS.items():
+            insert(connection, table, row)
+        yield connection
+
+
+def test_a_good_row_is_taken(filled: sqlite3.Connection) -> None:
+    assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
+    for table in ROWS:
+        assert filled.execute(f"SELECT count(*) FROM {table}").fetchone()[0] >= 1
+
+
+@pytest.mark.parametrize("constraint", BROKEN)
+def test_a_row_that_breaks_a_check_is_refused(constraint: str, filled: sqlite3.Connection) -> None:
+    table = max((table for table in ROWS if constraint.startswith(table + "_")), key=len)
+    filled.execute("PRAGMA foreign_keys = OFF")
+    good = ROWS[table]
+    filled.execute(f"DELETE FROM {table}")
+    for changes in BROKEN[constraint]:
+        with pytest.raises(sqlite3.IntegrityError) as caught:
+            insert(filled, table, good | changes)
+        assert str(caught.value) == f"CHECK constraint failed: {constraint}", changes
+        assert filled.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    insert(filled, table, good)
+    for changes in BROKEN[constraint]:
+        sets = ", ".join(f"{name} = :{name}" for name in changes)
+        with pytest.raises(sqlite3.IntegrityError, match=f"failed: {constraint}$"):
+            filled.execute(f"UPDATE {table} SET {sets}", changes)
+
+
+def test_a_moment_that_no_calendar_has_is_refused(filled: sqlite3.Connection) -> None:
+    """One such row would make every list that holds it fail: no datetime can hold it."""
+    taken = []
+    for table, column in moment_columns(filled):
+        for moment in (
+            "2026-02-30T00:00:00.000Z",
+            "2026-04-31T00:00:00.000Z",
+            "2026-01-31T24:00:00.000Z",
+        ):
+            try:
+                filled.execute(
+                    f"UPDATE {table} SET {column} = ? WHERE {column} IS NOT NULL", (moment,)
+                )
+            except sqlite3.IntegrityError:
+                continue
+            if filled.execute("SELECT changes()").fetchone() != (0,):
+                taken.append(f"{table}.{column}: {moment}")
+    assert taken == []
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_null_is_refused_where_the_table_says_so(table: str, filled: sqlite3.Connection) -> None:
+    filled.execute("PRAGMA foreign_keys = OFF")
+    for _, column, type, is_required, _, is_key in filled.execute(f"PRAGMA table_info({table})"):
+        if not is_required or (is_key and type == "INTEGER"):  # SQLite numbers the latter itself
+            continue
+        with pytest.raises(sqlite3.IntegrityError, match=f"NOT NULL .*: {table}.{column}$"):
+            insert(filled, table, ROWS[table] | {column: None})
+
+
+def test_the_defaults_serve_people_at_the_prompt(schema: sqlite3.Connection) -> None:
+    with closing(empty_database()) as connection:
+        connection.executescript(
+            f"""
+            INSERT INTO profiles (id) VALUES ('ann');
+            INSERT INTO files (id, profile_id, name, path) VALUES ('{ID}', 'ann', 'n', 'p');
+            INSERT INTO transcripts (id, profile_id, file_id, text) VALUES ('{ID}', 'ann', '{ID}', '');
+            INSERT INTO clips (id, profile_id, file_id, start_time, end_time, llm_breakdown_response)
+            VALUES ('{ID}', 'ann', '{ID}', 0, 1, '{{}}');
+            INSERT INTO llm_templates (id, profile_id, sys_msg, prompt, model)
+            VALUES ('{ID}', 'ann', '', '', '');
+            INSERT INTO jobs (id, profile_id, type) VALUES ('{ID}', 'ann', 't');
+            """
+        )
+        for table, column in moment_columns(connection):
+            for (moment,) in connection.execute(f"SELECT {column} FROM {table}"):
+                assert moment is None or len(moment) == len(MOMENT)
+
+
+def test_an_upper_case_reference_in_json_is_found(filled: sqlite3.Connection) -> None:
+    filled.execute(
+        "UPDATE jobs SET params = json_object('file_id', ?)", (OTHER_ID.replace("2", "A"),)
+    )
+    targets = filled.execute("SELECT target_id, target_type FROM job_references").fetchall()
+    assert targets == [(OTHER_ID.replace("2", "a"), "file")]
+
+
+# The text
+
+
+def test_schema_sql_gives_the_very_bytes() -> None:
+    packaged = Path(reelbase.__file__).parent / "schema.sql"
+    path = packaged if packaged.exists() else Path(__file__).parents[1] / "schema.sql"
+    assert reelbase.schema_sql().encode() == path.read_bytes()
+
+
+def test_the_file_is_ours_and_of_the_version_the_library_knows(
+    schema: sqlite3.Connection,
+) -> None:
+    assert schema.execute("PRAGMA application_id").fetchone() == (int.from_bytes(b"reel"),)
+    assert schema.execute("PRAGMA user_version").fetchone() == (reelbase.SCHEMA_VERSION,)
+    assert schema.execute("SELECT max(version) FROM schema_migrations").fetchone() == (
+        reelbase.SCHEMA_VERSION,
+    )
+
+
+def test_it_is_one_transaction() -> None:
+    statements = [line.strip() for line in CODE.splitlines() if line.strip()]
+    assert statements[0] == "BEGIN IMMEDIATE;"
+    assert statements[-1] == "COMMIT;"
+    assert CODE.count("COMMIT;") == CODE.count("BEGIN IMMEDIATE;") == 1
+
+
+@pytest.mark.parametrize("kind", ["TABLE", "VIEW", "TRIGGER"])
+def test_a_comment_says_what_it_is_for(kind: str) -> None:
+    """Triggers that follow each other for one purpose share the comment above the first."""
+    lines = SCHEMA.splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith(f"CREATE {kind}"):
+            above = number - 1
+            while kind == "TRIGGER" and not lines[above].startswith("--"):
+                previous = "\n".join(lines[:above]).rpartition("CREATE ")[2]
+                assert previous.startswith("TRIGGER"), line
+                above = max(
+                    index for index in range(above) if lines[index].startswith("CREATE TRIGGER")
+                )
+                above -= 1
+            assert lines[above].startswith("--"), line
+
+
+def test_its_style() -> None:
+    for line in SCHEMA.splitlines():
+        assert line == line.rstrip()
+        assert "\t" not in line
+        assert len(line) <= 120, line
+    code = re.sub(r"'(?:[^']|'')*'", "''", CODE)
+    words = """create table index view trigger constraint primary foreign references unique check
+        not null default strict without select from where and or insert into values update set delete
+        begin end commit pragma on cascade before after when"""
+    for word in words.split():
+        assert not re.search(rf"(?<![\w.]){word}(?![\w.(])", code), word
+
+
+# Whoever runs it
+
+
+def test_the_migrations_make_what_schema_sql_makes() -> None:
+    """Object by object, but for comments and white space."""
+
+    def made_by(script: str) -> dict[str, str]:
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            connection.executescript(script)
+            return {
+                name: " ".join(re.sub(r"--[^\n]*", "", sql or "").split())
+                for name, sql in connection.execute("SELECT name, sql FROM sqlite_schema")
+            }
+
+    folder = Path(reelbase.__file__).parent / "migrations"
+    steps = [path.read_text("utf-8") for path in sorted(folder.glob("*.sql"))]
+    assert len(steps) == reelbase.SCHEMA_VERSION
+    assert made_by("\n".join(steps)) == made_by(SCHEMA)
+
+
+def test_the_ledger_names_the_migrations(schema: sqlite3.Connection) -> None:
+    folder = Path(reelbase.__file__).parent / "migrations"
+    paths = sorted(folder.glob("*.sql"))
+    assert schema.execute("SELECT version, name, checksum FROM schema_migrations").fetchall() == [
+        (number, path.stem.partition("_")[2], hashlib.sha256(path.read_bytes()).hexdigest())
+        for number, path in enumerate(paths, 1)
+    ]
+
+
+def objects(path: Path) -> tuple[list[tuple[Any, ...]], ...]:
+    with closing(sqlite3.connect(path)) as connection:
+        return (
+            connection.execute(
+                "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
+            ).fetchall(),
+            connection.execute("PRAGMA application_id").fetchall(),
+            connection.execute("PRAGMA user_version").fetchall(),
+            connection.execute("PRAGMA encoding").fetchall(),
+            connection.execute("SELECT version, name, checksum FROM schema_migrations").fetchall(),
+            connection.execute("PRAGMA integrity_check").fetchall(),
+        )
+
+
+def run_program(path: Path) -> None:
+    program = shutil.which("sqlite3")
+    if program is None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(SCHEMA)
+    else:
+        subprocess.run(
+            [program, "-bail", str(path)],
+            input=reelbase.schema_sql().encode(),
+            check=True,
+            timeout=30,
+        )
+
+
+async def test_the_sqlite3_program_makes_what_the_library_makes(
+    path: Path, tmp_path: Path, journal: Any
+) -> None:
+    by_hand = tmp_path / "by-hand.db"
+    run_program(by_hand)
+    assert objects(by_hand) == objects(path)
+    async with reelbase.connect(by_hand, journal=journal) as database:
+        await database.profiles.ensure("ann")
+        assert database.schema_version == reelbase.SCHEMA_VERSION
+        assert database.journal.mode == journal
+    assert objects(by_hand) == objects(path)
+
+
+async def test_it_is_not_run_twice(tmp_path: Path) -> None:
+    by_hand = tmp_path / "by-hand.db"
+    run_program(by_hand)
+    before = objects(by_hand)
+    with closing(sqlite3.connect(by_hand)) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="already exists"):
+            connection.executescript(SCHEMA)
+        connection.rollback()
+    assert objects(by_hand) == before
+
+
+async def test_a_database_made_by_hand_needs_no_rights_beyond_its_own(
+    tmp_path: Path, journal: Any
+) -> None:
+    path = tmp_path / "new.db"
+    async with reelbase.connect(path, journal=journal):
+        pass
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,524 @@
+"""What every statement of the package promises, and the three rules of the house."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from samples import empty_database
+
+import reelbase
+import reelbase.repositories
+from reelbase import Command, Query, Repository
+from reelbase.engine.decoding import decoder_for
+from reelbase.engine.statement import Statement
+
+PACKAGE = Path(reelbase.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+for _module in pkgutil.walk_packages(reelbase.repositories.__path__, "reelbase.repositories."):
+    importlib.import_module(_module.name)
+
+
+def _repositories(base: type[Repository] = Repository) -> Iterator[type[Repository]]:
+    for repository in base.__subclasses__():
+        if repository.__module__.startswith("reelbase."):
+            yield repository
+        yield from _repositories(repository)
+
+
+REPOSITORIES = sorted(set(_repositories()), key=lambda repository: repository.__qualname__)
+STATEMENTS: dict[str, tuple[type[Repository], str, Query[Any]]] = {
+    f"{repository.__name__}.{attribute}": (repository, attribute, statement)
+    for repository in REPOSITORIES
+    for attribute, statement in vars(repository).items()
+    if isinstance(statement, Statement) and isinstance(statement, Query)
+}
+
+# These may SCAN this table, and why.
+MAY_SCAN = {
+    ("ProfileRepository._count", "profiles"): "counting all is reading all, of some index",
+    ("ProfileRepository._list", "profiles"): (
+        "all of them, in the order of an index, and no further than the limit"
+    ),
+    ("JobListing._list_unfinished", "jobs"): "a partial index that holds exactly what is listed",
+    ("JobLifecycle._count_queued", "jobs"): "a partial index that holds exactly what is counted",
+    ("JobLifecycle._fail_interrupted_parents", "jobs"): "a partial index of what is running",
+    ("JobClaiming._claim", "jobs"): "the queue in its order, as far as the first that is due",
+}
+
+for _name, _table in (
+    ("DownloadListing._list", "downloads"),
+    ("DownloadListing._list_active", "downloads"),
+    ("ErrorLogRepository._list", "error_log"),
+    ("SessionRepository._list", "sessions"),
+    ("UnsupportedUrlRepository._list", "unsupported_urls"),
+    ("ConfigRepository._entries", "config"),
+):
+    MAY_SCAN[_name, _table] = "all of them, in the order of an index, and no further than the limit"
+for _name, _table in (
+    ("DownloadListing._counts_by_status", "downloads"),
+    ("ErrorLogRepository._count", "error_log"),
+    ("SessionRepository._count", "sessions"),
+    ("UnsupportedUrlRepository._count", "unsupported_urls"),
+):
+    MAY_SCAN[_name, _table] = "counting all is reading all, of some index"
+MAY_SCAN["DownloadUpkeep._recover", "downloads"] = "a partial index that holds what is active"
+MAY_SCAN["DownloadUpkeep._delete_empty_sessions", "sessions"] = (
+    "an administrator deletes everything that has ended"
+)
+
+# These may sort, and why.
+MAY_SORT = {
+    "FileRepository._get_many": "the order the caller gave, which no index has",
+    "DownloadLifecycle._get_many": "the order the caller gave, which no index has",
+    "DownloadListing._counts_by_status": "six groups",
+    "ErrorLogRepository._top_domains": "by their counts, which no index has",
+    "SessionRepository._list": "the ties of an index whose name and column are pinned",
+    "JobListing._find_referencing": "DISTINCT over the jobs that name one file",
+    "JobClaiming._claim": "two candidates, and the jobs whose lease has expired",
+    "JobClaiming._claim_of_types": "a candidate per type, and the jobs whose lease has expired",
+}
+
+# These give several rows in no order, and why.
+MAY_BE_UNORDERED = {"JobListing._find_referencing": "its method returns a set"}
+
+every_statement = pytest.mark.parametrize("name", STATEMENTS)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[sqlite3.Connection]:
+    """The schema in plain sqlite3, with the one SQL function that the library adds."""
+    with closing(empty_database()) as connection:
+        connection.create_function("casefold", 1, lambda text: text, deterministic=True)
+        yield connection
+
+
+def nothing(statement: Query[Any]) -> dict[str, Any]:
+    return dict.fromkeys(statement.parameters)
+
+
+def plan(connection: sqlite3.Connection, sql: str, parameters: dict[str, Any]) -> list[str]:
+    return [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql, parameters)]
+
+
+def bare(sql: str) -> str:
+    """The SQL without the insides of its comments, texts and quoted names."""
+    return re.sub(r"--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"", lambda found: found[0][0] * 2, sql)
+
+
+def top_level(sql: str) -> str:
+    """The SQL without what is in parentheses."""
+    depth, kept = 0, []
+    for character in bare(sql):
+        depth -= character == ")"
+        if depth == 0:
+            kept.append(character)
+        depth += character == "("
+    return "".join(kept)
+
+
+def columns_of(connection: sqlite3.Connection, sql: str) -> list[str]:
+    """The columns of the statement's rows; [] when it returns none."""
+    writes = re.match(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", sql)
+    if writes:
+        _, returning, columns = sql.partition("RETURNING")
+        if not returning:
+            return []
+        sql = f"SELECT {columns} FROM {writes[1]} LIMIT 0"
+    parameters = dict.fromkeys(re.findall(r":(\w+)", sql)) | {"limit": 0, "offset": 0}
+    cursor = connection.execute(sql, parameters)
+    return [column[0] for column in cursor.description]
+
+
+def flat(struct: type[msgspec.Struct], columns: list[str], prefix: str = "") -> list[str]:
+    """The columns that the struct's fields need, one of a Struct type spread where it is spread."""
+    needed = []
+    for field in msgspec.structs.fields(struct):
+        name = prefix + field.name
+        nested = [
+            member
+            for member in getattr(field.type, "__args__", ())
+            if isinstance(member, type) and issubclass(member, msgspec.Struct)
+        ]
+        if nested and name not in columns:
+            needed += flat(nested[0], columns, name + ".")
+        else:
+            needed.append(name)
+    return needed
+
+
+# Statements
+
+
+def test_there_are_statements() -> None:
+    assert len(STATEMENTS) > 40
+    for repository in (
+        reelbase.ProfileRepository,
+        reelbase.FileRepository,
+        reelbase.TranscriptRepository,
+        reelbase.ClipRepository,
+        reelbase.LlmTemplateRepository,
+    ):
+        assert any(owner is repository for owner, _, _ in STATEMENTS.values())
+
+
+@every_statement
+def test_it_prepares_against_the_schema(name: str, plain: sqlite3.Connection) -> None:
+    statement = STATEMENTS[name][2]
+    plain.execute("EXPLAIN " + statement.sql, nothing(statement)).close()
+
+
+@every_statement
+def test_it_knows_its_name(name: str) -> None:
+    owner, attribute, statement = STATEMENTS[name]
+    assert attribute.startswith("_")
+    assert statement.name == f"{owner.__name__}.{attribute[1:]}"
+    assert statement.entity == owner.entity != "row"
+
+
+@every_statement
+def test_its_columns_are_its_records_fields_in_their_order(
+    name: str, plain: sqlite3.Connection
+) -> None:
+    statement = STATEMENTS[name][2]
+    columns = columns_of(plain, statement.sql)
+    if not columns:
+        assert isinstance(statement, Command)
+    elif isinstance(statement.row_type, type) and issubclass(statement.row_type, msgspec.Struct):
+        assert columns == flat(statement.row_type, columns)
+        assert decoder_for(statement.row_type, tuple(columns))([]) == []
+    else:
+        assert len(columns) == 1
+
+
+@every_statement
+def test_its_parameters_are_all_needed_and_none_is_missing(
+    name: str, plain: sqlite3.Connection
+) -> None:
+    statement = STATEMENTS[name][2]
+    parameters = nothing(statement)
+    plain.execute("EXPLAIN " + statement.sql, parameters).close()
+    for parameter in parameters:
+        others = {other: None for other in parameters if other != parameter}
+        with pytest.raises(sqlite3.ProgrammingError, match=parameter):
+            plain.execute("EXPLAIN " + statement.sql, others)
+
+
+@every_statement
+def test_it_refuses_missing_and_unexpected_parameters(name: str) -> None:
+    statement = STATEMENTS[name][2]
+    values = {parameter: some_value(statement, parameter) for parameter in statement.parameters}
+    statement.all(**values)
+    with pytest.raises(TypeError, match=f"{statement.name}.*colour"):
+        statement.all(**values, colour="red")
+    for parameter in values:
+        with pytest.raises(TypeError, match=f"{statement.name}.*{parameter}"):
+            statement.all(**{other: values[other] for other in values if other != parameter})
+
+
+def some_value(statement: Query[Any], parameter: str) -> Any:
+    """A value that the statement takes there: None, an id, or 0."""
+    for value in (None, uuid4(), 0):
+        try:
+            statement._converters[parameter](value)
+        except (TypeError, ValueError):
+            continue
+        return value
+    raise AssertionError(f"{statement.name} takes neither None nor an id for {parameter}")
+
+
+@every_statement
+def test_it_writes_if_and_only_if_it_is_a_command(name: str) -> None:
+    statement = STATEMENTS[name][2]
+    first = statement.sql.split(maxsplit=1)[0]
+    if isinstance(statement, Command):
+        assert first in ("INSERT", "UPDATE", "DELETE")
+    else:
+        assert first in ("SELECT", "WITH")
+        assert not re.search(r"\b(INSERT|UPDATE|DELETE)\b", bare(statement.sql))
+
+
+KEYWORDS = """
+    select from where and or not null is in exists between like glob order by limit offset asc desc
+    nulls insert into values update set delete returning on conflict do nothing join left inner
+    cross using as case when then else end union all distinct group having with recursive filter
+    over partition collate escape
+"""
+
+
+@every_statement
+def test_its_keywords_are_upper_case(name: str) -> None:
+    sql = STATEMENTS[name][2].sql
+    assert '"' not in re.sub(r'AS "\w+\.\w+"', "", sql)  # quoting hides a mistyped name
+    keywords = frozenset(KEYWORDS.split())
+    words = re.findall(r"(?<![:.\w])[A-Za-z_]\w*(?!\w|\()", bare(sql))
+    assert [word for word in words if word.lower() in keywords and not word.isupper()] == []
+
+
+@every_statement
+def test_it_names_its_columns(name: str) -> None:
+    sql = top_level(STATEMENTS[name][2].sql)
+    assert not re.search(r"\b(?:SELECT|RETURNING)\s+(?:\w+\.)?\*|,\s*(?:\w+\.)?\*", sql)
+    if sql.lstrip().startswith("INSERT"):
+        assert re.match(r"\s*INSERT INTO \w+ \(", STATEMENTS[name][2].sql)
+    assert "INSERT OR" not in sql
+    assert "ON CONFLICT DO" not in sql  # an upsert names its target
+
+
+@every_statement
+def test_no_clock_and_no_randomness_runs_in_it(name: str) -> None:
+    statement = STATEMENTS[name][2]
+    assert no_clock(statement.sql)
+
+
+def no_clock(sql: str) -> bool:
+    code = re.sub(r"--[^\n]*", "", sql)
+    return not re.search(
+        r"'now'|\bCURRENT_|\b(?:random|randomblob|date|time|datetime|julianday|unixepoch|strftime)\s*\(",
+        code,
+        re.IGNORECASE,
+    )
+
+
+@every_statement
+def test_several_rows_come_in_a_total_order(name: str, plain: sqlite3.Connection) -> None:
+    statement = STATEMENTS[name][2]
+    if isinstance(statement, Command) or name in MAY_BE_UNORDERED:
+        return
+    sql = top_level(statement.sql)
+    ordered = re.search(r"\bORDER BY\s+(.*?)\s*(?:\bLIMIT\b.*)?$", sql, re.DOTALL)
+    if ordered is None:
+        if re.match(r"\s*SELECT count\(\)", sql):
+            return
+        (step,) = plan(plain, statement.sql, nothing(statement))
+        found = re.fullmatch(r"SEARCH (\w+) USING INDEX (\w+) \((\w+)=\?\)", step)
+        assert found, f"neither ordered nor a look-up by a unique key: {step}"
+        unique = plain.execute(
+            'SELECT "unique" FROM pragma_index_list(?) WHERE name = ?', found.group(1, 2)
+        ).fetchone()
+        columns = plain.execute("SELECT count(*) FROM pragma_index_info(?)", (found[2],)).fetchone()
+        assert (unique, columns) == ((1,), (1,))
+        return
+    last = ordered[1].split(",")[-1].split()[0]
+    assert (
+        last.rpartition(".")[2] in unique_columns(plain, statement.sql)
+        or re.search(rf"\bGROUP BY {last}\s", sql)
+        or is_place_in_array(last, statement.sql)
+    ), last
+
+
+def unique_columns(connection: sqlite3.Connection, sql: str) -> set[str]:
+    """The columns that tell the rows of the tables apart, each alone."""
+    found = set()
+    for table in re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql):
+        columns = connection.execute("SELECT name, type, pk FROM pragma_table_info(?)", (table,))
+        found |= {name for name, type, key in columns if key and type == "INTEGER"}
+        indexes = connection.execute(
+            'SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial', (table,)
+        ).fetchall()
+        for (index,) in indexes:
+            parts = connection.execute("SELECT name FROM pragma_index_info(?)", (index,)).fetchall()
+            found |= {name for (name,) in parts if len(parts) == 1}
+    return found
+
+
+def is_place_in_array(column: str, sql: str) -> bool:
+    """Whether it is the position in a JSON array that came as a parameter."""
+    table, _, name = column.rpartition(".")
+    aliased = re.search(rf"key AS {name} FROM json_each\(:\w+\)", sql)
+    return bool(aliased or (name == "key" and re.search(rf"json_each\(:\w+\) AS {table}\b", sql)))
+
+
+@every_statement
+def test_where_nulls_can_occur_the_order_says_where_they_go(
+    name: str, plain: sqlite3.Connection
+) -> None:
+    nullable = {
+        column
+        for (table,) in plain.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        for (column,) in plain.execute(
+            'SELECT name FROM pragma_table_info(?) WHERE "notnull" = 0', (table,)
+        )
+    }
+    for terms in re.findall(r"ORDER BY\s+(.*?)(?:LIMIT|\)|$)", bare(STATEMENTS[name][2].sql), re.S):
+        for term in terms.split(","):
+            column = term.split()[0].rpartition(".")[2]
+            assert (
+                column not in nullable
+                or "NULLS" in term
+                or f"{column} IS NOT NULL" in STATEMENTS[name][2].sql
+            ), term
+
+
+def scanned(steps: list[str]) -> list[str]:
+    """The tables that the plan reads from end to end; no tables are subqueries and JSON arrays."""
+    made = {
+        found[1] for step in steps if (found := re.match(r"(?:CO-ROUTINE|MATERIALIZE) (\w+)", step))
+    }
+    return [
+        found[1]
+        for step in steps
+        if (found := re.match(r"SCAN (?!CONSTANT ROW|\w+ VIRTUAL TABLE)(\w+)", step))
+        and found[1] not in made
+    ]
+
+
+@every_statement
+def test_it_never_scans_a_table(name: str, plain: sqlite3.Connection) -> None:
+    statement = STATEMENTS[name][2]
+    steps = plan(plain, statement.sql, nothing(statement))
+    assert [table for table in scanned(steps) if (name, table) not in MAY_SCAN] == [], steps
+
+
+@every_statement
+def test_it_never_sorts_what_an_index_could_give_in_order(
+    name: str, plain: sqlite3.Connection
+) -> None:
+    statement = STATEMENTS[name][2]
+    steps = plan(plain, statement.sql, nothing(statement))
+    assert name in MAY_SORT or not [step for step in steps if "TEMP B-TREE" in step], steps
+
+
+def test_the_exceptions_are_statements() -> None:
+    assert (
+        STATEMENTS.keys()
+        >= {name for name, _ in MAY_SCAN} | MAY_SORT.keys() | MAY_BE_UNORDERED.keys()
+    )
+
+
+def triggers() -> dict[str, tuple[str, list[str]]]:
+    """Of each trigger, its SQL and the statements of its body, with NEW and OLD as parameters."""
+    with closing(empty_database()) as connection:
+        rows = connection.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall()
+    found = {}
+    for name, sql in rows:
+        body = re.sub(r"\bRAISE\([^)]*\)", "NULL", sql.partition("\nBEGIN\n")[2])
+        body = re.sub(r"\b(NEW|OLD)\.(\w+)", r":\1_\2", body)
+        statements = [part for part in body.split(";") if part.strip() not in ("", "END")]
+        found[name] = (sql, statements)
+    return found
+
+
+TRIGGERS = triggers()
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_a_trigger_runs_no_clock(name: str) -> None:
+    assert no_clock(TRIGGERS[name][0])
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_a_trigger_never_scans_a_table(name: str, plain: sqlite3.Connection) -> None:
+    statements = TRIGGERS[name][1]
+    assert statements
+    for sql in statements:
+        parameters = dict.fromkeys(re.findall(r":(\w+)", sql))
+        assert scanned(plan(plain, sql, parameters)) == [], sql
+
+
+# Source
+
+
+def trees(paths: list[Path]) -> list[tuple[Path, ast.Module]]:
+    return [(path, ast.parse(path.read_text("utf-8"))) for path in paths]
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+
+
+ENGINE = trees(sorted((PACKAGE / "engine").rglob("*.py")))
+REPOSITORY_MODULES = trees(sorted((PACKAGE / "repositories").rglob("*.py")))
+
+
+def test_the_engine_knows_no_entity() -> None:
+    for path, tree in ENGINE:
+        for name in imports(tree):
+            if name.startswith("reelbase"):
+                assert re.fullmatch(r"reelbase\.(?:errors|engine(?:\..+)?)", name), (path, name)
+
+
+def test_a_repository_knows_no_connection() -> None:
+    known = ("statement", "repository", "executor", "identifiers", "binding")
+    allowed = {f"reelbase.engine.{name}" for name in known} | {"reelbase.errors"}
+    forbidden = re.compile(
+        r"connections?|cursors?|native|commit|rollback|roll_back|begin|savepoint|execute(_?many)?"
+        r"|fetch\w*|in_transaction|aiosqlite|sqlite3|_executor|transaction",
+        re.IGNORECASE,
+    )
+    for path, tree in REPOSITORY_MODULES:
+        for name in imports(tree):
+            if name.startswith("reelbase"):
+                assert name in allowed or name.startswith("reelbase.repositories."), path
+            assert name.partition(".")[0] not in ("sqlite3", "aiosqlite"), path
+        for node in ast.walk(tree):
+            names = [getattr(node, attribute, None) for attribute in ("id", "attr", "arg", "name")]
+            for found in names:
+                assert not isinstance(found, str) or not forbidden.fullmatch(found), (path, found)
+
+
+@every_statement
+def test_only_the_unit_of_work_begins_and_ends_transactions(name: str) -> None:
+    assert not re.search(
+        r"\b(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|ATTACH|PRAGMA)\b", STATEMENTS[name][2].sql
+    )
+
+
+def statement_calls() -> Iterator[tuple[str, ast.Call]]:
+    for path, tree in REPOSITORY_MODULES:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Subscript):
+                name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
+                if name.partition("[")[0] in ("Query", "Command"):
+                    yield f"{path.name}:{node.lineno}", node
+
+
+def test_sql_is_written_out_not_put_together() -> None:
+    calls = list(statement_calls())
+    assert len(calls) == len(STATEMENTS)
+    for where, call in calls:
+        sql = call.args[1]
+        assert isinstance(sql, ast.Constant), where
+        assert isinstance(sql.value, str), where
+
+
+def test_every_declared_parameter_is_in_the_sql() -> None:
+    for where, call in statement_calls():
+        sql = call.args[1]
+        assert isinstance(sql, ast.Constant)
+        for keyword in call.keywords:
+            if keyword.arg == "params":
+                assert isinstance(keyword.value, ast.Dict), where
+                for key in keyword.value.keys:
+                    assert isinstance(key, ast.Constant), where
+                    assert re.search(rf":{key.value!s}\b", str(sql.value)), (where, key.value)
+
+
+def test_every_statement_is_used() -> None:
+    source = "".join(path.read_text("utf-8") for path, _ in REPOSITORY_MODULES)
+    used = set(re.findall(r"self\.(_\w+)", source))
+    assert [name for name, (_, attribute, _) in STATEMENTS.items() if attribute not in used] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_is_short_enough_to_be_read(path: Path) -> None:
+    lines = path.read_text("utf-8").count("\n")
+    assert lines < 330

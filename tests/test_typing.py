@@ -1,0 +1,237 @@
+"""The types that a user's editor shows: checked by mypy and pyright, and once by running them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, assert_type
+from uuid import UUID
+
+import msgspec
+import pytest
+
+import reelbase
+from reelbase import (
+    Clip,
+    ClipRepository,
+    Command,
+    Database,
+    File,
+    FileRepository,
+    Job,
+    JobRepository,
+    JobStatus,
+    LlmTemplate,
+    LlmTemplateRepository,
+    NewFile,
+    Profile,
+    ProfileRepository,
+    Query,
+    RecoveryReport,
+    Repository,
+    Snapshot,
+    Transcript,
+    TranscriptRepository,
+    UnitOfWork,
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+class Note(msgspec.Struct, frozen=True):
+    id: int
+    text: str
+
+
+class NoteRepository(Repository):
+    """What a user writes."""
+
+    entity = "note"
+
+    _add = Command(Note, "INSERT INTO notes (text) VALUES (:text) RETURNING id, text")
+    _get = Query(Note, "SELECT id, text FROM notes WHERE id = :id")
+    _list = Query(Note, "SELECT id, text FROM notes ORDER BY id")
+    _count = Query(int, "SELECT count(*) FROM notes")
+    _clear = Command(Note, "DELETE FROM notes")
+
+    async def add(self, text: str) -> Note:
+        return assert_type(await self._run(self._add.one(text=text)), Note)
+
+    async def get(self, note_id: int) -> Note:
+        return assert_type(await self._run(self._get.one(id=note_id)), Note)
+
+    async def find(self, note_id: int) -> Note | None:
+        return assert_type(await self._run(self._get.optional(id=note_id)), Note | None)
+
+    async def everything(self) -> tuple[list[Note], int]:
+        return assert_type(
+            await self._batch(self._list.all(), self._count.one()), tuple[list[Note], int]
+        )
+
+    async def clear(self) -> int:
+        return assert_type(await self._run(self._clear.count()), int)
+
+
+@pytest.fixture(autouse=True)
+def once(journal: str) -> None:
+    if journal != "wal":
+        pytest.skip("types do not depend on the journal")
+
+
+async def test_opening(path: Path) -> None:
+    async with reelbase.connect(path) as database:
+        assert_type(database, Database)
+        assert_type(database.path, Path | None)
+        assert_type(database.journal.mode, Literal["wal", "delete", "memory"])
+        assert_type(database.journal.filesystem.is_network, bool)
+        assert_type(database.schema_version, int)
+        assert_type(database.closed, bool)
+        async with database.transaction(actor="ann") as unit:
+            assert_type(unit, UnitOfWork)
+            assert_type(unit.now, datetime)
+            assert_type(unit.actor, str | None)
+            assert_type(unit.state, Literal["open", "committed", "rolled_back", "unknown"])
+            async with unit.savepoint():
+                pass
+            assert_type(unit.files, FileRepository)
+        async with database.snapshot() as view:
+            assert_type(view, Snapshot)
+            assert_type(view.jobs, JobRepository)
+    opened = await reelbase.connect(str(path))
+    assert_type(opened, Database)
+    await opened.close()
+
+
+def test_repositories(database: Database) -> None:
+    assert_type(database.profiles, ProfileRepository)
+    assert_type(database.files, FileRepository)
+    assert_type(database.transcripts, TranscriptRepository)
+    assert_type(database.clips, ClipRepository)
+    assert_type(database.templates, LlmTemplateRepository)
+    assert_type(database.jobs, JobRepository)
+
+
+async def test_library(database: Database) -> None:
+    assert_type(await database.profiles.ensure("ann"), Profile)
+    assert_type(await database.profiles.find("ann"), Profile | None)
+    assert_type(await database.profiles.list(), list[Profile])
+    assert_type(await database.profiles.exists("ann"), bool)
+    assert_type(await database.profiles.count(), int)
+    file = assert_type(await database.files.add("ann", "n", "p"), File)
+    assert_type(file.id, UUID)
+    assert_type(file.size_bytes, int | None)
+    assert_type(file.created_at, datetime)
+    assert_type(await database.files.add_many("ann", [NewFile("n", "p")]), list[File])
+    assert_type(await database.files.get(str(file.id)), File)
+    assert_type(await database.files.find(file.id), File | None)
+    assert_type(await database.files.list_for_profile("ann", limit=1), list[File])
+    assert_type(await database.files.page("ann", after=file, folder=None), list[File])
+    assert_type(await database.files.find_by_hash("ann", "h"), File | None)
+    assert_type(await database.files.update(file.id, name="new"), File)
+    transcript = assert_type(await database.transcripts.add("ann", file.id, "t"), Transcript)
+    assert_type(transcript.file, File | None)
+    assert_type(await database.transcripts.update(transcript.id, language=None), Transcript)
+    assert_type(await database.transcripts.list_for_profile("ann", True), list[Transcript])
+    clip = assert_type(await database.clips.add("ann", file.id, 0, 1.5, {"a": 1}), Clip)
+    assert_type(clip.llm_breakdown_response, dict[str, Any])
+    assert_type(await database.templates.upsert("ann", "s", "p", "m"), LlmTemplate)
+    assert_type(await database.templates.get_for_profile("ann"), LlmTemplate | None)
+    assert_type(await database.files.delete(file.id, missing_ok=True), bool)
+
+
+async def test_jobs(database: Database) -> None:
+    await database.profiles.ensure("ann")
+    job = assert_type(await database.jobs.add("ann", "t", {}), Job)
+    assert_type(job.status, JobStatus)
+    assert_type(job.result, dict[str, Any] | None)
+    assert_type(await database.jobs.add_batch("ann", "t", {}, [{}]), tuple[Job, list[Job]])
+    assert_type(await database.jobs.claim("w", types=["t"]), Job | None)
+    assert_type(await database.jobs.update(job.id, status="running"), Job)
+    assert_type(await database.jobs.update(job.id, status=JobStatus.SUCCEEDED), Job)
+    assert_type(await database.jobs.list_unfinished(), list[Job])
+    assert_type(await database.jobs.find_referencing_file("ann", job.id), set[UUID])
+    assert_type(await database.jobs.recover(), RecoveryReport)
+    assert_type(await database.jobs.purge(timedelta(days=1)), int)
+
+
+async def test_ones_own_sql(database: Database) -> None:
+    await database.profiles.ensure("ann")
+    await database.files.add("ann", "n", "p", size_bytes=3)
+    files = "SELECT * FROM files ORDER BY id"
+    assert_type(await database.fetch_all(File, files), list[File])
+    assert_type(await database.fetch_one(File, files), File)
+    assert_type(await database.fetch_optional(File, files), File | None)
+    assert_type(await database.fetch_all(int, "SELECT size_bytes FROM files"), list[int])
+    assert_type(
+        await database.fetch_all(tuple[str, int], "SELECT name, size_bytes FROM files"),
+        list[tuple[str, int]],
+    )
+    assert_type(
+        await database.fetch_one(
+            dict[str, Any], "SELECT name FROM files WHERE name = :n", {"n": "n"}
+        ),
+        dict[str, Any],
+    )
+    async with database.stream(File, files, batch=1) as stream:
+        async for file in stream:
+            assert_type(file, File)
+    async for number in database.stream(int, "SELECT size_bytes FROM files"):
+        assert_type(number, int)
+    assert_type(await database.execute("UPDATE files SET name = ?", ["n"]), int)
+    assert_type(await database.execute_many("UPDATE files SET name = ?", [["n"], ("m",)]), int)
+    async with database.snapshot() as view:
+        assert_type(await view.fetch_all(File, files), list[File])
+
+
+async def test_ones_own_repository(database: Database) -> None:
+    await database.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT")
+    notes = assert_type(database.repository(NoteRepository), NoteRepository)
+    note = await notes.add("hello")
+    assert await notes.get(note.id) == await notes.find(note.id) == note
+    assert await notes.everything() == ([note], 1)
+    assert await notes.find(99) is None
+    with pytest.raises(reelbase.RecordNotFoundError, match="note '99' not found"):
+        await notes.get(99)
+    async with database.transaction() as unit:
+        assert await assert_type(unit.repository(NoteRepository), NoteRepository).clear() == 1
+    async with database.snapshot() as view:
+        assert await view.repository(NoteRepository).everything() == ([], 0)
+
+
+async def mistakes(database: Database) -> None:
+    """Never run: each of these must be an error, or mypy finds the comment superfluous."""
+    await database.files.get(5)  # type: ignore[arg-type]
+    await database.files.add("ann", "n")  # type: ignore[call-arg]
+    await database.files.add("ann", "n", "p", None, None, "id")  # type: ignore[call-arg]
+    await database.transcripts.update("id", txt="t")  # type: ignore[call-arg]
+    await database.transcripts.update("id", text=None)  # type: ignore[arg-type]
+    await database.jobs.purge(5)  # type: ignore[arg-type]
+    await database.projects.get(5)  # type: ignore[attr-defined]
+    (await database.files.get("id")).name = "n"  # type: ignore[misc]
+    reelbase.connect("x", journal="memory")  # type: ignore[arg-type]
+    file: File = await database.files.find("id")  # type: ignore[assignment]
+    assert file
+
+
+def run(*command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command, str(Path(__file__))],
+        cwd=ROOT,
+        env={**os.environ, "MYPYPATH": "src"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_mypy_agrees() -> None:
+    run("mypy", "--strict")
+
+
+def test_pyright_agrees() -> None:
+    run("pyright", "--pythonpath", sys.executable)
