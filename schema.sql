@@ -6,7 +6,7 @@
 --
 -- Conventions
 --   ids         UUIDs as 36 characters, dashed, lower case; made by the library as UUIDv7, so that they sort by time
---   moments     UTC, fixed width: 2026-01-31T23:59:59.999Z
+--   moments     UTC, fixed width: 2026-01-31T23:59:59.999Z; '+0 days' in their CHECKs refuses February 30
 --   JSON        TEXT that json_valid() accepts
 --   defaults    are for people at the sqlite3 prompt; the library binds every value
 --   constraints have names, because errors quote them
@@ -25,13 +25,13 @@ CREATE TABLE schema_migrations (
   checksum    TEXT NOT NULL,  -- SHA-256 of the migration's text
   applied_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT schema_migrations_pk PRIMARY KEY (version),
-  CONSTRAINT schema_migrations_applied_at CHECK (applied_at IS strftime('%Y-%m-%dT%H:%M:%fZ', applied_at))
+  CONSTRAINT schema_migrations_applied_at CHECK (applied_at IS strftime('%Y-%m-%dT%H:%M:%fZ', applied_at, '+0 days'))
 ) STRICT;
 
 INSERT INTO schema_migrations (version, name, checksum)
 VALUES
-  (1, 'foundation', 'cd8e47cbc77c57f258b80c3c522ae0abf6376da80f935b5a8e7ef78f834aa0ed'),
-  (2, 'downloads', 'c1f414bc88c356c4b2143fd1d9e0c22d8b11195bdaa9cc70cb7d3b06204c8b71');
+  (1, 'foundation', '98ff4f7eb8eb08e9427793d33851621fd483f80dc973ab52c80d45e251d5bd9a'),
+  (2, 'downloads', 'd0093ea7560a87dd3c536c45c9510a6e116b457870d2b5fea31ec2906fb80e0a');
 
 
 -- Whoever owns files and jobs. The application chooses the id.
@@ -41,7 +41,7 @@ CREATE TABLE profiles (
   active_llm_config_id      INTEGER,  -- the profile's choice of a language model
   active_summary_prompt_id  INTEGER,  -- the profile's choice of a prompt for summaries
   CONSTRAINT profiles_pk PRIMARY KEY (id),
-  CONSTRAINT profiles_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at))
+  CONSTRAINT profiles_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX profiles_newest ON profiles (created_at DESC, id DESC);
@@ -62,14 +62,15 @@ CREATE TABLE files (
   content_hash    TEXT,
   source_url      TEXT,
   created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  CONSTRAINT files_pk PRIMARY KEY (id),
-  -- What transcripts and clips refer to, so that theirs is a file of the same profile.
+  -- What transcripts and clips refer to, so that theirs is a file of the same profile. Before the primary
+  -- key: of two that are broken, SQLite names the one that was declared last.
   CONSTRAINT files_of_profile UNIQUE (id, profile_id),
+  CONSTRAINT files_pk PRIMARY KEY (id),
   CONSTRAINT files_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
   CONSTRAINT files_source FOREIGN KEY (source_file_id) REFERENCES files (id) ON DELETE SET NULL,
   CONSTRAINT files_id CHECK (id GLOB '????????-????-????-????-????????????' AND id NOT GLOB '*[^0-9a-f-]*'),
   CONSTRAINT files_size_bytes CHECK (size_bytes >= 0),
-  CONSTRAINT files_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at))
+  CONSTRAINT files_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX files_newest ON files (profile_id, created_at DESC, id DESC);
@@ -91,11 +92,11 @@ CREATE TABLE transcripts (
   CONSTRAINT transcripts_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
   CONSTRAINT transcripts_file FOREIGN KEY (file_id, profile_id) REFERENCES files (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT transcripts_id CHECK (id GLOB '????????-????-????-????-????????????' AND id NOT GLOB '*[^0-9a-f-]*'),
-  CONSTRAINT transcripts_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at))
+  CONSTRAINT transcripts_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX transcripts_newest ON transcripts (profile_id, created_at DESC, id DESC);
-CREATE INDEX transcripts_by_file ON transcripts (file_id, profile_id, created_at DESC, id DESC);
+CREATE INDEX transcripts_by_file ON transcripts (file_id, created_at DESC, id DESC);
 
 
 -- A piece of a file that somebody saved, with the language model's breakdown of what is said in it.
@@ -113,11 +114,11 @@ CREATE TABLE clips (
   CONSTRAINT clips_id CHECK (id GLOB '????????-????-????-????-????????????' AND id NOT GLOB '*[^0-9a-f-]*'),
   CONSTRAINT clips_times CHECK (start_time >= 0 AND end_time >= start_time),
   CONSTRAINT clips_llm_breakdown_response CHECK (json_valid(llm_breakdown_response)),
-  CONSTRAINT clips_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at))
+  CONSTRAINT clips_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX clips_newest ON clips (profile_id, created_at DESC, id DESC);
-CREATE INDEX clips_by_file ON clips (file_id, profile_id, start_time, id);
+CREATE INDEX clips_by_file ON clips (file_id, start_time, id);
 
 
 -- How a profile wants its language model to be asked. One per profile.
@@ -135,8 +136,8 @@ CREATE TABLE llm_templates (
   CONSTRAINT llm_templates_one_per_profile UNIQUE (profile_id),
   CONSTRAINT llm_templates_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
   CONSTRAINT llm_templates_id CHECK (id GLOB '????????-????-????-????-????????????' AND id NOT GLOB '*[^0-9a-f-]*'),
-  CONSTRAINT llm_templates_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),
-  CONSTRAINT llm_templates_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at))
+  CONSTRAINT llm_templates_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT llm_templates_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
 ) STRICT;
 
 
@@ -181,19 +182,19 @@ CREATE TABLE jobs (
   CONSTRAINT jobs_error_details CHECK (error_details IS NULL OR json_valid(error_details)),
   CONSTRAINT jobs_lease CHECK (lease_expires_at IS NULL OR (status = 'running' AND worker IS NOT NULL)),
   CONSTRAINT jobs_finished CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
-  CONSTRAINT jobs_run_after CHECK (run_after IS strftime('%Y-%m-%dT%H:%M:%fZ', run_after)),
-  CONSTRAINT jobs_lease_expires_at CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at)),
-  CONSTRAINT jobs_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),
-  CONSTRAINT jobs_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at)),
-  CONSTRAINT jobs_started_at CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at)),
-  CONSTRAINT jobs_finished_at CHECK (finished_at IS strftime('%Y-%m-%dT%H:%M:%fZ', finished_at))
+  CONSTRAINT jobs_run_after CHECK (run_after IS strftime('%Y-%m-%dT%H:%M:%fZ', run_after, '+0 days')),
+  CONSTRAINT jobs_lease_expires_at CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at, '+0 days')),
+  CONSTRAINT jobs_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT jobs_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days')),
+  CONSTRAINT jobs_started_at CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at, '+0 days')),
+  CONSTRAINT jobs_finished_at CHECK (finished_at IS strftime('%Y-%m-%dT%H:%M:%fZ', finished_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX jobs_newest ON jobs (profile_id, created_at DESC, id DESC) WHERE parent_id IS NULL;
 CREATE INDEX jobs_newest_active ON jobs (profile_id, created_at DESC, id DESC)
   WHERE parent_id IS NULL AND status IN ('queued', 'running');
--- The foreign key to profiles; the two above leave the children out.
-CREATE INDEX jobs_children_of_profile ON jobs (profile_id) WHERE parent_id IS NOT NULL;
+-- The foreign key to profiles; the two above leave jobs out.
+CREATE INDEX jobs_of_profile ON jobs (profile_id);
 CREATE INDEX jobs_children ON jobs (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX jobs_children_unfinished ON jobs (parent_id)
   WHERE parent_id IS NOT NULL AND status IN ('queued', 'running');
@@ -349,8 +350,8 @@ CREATE TABLE sessions (
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   last_seen   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT sessions_pk PRIMARY KEY (id),
-  CONSTRAINT sessions_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),
-  CONSTRAINT sessions_last_seen CHECK (last_seen IS strftime('%Y-%m-%dT%H:%M:%fZ', last_seen))
+  CONSTRAINT sessions_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT sessions_last_seen CHECK (last_seen IS strftime('%Y-%m-%dT%H:%M:%fZ', last_seen, '+0 days'))
 ) STRICT;
 
 CREATE INDEX idx_sessions_last_seen ON sessions (last_seen);
@@ -382,16 +383,16 @@ CREATE TABLE downloads (
   CONSTRAINT downloads_filesize CHECK (filesize >= 0),
   CONSTRAINT downloads_progress_percent CHECK (progress_percent BETWEEN 0 AND 100),
   CONSTRAINT downloads_completed CHECK ((completed_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
-  CONSTRAINT downloads_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),
-  CONSTRAINT downloads_started_at CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at)),
-  CONSTRAINT downloads_completed_at CHECK (completed_at IS strftime('%Y-%m-%dT%H:%M:%fZ', completed_at))
+  CONSTRAINT downloads_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT downloads_started_at CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at, '+0 days')),
+  CONSTRAINT downloads_completed_at CHECK (completed_at IS strftime('%Y-%m-%dT%H:%M:%fZ', completed_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX idx_downloads_session_status ON downloads (session_id, status);
 CREATE INDEX idx_downloads_completed ON downloads (completed_at);
 CREATE INDEX downloads_of_session ON downloads (session_id, created_at, id);
 CREATE INDEX downloads_newest ON downloads (created_at DESC, id DESC);
-CREATE INDEX downloads_newest_active ON downloads (created_at DESC, id DESC)
+CREATE INDEX downloads_newest_active ON downloads (created_at DESC, id DESC, status)
   WHERE status IN ('queued', 'extracting', 'downloading');
 
 
@@ -402,7 +403,7 @@ CREATE TABLE config (
   updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT config_pk PRIMARY KEY (key),
   CONSTRAINT config_value CHECK (json_valid(value)),
-  CONSTRAINT config_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at))
+  CONSTRAINT config_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
 ) STRICT;
 
 
@@ -414,7 +415,7 @@ CREATE TABLE unsupported_urls (
   error       TEXT,
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT unsupported_urls_pk PRIMARY KEY (id AUTOINCREMENT),
-  CONSTRAINT unsupported_urls_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at))
+  CONSTRAINT unsupported_urls_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX unsupported_urls_newest ON unsupported_urls (created_at DESC, id DESC);
@@ -431,7 +432,7 @@ CREATE TABLE error_log (
   session_id  TEXT,  -- no foreign key: the row stays when the session goes
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT error_log_pk PRIMARY KEY (id AUTOINCREMENT),
-  CONSTRAINT error_log_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at))
+  CONSTRAINT error_log_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX error_log_newest ON error_log (created_at DESC, id DESC);

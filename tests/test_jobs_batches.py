@@ -523,6 +523,20 @@ async def test_deleting_a_finished_child_does_not_set_its_parent_back(
     assert (await jobs.get(parent.id)).status == "succeeded"
 
 
+@pytest.mark.parametrize("finished", [False, True])
+async def test_a_parent_does_not_wait_for_a_child_that_was_deleted_before_the_next_one_came(
+    jobs: JobRepository, finished: bool
+) -> None:
+    parent = await jobs.add("anna", "t", {}, total=2)
+    first = await jobs.add("anna", "t", {}, parent.id)
+    if finished:
+        await jobs.succeed(first.id)
+    await jobs.delete(first.id)
+    second = await jobs.add("anna", "t", {}, parent.id)
+    await jobs.succeed(second.id)
+    assert (await jobs.get(parent.id)).status == "succeeded"
+
+
 # Large batches
 
 

@@ -1,7 +1,7 @@
 """The first process inside user-mode Linux: makes mounts, runs the checks, writes what came out.
 
 The root filesystem is the machine's own, so interpreter, package and results are the same files.
-Arguments: a folder for everything, and the names of the works with commas.
+Argument: a folder for everything; works.json in it names what to do.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ _SUITE_SECONDS = 240
 
 
 def main() -> None:
-    # The kernel adds words of its own behind ours.
-    base, names = sys.argv[1:3]
+    base = sys.argv[1]  # the kernel adds words of its own behind it
     os.environ.update(
         PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         PYTHONDONTWRITEBYTECODE="1",
@@ -43,7 +42,7 @@ def main() -> None:
     results: dict[str, object] = {}
     try:
         prepare(Path(base))
-        for number, name in enumerate(names.split(",")):
+        for number, name in enumerate(json.loads(Path(base, "works.json").read_text())):
             started = time.monotonic()
             place = Path(base, f"work-{number}")
             place.mkdir()

@@ -23,6 +23,7 @@ def boot(works: Sequence[str], folder: Path, python_path: str) -> dict[str, Any]
     library = folder / "root" / "lib"
     library.mkdir(parents=True)
     (library / "modules").symlink_to(_MODULES)
+    (folder / "works.json").write_text(json.dumps(list(works)))
     results, log = folder / "results.json", folder / "console.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -40,7 +41,7 @@ def boot(works: Sequence[str], folder: Path, python_path: str) -> dict[str, Any]
                 f"PYTHONPATH={python_path}",
                 f"init={sys.executable}",
                 "--",
-                *("-m", f"{__package__}.guest", str(folder), ",".join(works)),
+                *("-m", f"{__package__}.guest", str(folder)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,

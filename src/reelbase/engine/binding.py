@@ -12,7 +12,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -131,7 +131,11 @@ def to_json(value: object) -> str | None:
     if value is None:
         return None
     try:
-        encoded = msgspec.json.encode(value)
+        try:
+            encoded = msgspec.json.encode(value)
+        except TypeError as error:
+            _check_json(value, b"")  # a key that is None or bool is an error of the value
+            raise TypeError(f"cannot be stored as JSON: {error}") from None
         _check_json(value, encoded)
     except UnicodeEncodeError:
         raise ValueError("holds a lone surrogate, which no text can store") from None
@@ -174,6 +178,19 @@ def to_json_array(value: Sequence[Any] | None) -> str | None:
     if value is not None and not isinstance(value, list | tuple):
         raise TypeError(f"must be a list, not {type(value).__name__}")
     return to_json(value)
+
+
+def to_text_array(value: Iterable[str] | None) -> str | None:
+    """A JSON array of texts, of any iterable but a text itself."""
+    if value is None:
+        return None
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"must be a list of str, not {type(value).__name__}")
+    texts = list(value)
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"must hold str only, not {type(text).__name__}")
+    return to_json(texts)
 
 
 def to_any(value: object) -> SqlValue:
@@ -223,6 +240,8 @@ def converter_for(annotation: Any) -> Converter:
         ]
     if annotation == JsonValue:
         return to_json_value
+    if annotation == list[str]:
+        return to_text_array
     if len(members) != 1:
         return to_any
     (member,) = members

@@ -66,11 +66,13 @@ def moment_after(now: datetime, name: str, seconds: float) -> datetime:
     try:
         return now + timedelta(seconds=seconds)
     except OverflowError:
-        raise ValueError(f"{name} of {seconds:g} seconds ends past the year 9999") from None
+        raise ValueError(f"{name} ends past the year 9999") from None
 
 
 def moment_before(now: datetime, age: timedelta) -> datetime:
     """That long ago; the beginning of time for an age that reaches past it."""
+    if not isinstance(age, timedelta):
+        raise TypeError(f"older_than must be a timedelta, not {type(age).__name__}")
     try:
         return now - age
     except OverflowError:

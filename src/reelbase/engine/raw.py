@@ -52,8 +52,6 @@ class RawStatement(Statement):
     """SQL that came from outside; its parameters are bound by their own types, by name or place."""
 
     def __init__(self, row_type: Any, sql: str) -> None:
-        if not isinstance(sql, str):
-            raise TypeError(f"sql must be str, not {type(sql).__name__}")
         self.row_type = row_type
         self.sql = sql
         self.name = "SQL"
@@ -102,8 +100,15 @@ class RawStatement(Statement):
             )
 
 
+def raw_statement(row_type: Any, sql: str) -> RawStatement:
+    """The statement for this SQL; the same one each time, as long as it is in use."""
+    if not isinstance(sql, str):
+        raise TypeError(f"sql must be str, not {type(sql).__name__}")
+    return _cached_statement(row_type, sql)
+
+
 @lru_cache(maxsize=512)
-def raw_statement(row_type: Hashable, sql: str) -> RawStatement:
+def _cached_statement(row_type: Hashable, sql: str) -> RawStatement:
     return RawStatement(row_type, sql)
 
 
@@ -136,8 +141,7 @@ class RawSql:
     ) -> RowStream[T]:
         """Rows one by one, fetched in batches of that many; use it with ``async for``, and inside
         ``async with`` when you may leave it early."""
-        kind: Any = row_type
-        statement = raw_statement(kind, sql)
+        statement = raw_statement(row_type, sql)
         return RowStream(self._executor, statement, statement.bind(params), batch)
 
     async def execute(self, sql: str, params: Params = ()) -> int:

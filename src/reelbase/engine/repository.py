@@ -28,7 +28,8 @@ class Repository:
 
         note = await database.repository(NoteRepository).get(1)
 
-    entity: what its records are called in errors.
+    entity: what its records are called in errors.  A class that is only a part of a repository says in
+    ``repository`` what that is called.
     """
 
     entity: ClassVar[str] = "row"
@@ -39,6 +40,10 @@ class Repository:
     def _now(self) -> datetime:
         """The time to store; one and the same inside a unit of work."""
         return self._executor.now()
+
+    def _commits(self) -> bool:
+        """Whether what a call wrote is committed when it returns: not so in a unit of work."""
+        return self._executor.commits
 
     async def _run(self, step: Step[A]) -> A:
         """Runs one statement."""
@@ -60,6 +65,14 @@ class Repository:
     async def _batch(self, *steps: Step[Any]) -> tuple[Any, ...]:
         """Runs statements in order, in one hop, all or nothing. They cannot see each other's results."""
         return tuple(await self._executor.run(*steps))
+
+    def _expect(self, name: str, value: A, kind: type[A]) -> A:
+        """The value, or TypeError that names it."""
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"{type(self).__name__}: {name} must be {kind.__name__}, not {type(value).__name__}"
+            )
+        return value
 
     def _deleted(self, count: int, key: object, *, missing_ok: bool) -> bool:
         """The answer of a delete. RecordNotFoundError when there was nothing, unless missing_ok."""

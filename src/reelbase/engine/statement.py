@@ -136,7 +136,8 @@ class Statement:
         self._converters = self._declared(params or {})
 
     def __set_name__(self, owner: type, attribute: str) -> None:
-        self.name = f"{owner.__name__}.{attribute.lstrip('_')}"
+        repository = getattr(owner, "repository", owner.__name__)
+        self.name = f"{repository}.{attribute.lstrip('_')}"
         self.entity = getattr(owner, "entity", self.entity)
 
     def __repr__(self) -> str:
@@ -202,7 +203,8 @@ class Statement:
         """Says which parameter holds text that UTF-8 cannot express, or an int past 64 bits."""
         rows = parameters if shape is Shape.MANY else [parameters]
         for row in rows:
-            for name, value in row.items() if isinstance(row, Mapping) else enumerate(row, 1):
+            named = row if isinstance(row, Mapping) else dict(enumerate(row, 1))
+            for name, value in named.items():
                 if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
                     return ValueError(f"{self.name}: {name}: holds a lone surrogate")
         return ValueError(f"{self.name}: a parameter does not fit what SQLite can store")

@@ -9,8 +9,8 @@ CREATE TABLE sessions (
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   last_seen   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT sessions_pk PRIMARY KEY (id),
-  CONSTRAINT sessions_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),
-  CONSTRAINT sessions_last_seen CHECK (last_seen IS strftime('%Y-%m-%dT%H:%M:%fZ', last_seen))
+  CONSTRAINT sessions_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT sessions_last_seen CHECK (last_seen IS strftime('%Y-%m-%dT%H:%M:%fZ', last_seen, '+0 days'))
 ) STRICT;
 
 CREATE INDEX idx_sessions_last_seen ON sessions (last_seen);
@@ -42,16 +42,16 @@ CREATE TABLE downloads (
   CONSTRAINT downloads_filesize CHECK (filesize >= 0),
   CONSTRAINT downloads_progress_percent CHECK (progress_percent BETWEEN 0 AND 100),
   CONSTRAINT downloads_completed CHECK ((completed_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
-  CONSTRAINT downloads_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),
-  CONSTRAINT downloads_started_at CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at)),
-  CONSTRAINT downloads_completed_at CHECK (completed_at IS strftime('%Y-%m-%dT%H:%M:%fZ', completed_at))
+  CONSTRAINT downloads_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT downloads_started_at CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at, '+0 days')),
+  CONSTRAINT downloads_completed_at CHECK (completed_at IS strftime('%Y-%m-%dT%H:%M:%fZ', completed_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX idx_downloads_session_status ON downloads (session_id, status);
 CREATE INDEX idx_downloads_completed ON downloads (completed_at);
 CREATE INDEX downloads_of_session ON downloads (session_id, created_at, id);
 CREATE INDEX downloads_newest ON downloads (created_at DESC, id DESC);
-CREATE INDEX downloads_newest_active ON downloads (created_at DESC, id DESC)
+CREATE INDEX downloads_newest_active ON downloads (created_at DESC, id DESC, status)
   WHERE status IN ('queued', 'extracting', 'downloading');
 
 
@@ -62,7 +62,7 @@ CREATE TABLE config (
   updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT config_pk PRIMARY KEY (key),
   CONSTRAINT config_value CHECK (json_valid(value)),
-  CONSTRAINT config_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at))
+  CONSTRAINT config_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
 ) STRICT;
 
 
@@ -74,7 +74,7 @@ CREATE TABLE unsupported_urls (
   error       TEXT,
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT unsupported_urls_pk PRIMARY KEY (id AUTOINCREMENT),
-  CONSTRAINT unsupported_urls_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at))
+  CONSTRAINT unsupported_urls_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX unsupported_urls_newest ON unsupported_urls (created_at DESC, id DESC);
@@ -91,7 +91,7 @@ CREATE TABLE error_log (
   session_id  TEXT,  -- no foreign key: the row stays when the session goes
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT error_log_pk PRIMARY KEY (id AUTOINCREMENT),
-  CONSTRAINT error_log_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at))
+  CONSTRAINT error_log_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
 CREATE INDEX error_log_newest ON error_log (created_at DESC, id DESC);

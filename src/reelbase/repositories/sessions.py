@@ -157,7 +157,7 @@ class SessionRepository(Repository):
             self._touch.count(id=session_id, now=now, before=moment_before(now, interval)),
             self._get.one(id=session_id),
         )
-        if self._executor.commits:  # what a unit of work wrote may yet be undone
+        if self._commits():  # what a unit of work wrote may yet be undone
             self._touched[session_id] = (deletions, session)
             self._touched.move_to_end(session_id)
             if len(self._touched) > _REMEMBERED:

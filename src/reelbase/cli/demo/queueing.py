@@ -22,8 +22,8 @@ from reelbase.cli.demo.scan import DatabaseFiles, Entry, Skipped, scan
 PROFILE_ID: Final = "demo"
 JOB_TYPE: Final = "demo.read"
 
-# A job that a killed worker held is taken again, which counts as an attempt.
-_MAX_ATTEMPTS: Final = 10
+# A job that a killed worker held is taken again, and each time counts: more than anybody kills a demo.
+_MAX_ATTEMPTS: Final = 1000
 
 # Files per transaction: many, because each waits for the disk, but other writers wait for it.
 _CHUNK: Final = 500

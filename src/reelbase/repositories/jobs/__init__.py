@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from reelbase.repositories.jobs.changing import JobChanging
 from reelbase.repositories.jobs.claiming import JobClaiming
-from reelbase.repositories.jobs.lifecycle import JobLifecycle
+from reelbase.repositories.jobs.finishing import JobFinishing
 from reelbase.repositories.jobs.records import Job, JobStatus, RecoveryReport
 from reelbase.repositories.jobs.submitting import JobSubmitting
+from reelbase.repositories.jobs.upkeep import JobUpkeep
 
 
-class JobRepository(JobSubmitting, JobClaiming, JobLifecycle):
+class JobRepository(JobSubmitting, JobClaiming, JobFinishing, JobChanging, JobUpkeep):
     """Everything that can be done with jobs; the modules beside this one hold it by behaviour."""
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Query
+from reelbase.engine.statement import Query, Step
 from reelbase.repositories.jobs.records import Job
 
 
 class JobListing(Repository):
     entity = "job"
+    repository = "JobRepository"
 
     _get = Query(
         Job,
@@ -81,6 +82,20 @@ class JobListing(Repository):
         params={"target_id": UUID, "target_type": str, "profile_id": str},
     )
 
+    _list_children = Query(
+        Job,
+        """
+        SELECT
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        FROM jobs
+        WHERE parent_id = :parent_id
+        ORDER BY created_at, id
+        """,
+        params={"parent_id": UUID},
+    )
+
     async def get(self, job_id: UUID | str) -> Job:
         """The job; RecordNotFoundError when there is none."""
         return await self._run(self._get.one(id=job_id))
@@ -100,6 +115,10 @@ class JobListing(Repository):
         """A profile's top-level jobs, newest first; active_only: queued and running ones."""
         query = self._list_active_for_profile if active_only else self._list_for_profile
         return await self._run(query.all(profile_id=profile_id, limit=limit, offset=offset))
+
+    async def list_children(self, parent_id: UUID | str) -> list[Job]:
+        """A batch's jobs, oldest first; [] also when there is no such parent."""
+        return await self._run(self._list_children.all(parent_id=parent_id))
 
     async def list_unfinished(self) -> list[Job]:
         """Every queued or running job of every profile, parents and children, oldest first."""
@@ -125,3 +144,12 @@ class JobListing(Repository):
             profile_id=profile_id, target_id=target_id, target_type=target_type
         )
         return set(await self._run(step))
+
+    async def _finished(self, action: str, job_id: UUID | str, step: Step[Job | None]) -> Job:
+        """The job that the step changed, or the reason why it changed none."""
+        job = await self._run(step)
+        if job is None:
+            job = await self._run(self._get.one(id=job_id))
+            held = "" if job.worker is None else f" (it is held by {job.worker!r})"
+            raise self._refused(action + held, job_id, job.status)
+        return job

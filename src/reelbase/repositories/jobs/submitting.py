@@ -8,14 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from reelbase.engine.identifiers import new_id
-from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statement import Command
+from reelbase.repositories.jobs.listing import JobListing
 from reelbase.repositories.jobs.records import Job
 
 
-class JobSubmitting(Repository):
-    entity = "job"
-
+class JobSubmitting(JobListing):
     _add = Command(
         Job,
         """
@@ -32,20 +30,6 @@ class JobSubmitting(Repository):
           error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
           lease_expires_at, created_at, updated_at, started_at, finished_at
         """,
-    )
-
-    _list_children = Query(
-        Job,
-        """
-        SELECT
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
-        FROM jobs
-        WHERE parent_id = :parent_id
-        ORDER BY created_at, id
-        """,
-        params={"parent_id": UUID},
     )
 
     async def add(
@@ -95,6 +79,8 @@ class JobSubmitting(Repository):
         Returns the parent and its children in the order given. The parent is never claimed; it
         follows its children. ValueError when there are none: such a batch could never finish.
         """
+        if isinstance(children, str | bytes) or not isinstance(children, Sequence):
+            raise TypeError(f"children must be a list of dicts, not {type(children).__name__}")
         if not children:
             raise ValueError("a batch needs at least one child")
         common: dict[str, Any] = {
@@ -116,7 +102,3 @@ class JobSubmitting(Repository):
             self._list_children.all(parent_id=parent_id),
         )
         return parent, added
-
-    async def list_children(self, parent_id: UUID | str) -> list[Job]:
-        """A batch's jobs, oldest first; [] also when there is no such parent."""
-        return await self._run(self._list_children.all(parent_id=parent_id))

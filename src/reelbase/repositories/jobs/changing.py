@@ -1,18 +1,16 @@
-"""What happens to jobs besides being worked on: updates, cancels, retries, recovery, deletion."""
+"""What is done to a job from outside: updates, cancels, retries."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from reelbase.engine.identifiers import moment_before
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
-from reelbase.repositories.jobs.records import Job, JobStatus, RecoveryReport
+from reelbase.repositories.jobs.records import Job, JobStatus
 
 
-class JobLifecycle(JobListing):
+class JobChanging(JobListing):
     # Progress alone is the hot path: no fsync, and no columns that it does not touch. That of a
     # parent is counted from its children, so that what somebody else says of it is left aside.
     _progress = Command(
@@ -182,110 +180,6 @@ class JobLifecycle(JobListing):
         """,
     )
 
-    # Parents first: once their children are failed, they would succeed. One that still has a child in
-    # the hands of another process is left alone.
-    _fail_interrupted_parents = Command(
-        Job,
-        """
-        UPDATE jobs
-        SET status = 'failed',
-            error = :error,
-            error_code = 'interrupted',
-            worker = NULL,
-            lease_expires_at = NULL,
-            updated_at = :now,
-            finished_at = :now
-        WHERE status = 'running'
-          AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
-          AND EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
-          AND NOT EXISTS (
-            SELECT 1
-            FROM jobs AS child
-            WHERE child.parent_id = jobs.id
-              AND child.status = 'running'
-              AND child.lease_expires_at > :now
-          )
-        """,
-    )
-
-    _fail_interrupted = Command(
-        Job,
-        """
-        UPDATE jobs
-        SET status = 'failed',
-            error = :error,
-            error_code = 'interrupted',
-            worker = NULL,
-            lease_expires_at = NULL,
-            updated_at = :now,
-            finished_at = :now
-        WHERE (
-            status = 'running'
-            AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
-            AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
-          )
-          OR (
-            status = 'queued'
-            AND parent_id IN (
-              SELECT id
-              FROM jobs AS parent
-              WHERE parent.finished_at = :now
-                AND parent.parent_id IS NULL
-                AND parent.error_code = 'interrupted'
-            )
-          )
-        """,
-    )
-
-    _count_queued = Query(
-        int,
-        """
-        SELECT count(*)
-        FROM jobs
-        WHERE status = 'queued'
-        """,
-    )
-
-    # A parent must not wait for a job that is deleted: to it, the job was cancelled.
-    _cancel_before_delete = Command(
-        Job,
-        """
-        UPDATE jobs
-        SET status = 'cancelled',
-            worker = NULL,
-            lease_expires_at = NULL,
-            updated_at = :now,
-            finished_at = :now
-        WHERE id = :id
-          AND parent_id IS NOT NULL
-          AND status IN ('queued', 'running')
-        """,
-    )
-
-    _delete = Command(
-        Job,
-        """
-        DELETE FROM jobs
-        WHERE id = :id
-        """,
-    )
-
-    _purge = Command(
-        Job,
-        """
-        DELETE FROM jobs
-        WHERE parent_id IS NULL
-          AND finished_at < :before
-          AND NOT EXISTS (
-            SELECT 1
-            FROM jobs AS child
-            WHERE child.parent_id = jobs.id
-              AND child.status IN ('queued', 'running')
-          )
-        """,
-        params={"before": datetime},
-    )
-
     async def update(
         self,
         job_id: UUID | str,
@@ -353,36 +247,3 @@ class JobLifecycle(JobListing):
             job = await self._run(self._get.one(id=job_id))
             raise self._refused("be retried", job_id, job.status)
         return job
-
-    async def recover(self, *, message: str = "interrupted by restart") -> RecoveryReport:
-        """After a start: fails the running jobs that nobody holds, with message as their error.
-
-        A job under an unexpired lease is another process's and is left alone, and so is its batch.
-        Queued children of a batch that failed this way fail too; other queued jobs stay queued.
-        """
-        now = self._now()
-        parents, jobs, left_queued = await self._batch(
-            self._fail_interrupted_parents.count(error=message, now=now),
-            self._fail_interrupted.count(error=message, now=now),
-            self._count_queued.one(),
-        )
-        return RecoveryReport(failed=parents + jobs, left_queued=left_queued)
-
-    async def delete(self, job_id: UUID | str, *, missing_ok: bool = False) -> bool:
-        """Deletes the job and its children. A parent does not wait for a deleted child: to it, an
-        unfinished one was cancelled.
-
-        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
-        """
-        _, count = await self._batch(
-            self._cancel_before_delete.count(id=job_id, now=self._now()),
-            self._delete.count(id=job_id),
-        )
-        return self._deleted(count, job_id, missing_ok=missing_ok)
-
-    async def purge(self, older_than: timedelta) -> int:
-        """Deletes top-level jobs that finished longer ago than this, with their children; how many.
-
-        One that still has an unfinished child is kept.
-        """
-        return await self._run(self._purge.count(before=moment_before(self._now(), older_than)))

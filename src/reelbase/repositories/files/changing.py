@@ -1,0 +1,151 @@
+"""Adding, changing and deleting files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from reelbase.engine.binding import to_id
+from reelbase.engine.identifiers import new_id
+from reelbase.engine.statement import Command, Query
+from reelbase.repositories.files.finding import FileFinding
+from reelbase.repositories.files.records import File, NewFile
+
+
+class FileChanging(FileFinding):
+    _add = Command(
+        File,
+        """
+        INSERT INTO files (
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        )
+        VALUES (
+          :id, :profile_id, :name, :path, :type, :folder, :source_file_id,
+          :origin, :size_bytes, :content_type, :content_hash, :source_url, :created_at
+        )
+        RETURNING
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        """,
+    )
+
+    _get_many = Query(
+        File,
+        """
+        SELECT
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
+        JOIN files ON id = wanted_id
+        ORDER BY position
+        """,
+        params={"ids": list},
+    )
+
+    _update = Command(
+        File,
+        """
+        UPDATE files
+        SET name = iif(:set_name, :name, name),
+            path = iif(:set_path, :path, path),
+            type = iif(:set_type, :type, type),
+            folder = iif(:set_folder, :folder, folder),
+            source_file_id = iif(:set_source_file_id, :source_file_id, source_file_id),
+            origin = iif(:set_origin, :origin, origin),
+            size_bytes = iif(:set_size_bytes, :size_bytes, size_bytes),
+            content_type = iif(:set_content_type, :content_type, content_type),
+            content_hash = iif(:set_content_hash, :content_hash, content_hash),
+            source_url = iif(:set_source_url, :source_url, source_url)
+        WHERE id = :id
+        RETURNING
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        """,
+    )
+
+    _delete = Command(
+        File,
+        """
+        DELETE FROM files
+        WHERE id = :id
+        """,
+    )
+
+    async def add(
+        self,
+        profile_id: str,
+        name: str,
+        path: str,
+        type: str | None = None,
+        folder: str | None = None,
+        *,
+        id: UUID | str | None = None,
+        source_file_id: UUID | str | None = None,
+        origin: str | None = None,
+        size_bytes: int | None = None,
+        content_type: str | None = None,
+        content_hash: str | None = None,
+        source_url: str | None = None,
+    ) -> File:
+        """Adds a file and returns it. path need not exist and need not be unique.
+
+        ConstraintError: unique when the id is taken, foreign_key when the profile or the source
+        file does not exist, check when size_bytes is negative.
+        """
+        return await self._run(
+            self._add.one(
+                id=new_id() if id is None else id,
+                profile_id=profile_id,
+                name=name,
+                path=path,
+                type=type,
+                folder=folder,
+                source_file_id=source_file_id,
+                origin=origin,
+                size_bytes=size_bytes,
+                content_type=content_type,
+                content_hash=content_hash,
+                source_url=source_url,
+                created_at=self._now(),
+            )
+        )
+
+    async def add_many(self, profile_id: str, files: Iterable[NewFile]) -> list[File]:
+        """Adds files, all or none, and returns them in the order given. [] adds nothing."""
+        created_at = self._now()
+        if not isinstance(files, Iterable):
+            raise TypeError(f"files must be a list of NewFile, not {type(files).__name__}")
+        rows = [
+            msgspec.structs.asdict(self._expect("files", file, NewFile))
+            | {
+                "id": to_id(new_id() if file.id is None else file.id),
+                "profile_id": profile_id,
+                "created_at": created_at,
+            }
+            for file in files
+        ]
+        if not rows:
+            return []
+        ids = [row["id"] for row in rows]
+        _, added = await self._batch(self._add.many(rows), self._get_many.all(ids=ids))
+        return added
+
+    async def update(self, file_id: UUID | str, **changes: Any) -> File:
+        """Changes the fields passed and returns the file; None clears one, UNSET leaves it.
+
+        Can change: name, path, type, folder, source_file_id, origin, size_bytes, content_type,
+        content_hash, source_url; TypeError for others. RecordNotFoundError for an unknown id.
+        """
+        return await self._run(self._update.one(**self._update.changes(changes, id=file_id)))
+
+    async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
+        """Deletes the row, not the bytes, with its transcripts and clips. Jobs that name it stay.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        count = await self._run(self._delete.count(id=file_id))
+        return self._deleted(count, file_id, missing_ok=missing_ok)

@@ -1,0 +1,192 @@
+"""Finding files: by id, by profile, by what they are and where they came from."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from msgspec import UNSET, UnsetType
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Query
+from reelbase.repositories.files.records import File
+
+
+class FileFinding(Repository):
+    entity = "file"
+    repository = "FileRepository"
+
+    _get = Query(
+        File,
+        """
+        SELECT
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        FROM files
+        WHERE id = :id
+        """,
+    )
+
+    _list = Query(
+        File,
+        """
+        SELECT
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        FROM files
+        WHERE profile_id = :profile_id
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _page = Query(
+        File,
+        """
+        SELECT
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        FROM files
+        WHERE profile_id = :profile_id
+          AND (NOT :filter_type OR type = :type)
+          AND (NOT :filter_folder OR folder IS :folder)
+          AND (NOT :filter_search OR instr(casefold(name), casefold(:search)))
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        params={"search": str},
+    )
+
+    _page_after = Query(
+        File,
+        """
+        SELECT
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        FROM files
+        WHERE profile_id = :profile_id
+          AND (created_at, id) < (:created_at, :id)
+          AND (NOT :filter_type OR type = :type)
+          AND (NOT :filter_folder OR folder IS :folder)
+          AND (NOT :filter_search OR instr(casefold(name), casefold(:search)))
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        params={"search": str},
+    )
+
+    _find_by_hash = Query(
+        File,
+        """
+        SELECT
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        FROM files
+        WHERE profile_id = :profile_id
+          AND content_hash = :content_hash
+        ORDER BY created_at DESC, id DESC
+        LIMIT 1
+        """,
+    )
+
+    _find_by_url = Query(
+        File,
+        """
+        SELECT
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        FROM files
+        WHERE profile_id = :profile_id
+          AND source_url = :source_url
+        ORDER BY created_at DESC, id DESC
+        LIMIT 1
+        """,
+    )
+
+    _derived_from = Query(
+        File,
+        """
+        SELECT
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        FROM files
+        WHERE source_file_id = :source_file_id
+        ORDER BY created_at DESC, id DESC
+        """,
+        params={"source_file_id": UUID},
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM files
+        WHERE profile_id = :profile_id
+        """,
+        params={"profile_id": str},
+    )
+
+    async def get(self, file_id: UUID | str) -> File:
+        """The file; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=file_id))
+
+    async def find(self, file_id: UUID | str) -> File | None:
+        """The file, or None."""
+        return await self._run(self._get.optional(id=file_id))
+
+    async def list_for_profile(
+        self, profile_id: str, *, limit: int | None = None, offset: int = 0
+    ) -> list[File]:
+        """A profile's files, newest first. limit None: all. page() does not slow down with the offset."""
+        return await self._run(self._list.all(profile_id=profile_id, limit=limit, offset=offset))
+
+    async def page(
+        self,
+        profile_id: str,
+        *,
+        after: File | None = None,
+        limit: int | None = 50,
+        type: str | None = None,
+        folder: str | UnsetType | None = UNSET,
+        search: str | None = None,
+    ) -> list[File]:
+        """The files that follow ``after`` (None: from the start), newest first, by keyset.
+
+        type None: any.  folder UNSET: any; None: those without one.  search: a substring of the name,
+        whatever its case; ``%`` and ``_`` are ordinary characters.
+        """
+        filters: dict[str, Any] = {
+            "profile_id": profile_id,
+            "limit": limit,
+            "filter_type": type is not None,
+            "type": type,
+            "filter_folder": folder is not UNSET,
+            "folder": None if folder is UNSET else folder,
+            "filter_search": search is not None,
+            "search": search,
+        }
+        if after is None:
+            return await self._run(self._page.all(**filters))
+        self._expect("after", after, File)
+        return await self._run(
+            self._page_after.all(created_at=after.created_at, id=after.id, **filters)
+        )
+
+    async def find_by_hash(self, profile_id: str, content_hash: str) -> File | None:
+        """The profile's newest file with this content, or None."""
+        return await self._run(
+            self._find_by_hash.optional(profile_id=profile_id, content_hash=content_hash)
+        )
+
+    async def find_by_url(self, profile_id: str, source_url: str) -> File | None:
+        """The profile's newest file from this URL, compared as text, or None."""
+        return await self._run(
+            self._find_by_url.optional(profile_id=profile_id, source_url=source_url)
+        )
+
+    async def derived_from(self, file_id: UUID | str) -> list[File]:
+        """The files that were made from this one, newest first; [] also when it does not exist."""
+        return await self._run(self._derived_from.all(source_file_id=file_id))
+
+    async def count_for_profile(self, profile_id: str) -> int:
+        return await self._run(self._count.one(profile_id=profile_id))

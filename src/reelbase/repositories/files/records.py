@@ -1,0 +1,45 @@
+"""What the file repository takes and returns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+
+class File(msgspec.Struct, frozen=True):
+    """A media file. path is where its bytes are, size_bytes and content_hash what they are.
+
+    folder: label of files that came in together.  source_file_id: what it was made from.
+    """
+
+    id: UUID
+    profile_id: str
+    name: str
+    path: str
+    type: str | None
+    folder: str | None
+    source_file_id: UUID | None
+    origin: str | None
+    size_bytes: int | None
+    content_type: str | None
+    content_hash: str | None
+    source_url: str | None
+    created_at: datetime
+
+
+class NewFile(msgspec.Struct, frozen=True):
+    """A file to be added; the fields are those of File."""
+
+    name: str
+    path: str
+    type: str | None = None
+    folder: str | None = None
+    id: UUID | str | None = None
+    source_file_id: UUID | str | None = None
+    origin: str | None = None
+    size_bytes: int | None = None
+    content_type: str | None = None
+    content_hash: str | None = None
+    source_url: str | None = None

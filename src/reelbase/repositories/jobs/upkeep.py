@@ -1,0 +1,162 @@
+"""What keeps the queue in order: recovery after a restart, deletion, purging."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from reelbase.engine.identifiers import moment_before
+from reelbase.engine.statement import Command, Query
+from reelbase.repositories.jobs.listing import JobListing
+from reelbase.repositories.jobs.records import Job, RecoveryReport
+
+
+class JobUpkeep(JobListing):
+    # Parents first: once their children are failed, they would succeed. One that still has a child in
+    # the hands of another process is left alone.
+    _fail_interrupted_parents = Command(
+        Job,
+        """
+        UPDATE jobs
+        SET status = 'failed',
+            error = :message,
+            error_code = 'interrupted',
+            worker = NULL,
+            lease_expires_at = NULL,
+            updated_at = :now,
+            finished_at = :now
+        WHERE status = 'running'
+          AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
+          AND EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
+          AND NOT EXISTS (
+            SELECT 1
+            FROM jobs AS child
+            WHERE child.parent_id = jobs.id
+              AND child.status = 'running'
+              AND child.lease_expires_at > :now
+          )
+        """,
+        params={"message": str},
+    )
+
+    _fail_interrupted = Command(
+        Job,
+        """
+        UPDATE jobs
+        SET status = 'failed',
+            error = :message,
+            error_code = 'interrupted',
+            worker = NULL,
+            lease_expires_at = NULL,
+            updated_at = :now,
+            finished_at = :now
+        WHERE status = 'running'
+          AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
+          AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
+        """,
+        params={"message": str},
+    )
+
+    _fail_children_of_interrupted = Command(
+        Job,
+        """
+        UPDATE jobs
+        SET status = 'failed',
+            error = :message,
+            error_code = 'interrupted',
+            updated_at = :now,
+            finished_at = :now
+        WHERE status = 'queued'
+          AND parent_id IN (
+            SELECT id
+            FROM jobs AS parent
+            WHERE parent.parent_id IS NULL
+              AND parent.finished_at = :now
+              AND parent.error_code = 'interrupted'
+          )
+        """,
+        params={"message": str},
+    )
+
+    _count_queued = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM jobs
+        WHERE status = 'queued'
+        """,
+    )
+
+    # A parent must not wait for a job that is deleted: to it, the job was cancelled.
+    _cancel_before_delete = Command(
+        Job,
+        """
+        UPDATE jobs
+        SET status = 'cancelled',
+            worker = NULL,
+            lease_expires_at = NULL,
+            updated_at = :now,
+            finished_at = :now
+        WHERE id = :id
+          AND parent_id IS NOT NULL
+          AND status IN ('queued', 'running')
+        """,
+    )
+
+    _delete = Command(
+        Job,
+        """
+        DELETE FROM jobs
+        WHERE id = :id
+        """,
+    )
+
+    _purge = Command(
+        Job,
+        """
+        DELETE FROM jobs
+        WHERE parent_id IS NULL
+          AND finished_at < :before
+          AND NOT EXISTS (
+            SELECT 1
+            FROM jobs AS child
+            WHERE child.parent_id = jobs.id
+              AND child.status IN ('queued', 'running')
+          )
+        """,
+        params={"before": datetime},
+    )
+
+    async def recover(self, *, message: str = "interrupted by restart") -> RecoveryReport:
+        """After a start: fails the running jobs that nobody holds, with message as their error.
+
+        A job under an unexpired lease is another process's and is left alone, and so is its batch.
+        Queued children of a batch that failed this way fail too; other queued jobs stay queued.
+        """
+        now = self._now()
+        parents, jobs, children, left_queued = await self._batch(
+            self._fail_interrupted_parents.count(message=message, now=now),
+            self._fail_interrupted.count(message=message, now=now),
+            self._fail_children_of_interrupted.count(message=message, now=now),
+            self._count_queued.one(),
+        )
+        return RecoveryReport(failed=parents + jobs + children, left_queued=left_queued)
+
+    async def delete(self, job_id: UUID | str, *, missing_ok: bool = False) -> bool:
+        """Deletes the job and its children. A parent does not wait for a deleted child: to it, an
+        unfinished one was cancelled.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        _, count = await self._batch(
+            self._cancel_before_delete.count(id=job_id, now=self._now()),
+            self._delete.count(id=job_id),
+        )
+        return self._deleted(count, job_id, missing_ok=missing_ok)
+
+    async def purge(self, older_than: timedelta) -> int:
+        """Deletes top-level jobs that finished longer ago than this, with their children; how many.
+
+        One that still has an unfinished child is kept.
+        """
+        return await self._run(self._purge.count(before=moment_before(self._now(), older_than)))
