@@ -30,7 +30,7 @@ CREATE TABLE schema_migrations (
 
 INSERT INTO schema_migrations (version, name, checksum)
 VALUES
-  (1, 'foundation', '98ff4f7eb8eb08e9427793d33851621fd483f80dc973ab52c80d45e251d5bd9a'),
+  (1, 'foundation', '2ab8157c80f48329710b2c4e741ff8d1fc82348f77008d780a159c4d127d049a'),
   (2, 'downloads', 'd0093ea7560a87dd3c536c45c9510a6e116b457870d2b5fea31ec2906fb80e0a');
 
 
@@ -183,7 +183,8 @@ CREATE TABLE jobs (
   CONSTRAINT jobs_lease CHECK (lease_expires_at IS NULL OR (status = 'running' AND worker IS NOT NULL)),
   CONSTRAINT jobs_finished CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
   CONSTRAINT jobs_run_after CHECK (run_after IS strftime('%Y-%m-%dT%H:%M:%fZ', run_after, '+0 days')),
-  CONSTRAINT jobs_lease_expires_at CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at, '+0 days')),
+  CONSTRAINT jobs_lease_expires_at
+    CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at, '+0 days')),
   CONSTRAINT jobs_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
   CONSTRAINT jobs_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days')),
   CONSTRAINT jobs_started_at CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at, '+0 days')),
@@ -270,8 +271,6 @@ BEGIN
     AND (parent_id IS NOT NULL OR profile_id <> NEW.profile_id);
 END;
 
--- A parent follows its children. Triggers, because many statements change a child, and so does a cascade, and a
--- parent that missed one would never finish. Counted up and down, not recounted: a batch may have 20,000 children.
 -- What a job said of its own progress before its first child came is not its children's.
 CREATE TRIGGER jobs_first_child AFTER INSERT ON jobs
 WHEN NEW.parent_id IS NOT NULL
@@ -284,6 +283,8 @@ BEGIN
     AND (completed <> 0 OR progress <> 0);
 END;
 
+-- A parent follows its children. Triggers, because many statements change a child, and so does a cascade, and a
+-- parent that missed one would never finish. Counted up and down, not recounted: a batch may have 20,000 children.
 CREATE TRIGGER jobs_child_started AFTER UPDATE OF status ON jobs
 WHEN NEW.parent_id IS NOT NULL AND OLD.status = 'queued' AND NEW.status = 'running'
 BEGIN
@@ -341,6 +342,17 @@ BEGIN
       progress = min(1.0, max(completed - 1.0, 0) / max(total, 1)),
       updated_at = NEW.updated_at
   WHERE id = NEW.parent_id;
+END;
+
+-- A child that is gone is no part of the batch any more.
+CREATE TRIGGER jobs_child_deleted AFTER DELETE ON jobs
+WHEN OLD.parent_id IS NOT NULL
+BEGIN
+  UPDATE jobs
+  SET total = max(total - 1, 0),
+      completed = max(completed - (OLD.finished_at IS NOT NULL), 0),
+      progress = min(1.0, 1.0 * max(completed - (OLD.finished_at IS NOT NULL), 0) / max(total - 1, 1))
+  WHERE id = OLD.parent_id;
 END;
 
 

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -50,13 +51,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def journal(request: pytest.FixtureRequest) -> str:
+def journal(request: pytest.FixtureRequest) -> Literal["wal", "delete"]:
     """The journal mode that this run tests: "wal" or "delete"."""
-    return str(request.config.getoption("--journal"))
+    return "wal" if request.config.getoption("--journal") == "wal" else "delete"
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory, journal: str) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory, journal: Literal["wal", "delete"]) -> Path:
     path = tmp_path_factory.mktemp("template") / "template.db"
 
     async def make() -> None:
@@ -79,7 +80,9 @@ def clock() -> FrozenClock:
 
 
 @pytest.fixture
-async def database(path: Path, journal: str, clock: FrozenClock) -> AsyncIterator[Database]:
+async def database(
+    path: Path, journal: Literal["wal", "delete"], clock: FrozenClock
+) -> AsyncIterator[Database]:
     """An open, empty database whose clock stands still."""
     async with reelbase.connect(path, journal=journal, clock=clock) as database:
         yield database

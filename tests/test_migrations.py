@@ -24,6 +24,7 @@ import reelbase
 from reelbase import DatabaseError, SchemaError
 from reelbase.engine import migrate
 from reelbase.engine.migrate import Migration, migrations
+from reelbase.engine.schema import statements_of
 
 FOLDER = Path(migrate.__file__).parents[1] / "migrations"
 SCRIPTS = sorted(FOLDER.glob("*.sql"))
@@ -208,7 +209,9 @@ def test_forgetting_a_migration_or_its_line_in_the_ledger_is_noticed() -> None:
     schema = reelbase.schema_sql()
     assert facts_of_migrations(scripts()[:-1]) != complete
     assert facts_of_schema(without(schema, r",\n  \(2, 'downloads', '[0-9a-f]{64}'\)")) != complete
-    assert facts_of_schema(schema.replace("'downloads', 'c", "'downloads', 'd")) != complete
+    edited = re.sub(r"('downloads', ')[0-9a-f]{3}", r"\1xxx", schema)
+    assert edited != schema
+    assert facts_of_schema(edited) != complete
     assert facts_of_schema(schema.replace("(2, 'downloads'", "(2, 'others'")) != complete
     *rest, (name, last) = scripts()
     assert facts_of_migrations([*rest, (name, last + "-- edited\n")]) != complete
@@ -283,6 +286,7 @@ async def test_a_copy_of_the_old_one_is_kept_beside_it(
         pass
     copy = Path(f"{old}.v1.bak")
     assert stat.S_IMODE(os.stat(copy).st_mode) == 0o600
+    assert bytes_of(copy)[18:20] == b"\1\1"  # no WAL, which could not be read from a read-only disk
     assert version_of(copy) == 1
     assert contents(copy) == before
     assert facts_of(copy) == facts_before
@@ -515,7 +519,7 @@ async def test_two_tasks_of_one_process_may_open_an_old_database_together(
 async def test_the_copy_is_of_the_old_version_even_if_another_process_is_faster(
     old: Path, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between our look at the version and our copy, another process migrates."""
+    """Between our look at the version and our copy, another process migrates, if it is let."""
     others: list[str] = []
 
     def wrapped(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -525,11 +529,13 @@ async def test_the_copy_is_of_the_old_version_even_if_another_process_is_faster(
                 code = (
                     "import asyncio, sys, reelbase\n"
                     "async def main():\n"
-                    "    async with reelbase.connect(sys.argv[1], journal=sys.argv[2]): pass\n"
+                    "    async with reelbase.connect(\n"
+                    "        sys.argv[1], journal=sys.argv[2], busy_timeout=0.2\n"
+                    "    ): pass\n"
                     "asyncio.run(main())\n"
                 )
                 command = [sys.executable, "-c", code, str(old), journal]
-                subprocess.run(command, check=True, timeout=60)
+                subprocess.run(command, check=False, capture_output=True, timeout=60)
             return real(target, *args, **options)
 
         return call
@@ -545,6 +551,48 @@ async def test_the_copy_is_of_the_old_version_even_if_another_process_is_faster(
     assert sorted(os.listdir(old.parent)) == ["media.db", "media.db.v1.bak"]
 
 
+_MEANWHILE = """
+import sqlite3, sys, time
+from reelbase.engine.migrate import migrations
+from reelbase.engine.schema import statements_of
+
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+time.sleep(0.3)
+step = migrations()[1]
+for statement in statements_of(step.sql):
+    connection.execute(statement)
+connection.execute(
+    "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)",
+    (step.version, step.name, step.checksum),
+)
+connection.execute("COMMIT")
+connection.close()
+"""
+
+
+async def test_a_step_that_another_process_did_while_we_waited_for_the_lock_is_not_done_again(
+    old: Path, path: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[subprocess.Popen[str]] = []
+
+    def list_them() -> tuple[Migration, ...]:
+        if not others:
+            command = [sys.executable, "-c", _MEANWHILE, str(old)]
+            others.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            assert others[0].stdout is not None
+            assert others[0].stdout.readline() == "locked\n"
+        return migrations()
+
+    monkeypatch.setattr(migrate, "migrations", list_them)
+    async with reelbase.connect(old, journal=journal) as database:
+        assert await database.downloads.list() == []
+    assert others[0].communicate(timeout=60) == ("", None)
+    assert others[0].returncode == 0
+    assert facts_of(old) == facts_of(path)
+
+
 async def test_what_a_killed_copy_left_is_in_nobodys_way(old: Path, journal: Any) -> None:
     """In a container every start has the same process id."""
     for leftover in (f"{old}.v1.bak.{os.getpid()}", f"{old}.v1.bak.1"):
@@ -554,6 +602,49 @@ async def test_what_a_killed_copy_left_is_in_nobodys_way(old: Path, journal: Any
         pass
     assert version_of(old) == 2
     assert contents(Path(f"{old}.v1.bak")) == before
+
+
+async def test_what_others_keep_beside_the_copy_stays(old: Path, journal: Any) -> None:
+    names = ["media.db.v1.bak.gz", "media.db.v1.bak.2026-01-31", "media.db.bak", "media.db.v10.bak"]
+    for name in names:
+        write(old.parent / name, b"somebody's")
+    async with reelbase.connect(old, journal=journal):
+        pass
+    for name in names:
+        assert bytes_of(old.parent / name) == b"somebody's"
+
+
+async def test_a_migration_killed_while_it_wrote_the_file_is_rolled_back_and_done_again(
+    old: Path, tmp_path: Path, journal: Any
+) -> None:
+    """With a rollback journal the file itself is torn until the next start rolls it back."""
+    before = contents(old)
+    torn = tmp_path / "torn.db"
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 2")  # writes into the file before the commit
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in statements_of(SECOND):
+            connection.execute(statement)
+        for number in range(2000):
+            connection.execute("INSERT INTO config (key, value) VALUES (?, '1')", (str(number),))
+        shutil.copy(old, torn)
+        shutil.copy(f"{old}-journal", f"{torn}-journal")
+        connection.execute("ROLLBACK")
+    # The commit writes page 1 first: its size is then that of a file which has not grown yet.
+    page_1 = bytearray(bytes_of(torn))
+    page_1[28:32] = (2 * len(page_1) // 4096).to_bytes(4)
+    page_1[24:28] = page_1[92:96] = (int.from_bytes(page_1[24:28]) + 1).to_bytes(4)
+    write(torn, bytes(page_1))
+    for suffix in ("", "-journal"):
+        shutil.copy(f"{torn}{suffix}", f"{torn}.look{suffix}")
+    assert version_of(Path(f"{torn}.look")) == 1
+    assert contents(Path(f"{torn}.look")) == before  # to SQLite it is a usual crash
+    async with reelbase.connect(torn, journal=journal) as database:
+        assert await database.profiles.count() == 1
+        assert await database.config.all() == {}
+    assert contents(torn) == before
+    assert_whole(torn)
+    assert contents(Path(f"{torn}.v1.bak")) == before
 
 
 _TOGETHER = """
@@ -694,7 +785,7 @@ print(json.dumps(report))
 """
 
 
-KILLS = 20
+KILLS = 40
 
 
 @file_modes

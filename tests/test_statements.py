@@ -52,8 +52,10 @@ MAY_SCAN = {
         "all of them, in the order of an index, and no further than the limit"
     ),
     ("JobListing._list_unfinished", "jobs"): "a partial index that holds exactly what is listed",
-    ("JobLifecycle._count_queued", "jobs"): "a partial index that holds exactly what is counted",
-    ("JobLifecycle._fail_interrupted_parents", "jobs"): "a partial index of what is running",
+    ("JobUpkeep._count_queued", "jobs"): "a partial index that holds exactly what is counted",
+    ("JobUpkeep._fail_interrupted_parents", "jobs"): "a partial index of what is running",
+    ("JobUpkeep._fail_interrupted", "jobs"): "a partial index of what is running",
+    ("DownloadListing._count_active", "downloads"): "a partial index that holds what is counted",
     ("JobClaiming._claim", "jobs"): "the queue in its order, as far as the first that is due",
 }
 
@@ -80,18 +82,22 @@ MAY_SCAN["DownloadUpkeep._delete_empty_sessions", "sessions"] = (
 
 # These may sort, and why.
 MAY_SORT = {
-    "FileRepository._get_many": "the order the caller gave, which no index has",
+    "FileChanging._get_many": "the order the caller gave, which no index has",
     "DownloadLifecycle._get_many": "the order the caller gave, which no index has",
     "DownloadListing._counts_by_status": "six groups",
     "ErrorLogRepository._top_domains": "by their counts, which no index has",
     "SessionRepository._list": "the ties of an index whose name and column are pinned",
-    "JobListing._find_referencing": "DISTINCT over the jobs that name one file",
+    "JobListing._find_referencing_file": "DISTINCT over the jobs that name one file",
+    "JobListing._find_referencing_transcript": "DISTINCT over the jobs that name one transcript",
     "JobClaiming._claim": "two candidates, and the jobs whose lease has expired",
     "JobClaiming._claim_of_types": "a candidate per type, and the jobs whose lease has expired",
 }
 
 # These give several rows in no order, and why.
-MAY_BE_UNORDERED = {"JobListing._find_referencing": "its method returns a set"}
+MAY_BE_UNORDERED = {
+    "JobListing._find_referencing_file": "its method returns a set",
+    "JobListing._find_referencing_transcript": "its method returns a set",
+}
 
 every_statement = pytest.mark.parametrize("name", STATEMENTS)
 
@@ -183,7 +189,9 @@ def test_it_prepares_against_the_schema(name: str, plain: sqlite3.Connection) ->
 def test_it_knows_its_name(name: str) -> None:
     owner, attribute, statement = STATEMENTS[name]
     assert attribute.startswith("_")
-    assert statement.name == f"{owner.__name__}.{attribute[1:]}"
+    # A part of a repository says what the whole is called.
+    repository = getattr(owner, "_repository", owner.__name__)
+    assert statement.name == f"{repository}.{attribute[1:]}"
     assert statement.entity == owner.entity != "row"
 
 

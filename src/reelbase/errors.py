@@ -173,7 +173,13 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
     match extended & 0xFF:
         case sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH:
             return _constraint(extended, text, context)
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+        case sqlite3.SQLITE_LOCKED:
+            return DatabaseBusyError(
+                f"{context}: a statement of the same connection is still being read ({text}); "
+                "finish or close its stream first",
+                details=details,
+            )
+        case sqlite3.SQLITE_BUSY:
             return DatabaseBusyError(
                 f"{context}: another connection held the lock for longer than busy_timeout ({text})",
                 details=details,

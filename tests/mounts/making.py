@@ -162,7 +162,7 @@ ext4 = partial(on_loop, type="ext4", make=_EXT4)
 
 @contextlib.contextmanager
 def overlay(base: Path) -> Iterator[Path]:
-    """As in a container: the upper layer on a disk, the lower one read only."""
+    """As in a container: what is written goes to the upper layer."""
     with in_memory(base, name="layers") as layers:
         for name in ("lower", "upper", "work"):
             (layers / name).mkdir()
@@ -202,8 +202,7 @@ def over(base: Path, *, upper: Maker, lower: Maker) -> Iterator[Path]:
 @contextlib.contextmanager
 def hidden(base: Path, *, by: Maker, below: Maker) -> Iterator[Path]:
     """A mount whose parent folder another one covers: the longest match would find the wrong one."""
-    (base / "mnt").mkdir()
-    (base / "mnt" / "mnt").mkdir()
+    (base / "mnt" / "mnt").mkdir(parents=True)
     with below(base / "mnt"), by(base) as cover:
         (cover / "mnt").mkdir()
         yield cover / "mnt"

@@ -551,6 +551,8 @@ def open_hung(path: str, end: str) -> None:
             report["read"] = await outcome(database.files.list_for_profile("p"), 1.0)
             report["write"] = await outcome(database.files.add("p", "hung", "/h"), 1.0)
             report["unit"] = await outcome(_unit(database), 1.0)
+            if end == "leave":
+                report["close"] = await outcome(database.close(), 1.0)
         print(json.dumps(report), flush=True)
         if end == "resume":
             sys.stdin.readline()

@@ -29,6 +29,7 @@ def assert_outlived_the_hang(reports: Report) -> None:
     for end in ("resume", "leave"):
         answers = {name: reports[end][name] for name in ("read", "write", "unit")}
         assert set(answers.values()) <= {"TimeoutError", "DatabaseError"}, answers
+    assert reports["leave"]["close"] == "TimeoutError"
     # The write whose caller gave up may have been stored or not; the acknowledged ones are.
     kept = {"first-0.", "after", *(f"file-{number}" for number in range(5))}
     assert kept <= set(reports["resume"]["names"]) <= kept | {"hung", "unit"}

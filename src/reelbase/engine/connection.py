@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -132,6 +133,9 @@ class Connection(aiosqlite.Connection):
         super().__init__(_not_connected, iter_chunk_size=64)
         self._native: sqlite3.Connection | None = None
         self.inherited = False
+        self._ending = threading.Lock()
+        self._is_ended = False
+        self._at_end: list[Callable[[], None]] = []
         # A thread that is no daemon would keep the interpreter alive until somebody closes it.
         self._thread.daemon = True
         self._thread.name = "reelbase"
@@ -182,7 +186,7 @@ class Connection(aiosqlite.Connection):
 
     async def shut(self) -> None:
         """Closes the native connection after all queued work. Idempotent."""
-        if self._native is None or self.inherited:
+        if self.inherited:
             return
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
@@ -190,35 +194,47 @@ class Connection(aiosqlite.Connection):
         await future
 
     def close_soon(self, then: Callable[[], None] | None = None) -> None:
-        """Closes the native connection and ends the thread after all queued work, without waiting."""
-        self._running = False
-        _open_connections.discard(self)
+        """Closes the native connection after all queued work, and then calls then, without waiting.
 
-        def close_native() -> object:
-            native, self._native, self._connection = self._native, None, None
-            return _close_and_stop(native, then)
+        Callable from any thread, and again while it is closing or closed.
+        """
+        with self._ending:
+            is_first, self._running = self._running, False
+            if then is not None and not self._is_ended:
+                self._at_end.append(then)
+                then = None
+        if then is not None:
+            then()
+        if is_first:
+            _open_connections.discard(self)
+            self._tx.put_nowait((None, self._end))
 
-        self._tx.put_nowait((None, close_native))
+    def _end(self) -> object:
+        native, self._native, self._connection = self._native, None, None
+        _close(native)
+        with self._ending:
+            self._is_ended = True
+        for then in self._at_end:
+            then()
+        return _STOP_RUNNING_SENTINEL
 
     def __del__(self) -> None:
         # Forgotten: nothing of ours waits in the queue either, for that would hold a reference.
         if self._running and not self.inherited:
             native, self._native, self._connection = self._native, None, None
-            self._tx.put_nowait((None, partial(_close_and_stop, native, None)))
+            self._tx.put_nowait((None, partial(_close, native)))
 
 
 def _not_connected() -> sqlite3.Connection:
     raise DatabaseClosedError("the connection is opened by open()")
 
 
-def _close_and_stop(native: sqlite3.Connection | None, then: Callable[[], None] | None) -> object:
+def _close(native: sqlite3.Connection | None) -> object:
     try:
         if native is not None:
             native.close()
     except sqlite3.Error:
         _log.warning("closing a connection failed", exc_info=True)
-    if then is not None:
-        then()
     return _STOP_RUNNING_SENTINEL
 
 

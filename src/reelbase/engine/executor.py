@@ -16,7 +16,7 @@ class CursorHost(NamedTuple):
     """A connection that a stream may keep a cursor on.
 
     is_shared: other people's transactions run on it between two batches, so no cursor may stay open.
-    call: runs work on the connection's thread.  release: the stream is done, callable on any thread.
+    call: runs work on the connection's thread.  release: the stream is done; called on the loop.
     """
 
     is_shared: bool

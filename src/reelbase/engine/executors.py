@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
-from reelbase.engine.connection import notify
 from reelbase.engine.executor import Cleanup, CursorHost
 from reelbase.engine.readers import Readers
 from reelbase.engine.statement import Step
@@ -25,6 +24,8 @@ class Session(Protocol):
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]: ...
 
     def at_end(self, cleanup: Cleanup) -> None: ...
+
+    def clean_up(self, cleanup: Cleanup) -> None: ...
 
 
 Clock = Callable[[], datetime]
@@ -71,8 +72,7 @@ class DatabaseExecutor:
             return CursorHost(True, self._writer.call, _nothing)
         reader = await self._readers.borrow()
         reader.at_end(cleanup)
-        give_back = partial(notify, self._loop, self._readers.give_back, reader)
-        return CursorHost(False, reader.call, give_back)
+        return CursorHost(False, reader.call, partial(self._readers.give_back, reader))
 
     def refuse_if_unusable(self) -> None:
         """Raises DatabaseClosedError; RuntimeError when called from another event loop."""
@@ -115,7 +115,7 @@ class SnapshotExecutor:
     async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
         self._refuse_if_ended()
         self._session.at_end(cleanup)
-        return CursorHost(False, self._session.call, _nothing)
+        return CursorHost(False, self._session.call, partial(self._session.clean_up, cleanup))
 
     def _refuse_if_ended(self) -> None:
         if self.is_ended:
@@ -139,9 +139,9 @@ class UnitExecutor:
         return await self._transaction.run(steps)
 
     async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
-        # Its cursor stays open until the unit ends, at the latest.
-        self._transaction.at_end(cleanup)
-        return CursorHost(False, self._transaction.call, _nothing)
+        transaction = self._transaction
+        transaction.at_end(cleanup)
+        return CursorHost(False, transaction.call, partial(transaction.clean_up, cleanup))
 
 
 def _nothing() -> None:

@@ -95,7 +95,7 @@ def _keep_copy(native: sqlite3.Connection, path: str) -> None:
         (version,) = native.execute("PRAGMA user_version").fetchone()
         target = Path(f"{path}.v{version}.bak")
         if version < SCHEMA_VERSION and not target.exists():
-            for leftover in target.parent.glob(f"{glob.escape(target.name)}.*"):
+            for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial"):
                 leftover.unlink()  # of somebody who was killed
             _copy(path, target)
     except OSError as error:
@@ -109,7 +109,9 @@ def _keep_copy(native: sqlite3.Connection, path: str) -> None:
 
 
 def _copy(path: str, target: Path) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
+    descriptor, name = tempfile.mkstemp(
+        prefix=f"{target.name}.", suffix=".partial", dir=target.parent
+    )
     os.close(descriptor)
     try:
         with (

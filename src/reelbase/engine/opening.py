@@ -106,7 +106,11 @@ def _inspect(path: Path, busy_timeout_seconds: float, *, migrate: bool) -> Liter
                 raise
         # A crash left a journal that only a writer may roll back, or the filesystem has no shared
         # memory. Whose file it is can be seen all the same: by its header as it lies there.
-        with contextlib.closing(_connect(path, "immutable=1", busy_timeout_seconds)) as native:
+        with (
+            # A file whose journal is still to be rolled back may be torn: then it cannot be seen.
+            contextlib.suppress(sqlite3.DatabaseError),
+            contextlib.closing(_connect(path, "immutable=1", busy_timeout_seconds)) as native,
+        ):
             (application_id,) = native.execute("PRAGMA application_id").fetchone()
             if application_id not in (0, APPLICATION_ID):
                 check_ownership(native, str(path), may_be_older=migrate)

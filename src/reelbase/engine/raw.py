@@ -81,6 +81,13 @@ class RawStatement(Statement):
             f"no row for: {self.sql.strip()}", details={"entity": "row", "key": None}
         )
 
+    def count_of(self, cursor: sqlite3.Cursor) -> int:
+        if cursor.rowcount < 0 and self.may_write and self.writes:
+            # sqlite3 counts for statements only that begin with their verb; WITH is none.
+            (changed,) = cursor.connection.execute("SELECT changes()").fetchone()
+            return int(changed)
+        return super().count_of(cursor)
+
     def decode(self, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]]) -> list[Any]:
         return self._decoder_of(cursor)(rows)  # looked up anew: the columns of a * may change
 

@@ -73,12 +73,24 @@ class Reader(Worker):
         """cleanup runs on the thread when the reader is given back."""
         self._cleanups.append(cleanup)
 
-    def finish(self, native: sqlite3.Connection) -> None:
-        """On the thread: closes every cursor and ends the transaction of whoever had borrowed it."""
-        for cleanup in self._cleanups:
-            cleanup(native)
-        self._cleanups.clear()
-        roll_back(native)
+    def clean_up(self, cleanup: Cleanup) -> None:
+        """Runs a cleanup that was meant for the end now; not awaited."""
+        if cleanup in self._cleanups and not self.is_closed:
+            self._cleanups.remove(cleanup)
+            self.call(cleanup)
+
+    def finish(self) -> None:
+        """Closes every cursor and ends the transaction of whoever had borrowed it; not awaited."""
+        # Taken now: the next borrower may come before the thread gets to it.
+        cleanups, self._cleanups = self._cleanups, []
+
+        def clean_up(native: sqlite3.Connection) -> None:
+            for cleanup in cleanups:
+                cleanup(native)
+            roll_back(native)
+
+        self.interrupt()
+        self.call(clean_up)
 
     def interrupt(self) -> None:
         """Makes the statement that it runs, if any, fail."""
@@ -143,8 +155,7 @@ class Readers:
         self._borrowed.remove(reader)
         if reader.is_closed:
             return
-        reader.interrupt()
-        reader.call(reader.finish)
+        reader.finish()
         if len(self._spare) < len(self._pool) and not self._is_closed:
             self._spare.append(reader)
         else:
@@ -166,9 +177,8 @@ class Readers:
         """Runs what waits and closes every connection; borrowed ones are interrupted."""
         self._is_closed = True
         for reader in self._borrowed:
-            reader.interrupt()
             # An open cursor would keep the connection alive, and with it -wal and -shm.
-            reader.call(reader.finish)
+            reader.finish()
         for reader in (*self._pool, *self._spare, *self._borrowed):
             reader.is_closed = True
             await reader.connection.shut()

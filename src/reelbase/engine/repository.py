@@ -29,7 +29,7 @@ class Repository:
         note = await database.repository(NoteRepository).get(1)
 
     entity: what its records are called in errors.  A class that is only a part of a repository says in
-    ``repository`` what that is called.
+    ``_repository`` what that is called.
     """
 
     entity: ClassVar[str] = "row"

@@ -47,6 +47,7 @@ _WELL_KNOWN: dict[str, Converter] = {
     "offset": binding.to_offset,
     "now": binding.to_moment,
 }
+_SLOW_SECONDS = 0.001
 _FLAG_PREFIXES = ("set_", "filter_")
 
 
@@ -85,20 +86,20 @@ class Step(Generic[R_co]):
             raise translate(error, statement.name) from error
         except (UnicodeEncodeError, OverflowError) as error:
             raise statement.unstorable(self.shape, self.parameters) from error
-        if slow_query_seconds is not None:
-            elapsed_seconds = time.perf_counter() - started
-            if elapsed_seconds >= slow_query_seconds:
-                # Never the parameters: they may be secrets.
-                _sql_log.info(
-                    "%.1f ms %s: %s", elapsed_seconds * 1000, statement.name, statement.sql.strip()
-                )
+        elapsed_seconds = time.perf_counter() - started
+        statement.was_slow = elapsed_seconds > _SLOW_SECONDS
+        if slow_query_seconds is not None and elapsed_seconds >= slow_query_seconds:
+            # Never the parameters: they may be secrets.
+            _sql_log.info(
+                "%.1f ms %s: %s", elapsed_seconds * 1000, statement.name, statement.sql.strip()
+            )
         return result  # type: ignore[no-any-return]
 
     def _result(self, cursor: sqlite3.Cursor) -> Any:
         if self.shape is Shape.COUNT:
             for _ in cursor:
                 pass  # SQLite counts the rows of a RETURNING only as they are read
-            return max(cursor.rowcount, 0)
+            return self.statement.count_of(cursor)
         statement = self.statement
         if self.shape is Shape.ALL:
             return statement.decode(cursor, cursor.fetchall())
@@ -114,10 +115,12 @@ class Step(Generic[R_co]):
 
 
 class Statement:
-    """SQL with named parameters. Immutable but for the decoder, which its first result decides."""
+    """SQL with named parameters. Immutable but for the decoder, which its first result decides, and
+    for was_slow: whether its last run took so long that others should not wait behind it."""
 
     writes = False
     relaxed = False
+    was_slow = False
 
     def __init__(
         self,
@@ -136,7 +139,7 @@ class Statement:
         self._converters = self._declared(params or {})
 
     def __set_name__(self, owner: type, attribute: str) -> None:
-        repository = getattr(owner, "repository", owner.__name__)
+        repository = getattr(owner, "_repository", owner.__name__)
         self.name = f"{repository}.{attribute.lstrip('_')}"
         self.entity = getattr(owner, "entity", self.entity)
 
@@ -183,6 +186,10 @@ class Statement:
             unknown = ", ".join(sorted(values.keys() - bound.keys()))
             raise TypeError(f"{self.name}: unexpected parameter {unknown}")
         return bound
+
+    def count_of(self, cursor: sqlite3.Cursor) -> int:
+        """How many rows the statement of a finished cursor changed."""
+        return max(cursor.rowcount, 0)
 
     def decode(self, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]]) -> list[Any]:
         if self._decoder is None:

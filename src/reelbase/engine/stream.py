@@ -6,11 +6,13 @@ ends: read to the end, left early, cancelled, or forgotten.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections import deque
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from reelbase.engine.connection import notify
 from reelbase.engine.executor import CursorHost, Executor
 from reelbase.engine.statement import Statement
 from reelbase.errors import DatabaseClosedError, translate
@@ -28,9 +30,14 @@ class _Cursor:
         self._parameters = parameters
         self.batch = batch
         self._cursor: sqlite3.Cursor | None = None
+        self._is_closed = False
 
     def fetch(self, native: sqlite3.Connection) -> list[Any]:
         """The next rows; fewer than a batch are the last."""
+        if self._is_closed:
+            raise DatabaseClosedError(
+                "the unit of work or snapshot of this stream has ended", code="stream_closed"
+            )
         try:
             if self._cursor is None:
                 self._cursor = native.execute(self._statement.sql, self._parameters)
@@ -42,6 +49,7 @@ class _Cursor:
         return self._statement.decode(self._cursor, rows)
 
     def close(self, native: sqlite3.Connection) -> None:
+        self._is_closed = True
         if self._cursor is not None:
             self._cursor.close()
 
@@ -60,10 +68,11 @@ class RowStream(Generic[T]):
         parameters: Any,
         batch: int,
     ) -> None:
+        self._host: CursorHost | None = None
         if batch < 1:
             raise ValueError(f"batch must be 1 or more, not {batch}")
         self._executor = executor
-        self._host: CursorHost | None = None
+        self._loop = asyncio.get_running_loop()
         self._cursor = _Cursor(statement, parameters, batch)
         self._batch = batch
         self._rows: deque[T] = deque()
@@ -118,5 +127,5 @@ class RowStream(Generic[T]):
         self._rows.extend(rows)
 
     def __del__(self) -> None:
-        if self._host is not None:
-            self._host.release()
+        if self._host is not None:  # forgotten, perhaps on another thread
+            notify(self._loop, self._host.release)

@@ -164,6 +164,12 @@ class Transaction:
         """cleanup runs on the thread before the transaction ends."""
         self._cleanups.append(cleanup)
 
+    def clean_up(self, cleanup: Cleanup) -> None:
+        """Runs a cleanup that was meant for the end now; not awaited."""
+        if cleanup in self._cleanups and not self._ended:
+            self._cleanups.remove(cleanup)
+            self._submit(cleanup)
+
     def abandon(self) -> None:
         """The database is closing: rolls back as soon as what runs is done; later calls are refused.
 

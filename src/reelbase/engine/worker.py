@@ -16,7 +16,7 @@ from typing import Any
 
 from reelbase.engine.connection import Connection, Settled, notify, settle
 from reelbase.engine.statement import Shape, Step
-from reelbase.errors import DatabaseClosedError, translate
+from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
 _REPORT_COUNT = 64
 _REPORT_SECONDS = 0.001
@@ -63,6 +63,7 @@ class Worker:
         self._settled: list[Settled] = []
         self._unreported_since = 0.0
         self.is_closed = False
+        self._in_hand: list[Request] = []  # on the thread: taken from the queue, not settled yet
 
     def refuse_if_closed(self) -> None:
         """Raises DatabaseClosedError once nothing more will be run."""
@@ -87,7 +88,11 @@ class Worker:
         """On the thread: everything that waits, then sleep."""
         native = self.connection.native
         while True:
-            self._run_waiting(native)
+            try:
+                self._run_waiting(native)
+            except BaseException as error:
+                self._give_up(native, error)
+                continue
             self._awake = False
             if not self._has_work() or self._awake:
                 break
@@ -98,6 +103,15 @@ class Worker:
     def _run_waiting(self, native: sqlite3.Connection) -> None:
         """On the thread: runs requests until none waits."""
         raise NotImplementedError
+
+    def _give_up(self, native: sqlite3.Connection, error: BaseException) -> None:
+        """On the thread: something that no request caused (MemoryError …) must not end the worker."""
+        for request in self._in_hand:
+            unexpected = DatabaseError(f"the database thread met {error!r}", code="unexpected")
+            unexpected.__cause__ = error
+            self._settle(request, None, unexpected)
+        self._in_hand = []
+        self._report()
 
     def _settle(self, request: Request, result: Any, error: BaseException | None) -> None:
         if not self._settled:
@@ -129,7 +143,8 @@ def run_one(native: sqlite3.Connection, request: Request) -> tuple[Any, BaseExce
 
 def is_long(steps: Sequence[Step[Any]]) -> bool:
     """Whether the steps may take long enough that finished requests must not wait for them."""
-    return len(steps) > 1 or steps[0].shape is Shape.ALL or steps[0].shape is Shape.MANY
+    first = steps[0]
+    return len(steps) > 1 or first.shape is Shape.ALL or first.statement.was_slow
 
 
 class StepRunner:

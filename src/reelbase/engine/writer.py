@@ -18,7 +18,7 @@ from typing import Any
 from reelbase.engine.connection import Connection, set_pragma, settle
 from reelbase.engine.journal import Synchronous
 from reelbase.engine.statement import Step
-from reelbase.engine.transaction import Transaction, commit, commit_error
+from reelbase.engine.transaction import Transaction, commit, commit_error, roll_back
 from reelbase.engine.worker import Request, StepRunner, Worker, run_one
 from reelbase.errors import (
     DatabaseBusyError,
@@ -183,9 +183,15 @@ class Writer(Worker):
             except IndexError:
                 return
             if isinstance(request, _TransactionRequest):
+                self._in_hand = [request]
                 self._begin_transaction(native, request)
             elif not request.future.cancelled():
                 self._run_group(native, request)
+
+    def _give_up(self, native: sqlite3.Connection, error: BaseException) -> None:
+        if self._transaction is None:
+            roll_back(native)
+        super()._give_up(native, error)
 
     def _begin_transaction(self, native: sqlite3.Connection, request: _TransactionRequest) -> None:
         transaction = request.transaction
@@ -208,6 +214,7 @@ class Writer(Worker):
                 request = transaction.inbox.popleft()
             except IndexError:
                 return False
+            self._in_hand = [request]
             # Also those whose caller was cancelled: the end of a transaction or savepoint must run.
             self._settle(request, *run_one(native, request))
             if transaction.began and not transaction.inbox:
@@ -218,7 +225,7 @@ class Writer(Worker):
 
     def _run_group(self, native: sqlite3.Connection, first: Request) -> None:
         """Runs a request and those that wait behind it in one transaction."""
-        group = [first]
+        self._in_hand = group = [first]
         group_until = time.monotonic() + _GROUP_SECONDS
         results: list[tuple[Any, BaseException | None]] = []
         level = self._level_of_group(first)

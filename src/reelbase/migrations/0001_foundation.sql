@@ -164,7 +164,8 @@ CREATE TABLE jobs (
   CONSTRAINT jobs_lease CHECK (lease_expires_at IS NULL OR (status = 'running' AND worker IS NOT NULL)),
   CONSTRAINT jobs_finished CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
   CONSTRAINT jobs_run_after CHECK (run_after IS strftime('%Y-%m-%dT%H:%M:%fZ', run_after, '+0 days')),
-  CONSTRAINT jobs_lease_expires_at CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at, '+0 days')),
+  CONSTRAINT jobs_lease_expires_at
+    CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at, '+0 days')),
   CONSTRAINT jobs_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
   CONSTRAINT jobs_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days')),
   CONSTRAINT jobs_started_at CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at, '+0 days')),
@@ -251,8 +252,6 @@ BEGIN
     AND (parent_id IS NOT NULL OR profile_id <> NEW.profile_id);
 END;
 
--- A parent follows its children. Triggers, because many statements change a child, and so does a cascade, and a
--- parent that missed one would never finish. Counted up and down, not recounted: a batch may have 20,000 children.
 -- What a job said of its own progress before its first child came is not its children's.
 CREATE TRIGGER jobs_first_child AFTER INSERT ON jobs
 WHEN NEW.parent_id IS NOT NULL
@@ -265,6 +264,8 @@ BEGIN
     AND (completed <> 0 OR progress <> 0);
 END;
 
+-- A parent follows its children. Triggers, because many statements change a child, and so does a cascade, and a
+-- parent that missed one would never finish. Counted up and down, not recounted: a batch may have 20,000 children.
 CREATE TRIGGER jobs_child_started AFTER UPDATE OF status ON jobs
 WHEN NEW.parent_id IS NOT NULL AND OLD.status = 'queued' AND NEW.status = 'running'
 BEGIN
@@ -322,4 +323,15 @@ BEGIN
       progress = min(1.0, max(completed - 1.0, 0) / max(total, 1)),
       updated_at = NEW.updated_at
   WHERE id = NEW.parent_id;
+END;
+
+-- A child that is gone is no part of the batch any more.
+CREATE TRIGGER jobs_child_deleted AFTER DELETE ON jobs
+WHEN OLD.parent_id IS NOT NULL
+BEGIN
+  UPDATE jobs
+  SET total = max(total - 1, 0),
+      completed = max(completed - (OLD.finished_at IS NOT NULL), 0),
+      progress = min(1.0, 1.0 * max(completed - (OLD.finished_at IS NOT NULL), 0) / max(total - 1, 1))
+  WHERE id = OLD.parent_id;
 END;

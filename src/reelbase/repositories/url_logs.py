@@ -28,12 +28,17 @@ _SECRET_NAME = (
 _SECRET_OF_URL = re.compile(_SECRET_NAME + r"=[^&#]*", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(_SECRET_NAME + r"=[^&#\s]*", re.IGNORECASE)
 
+_DROPPED_BY_PARSERS = dict.fromkeys(map(ord, "\t\r\n"))
+
 
 def url_without_credentials(url: str) -> str:
     """The URL with its userinfo and the values of secret parameters replaced by ``***``."""
+    # Parsers of URLs drop these characters, wherever they are, and so see a host where none seems.
+    seen = url.translate(_DROPPED_BY_PARSERS)
     # A query or a path may quote another URL.
-    masked = _USERINFO_IN_TEXT.sub("***@", _USERINFO_OF_URL.sub(r"\1***@", url))
-    return _SECRET_OF_URL.sub(r"\1=***", masked)
+    masked = _USERINFO_IN_TEXT.sub("***@", _USERINFO_OF_URL.sub(r"\1***@", seen))
+    masked = _SECRET_OF_URL.sub(r"\1=***", masked)
+    return url if masked == seen else masked
 
 
 def text_without_credentials(text: str) -> str:

@@ -12,7 +12,7 @@ from reelbase.repositories.downloads.records import Download, DownloadStatus, St
 
 class DownloadListing(Repository):
     entity = "download"
-    repository = "DownloadRepository"
+    _repository = "DownloadRepository"
 
     _get = Query(
         Download,

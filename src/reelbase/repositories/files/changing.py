@@ -15,6 +15,13 @@ from reelbase.repositories.files.finding import FileFinding
 from reelbase.repositories.files.records import File, NewFile
 
 
+def _id_of(file: NewFile) -> str:
+    try:
+        return to_id(new_id() if file.id is None else file.id)
+    except ValueError as error:
+        raise ValueError(f"FileRepository.add_many: id: {error}") from None
+
+
 class FileChanging(FileFinding):
     _add = Command(
         File,
@@ -122,7 +129,7 @@ class FileChanging(FileFinding):
         rows = [
             msgspec.structs.asdict(self._expect("files", file, NewFile))
             | {
-                "id": to_id(new_id() if file.id is None else file.id),
+                "id": _id_of(file),
                 "profile_id": profile_id,
                 "created_at": created_at,
             }

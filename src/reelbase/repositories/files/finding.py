@@ -14,7 +14,7 @@ from reelbase.repositories.files.records import File
 
 class FileFinding(Repository):
     entity = "file"
-    repository = "FileRepository"
+    _repository = "FileRepository"
 
     _get = Query(
         File,

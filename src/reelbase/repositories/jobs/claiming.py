@@ -173,7 +173,7 @@ class JobClaiming(JobListing):
             self._fail_exhausted.count(now=now),
             self._claim.optional(**claim)
             if types is None
-            else self._claim_of_types.optional(types=list(types), **claim),
+            else self._claim_of_types.optional(types=types, **claim),
         )
         return job
 
@@ -192,7 +192,7 @@ class JobClaiming(JobListing):
         on it. A heartbeat does not wait for the disk; a power cut may take back the last ones.
         """
         now = self._now()
-        return await self._finished(
+        return await self._moved(
             "renew its lease",
             job_id,
             self._heartbeat.optional(

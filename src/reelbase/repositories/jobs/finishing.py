@@ -93,7 +93,7 @@ class JobFinishing(JobListing):
         worker: refuse unless this one holds it. InvalidTransitionError when it has finished before:
         a late success cannot undo a cancel.
         """
-        return await self._finished(
+        return await self._moved(
             "succeed",
             job_id,
             self._succeed.optional(
@@ -135,4 +135,4 @@ class JobFinishing(JobListing):
         else:
             run_after = moment_after(now, "retry_in", retry_in)
             step = self._fail_and_retry.optional(run_after=run_after, **failure)
-        return await self._finished("fail", job_id, step)
+        return await self._moved("fail", job_id, step)

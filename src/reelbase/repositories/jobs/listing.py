@@ -11,7 +11,7 @@ from reelbase.repositories.jobs.records import Job
 
 class JobListing(Repository):
     entity = "job"
-    repository = "JobRepository"
+    _repository = "JobRepository"
 
     _get = Query(
         Job,
@@ -69,17 +69,30 @@ class JobListing(Repository):
         """,
     )
 
-    _find_referencing = Query(
+    _find_referencing_file = Query(
         UUID,
         """
         SELECT DISTINCT coalesce(jobs.parent_id, jobs.id)
         FROM job_references
         JOIN jobs ON jobs.id = job_references.job_id
-        WHERE job_references.target_id = :target_id
-          AND job_references.target_type = :target_type
+        WHERE job_references.target_id = :file_id
+          AND job_references.target_type = 'file'
           AND jobs.profile_id = :profile_id
         """,
-        params={"target_id": UUID, "target_type": str, "profile_id": str},
+        params={"file_id": UUID, "profile_id": str},
+    )
+
+    _find_referencing_transcript = Query(
+        UUID,
+        """
+        SELECT DISTINCT coalesce(jobs.parent_id, jobs.id)
+        FROM job_references
+        JOIN jobs ON jobs.id = job_references.job_id
+        WHERE job_references.target_id = :transcript_id
+          AND job_references.target_type = 'transcript'
+          AND jobs.profile_id = :profile_id
+        """,
+        params={"transcript_id": UUID, "profile_id": str},
     )
 
     _list_children = Query(
@@ -129,23 +142,19 @@ class JobListing(Repository):
 
         References are params.file_id, params.file_ids[], result.file_id and result.srt_file_id.
         """
-        return await self._referencing(profile_id, file_id, "file")
+        step = self._find_referencing_file.all(profile_id=profile_id, file_id=file_id)
+        return set(await self._run(step))
 
     async def find_referencing_transcript(
         self, profile_id: str, transcript_id: UUID | str
     ) -> set[UUID]:
         """The profile's top-level jobs that made the transcript (result.transcript_id)."""
-        return await self._referencing(profile_id, transcript_id, "transcript")
-
-    async def _referencing(
-        self, profile_id: str, target_id: UUID | str, target_type: str
-    ) -> set[UUID]:
-        step = self._find_referencing.all(
-            profile_id=profile_id, target_id=target_id, target_type=target_type
+        step = self._find_referencing_transcript.all(
+            profile_id=profile_id, transcript_id=transcript_id
         )
         return set(await self._run(step))
 
-    async def _finished(self, action: str, job_id: UUID | str, step: Step[Job | None]) -> Job:
+    async def _moved(self, action: str, job_id: UUID | str, step: Step[Job | None]) -> Job:
         """The job that the step changed, or the reason why it changed none."""
         job = await self._run(step)
         if job is None:

@@ -80,7 +80,7 @@ class JobSubmitting(JobListing):
         follows its children. ValueError when there are none: such a batch could never finish.
         """
         if isinstance(children, str | bytes) or not isinstance(children, Sequence):
-            raise TypeError(f"children must be a list of dicts, not {type(children).__name__}")
+            raise TypeError(f"children must be a list of dicts, not {children.__class__.__name__}")
         if not children:
             raise ValueError("a batch needs at least one child")
         common: dict[str, Any] = {

@@ -143,8 +143,8 @@ class JobUpkeep(JobListing):
         return RecoveryReport(failed=parents + jobs + children, left_queued=left_queued)
 
     async def delete(self, job_id: UUID | str, *, missing_ok: bool = False) -> bool:
-        """Deletes the job and its children. A parent does not wait for a deleted child: to it, an
-        unfinished one was cancelled.
+        """Deletes the job and its children. A deleted child is no part of its batch any more, which
+        finishes if it waited for this one alone.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
