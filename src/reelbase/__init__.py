@@ -21,6 +21,12 @@ from reelbase.errors import (
     SchemaError,
     SecretError,
 )
+from reelbase.repositories.audit import (
+    AuditAction,
+    AuditedRepository,
+    AuditEntry,
+    AuditRepository,
+)
 from reelbase.repositories.clips import Clip, ClipRepository
 from reelbase.repositories.config import ConfigEntry, ConfigRepository
 from reelbase.repositories.downloads import (
@@ -31,8 +37,22 @@ from reelbase.repositories.downloads import (
     PurgeReport,
 )
 from reelbase.repositories.files import File, FileRepository, NewFile
+from reelbase.repositories.generations import (
+    Generation,
+    GenerationRepository,
+    GenerationStats,
+    GenerationStatus,
+)
 from reelbase.repositories.jobs import Job, JobRepository, JobStatus, RecoveryReport
 from reelbase.repositories.profiles import Profile, ProfileRepository
+from reelbase.repositories.project_clips import ProjectClip, ProjectClipRepository
+from reelbase.repositories.projects import (
+    Project,
+    ProjectRepository,
+    ProjectStats,
+    ProjectWithVideos,
+)
+from reelbase.repositories.prompts import Prompt, PromptRepository
 from reelbase.repositories.sessions import Session, SessionRepository, SessionSummary
 from reelbase.repositories.templates import LlmTemplate, LlmTemplateRepository
 from reelbase.repositories.transcripts import Transcript, TranscriptRepository
@@ -43,11 +63,16 @@ from reelbase.repositories.url_logs import (
     UnsupportedUrl,
     UnsupportedUrlRepository,
 )
+from reelbase.repositories.videos import NewVideo, Video, VideoRepository
 from reelbase.snapshot import Snapshot
 from reelbase.unit_of_work import UnitOfWork
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AuditAction",
+    "AuditEntry",
+    "AuditRepository",
+    "AuditedRepository",
     "Clip",
     "ClipRepository",
     "Command",
@@ -72,6 +97,10 @@ __all__ = [
     "File",
     "FileRepository",
     "Filesystem",
+    "Generation",
+    "GenerationRepository",
+    "GenerationStats",
+    "GenerationStatus",
     "InvalidTransitionError",
     "Job",
     "JobRepository",
@@ -80,8 +109,17 @@ __all__ = [
     "LlmTemplate",
     "LlmTemplateRepository",
     "NewFile",
+    "NewVideo",
     "Profile",
     "ProfileRepository",
+    "Project",
+    "ProjectClip",
+    "ProjectClipRepository",
+    "ProjectRepository",
+    "ProjectStats",
+    "ProjectWithVideos",
+    "Prompt",
+    "PromptRepository",
     "PurgeReport",
     "PurgedDownload",
     "Query",
@@ -99,6 +137,8 @@ __all__ = [
     "UnitOfWork",
     "UnsupportedUrl",
     "UnsupportedUrlRepository",
+    "Video",
+    "VideoRepository",
     "connect",
     "filesystem_of",
     "journal_mode_for",

@@ -6,16 +6,22 @@ from typing import Any, Generic, TypeVar
 
 from reelbase.engine.raw import RawSql
 from reelbase.engine.repository import Repository
+from reelbase.repositories.audit import AuditRepository
 from reelbase.repositories.clips import ClipRepository
 from reelbase.repositories.config import ConfigRepository
 from reelbase.repositories.downloads import DownloadRepository
 from reelbase.repositories.files import FileRepository
+from reelbase.repositories.generations import GenerationRepository
 from reelbase.repositories.jobs import JobRepository
 from reelbase.repositories.profiles import ProfileRepository
+from reelbase.repositories.project_clips import ProjectClipRepository
+from reelbase.repositories.projects import ProjectRepository
+from reelbase.repositories.prompts import PromptRepository
 from reelbase.repositories.sessions import SessionRepository
 from reelbase.repositories.templates import LlmTemplateRepository
 from reelbase.repositories.transcripts import TranscriptRepository
 from reelbase.repositories.url_logs import ErrorLogRepository, UnsupportedUrlRepository
+from reelbase.repositories.videos import VideoRepository
 
 R = TypeVar("R", bound=Repository)
 
@@ -47,6 +53,12 @@ class Catalogue(RawSql):
     config = _Attribute(ConfigRepository)
     unsupported_urls = _Attribute(UnsupportedUrlRepository)
     error_log = _Attribute(ErrorLogRepository)
+    projects = _Attribute(ProjectRepository)
+    videos = _Attribute(VideoRepository)
+    project_clips = _Attribute(ProjectClipRepository)
+    audit = _Attribute(AuditRepository)
+    generations = _Attribute(GenerationRepository)
+    prompts = _Attribute(PromptRepository)
 
     def repository(self, repository_class: type[R]) -> R:
         """A repository of the application's own (a subclass of reelbase.Repository) on this executor."""

@@ -23,6 +23,7 @@ import aiosqlite
 import msgspec
 from aiosqlite.core import _STOP_RUNNING_SENTINEL
 
+from reelbase.engine.search import spaced
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
 _log = logging.getLogger("reelbase")
@@ -76,12 +77,21 @@ class NativeConnection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # LIKE folds ASCII only. Used in queries, never in the schema: other programs lack it.
+        # Used in statements, never in the schema: other programs lack them.
         self.create_function("casefold", 1, _casefold, deterministic=True)
+        self.create_function("spaced", 1, spaced, deterministic=True)
+        self.create_function("merged", 2, _merged, deterministic=True)
 
 
 def _casefold(text: str | None) -> str | None:
+    """LIKE and lower() fold ASCII only."""
     return None if text is None else text.casefold()
+
+
+def _merged(old: str, new: str) -> str:
+    """Two JSON objects as one, key by key; json_patch() goes deeper and takes null for a deletion."""
+    merged: dict[str, Any] = msgspec.json.decode(old) | msgspec.json.decode(new)
+    return msgspec.json.encode(merged).decode()
 
 
 def open_native(

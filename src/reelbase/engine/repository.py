@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar, overload
 
@@ -47,7 +48,7 @@ class Repository:
 
     async def _run(self, step: Step[A]) -> A:
         """Runs one statement."""
-        (result,) = await self._executor.run(step)
+        (result,) = await self._execute(step)
         return result  # type: ignore[no-any-return]
 
     @overload
@@ -64,7 +65,11 @@ class Repository:
     async def _batch(self, *steps: Step[Any]) -> tuple[Any, ...]: ...
     async def _batch(self, *steps: Step[Any]) -> tuple[Any, ...]:
         """Runs statements in order, in one hop, all or nothing. They cannot see each other's results."""
-        return tuple(await self._executor.run(*steps))
+        return tuple(await self._execute(*steps))
+
+    def _execute(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
+        """What every statement of the repository goes through."""
+        return self._executor.run(*steps)
 
     def _expect(self, name: str, value: A, kind: type[A]) -> A:
         """The value, or TypeError that names it."""

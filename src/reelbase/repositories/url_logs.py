@@ -136,9 +136,11 @@ class UnsupportedUrlRepository(Repository):
         """Notes a URL and returns the entry; credentials in url and error are masked."""
         return await self._run(
             self._add.one(
-                url=url_without_credentials(url),
+                url=url_without_credentials(self._expect("url", url, str)),
                 session_id=session_id,
-                error=None if error is None else text_without_credentials(error),
+                error=None
+                if error is None
+                else text_without_credentials(self._expect("error", error, str)),
                 created_at=self._now(),
             )
         )
@@ -245,9 +247,9 @@ class ErrorLogRepository(Repository):
         """
         return await self._run(
             self._add.one(
-                url=url_without_credentials(url),
+                url=url_without_credentials(self._expect("url", url, str)),
                 domain=domain_of(url),
-                error=text_without_credentials(error)[:_ERROR_LENGTH],
+                error=text_without_credentials(self._expect("error", error, str))[:_ERROR_LENGTH],
                 format_id=format_id,
                 media_type=media_type,
                 session_id=session_id,

@@ -1,0 +1,54 @@
+"""Search that people can type into, on top of FTS5.
+
+SQLite's unicode61 tokenizer takes a run of Chinese, Japanese or Korean as one word. So such text is
+indexed with every one of these characters set apart by spaces, and what is searched for is treated
+alike and quoted: each character is then a token, and a quoted run of them an exact substring.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Scripts that are written without spaces: kana, ideographs with their extensions, Hangul, and what
+# belongs to them (iteration marks, half-width forms).
+_SET_APART = re.compile(
+    "(["
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3041-\u30ff\u3105-\u312f\u3131-\u318e"
+    "\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
+    "\u1100-\u11ff\uff66-\uffdc\U0001aff0-\U0001b16f\U00020000-\U000323af"
+    "])"
+)
+
+# A quoted part (its end may be missing) or a run without spaces.
+_PART = re.compile(r'"([^"]*)"?|([^\s"]+)')
+
+
+def spaced(text: str | None) -> str | None:
+    """The text as it is indexed: every character of a script without spaces stands alone."""
+    return None if text is None else _SET_APART.sub(r" \1 ", text).replace("\0", " ")
+
+
+def match_expression(query: str) -> str | None:
+    """The FTS5 expression for what a person typed; None when there is no word in it.
+
+    All words must match, the last one as a prefix unless it is quoted; a quoted part is a phrase.
+    Nothing in the query is an operator, so that no query is an error.
+    """
+    phrases: list[str] = []
+    is_open = False
+    for match in _PART.finditer(query):
+        quoted, bare = match.groups()
+        words = _words(bare if quoted is None else quoted)
+        if words:
+            # A word such as foo-bar is one phrase: the tokenizer splits it the same way in the text.
+            phrases.append('"' + " ".join(words) + '"')
+            is_open = quoted is None
+    if not phrases:
+        return None
+    return " ".join(phrases) + ("*" if is_open else "")
+
+
+def _words(text: str) -> list[str]:
+    """What the tokenizer will take as words: pieces that hold a letter or a digit."""
+    pieces = (spaced(text) or "").split()
+    return [piece for piece in pieces if any(character.isalnum() for character in piece)]

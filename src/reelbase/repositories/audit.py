@@ -1,0 +1,177 @@
+"""The audit trail: who changed what, when.
+
+Projects, videos and clips are logged by triggers (schema.sql), which see cascades too. What a trigger
+cannot know is who is writing; an AuditedRepository tells them, around each of its writes and in the
+same transaction. To have another table logged: give it the three triggers, and its repository this base.
+"""
+
+from __future__ import annotations
+
+import builtins
+import enum
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from reelbase.engine.identifiers import moment_before
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query, Step
+
+
+class AuditAction(enum.StrEnum):
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+
+
+class AuditEntry(msgspec.Struct, frozen=True):
+    """A change. entity_id: int or str, as it was given.  changes: of an UPDATE, for every field that
+    really changed, ``{"old": …, "new": …}``; of CREATE and DELETE {}.  user_id: None where nobody said."""
+
+    id: int
+    entity_type: str
+    entity_id: int | str
+    action: AuditAction
+    changes: dict[str, Any]
+    user_id: str | None
+    timestamp: datetime
+
+
+class AuditedRepository(Repository):
+    """A repository whose table has audit triggers."""
+
+    _begin_audit = Command(
+        AuditEntry,
+        """
+        INSERT INTO audit_context (id, user_id, timestamp)
+        VALUES (1, :user_id, :timestamp)
+        """,
+    )
+
+    _end_audit = Command(
+        AuditEntry,
+        """
+        DELETE FROM audit_context
+        """,
+    )
+
+    async def _execute(self, *steps: Step[Any]) -> builtins.list[Any]:
+        if not any(step.statement.writes for step in steps):
+            return await super()._execute(*steps)
+        begin = self._begin_audit.count(user_id=self._executor.actor, timestamp=self._now())
+        _, *results, _ = await super()._execute(begin, *steps, self._end_audit.count())
+        return results
+
+
+class AuditRepository(Repository):
+    """Append-only: entries are added, read, and pruned by age."""
+
+    entity = "audit entry"
+
+    _add = Command(
+        AuditEntry,
+        """
+        INSERT INTO audit_log (entity_type, entity_id, action, changes, user_id, timestamp)
+        VALUES (:entity_type, :entity_id, :action, :changes, :user_id, :timestamp)
+        RETURNING id, entity_type, entity_id, action, changes, user_id, timestamp
+        """,
+    )
+
+    _get_history = Query(
+        AuditEntry,
+        """
+        SELECT id, entity_type, entity_id, action, changes, user_id, timestamp
+        FROM audit_log
+        WHERE entity_type = :entity_type
+          AND entity_id = :entity_id
+        ORDER BY timestamp DESC, id DESC
+        LIMIT :limit
+        """,
+    )
+
+    _list = Query(
+        AuditEntry,
+        """
+        SELECT id, entity_type, entity_id, action, changes, user_id, timestamp
+        FROM audit_log
+        ORDER BY timestamp DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM audit_log
+        """,
+    )
+
+    _prune = Command(
+        AuditEntry,
+        """
+        DELETE FROM audit_log
+        WHERE timestamp < :before
+        """,
+        params={"before": datetime},
+    )
+
+    async def log_create(
+        self, entity_type: str, entity_id: int | str, user_id: str | None = None
+    ) -> AuditEntry:
+        """Notes that an entity of the application's own was made. user_id None: the unit's actor."""
+        return await self._log(AuditAction.CREATE, entity_type, entity_id, {}, user_id)
+
+    async def log_update(
+        self,
+        entity_type: str,
+        entity_id: int | str,
+        changes: dict[str, Any],
+        user_id: str | None = None,
+    ) -> AuditEntry:
+        """Notes changes, kept as they are given. user_id None: the unit's actor."""
+        return await self._log(AuditAction.UPDATE, entity_type, entity_id, changes, user_id)
+
+    async def log_delete(
+        self, entity_type: str, entity_id: int | str, user_id: str | None = None
+    ) -> AuditEntry:
+        """Notes that an entity is gone. user_id None: the unit's actor."""
+        return await self._log(AuditAction.DELETE, entity_type, entity_id, {}, user_id)
+
+    async def get_history(
+        self, entity_type: str, entity_id: int | str, *, limit: int | None = None
+    ) -> builtins.list[AuditEntry]:
+        """What happened to an entity, newest first; the ids 7 and "7" are two entities."""
+        step = self._get_history.all(entity_type=entity_type, entity_id=entity_id, limit=limit)
+        return await self._run(step)
+
+    async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[AuditEntry]:
+        """What happened to all entities, newest first."""
+        return await self._run(self._list.all(limit=limit, offset=offset))
+
+    async def count(self) -> int:
+        return await self._run(self._count.one())
+
+    async def prune(self, older_than: timedelta) -> int:
+        """Deletes entries that are older than this; how many there were."""
+        return await self._run(self._prune.count(before=moment_before(self._now(), older_than)))
+
+    async def _log(
+        self,
+        action: AuditAction,
+        entity_type: str,
+        entity_id: int | str,
+        changes: dict[str, Any],
+        user_id: str | None,
+    ) -> AuditEntry:
+        return await self._run(
+            self._add.one(
+                entity_type=entity_type,
+                entity_id=entity_id,
+                action=action,
+                changes=changes,
+                user_id=self._executor.actor if user_id is None else user_id,
+                timestamp=self._now(),
+            )
+        )

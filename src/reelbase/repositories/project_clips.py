@@ -1,0 +1,242 @@
+"""Project clips: cuts from a project's videos, in frames."""
+
+from __future__ import annotations
+
+import builtins
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reelbase.engine.statement import Command, Query
+from reelbase.repositories.audit import AuditedRepository
+
+
+class ProjectClip(msgspec.Struct, frozen=True):
+    """Frames in_point to out_point of a video, half-open: the frame out_point is not part of it."""
+
+    id: int
+    project_id: int
+    video_id: int
+    in_point: int
+    out_point: int
+    created_at: datetime
+
+
+class ProjectClipRepository(AuditedRepository):
+    entity = "clip"
+
+    _add = Command(
+        ProjectClip,
+        """
+        INSERT INTO project_clips (project_id, video_id, in_point, out_point, created_at)
+        VALUES (:project_id, :video_id, :in_point, :out_point, :created_at)
+        RETURNING id, project_id, video_id, in_point, out_point, created_at
+        """,
+    )
+
+    _get = Query(
+        ProjectClip,
+        """
+        SELECT id, project_id, video_id, in_point, out_point, created_at
+        FROM project_clips
+        WHERE id = :id
+        """,
+    )
+
+    _list = Query(
+        ProjectClip,
+        """
+        SELECT id, project_id, video_id, in_point, out_point, created_at
+        FROM project_clips
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _find_by_video = Query(
+        ProjectClip,
+        """
+        SELECT id, project_id, video_id, in_point, out_point, created_at
+        FROM project_clips
+        WHERE video_id = :video_id
+        ORDER BY in_point, id
+        """,
+    )
+
+    _find_by_project = Query(
+        ProjectClip,
+        """
+        SELECT id, project_id, video_id, in_point, out_point, created_at
+        FROM project_clips
+        WHERE project_id = :project_id
+        ORDER BY in_point, id
+        """,
+    )
+
+    _find_overlapping = Query(
+        ProjectClip,
+        """
+        SELECT id, project_id, video_id, in_point, out_point, created_at
+        FROM project_clips
+        WHERE video_id = :video_id
+          AND in_point < :out_point
+          AND out_point > :in_point
+          AND :in_point < :out_point
+        ORDER BY in_point, id
+        """,
+    )
+
+    _are_bounds_valid = Query(
+        bool,
+        """
+        SELECT :in_point >= 0 AND :in_point < :out_point AND :out_point <= total_frames
+        FROM videos
+        WHERE id = :video_id
+        """,
+        params={"in_point": int, "out_point": int, "video_id": int},
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM project_clips
+        """,
+    )
+
+    _update = Command(
+        ProjectClip,
+        """
+        UPDATE project_clips
+        SET video_id = iif(:set_video_id, :video_id, video_id),
+            in_point = iif(:set_in_point, :in_point, in_point),
+            out_point = iif(:set_out_point, :out_point, out_point)
+        WHERE id = :id
+        RETURNING id, project_id, video_id, in_point, out_point, created_at
+        """,
+    )
+
+    _split_right = Command(
+        ProjectClip,
+        """
+        INSERT INTO project_clips (project_id, video_id, in_point, out_point, created_at)
+        SELECT project_id, video_id, :frame, out_point, :created_at
+        FROM project_clips
+        WHERE id = :id
+          AND in_point < :frame
+          AND out_point > :frame
+        RETURNING id, project_id, video_id, in_point, out_point, created_at
+        """,
+        params={"frame": int},
+    )
+
+    _split_left = Command(
+        ProjectClip,
+        """
+        UPDATE project_clips
+        SET out_point = :frame
+        WHERE id = :id
+          AND in_point < :frame
+          AND out_point > :frame
+        RETURNING id, project_id, video_id, in_point, out_point, created_at
+        """,
+        params={"frame": int},
+    )
+
+    _delete = Command(
+        ProjectClip,
+        """
+        DELETE FROM project_clips
+        WHERE id = :id
+        """,
+    )
+
+    async def add(
+        self, project_id: int, video_id: int, in_point: int, out_point: int
+    ) -> ProjectClip:
+        """Adds a clip and returns it.
+
+        ConstraintError: check unless 0 <= in_point < out_point <= the video's frames; foreign_key
+        when the project or the video does not exist or the video is another project's.
+        """
+        return await self._run(
+            self._add.one(
+                project_id=project_id,
+                video_id=video_id,
+                in_point=in_point,
+                out_point=out_point,
+                created_at=self._now(),
+            )
+        )
+
+    async def get(self, clip_id: int) -> ProjectClip:
+        """The clip; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=clip_id))
+
+    async def find(self, clip_id: int) -> ProjectClip | None:
+        """The clip, or None."""
+        return await self._run(self._get.optional(id=clip_id))
+
+    async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[ProjectClip]:
+        """Clips of all projects, newest first."""
+        return await self._run(self._list.all(limit=limit, offset=offset))
+
+    async def count(self) -> int:
+        return await self._run(self._count.one())
+
+    async def find_by_video(self, video_id: int) -> builtins.list[ProjectClip]:
+        """A video's clips in the order of their in_point, then of their ids."""
+        return await self._run(self._find_by_video.all(video_id=video_id))
+
+    async def find_by_project(self, project_id: int) -> builtins.list[ProjectClip]:
+        """A project's clips in the order of their in_point, then of their ids."""
+        return await self._run(self._find_by_project.all(project_id=project_id))
+
+    async def find_overlapping(
+        self, video_id: int, in_point: int, out_point: int
+    ) -> builtins.list[ProjectClip]:
+        """A video's clips that share a frame with [in_point, out_point), in the order of in_point.
+
+        Clips that merely touch it share none. An empty or inverted window gives [].
+        """
+        return await self._run(
+            self._find_overlapping.all(video_id=video_id, in_point=in_point, out_point=out_point)
+        )
+
+    async def validate_bounds(self, video_id: int, in_point: int, out_point: int) -> bool:
+        """Whether add() would take such a clip of the video; False for an unknown video."""
+        step = self._are_bounds_valid.optional(
+            video_id=video_id, in_point=in_point, out_point=out_point
+        )
+        return bool(await self._run(step))
+
+    async def update(self, clip_id: int, **changes: Any) -> ProjectClip:
+        """Changes video_id, in_point, out_point as passed and returns the clip.
+
+        The checks of add() hold. TypeError for other fields, RecordNotFoundError for an unknown id.
+        """
+        return await self._run(self._update.one(**self._update.changes(changes, id=clip_id)))
+
+    async def split(self, clip_id: int, frame: int) -> tuple[ProjectClip, ProjectClip]:
+        """Cuts the clip in two at a frame, which becomes the first of the right one.
+
+        Returns left, which keeps the id, and right. ValueError when the frame is not strictly
+        inside; RecordNotFoundError for an unknown id.
+        """
+        right, left = await self._batch(
+            self._split_right.optional(id=clip_id, frame=frame, created_at=self._now()),
+            self._split_left.optional(id=clip_id, frame=frame),
+        )
+        if left is None or right is None:
+            clip = await self.get(clip_id)
+            raise ValueError(
+                f"frame {frame} is not strictly inside clip {clip_id} "
+                f"({clip.in_point} to {clip.out_point})"
+            )
+        return left, right
+
+    async def delete(self, clip_id: int, *, missing_ok: bool = False) -> bool:
+        """True when it existed; otherwise RecordNotFoundError, or False with missing_ok."""
+        count = await self._run(self._delete.count(id=clip_id))
+        return self._deleted(count, clip_id, missing_ok=missing_ok)

@@ -1,0 +1,220 @@
+"""Projects: pieces of editing work."""
+
+from __future__ import annotations
+
+import builtins
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reelbase.engine.statement import Command, Query
+from reelbase.repositories.audit import AuditedRepository
+from reelbase.repositories.videos import Video
+
+
+class Project(msgspec.Struct, frozen=True):
+    """A piece of editing work. workspace_path: where its files are."""
+
+    id: int
+    name: str
+    description: str | None
+    workspace_path: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class ProjectStats(msgspec.Struct, frozen=True):
+    """A project and how many videos and clips it has."""
+
+    id: int
+    name: str
+    description: str | None
+    workspace_path: str
+    created_at: datetime
+    updated_at: datetime
+    video_count: int
+    clip_count: int
+
+
+class ProjectWithVideos(msgspec.Struct, frozen=True):
+    """A project and its videos, newest first."""
+
+    project: Project
+    videos: list[Video]
+
+
+class ProjectRepository(AuditedRepository):
+    entity = "project"
+
+    _add = Command(
+        Project,
+        """
+        INSERT INTO projects (name, description, workspace_path, created_at, updated_at)
+        VALUES (:name, :description, :workspace_path, :now, :now)
+        RETURNING id, name, description, workspace_path, created_at, updated_at
+        """,
+    )
+
+    _get = Query(
+        Project,
+        """
+        SELECT id, name, description, workspace_path, created_at, updated_at
+        FROM projects
+        WHERE id = :id
+        """,
+    )
+
+    _list = Query(
+        Project,
+        """
+        SELECT id, name, description, workspace_path, created_at, updated_at
+        FROM projects
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    # Counted by subqueries: a join would multiply videos by clips.
+    _list_with_stats = Query(
+        ProjectStats,
+        """
+        SELECT
+          id, name, description, workspace_path, created_at, updated_at,
+          (SELECT count(*) FROM videos WHERE videos.project_id = projects.id) AS video_count,
+          (SELECT count(*) FROM project_clips WHERE project_clips.project_id = projects.id) AS clip_count
+        FROM projects
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _videos = Query(
+        Video,
+        """
+        SELECT
+          id, project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        FROM videos
+        WHERE project_id = :project_id
+        ORDER BY created_at DESC, id DESC
+        """,
+    )
+
+    _find_by_name = Query(
+        Project,
+        """
+        SELECT id, name, description, workspace_path, created_at, updated_at
+        FROM projects
+        WHERE name = :name
+        ORDER BY created_at DESC, id DESC
+        LIMIT 1
+        """,
+    )
+
+    _find_by_workspace = Query(
+        Project,
+        """
+        SELECT id, name, description, workspace_path, created_at, updated_at
+        FROM projects
+        WHERE workspace_path = :workspace_path
+        ORDER BY created_at DESC, id DESC
+        LIMIT 1
+        """,
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM projects
+        """,
+    )
+
+    _update = Command(
+        Project,
+        """
+        UPDATE projects
+        SET name = iif(:set_name, :name, name),
+            description = iif(:set_description, :description, description),
+            workspace_path = iif(:set_workspace_path, :workspace_path, workspace_path),
+            updated_at = iif(
+              (:set_name AND name IS NOT :name)
+              OR (:set_description AND description IS NOT :description)
+              OR (:set_workspace_path AND workspace_path IS NOT :workspace_path),
+              :now,
+              updated_at
+            )
+        WHERE id = :id
+        RETURNING id, name, description, workspace_path, created_at, updated_at
+        """,
+    )
+
+    _delete = Command(
+        Project,
+        """
+        DELETE FROM projects
+        WHERE id = :id
+        """,
+    )
+
+    async def add(self, name: str, workspace_path: str, description: str | None = None) -> Project:
+        """Adds a project and returns it. Neither name nor workspace_path need be unique."""
+        return await self._run(
+            self._add.one(
+                name=name, workspace_path=workspace_path, description=description, now=self._now()
+            )
+        )
+
+    async def get(self, project_id: int) -> Project:
+        """The project; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=project_id))
+
+    async def find(self, project_id: int) -> Project | None:
+        """The project, or None."""
+        return await self._run(self._get.optional(id=project_id))
+
+    async def find_by_name(self, name: str) -> Project | None:
+        """The newest project of exactly this name, or None."""
+        return await self._run(self._find_by_name.optional(name=name))
+
+    async def find_by_workspace(self, path: str) -> Project | None:
+        """The newest project of exactly this workspace_path, or None."""
+        return await self._run(self._find_by_workspace.optional(workspace_path=path))
+
+    async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[Project]:
+        """Projects, newest first."""
+        return await self._run(self._list.all(limit=limit, offset=offset))
+
+    async def list_with_stats(
+        self, *, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[ProjectStats]:
+        """Projects with their numbers of videos and clips, newest first."""
+        return await self._run(self._list_with_stats.all(limit=limit, offset=offset))
+
+    async def get_with_videos(self, project_id: int) -> ProjectWithVideos:
+        """The project and its videos, of one moment; RecordNotFoundError when there is none."""
+        project, videos = await self._batch(
+            self._get.one(id=project_id), self._videos.all(project_id=project_id)
+        )
+        return ProjectWithVideos(project, videos)
+
+    async def count(self) -> int:
+        return await self._run(self._count.one())
+
+    async def update(self, project_id: int, **changes: Any) -> Project:
+        """Changes name, description, workspace_path as passed and returns the project.
+
+        None clears the description. updated_at moves only when something really changed.
+        TypeError for other fields, RecordNotFoundError for an unknown id.
+        """
+        parameters = self._update.changes(changes, id=project_id, now=self._now())
+        return await self._run(self._update.one(**parameters))
+
+    async def delete(self, project_id: int, *, missing_ok: bool = False) -> bool:
+        """Deletes the project with its videos and clips.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        count = await self._run(self._delete.count(id=project_id))
+        return self._deleted(count, project_id, missing_ok=missing_ok)

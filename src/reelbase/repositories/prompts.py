@@ -1,0 +1,147 @@
+"""Prompts: what was asked for, and how often."""
+
+from __future__ import annotations
+
+import builtins
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.search import match_expression
+from reelbase.engine.statement import Command, Query
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """A text that was used as a prompt at least once; texts are compared exactly."""
+
+    id: int
+    text: str
+    used_count: int
+    first_used_at: datetime
+    last_used_at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them: times as ISO 8601 texts."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
+
+
+class PromptRepository(Repository):
+    entity = "prompt"
+
+    # Exact under any number of callers: counting happens in the statement that holds the lock.
+    track_prompt = Command(
+        Prompt,
+        """
+        INSERT INTO prompts (text, used_count, first_used_at, last_used_at)
+        VALUES (:text, 1, :now, :now)
+        ON CONFLICT (text) DO UPDATE
+        SET used_count = used_count + 1,
+            last_used_at = max(last_used_at, excluded.last_used_at)
+        RETURNING id, text, used_count, first_used_at, last_used_at
+        """,
+    )
+
+    # Ids only grow, so that what is not indexed yet is what lies behind the last indexed one.
+    index_new_prompts = Command(
+        Prompt,
+        """
+        INSERT INTO prompts_fts (rowid, text)
+        SELECT id, spaced(text)
+        FROM prompts
+        WHERE id > coalesce((SELECT rowid FROM prompts_fts ORDER BY rowid DESC LIMIT 1), 0)
+        """,
+    )
+
+    _get = Query(
+        Prompt,
+        """
+        SELECT id, text, used_count, first_used_at, last_used_at
+        FROM prompts
+        WHERE id = :id
+        """,
+    )
+
+    _find_by_text = Query(
+        Prompt,
+        """
+        SELECT id, text, used_count, first_used_at, last_used_at
+        FROM prompts
+        WHERE text = :text
+        """,
+    )
+
+    _list = Query(
+        Prompt,
+        """
+        SELECT id, text, used_count, first_used_at, last_used_at
+        FROM prompts
+        ORDER BY used_count DESC, last_used_at DESC, id
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _search = Query(
+        Prompt,
+        """
+        SELECT
+          prompts.id, prompts.text, prompts.used_count, prompts.first_used_at, prompts.last_used_at
+        FROM prompts_fts
+        JOIN prompts ON prompts.id = prompts_fts.rowid
+        WHERE prompts_fts MATCH :expression
+        ORDER BY prompts_fts.rank, prompts.id
+        LIMIT :limit
+        """,
+        params={"expression": str},
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM prompts
+        """,
+    )
+
+    async def track(self, text: str) -> Prompt:
+        """Counts one more use of the text and returns the prompt; the first use makes it."""
+        prompt, _ = await self._batch(
+            self.track_prompt.one(text=text, now=self._now()), self.index_new_prompts.count()
+        )
+        return prompt
+
+    async def get(self, prompt_id: int) -> Prompt:
+        """The prompt; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=prompt_id))
+
+    async def find(self, prompt_id: int) -> Prompt | None:
+        """The prompt, or None."""
+        return await self._run(self._get.optional(id=prompt_id))
+
+    async def find_by_text(self, text: str) -> Prompt | None:
+        """The prompt of exactly this text, or None."""
+        return await self._run(self._find_by_text.optional(text=text))
+
+    async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[Prompt]:
+        """Prompts, the most used first, of these the last used, then by id."""
+        return await self._run(self._list.all(limit=limit, offset=offset))
+
+    async def most_used(self, limit: int | None = 10) -> builtins.list[Prompt]:
+        """The first of list()."""
+        return await self.list(limit=limit)
+
+    async def search(self, query: str, limit: int | None = 20) -> builtins.list[Prompt]:
+        """Prompts that have all words of the query, the best match first.
+
+        The last word matches as a prefix, a "quoted part" as a phrase; Chinese, Japanese and Korean
+        as substrings. No query is an error; one without a word finds nothing.
+        """
+        expression = match_expression(self._expect("query", query, str))
+        if expression is None:
+            return []
+        return await self._run(self._search.all(expression=expression, limit=limit))
+
+    async def count(self) -> int:
+        return await self._run(self._count.one())

@@ -1,0 +1,332 @@
+"""Videos: the source material of a project."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from reelbase.engine.search import match_expression
+from reelbase.engine.statement import Command, Query
+from reelbase.repositories.audit import AuditedRepository
+
+
+class Video(msgspec.Struct, frozen=True):
+    """A video. duration: seconds.  Its frames a second are framerate_num / framerate_den."""
+
+    id: int
+    project_id: int
+    filename: str
+    path: str
+    duration: float
+    framerate_num: int
+    framerate_den: int
+    width: int
+    height: int
+    created_at: datetime
+
+    @property
+    def frame_rate(self) -> Fraction:
+        return Fraction(self.framerate_num, self.framerate_den)
+
+    @property
+    def total_frames(self) -> int:
+        """Rounded to the nearest frame, a half up; the column total_frames is the same."""
+        return math.floor(self.duration * self.framerate_num / self.framerate_den + 0.5)
+
+
+class NewVideo(msgspec.Struct, frozen=True):
+    """A video to be added; the fields are those of Video."""
+
+    filename: str
+    path: str
+    duration: float
+    framerate_num: int
+    framerate_den: int
+    width: int
+    height: int
+
+
+class VideoRepository(AuditedRepository):
+    entity = "video"
+
+    _add = Command(
+        Video,
+        """
+        INSERT INTO videos (
+          project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        )
+        VALUES (
+          :project_id, :filename, :path, :duration,
+          :framerate_num, :framerate_den, :width, :height, :created_at
+        )
+        RETURNING
+          id, project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        """,
+    )
+
+    # Ids only grow, so that what is not indexed yet is what lies behind the last indexed one.
+    _index_new = Command(
+        Video,
+        """
+        INSERT INTO videos_fts (rowid, filename, path)
+        SELECT id, spaced(filename), spaced(path)
+        FROM videos
+        WHERE id > coalesce((SELECT rowid FROM videos_fts ORDER BY rowid DESC LIMIT 1), 0)
+        """,
+    )
+
+    # A trigger has taken the row out of the index if its text changed.
+    _index_again = Command(
+        Video,
+        """
+        INSERT INTO videos_fts (rowid, filename, path)
+        SELECT id, spaced(filename), spaced(path)
+        FROM videos
+        WHERE id = :id
+          AND NOT EXISTS (SELECT 1 FROM videos_fts WHERE videos_fts.rowid = videos.id)
+        """,
+    )
+
+    _newest = Query(
+        Video,
+        """
+        SELECT
+          id, project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        FROM videos
+        ORDER BY id DESC
+        LIMIT :limit
+        """,
+    )
+
+    _get = Query(
+        Video,
+        """
+        SELECT
+          id, project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        FROM videos
+        WHERE id = :id
+        """,
+    )
+
+    _list = Query(
+        Video,
+        """
+        SELECT
+          id, project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        FROM videos
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _page = Query(
+        Video,
+        """
+        SELECT
+          id, project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        FROM videos
+        WHERE (created_at, id) < (:created_at, :id)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+    )
+
+    _list_for_project = Query(
+        Video,
+        """
+        SELECT
+          id, project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        FROM videos
+        WHERE project_id = :project_id
+        ORDER BY created_at DESC, id DESC
+        """,
+    )
+
+    _find_by_path = Query(
+        Video,
+        """
+        SELECT
+          id, project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        FROM videos
+        WHERE path = :path
+        ORDER BY created_at DESC, id DESC
+        LIMIT 1
+        """,
+    )
+
+    _search = Query(
+        Video,
+        """
+        SELECT
+          videos.id, videos.project_id, videos.filename, videos.path, videos.duration,
+          videos.framerate_num, videos.framerate_den, videos.width, videos.height, videos.created_at
+        FROM videos_fts
+        JOIN videos ON videos.id = videos_fts.rowid
+        WHERE videos_fts MATCH :expression
+        ORDER BY videos_fts.rank, videos.id
+        LIMIT :limit
+        """,
+        params={"expression": str},
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM videos
+        """,
+    )
+
+    _update = Command(
+        Video,
+        """
+        UPDATE videos
+        SET filename = iif(:set_filename, :filename, filename),
+            path = iif(:set_path, :path, path),
+            duration = iif(:set_duration, :duration, duration),
+            framerate_num = iif(:set_framerate_num, :framerate_num, framerate_num),
+            framerate_den = iif(:set_framerate_den, :framerate_den, framerate_den),
+            width = iif(:set_width, :width, width),
+            height = iif(:set_height, :height, height)
+        WHERE id = :id
+        RETURNING
+          id, project_id, filename, path, duration,
+          framerate_num, framerate_den, width, height, created_at
+        """,
+    )
+
+    _delete = Command(
+        Video,
+        """
+        DELETE FROM videos
+        WHERE id = :id
+        """,
+    )
+
+    async def add(
+        self,
+        project_id: int,
+        filename: str,
+        path: str,
+        duration: float,
+        framerate_num: int,
+        framerate_den: int,
+        width: int,
+        height: int,
+    ) -> Video:
+        """Adds a video and returns it.
+
+        ConstraintError: foreign_key when the project does not exist; check when the duration is
+        negative, or a frame rate or a size not positive.
+        """
+        video, _ = await self._batch(
+            self._add.one(
+                project_id=project_id,
+                filename=filename,
+                path=path,
+                duration=duration,
+                framerate_num=framerate_num,
+                framerate_den=framerate_den,
+                width=width,
+                height=height,
+                created_at=self._now(),
+            ),
+            self._index_new.count(),
+        )
+        return video
+
+    async def add_many(self, project_id: int, videos: Iterable[NewVideo]) -> builtins.list[Video]:
+        """Adds videos, all or none, and returns them in the order given. [] adds nothing."""
+        now = self._now()
+        if not isinstance(videos, Iterable):
+            raise TypeError(f"videos must be a list of NewVideo, not {type(videos).__name__}")
+        rows = [
+            msgspec.structs.asdict(self._expect("videos", video, NewVideo))
+            | {"project_id": project_id, "created_at": now}
+            for video in videos
+        ]
+        if not rows:
+            return []
+        _, _, added = await self._batch(
+            self._add.many(rows), self._index_new.count(), self._newest.all(limit=len(rows))
+        )
+        return added[::-1]
+
+    async def get(self, video_id: int) -> Video:
+        """The video; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=video_id))
+
+    async def find(self, video_id: int) -> Video | None:
+        """The video, or None."""
+        return await self._run(self._get.optional(id=video_id))
+
+    async def find_by_path(self, path: str) -> Video | None:
+        """The newest video of exactly this path, or None."""
+        return await self._run(self._find_by_path.optional(path=path))
+
+    async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[Video]:
+        """Videos, newest first. page() does not slow down with the offset."""
+        return await self._run(self._list.all(limit=limit, offset=offset))
+
+    async def page(
+        self, *, after: Video | None = None, limit: int | None = 100
+    ) -> builtins.list[Video]:
+        """The videos that follow ``after`` (None: from the start), newest first, by keyset."""
+        if after is None:
+            return await self.list(limit=limit)
+        self._expect("after", after, Video)
+        step = self._page.all(created_at=after.created_at, id=after.id, limit=limit)
+        return await self._run(step)
+
+    async def list_for_project(self, project_id: int) -> builtins.list[Video]:
+        """A project's videos, newest first."""
+        return await self._run(self._list_for_project.all(project_id=project_id))
+
+    async def search(self, query: str, *, limit: int | None = 100) -> builtins.list[Video]:
+        """Videos whose filename or path has all words of the query, the best match first.
+
+        The last word matches as a prefix, a "quoted part" as a phrase; Chinese, Japanese and Korean
+        as substrings. No query is an error; one without a word finds nothing.
+        """
+        expression = match_expression(self._expect("query", query, str))
+        if expression is None:
+            return []
+        return await self._run(self._search.all(expression=expression, limit=limit))
+
+    async def count(self) -> int:
+        return await self._run(self._count.one())
+
+    async def update(self, video_id: int, **changes: Any) -> Video:
+        """Changes the fields passed and returns the video.
+
+        Can change: filename, path, duration, framerate_num, framerate_den, width, height; TypeError
+        for others. RecordNotFoundError for an unknown id; ConstraintError as add(), and check when a
+        clip would reach beyond the end.
+        """
+        video, _ = await self._batch(
+            self._update.one(**self._update.changes(changes, id=video_id)),
+            self._index_again.count(id=video_id),
+        )
+        return video
+
+    async def delete(self, video_id: int, *, missing_ok: bool = False) -> bool:
+        """Deletes the video. ConstraintError (foreign_key) while a clip uses it.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        count = await self._run(self._delete.count(id=video_id))
+        return self._deleted(count, video_id, missing_ok=missing_ok)
