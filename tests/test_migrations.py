@@ -193,14 +193,13 @@ def without(text: str, pattern: str) -> str:
         r"  CONSTRAINT downloads_filesize [^\n]*\n",
         r" DEFAULT 'queued'(?=,\n  format_id)",
         r" ON DELETE CASCADE(?=,\n  CONSTRAINT downloads_id)",
-        r"PRAGMA user_version = 2;",
     ],
 )
 def test_forgetting_something_in_either_is_noticed(forgotten: str) -> None:
     complete = facts_of_migrations(scripts())
     schema = reelbase.schema_sql()
-    *rest, (name, last) = scripts()
-    assert facts_of_migrations([*rest, (name, without(last, forgotten))]) != complete
+    first, (name, second), *rest = scripts()
+    assert facts_of_migrations([first, (name, without(second, forgotten)), *rest]) != complete
     assert facts_of_schema(without(schema, forgotten)) != complete
 
 
@@ -208,6 +207,8 @@ def test_forgetting_a_migration_or_its_line_in_the_ledger_is_noticed() -> None:
     complete = facts_of_migrations(scripts())
     schema = reelbase.schema_sql()
     assert facts_of_migrations(scripts()[:-1]) != complete
+    version = rf"PRAGMA user_version = {reelbase.SCHEMA_VERSION};"
+    assert facts_of_schema(without(schema, version)) != complete
     assert facts_of_schema(without(schema, r",\n  \(2, 'downloads', '[0-9a-f]{64}'\)")) != complete
     edited = re.sub(r"('downloads', ')[0-9a-f]{3}", r"\1xxx", schema)
     assert edited != schema
@@ -215,6 +216,7 @@ def test_forgetting_a_migration_or_its_line_in_the_ledger_is_noticed() -> None:
     assert facts_of_schema(schema.replace("(2, 'downloads'", "(2, 'others'")) != complete
     *rest, (name, last) = scripts()
     assert facts_of_migrations([*rest, (name, last + "-- edited\n")]) != complete
+    assert facts_of_migrations([*rest, (name, without(last, version))]) != complete
 
 
 def test_the_checksums_in_schema_sql_are_those_of_the_files() -> None:
@@ -269,7 +271,7 @@ async def test_an_old_database_is_migrated_when_it_is_opened(
         await database.config.set("k", 1)
     assert contents(old) == before
     assert facts_of(old) == facts_of(path)
-    assert version_of(old) == 2
+    assert version_of(old) == reelbase.SCHEMA_VERSION
     assert_whole(old)
     assert sorted(os.listdir(folder)) == ["media.db", "media.db.v1.bak"]
 
@@ -296,6 +298,21 @@ async def test_a_copy_of_the_old_one_is_kept_beside_it(
     restored = shutil.copy(copy, tmp_path / "restored.db")
     async with reelbase.connect(restored, journal=journal) as database:
         assert await database.profiles.count() == 1
+
+
+@pytest.mark.parametrize("version", range(1, reelbase.SCHEMA_VERSION))
+async def test_every_version_there_was_becomes_what_a_new_database_is(
+    version: int, old: Path, path: Path, journal: Any
+) -> None:
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        apply(connection, scripts()[1:version])
+    before = contents(old)
+    async with reelbase.connect(old, journal=journal) as database:
+        await database.sessions.ensure("s")
+    assert facts_of(old) == facts_of(path)
+    assert contents(old) == before
+    assert sorted(os.listdir(old.parent)) == ["media.db", f"media.db.v{version}.bak"]
+    assert version_of(Path(f"{old}.v{version}.bak")) == version
 
 
 async def test_what_only_the_wal_holds_is_migrated_and_copied(tmp_path: Path, journal: Any) -> None:
@@ -340,7 +357,7 @@ async def test_a_copy_that_is_there_stays(old: Path, journal: Any) -> None:
     async with reelbase.connect(old, journal=journal):
         pass
     assert bytes_of(copy) == b"somebody's"
-    assert version_of(old) == 2
+    assert version_of(old) == reelbase.SCHEMA_VERSION
 
 
 # Refusals
@@ -428,19 +445,22 @@ async def test_a_migration_that_fails_leaves_the_old_version(
     assert_whole(old)
     async with reelbase.connect(old, journal=journal):
         pass
-    assert version_of(old) == 2
+    assert version_of(old) == reelbase.SCHEMA_VERSION
     assert contents(old) == before
 
 
 async def test_what_comes_before_a_migration_that_fails_is_kept(
     old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = Migration(version=3, name="broken", sql="CREATE TABLE t (a); nonsense;", checksum="x")
     real = migrations()
+    next_version = len(real) + 1
+    broken = Migration(
+        version=next_version, name="broken", sql="CREATE TABLE t (a); nonsense;", checksum="x"
+    )
     monkeypatch.setattr(migrate, "migrations", lambda: (*real, broken))
-    with pytest.raises(DatabaseError, match=r"version 3 \(broken\)"):
+    with pytest.raises(DatabaseError, match=rf"version {next_version} \(broken\)"):
         await reelbase.connect(old, journal=journal)
-    assert version_of(old) == 2
+    assert version_of(old) == reelbase.SCHEMA_VERSION
     assert "table t" not in facts_of(old)
 
 
@@ -546,7 +566,7 @@ async def test_the_copy_is_of_the_old_version_even_if_another_process_is_faster(
         assert await database.profiles.count() == 1
     monkeypatch.undo()
     assert others
-    assert version_of(old) == 2
+    assert version_of(old) == reelbase.SCHEMA_VERSION
     assert version_of(Path(f"{old}.v1.bak")) == 1
     assert sorted(os.listdir(old.parent)) == ["media.db", "media.db.v1.bak"]
 
@@ -583,12 +603,12 @@ async def test_a_step_that_another_process_did_while_we_waited_for_the_lock_is_n
             others.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
             assert others[0].stdout is not None
             assert others[0].stdout.readline() == "locked\n"
-        return migrations()
+        return migrations()[1:]  # the first would take the lock too, and find nothing to do
 
     monkeypatch.setattr(migrate, "migrations", list_them)
     async with reelbase.connect(old, journal=journal) as database:
         assert await database.downloads.list() == []
-    assert others[0].communicate(timeout=60) == ("", None)
+    assert others[0].communicate(timeout=60)[0] == ""
     assert others[0].returncode == 0
     assert facts_of(old) == facts_of(path)
 
@@ -600,7 +620,7 @@ async def test_what_a_killed_copy_left_is_in_nobodys_way(old: Path, journal: Any
     before = contents(old)
     async with reelbase.connect(old, journal=journal):
         pass
-    assert version_of(old) == 2
+    assert version_of(old) == reelbase.SCHEMA_VERSION
     assert contents(Path(f"{old}.v1.bak")) == before
 
 
@@ -715,6 +735,7 @@ def test_eight_processes_may_start_together_on_an_old_database(
 _KILLED = """
 import asyncio, json, os, random, shutil, signal, sqlite3, sys, time, traceback
 import reelbase
+from reelbase.engine.migrate import migrations
 
 source, folder, journal, rounds = sys.argv[1:]
 
@@ -755,13 +776,26 @@ def look(path):
     return [version, check, objects, ledger]
 
 random.seed(7)
-path = shutil.copy(source, os.path.join(folder, "whole.db"))
+path = shutil.copy(source, os.path.join(folder, "step by step.db"))
 old = look(path)
+states = {1: old}
+for step in migrations()[1:]:
+    connection = sqlite3.connect(path)
+    connection.executescript(step.sql)
+    with connection:
+        connection.execute(
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)",
+            (step.version, step.name, step.checksum),
+        )
+    connection.close()
+    states[step.version] = look(path)
+path = shutil.copy(source, os.path.join(folder, "whole.db"))
 started = time.perf_counter()
 os.waitpid(start(path), 0)
 duration = time.perf_counter() - started
 new = look(path)
-report = {"old": 0, "new": 0, "torn": [], "failed": 0, "unfinished": 0, "copies": []}
+assert new == states[len(migrations())]
+report = {"whole": 0, "torn": [], "failed": 0, "unfinished": 0, "copies": []}
 for number in range(int(rounds)):
     path = shutil.copy(source, os.path.join(folder, f"{number}.db"))
     child = start(path)
@@ -769,10 +803,8 @@ for number in range(int(rounds)):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     found = look(path)
-    if found == old:
-        report["old"] += 1
-    elif found == new:
-        report["new"] += 1
+    if found == states.get(found[0]):
+        report["whole"] += 1
     else:
         report["torn"].append([number, found[0], found[1], found[3]])
     if os.path.exists(path + ".v1.bak") and look(path + ".v1.bak") != old:
@@ -790,7 +822,7 @@ KILLS = 40
 
 @file_modes
 def test_a_migration_may_be_killed_at_any_moment(has: str, tmp_path: Path, journal: str) -> None:
-    """Old or new, whole; and the next start completes it."""
+    """Some version, whole; and the next start completes it."""
     folder = tmp_path / "killed"
     folder.mkdir()
     source = make_version_1(tmp_path / "source.db", has)
@@ -803,6 +835,5 @@ def test_a_migration_may_be_killed_at_any_moment(has: str, tmp_path: Path, journ
     )
     assert done.stderr == ""
     report = json.loads(done.stdout)
-    assert report["old"] + report["new"] == KILLS
-    assert report["torn"] == []
+    assert (report["torn"], report["whole"]) == ([], KILLS)
     assert (report["failed"], report["unfinished"], report["copies"]) == (0, 0, [])

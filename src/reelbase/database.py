@@ -25,6 +25,7 @@ from reelbase.engine.journal import (
     relaxed_synchronous_for,
     synchronous_for,
 )
+from reelbase.engine.mailbox import Mailbox
 from reelbase.engine.mounts import PROC_MOUNTS
 from reelbase.engine.opening import open_writer, prepare_file
 from reelbase.engine.readers import Readers
@@ -244,6 +245,7 @@ class Database(Catalogue):
 
 async def _open(options: ConnectOptions) -> Database:
     read_clock(options.clock)  # a naive clock is an error of the caller's, not of the first write
+    mailbox = Mailbox()
     connection = Connection()
     readers: Readers | None = None
     try:
@@ -255,13 +257,14 @@ async def _open(options: ConnectOptions) -> Database:
         )
         await connection.open(partial(open_writer, settings, migrate=options.migrate))
         if options.path is not None:
-            readers = Readers(settings, options.slow_query_seconds)
+            readers = Readers(settings, options.slow_query_seconds, mailbox)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
     except BaseException:
         _close_soon(readers, connection)
         raise
     writer = Writer(
         connection,
+        mailbox,
         synchronous=decision.synchronous,
         relaxed_synchronous=relaxed_synchronous_for(decision.mode, options.durability),
         busy_timeout_seconds=options.busy_timeout_seconds,

@@ -32,6 +32,8 @@ _SECONDS_LENGTH = len("2026-01-31T23:59:59.999")
 
 def to_id(value: UUID | str | None) -> str:
     """The stored form of an id: 36 characters, dashed, lower case. ValueError for anything else."""
+    if type(value) is UUID:
+        return typing.cast("str", msgspec.to_builtins(value))  # str(value) takes four times as long
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, str) and _CANONICAL_ID.fullmatch(value):

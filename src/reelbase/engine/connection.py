@@ -23,6 +23,7 @@ import aiosqlite
 import msgspec
 from aiosqlite.core import _STOP_RUNNING_SENTINEL
 
+from reelbase.engine.mailbox import settle
 from reelbase.engine.search import spaced
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
@@ -246,20 +247,6 @@ def _close(native: sqlite3.Connection | None) -> object:
     except sqlite3.Error:
         _log.warning("closing a connection failed", exc_info=True)
     return _STOP_RUNNING_SENTINEL
-
-
-Settled = tuple["asyncio.Future[Any]", Any, BaseException | None]
-
-
-def settle(settled: list[Settled]) -> None:
-    """Resolves futures, on their loop; one that its waiter has given up is left alone."""
-    for future, result, error in settled:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
 
 
 def notify(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> None:

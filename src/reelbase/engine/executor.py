@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from reelbase.engine.statement import Step
 
+R = TypeVar("R")
 Cleanup = Callable[[sqlite3.Connection], None]
 
 
@@ -41,8 +42,12 @@ class Executor(Protocol):
         """The time to store: of this call on a Database, of the whole unit in a unit of work."""
         ...
 
-    async def run(self, *steps: Step[Any]) -> list[Any]:
+    def run(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
         """Runs steps in one hop, all or nothing, and returns what each gives."""
+        ...
+
+    def run_one(self, step: Step[R]) -> Awaitable[R]:
+        """Runs a step and returns what it gives."""
         ...
 
     async def cursor_host(self, cleanup: Cleanup) -> CursorHost:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from reelbase.engine.executor import Cleanup, CursorHost
 from reelbase.engine.readers import Readers
@@ -28,6 +28,7 @@ class Session(Protocol):
     def clean_up(self, cleanup: Cleanup) -> None: ...
 
 
+R = TypeVar("R")
 Clock = Callable[[], datetime]
 
 
@@ -56,15 +57,21 @@ class DatabaseExecutor:
     def now(self) -> datetime:
         return read_clock(self._clock)
 
-    async def run(self, *steps: Step[Any]) -> list[Any]:
+    def run(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
         self.refuse_if_unusable()
         if self._readers is not None:
             for step in steps:
                 if step.statement.writes:
                     break
             else:
-                return await self._readers.run(steps)
-        return await self._writer.run(steps)
+                return self._readers.run(steps)
+        return self._writer.run(steps)
+
+    def run_one(self, step: Step[R]) -> Awaitable[R]:
+        self.refuse_if_unusable()
+        if self._readers is None or step.statement.writes:
+            return self._writer.run_one(step)
+        return self._readers.run_one(step)
 
     async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
         self.refuse_if_unusable()
@@ -112,6 +119,10 @@ class SnapshotExecutor:
         results: list[Any] = await self._session.call(runner.inside)
         return results
 
+    async def run_one(self, step: Step[R]) -> R:
+        (result,) = await self.run(step)
+        return result  # type: ignore[no-any-return]
+
     async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
         self._refuse_if_ended()
         self._session.at_end(cleanup)
@@ -137,6 +148,10 @@ class UnitExecutor:
 
     async def run(self, *steps: Step[Any]) -> list[Any]:
         return await self._transaction.run(steps)
+
+    async def run_one(self, step: Step[R]) -> R:
+        (result,) = await self._transaction.run((step,))
+        return result  # type: ignore[no-any-return]
 
     async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
         transaction = self._transaction

@@ -158,17 +158,16 @@ class RawSql:
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
         """Runs the statement once per row of parameters, all or nothing; how many rows it changed."""
         statement = raw_statement(tuple, sql)
-        (count,) = await self._executor.run(Step(statement, Shape.MANY, list(rows)))
-        return count  # type: ignore[no-any-return]
+        step: Step[int] = Step(statement, Shape.MANY, list(rows))
+        return await self._executor.run_one(step)
 
     async def _run(self, shape: Shape, row_type: Any, sql: str, params: Params) -> Any:
         statement = raw_statement(row_type, sql)
         step: Step[Any] = Step(statement, shape, statement.bind(params))
         try:
-            (result,) = await self._executor.run(step)
+            return await self._executor.run_one(step)
         except DatabaseReadOnlyError:
             if statement.writes or not statement.may_write:
                 raise
             statement.writes = True  # WITH … INSERT; known from now on
-            (result,) = await self._executor.run(step)
-        return result
+            return await self._executor.run_one(step)

@@ -46,10 +46,9 @@ class Repository:
         """Whether what a call wrote is committed when it returns: not so in a unit of work."""
         return self._executor.commits
 
-    async def _run(self, step: Step[A]) -> A:
+    def _run(self, step: Step[A]) -> Awaitable[A]:
         """Runs one statement."""
-        (result,) = await self._execute(step)
-        return result  # type: ignore[no-any-return]
+        return self._executor.run_one(step)
 
     @overload
     async def _batch(self, first: Step[A], second: Step[B], /) -> tuple[A, B]: ...
@@ -68,7 +67,7 @@ class Repository:
         return tuple(await self._execute(*steps))
 
     def _execute(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
-        """What every statement of the repository goes through."""
+        """Runs the statements of _batch()."""
         return self._executor.run(*steps)
 
     def _expect(self, name: str, value: A, kind: type[A]) -> A:

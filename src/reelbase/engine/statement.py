@@ -19,8 +19,9 @@ import logging
 import re
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -71,7 +72,18 @@ class Step(Generic[R_co]):
         self.shape = shape
         self.parameters = parameters
 
-    def run(self, native: sqlite3.Connection, slow_query_seconds: float | None) -> R_co:
+    @property
+    def may_be_long(self) -> bool:
+        """Whether it may take long enough that finished requests must not wait for it."""
+        return self.shape is Shape.ALL or self.statement.was_slow
+
+    def work(self, slow_query_seconds: float | None) -> Callable[[sqlite3.Connection], R_co]:
+        """run(), as what a connection's thread is given."""
+        if slow_query_seconds is None:
+            return self.run
+        return partial(self.run, slow_query_seconds=slow_query_seconds)
+
+    def run(self, native: sqlite3.Connection, slow_query_seconds: float | None = None) -> R_co:
         """Runs on the connection's thread. Raises DatabaseError, or ValueError for a value SQLite refuses."""
         started = time.perf_counter()
         statement = self.statement
@@ -174,17 +186,25 @@ class Statement:
 
     def bind(self, values: Any) -> Any:
         """The values as SQLite stores them. TypeError or ValueError name the parameter."""
-        bound: dict[str, SqlValue] = {}
-        for name, convert in self._converters.items():
-            try:
-                bound[name] = convert(values[name])
-            except KeyError:
-                raise TypeError(f"{self.name}: missing parameter {name!r}") from None
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"{self.name}: {name}: {error}") from None
+        try:
+            bound = {name: convert(values[name]) for name, convert in self._converters.items()}
+        except (KeyError, TypeError, ValueError):
+            bound = self._bind_one_by_one(values)
         if len(values) != len(bound):
             unknown = ", ".join(sorted(values.keys() - bound.keys()))
             raise TypeError(f"{self.name}: unexpected parameter {unknown}")
+        return bound
+
+    def _bind_one_by_one(self, values: Mapping[str, Any]) -> dict[str, SqlValue]:
+        """What bind() does, to find out which parameter it was."""
+        bound: dict[str, SqlValue] = {}
+        for name, convert in self._converters.items():
+            if name not in values:
+                raise TypeError(f"{self.name}: missing parameter {name!r}")
+            try:
+                bound[name] = convert(values[name])
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{self.name}: {name}: {error}") from None
         return bound
 
     def count_of(self, cursor: sqlite3.Cursor) -> int:

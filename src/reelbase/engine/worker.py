@@ -8,13 +8,15 @@ under load many requests share one hop, and a lone one waits for nobody.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reelbase.engine.connection import Connection, Settled, notify, settle
+from reelbase.engine.connection import Connection
+from reelbase.engine.mailbox import Mailbox, Settled
 from reelbase.engine.statement import Shape, Step
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
@@ -55,9 +57,10 @@ class Worker:
     says that it goes to sleep first and then looks whether something came in.
     """
 
-    def __init__(self, connection: Connection, inbox: deque[Request]) -> None:
+    def __init__(self, connection: Connection, inbox: deque[Request], mailbox: Mailbox) -> None:
         self.connection = connection
         self.inbox = inbox
+        self._mailbox = mailbox
         self._loop = asyncio.get_running_loop()
         self._awake = False
         self._settled: list[Settled] = []
@@ -106,12 +109,19 @@ class Worker:
 
     def _give_up(self, native: sqlite3.Connection, error: BaseException) -> None:
         """On the thread: something that no request caused (MemoryError …) must not end the worker."""
+        with contextlib.suppress(sqlite3.Error):
+            self._abandon(native)
         for request in self._in_hand:
             unexpected = DatabaseError(f"the database thread met {error!r}", code="unexpected")
             unexpected.__cause__ = error
             self._settle(request, None, unexpected)
         self._in_hand = []
         self._report()
+
+    def _abandon(self, native: sqlite3.Connection) -> None:
+        """On the thread: ends the transaction that the failing requests shared."""
+        if native.in_transaction:
+            native.execute("ROLLBACK")
 
     def _settle(self, request: Request, result: Any, error: BaseException | None) -> None:
         if not self._settled:
@@ -127,7 +137,7 @@ class Worker:
 
     def _report(self) -> None:
         if self._settled:
-            notify(self._loop, settle, self._settled)
+            self._mailbox.post(self._settled)
             self._settled = []
 
 
@@ -139,12 +149,6 @@ def run_one(native: sqlite3.Connection, request: Request) -> tuple[Any, BaseExce
         return None, translate(error, "database")
     except Exception as error:
         return None, error
-
-
-def is_long(steps: Sequence[Step[Any]]) -> bool:
-    """Whether the steps may take long enough that finished requests must not wait for them."""
-    first = steps[0]
-    return len(steps) > 1 or first.shape is Shape.ALL or first.statement.was_slow
 
 
 class StepRunner:
@@ -177,8 +181,6 @@ class StepRunner:
 
     def reading(self, native: sqlite3.Connection) -> list[Any]:
         """Outside a transaction: all steps see the same moment of the database."""
-        if len(self._steps) == 1:
-            return self._all(native)
         native.execute("BEGIN")
         try:
             return self._all(native)

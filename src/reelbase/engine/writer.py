@@ -13,12 +13,13 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from reelbase.engine.connection import Connection, set_pragma, settle
+from reelbase.engine.connection import Connection, set_pragma
 from reelbase.engine.journal import Synchronous
-from reelbase.engine.statement import Step
-from reelbase.engine.transaction import Transaction, commit, commit_error, roll_back
+from reelbase.engine.mailbox import Mailbox, settle
+from reelbase.engine.statement import Shape, Step
+from reelbase.engine.transaction import Transaction, commit, commit_error
 from reelbase.engine.worker import Request, StepRunner, Worker, run_one
 from reelbase.errors import (
     DatabaseBusyError,
@@ -27,6 +28,8 @@ from reelbase.errors import (
     result_code,
     translate,
 )
+
+R = TypeVar("R")
 
 # A group is bounded so that other processes get the lock too.
 _GROUP_COUNT = 256
@@ -50,13 +53,14 @@ class Writer(Worker):
     def __init__(
         self,
         connection: Connection,
+        mailbox: Mailbox,
         *,
         synchronous: Synchronous,
         relaxed_synchronous: Synchronous,
         busy_timeout_seconds: float,
         slow_query_seconds: float | None,
     ) -> None:
-        super().__init__(connection, deque())
+        super().__init__(connection, deque(), mailbox)
         self.busy_timeout_seconds = busy_timeout_seconds
         self.slow_query_seconds = slow_query_seconds
         self._data_level = _LEVELS[synchronous]
@@ -80,6 +84,20 @@ class Writer(Worker):
                 ),
             )
         )
+
+    def run_one(self, step: Step[R]) -> asyncio.Future[R]:
+        """Runs a step as a durable transaction of its own; resolved after the COMMIT."""
+        if step.shape is Shape.MANY:
+            work: Callable[[sqlite3.Connection], Any] = self._all_or_nothing(step)
+        else:
+            work = step.work(self.slow_query_seconds)
+        return self._enqueue(
+            Request(work, self._loop.create_future(), is_relaxed=step.statement.relaxed)
+        )
+
+    def _all_or_nothing(self, step: Step[Any]) -> Callable[[sqlite3.Connection], Any]:
+        runner = StepRunner((step,), self.slow_query_seconds)
+        return lambda native: runner.writing(native)[0]
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work, which must not end the transaction, like a step."""
@@ -188,10 +206,9 @@ class Writer(Worker):
             elif not request.future.cancelled():
                 self._run_group(native, request)
 
-    def _give_up(self, native: sqlite3.Connection, error: BaseException) -> None:
+    def _abandon(self, native: sqlite3.Connection) -> None:
         if self._transaction is None:
-            roll_back(native)
-        super()._give_up(native, error)
+            super()._abandon(native)
 
     def _begin_transaction(self, native: sqlite3.Connection, request: _TransactionRequest) -> None:
         transaction = request.transaction

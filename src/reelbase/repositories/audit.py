@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import builtins
 import enum
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from reelbase.engine.identifiers import moment_before
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query, Step
+
+A = TypeVar("A")
 
 
 class AuditAction(enum.StrEnum):
@@ -55,6 +58,13 @@ class AuditedRepository(Repository):
         DELETE FROM audit_context
         """,
     )
+
+    def _run(self, step: Step[A]) -> Awaitable[A]:
+        return self._run_audited(step) if step.statement.writes else super()._run(step)
+
+    async def _run_audited(self, step: Step[A]) -> A:
+        (result,) = await self._execute(step)
+        return result  # type: ignore[no-any-return]
 
     async def _execute(self, *steps: Step[Any]) -> builtins.list[Any]:
         if not any(step.statement.writes for step in steps):
