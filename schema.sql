@@ -32,7 +32,7 @@ INSERT INTO schema_migrations (version, name, checksum)
 VALUES
   (1, 'foundation', '2ab8157c80f48329710b2c4e741ff8d1fc82348f77008d780a159c4d127d049a'),
   (2, 'downloads', 'd0093ea7560a87dd3c536c45c9510a6e116b457870d2b5fea31ec2906fb80e0a'),
-  (3, 'editing', '75cdb2f0df38c602760658cfb4c94390b20bd3cc4b9fac105b7ffb7f16fc1ba4'),
+  (3, 'editing', '018960abefb2be265ab4d4c681f2762fbc0e1ba036efbd92679bc6e29768cb9b'),
   (4, 'generation', 'bac606c26c68d4cfcb90538742612101e5ac0bf2c377426a33fa94240dc1b492');
 
 
@@ -484,7 +484,7 @@ CREATE TABLE videos (
   height         INTEGER NOT NULL,
   created_at     TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   -- floor(x + 0.5) for x >= 0, without the math functions that some builds of SQLite lack.
-  total_frames   INTEGER NOT NULL
+  total_frames   INTEGER
     GENERATED ALWAYS AS (CAST(duration * framerate_num / framerate_den + 0.5 AS INTEGER)) VIRTUAL,
   CONSTRAINT videos_pk PRIMARY KEY (id AUTOINCREMENT),
   -- What clips refer to, so that theirs is a video of the same project.

@@ -26,16 +26,26 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Owner:
-    """A profile with one file, which is what everything else belongs to."""
+    """A profile with one file, a project with one video, a session: what everything belongs to."""
 
     profile_id: str
     file_id: UUID
+    project_id: int = 0
+    video_id: int = 0
+    session_id: str = "nobody"
 
 
-async def make_owner(holder: Holder, profile_id: str = "ann") -> Owner:
+async def make_owner(
+    holder: Holder, profile_id: str = "ann", *, with_project: bool = True
+) -> Owner:
     await holder.profiles.ensure(profile_id)
     file = await holder.files.add(profile_id, "first.mkv", "in/first.mkv")
-    return Owner(profile_id, file.id)
+    if not with_project:
+        return Owner(profile_id, file.id)
+    project = await holder.projects.add(profile_id, "work")
+    video = await holder.videos.add(project.id, "a.mov", "in/a.mov", 400.0, 25, 1, 1920, 1080)
+    session = await holder.sessions.ensure(f"session of {profile_id}")
+    return Owner(profile_id, file.id, project.id, video.id, session.id)
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,8 @@ class Case:
     attribute: where it hangs.  adder: the method that makes a row from arguments(owner, number).
     key: how single-key methods call their parameter; key_field: the record's field with that value.
     changes: what update() can change, and to what; clearable: what it can set to None.
+    key_type: UUID, int or str.  kept_as: columns that hold some arguments, where not those of the
+    same name in the table.
     """
 
     attribute: str
@@ -74,16 +86,18 @@ class Case:
     changes: Mapping[str, Any] = field(default_factory=dict)
     clearable: frozenset[str] = frozenset()
     foreign_keys: tuple[str, ...] = ()
+    key_type: type = UUID
+    kept_as: Mapping[str, str] = field(default_factory=dict)
 
     def on(self, holder: Holder) -> Any:
         return getattr(holder, self.attribute)
 
     @property
     def is_keyed_by_uuid(self) -> bool:
-        return self.key != "profile_id"
+        return self.key_type is UUID
 
     def missing_key(self) -> Any:
-        return uuid4() if self.is_keyed_by_uuid else "nobody"
+        return {UUID: uuid4(), int: 999_999_999, str: "nobody"}[self.key_type]
 
     def key_of(self, record: Any) -> Any:
         return getattr(record, self.key_field)
@@ -117,6 +131,8 @@ PROFILES = Case(
     arguments=lambda _owner, number: {"profile_id": f"profile-{number}"},
     takes_id=False,
     listings=(Listing("list", lambda _owner: {}, has_limit=True),),
+    key_type=str,
+    kept_as={"profile_id": "profiles.id"},
 )
 
 FILES = Case(
@@ -237,6 +253,7 @@ TEMPLATES = Case(
     key_field="profile_id",
     takes_id=False,
     foreign_keys=("profile_id",),
+    key_type=str,
 )
 
 JOBS = Case(
@@ -277,7 +294,180 @@ JOBS = Case(
     foreign_keys=("profile_id", "parent_id"),
 )
 
-CASES = (PROFILES, FILES, TRANSCRIPTS, CLIPS, TEMPLATES, JOBS)
+SESSIONS = Case(
+    attribute="sessions",
+    entity="session",
+    table="sessions",
+    record=reelbase.Session,
+    key="session_id",
+    adder="ensure",
+    arguments=lambda _owner, number: {"session_id": f"session-{number}"},
+    takes_id=False,
+    key_type=str,
+    kept_as={"session_id": "sessions.id"},
+)
+
+DOWNLOADS = Case(
+    attribute="downloads",
+    entity="download",
+    table="downloads",
+    record=reelbase.Download,
+    key="download_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "session_id": owner.session_id,
+        "url": f"https://example.org/{number}",
+        "format_id": "137+140",
+        "quality": "best",
+        "output_template": "%(title)s.%(ext)s",
+    },
+    listings=(
+        Listing("list", lambda _owner: {}, has_limit=True),
+        Listing("list", lambda _owner: {"active_only": True}, has_limit=True),
+        Listing(
+            "list_for_session", lambda owner: {"session_id": owner.session_id}, newest_first=False
+        ),
+    ),
+    kept_as={"session_id": "sessions.id"},
+)
+
+PROJECTS = Case(
+    attribute="projects",
+    entity="project",
+    table="projects",
+    record=reelbase.Project,
+    key="project_id",
+    adder="add",
+    arguments=lambda _owner, number: {
+        "name": f"project {number}",
+        "workspace_path": f"work/{number}",
+        "description": "about a cat",
+    },
+    takes_id=False,
+    listings=(
+        Listing("list", lambda _owner: {}, has_limit=True),
+        Listing("list_with_stats", lambda _owner: {}, has_limit=True),
+    ),
+    changes={"name": "", "description": "about a dog", "workspace_path": "elsewhere"},
+    clearable=frozenset({"description"}),
+    key_type=int,
+)
+
+VIDEOS = Case(
+    attribute="videos",
+    entity="video",
+    table="videos",
+    record=reelbase.Video,
+    key="video_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "project_id": owner.project_id,
+        "filename": f"{number}.mov",
+        "path": f"in/{number}.mov",
+        "duration": 0.1 * number,
+        "framerate_num": 30000,
+        "framerate_den": 1001,
+        "width": 1920,
+        "height": 1080,
+    },
+    takes_id=False,
+    listings=(
+        Listing("list", lambda _owner: {}, has_limit=True),
+        Listing("page", lambda _owner: {}, page=True),
+        Listing("list_for_project", lambda owner: {"project_id": owner.project_id}),
+    ),
+    changes={
+        "filename": "",
+        "path": "elsewhere",
+        "duration": 0.0,
+        "framerate_num": 24000,
+        "framerate_den": 1002,
+        "width": 1,
+        "height": 2,
+    },
+    foreign_keys=("project_id",),
+    key_type=int,
+)
+
+PROJECT_CLIPS = Case(
+    attribute="project_clips",
+    entity="clip",
+    table="project_clips",
+    record=reelbase.ProjectClip,
+    key="clip_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "project_id": owner.project_id,
+        "video_id": owner.video_id,
+        "in_point": number % 3,  # ties
+        "out_point": 10_000,
+    },
+    takes_id=False,
+    listings=(
+        Listing("list", lambda _owner: {}, has_limit=True),
+        Listing(
+            "find_by_video",
+            lambda owner: {"video_id": owner.video_id},
+            order=("in_point", "id"),
+            newest_first=False,
+        ),
+        Listing(
+            "find_by_project",
+            lambda owner: {"project_id": owner.project_id},
+            order=("in_point", "id"),
+            newest_first=False,
+        ),
+        Listing(
+            "find_overlapping",
+            lambda owner: {"video_id": owner.video_id, "in_point": 0, "out_point": 9},
+            order=("in_point", "id"),
+            newest_first=False,
+        ),
+    ),
+    changes={"in_point": 5, "out_point": 9_999},
+    foreign_keys=("project_id", "video_id"),
+    key_type=int,
+)
+
+GENERATIONS = Case(
+    attribute="generations",
+    entity="generation",
+    table="generations",
+    record=reelbase.Generation,
+    key="generation_id",
+    adder="create",
+    arguments=lambda _owner, number: {
+        "prompt": f"prompt {number}",
+        "model_name": "small",
+        "duration_seconds": 0.1 * number,
+        "sample_rate": 32_000,
+        "channels": 2,
+        "file_path": f"out/{number}.wav",
+        "model_version": "1.0",
+        "metadata": {"bpm": number, "key": "c"},
+    },
+    listings=(
+        Listing("list", lambda _owner: {}, has_limit=True),
+        Listing("list", lambda _owner: {"status": "pending"}, has_limit=True),
+        Listing("pending", lambda _owner: {}, newest_first=False),
+    ),
+    kept_as={"prompt": "prompts.text"},
+)
+
+CASES = (
+    PROFILES,
+    FILES,
+    TRANSCRIPTS,
+    CLIPS,
+    TEMPLATES,
+    JOBS,
+    SESSIONS,
+    DOWNLOADS,
+    PROJECTS,
+    VIDEOS,
+    PROJECT_CLIPS,
+    GENERATIONS,
+)
 
 
 def name_of(value: object) -> str | None:

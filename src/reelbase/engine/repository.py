@@ -42,6 +42,10 @@ class Repository:
         """The time to store; one and the same inside a unit of work."""
         return self._executor.now()
 
+    def _actor(self) -> str | None:
+        """Who is writing, if the unit of work says so."""
+        return self._executor.actor
+
     def _commits(self) -> bool:
         """Whether what a call wrote is committed when it returns: not so in a unit of work."""
         return self._executor.commits

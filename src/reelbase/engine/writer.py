@@ -8,10 +8,8 @@ unit of work takes its turn in the same queue and keeps the connection until it 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -20,9 +18,9 @@ from reelbase.engine.journal import Synchronous
 from reelbase.engine.mailbox import Mailbox, settle
 from reelbase.engine.statement import Shape, Step
 from reelbase.engine.transaction import Transaction, commit, commit_error
-from reelbase.engine.worker import Request, StepRunner, Worker, run_one
+from reelbase.engine.waiting import WaitingWorker
+from reelbase.engine.worker import Request, StepRunner, run_one
 from reelbase.errors import (
-    DatabaseBusyError,
     DatabaseClosedError,
     DatabaseError,
     result_code,
@@ -49,7 +47,7 @@ class _TransactionRequest(Request):
         self.transaction = transaction
 
 
-class Writer(Worker):
+class Writer(WaitingWorker):
     def __init__(
         self,
         connection: Connection,
@@ -60,8 +58,7 @@ class Writer(Worker):
         busy_timeout_seconds: float,
         slow_query_seconds: float | None,
     ) -> None:
-        super().__init__(connection, deque(), mailbox)
-        self.busy_timeout_seconds = busy_timeout_seconds
+        super().__init__(connection, mailbox, busy_timeout_seconds)
         self.slow_query_seconds = slow_query_seconds
         self._data_level = _LEVELS[synchronous]
         self._relaxed_level = _LEVELS[relaxed_synchronous]
@@ -69,7 +66,6 @@ class Writer(Worker):
         self._transaction: Transaction | None = None  # who holds the connection
         self._is_blocked = False  # inside BEGIN IMMEDIATE
         self._is_closing = False
-        self._expiry: asyncio.TimerHandle | None = None
 
     # On the event loop.
 
@@ -108,10 +104,6 @@ class Writer(Worker):
             raise DatabaseClosedError("the database is closed")
         return self._enqueue(_TransactionRequest(transaction, self.new_future()))
 
-    def withdraw(self, future: asyncio.Future[Any]) -> bool:
-        """Takes a request out of the queue; False when the thread has it already."""
-        return any(self._remove(request) for request in self._waiting() if request.future is future)
-
     def new_future(self) -> asyncio.Future[Any]:
         return self._loop.create_future()
 
@@ -129,8 +121,7 @@ class Writer(Worker):
             self._transaction.abandon()
         await self.connection.call(lambda: None)  # behind all that the thread was woken for
         self.is_closed = True
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._stop_limiting()
 
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         self.refuse_if_closed()
@@ -139,50 +130,12 @@ class Writer(Worker):
         self.inbox.append(request)
         if self._transaction is None:  # else its end looks at the queue
             self.wake()
-        if not is_first and self._expiry is None:
-            self._expiry = self._loop.call_later(self.busy_timeout_seconds, self._expire)
+        if not is_first:
+            self._limit_waiting()
         return request.future
 
-    def _expire(self) -> None:
-        """Fails those that waited longer than busy_timeout for whoever holds the lock.
-
-        A queue that moves may be long: it is not the lock that such a request waits for.
-        """
-        self._expiry = None
-        now = self._loop.time()
-        for request in self._waiting():
-            if request.enqueued + self.busy_timeout_seconds > now:
-                break
-            if self._transaction is None and not self._is_blocked:
-                break
-            if self._remove(request) and not request.future.done():
-                request.future.set_exception(
-                    DatabaseBusyError(
-                        "a unit of work or another process held the database for longer than "
-                        f"busy_timeout ({self.busy_timeout_seconds:g} s)"
-                    )
-                )
-        if self.inbox:
-            with contextlib.suppress(IndexError):
-                wait = self.inbox[0].enqueued + self.busy_timeout_seconds - now
-                self._expiry = self._loop.call_later(max(wait, 0.01), self._expire)
-
-    def _waiting(self) -> tuple[Request, ...]:
-        while True:
-            try:
-                return tuple(self.inbox)
-            except RuntimeError:
-                continue  # the other thread changed it in between
-
-    def _remove(self, request: Request) -> bool:
-        while True:
-            try:
-                self.inbox.remove(request)
-            except ValueError:
-                return False
-            except IndexError:
-                continue  # the thread took another one meanwhile
-            return True
+    def _is_held(self) -> bool:
+        return self._transaction is not None or self._is_blocked
 
     # On the connection's thread.
 

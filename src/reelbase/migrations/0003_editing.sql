@@ -34,7 +34,7 @@ CREATE TABLE videos (
   height         INTEGER NOT NULL,
   created_at     TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   -- floor(x + 0.5) for x >= 0, without the math functions that some builds of SQLite lack.
-  total_frames   INTEGER NOT NULL
+  total_frames   INTEGER
     GENERATED ALWAYS AS (CAST(duration * framerate_num / framerate_den + 0.5 AS INTEGER)) VIRTUAL,
   CONSTRAINT videos_pk PRIMARY KEY (id AUTOINCREMENT),
   -- What clips refer to, so that theirs is a video of the same project.

@@ -69,8 +69,8 @@ class AuditedRepository(Repository):
     async def _execute(self, *steps: Step[Any]) -> builtins.list[Any]:
         if not any(step.statement.writes for step in steps):
             return await super()._execute(*steps)
-        begin = self._begin_audit.count(user_id=self._executor.actor, timestamp=self._now())
-        _, *results, _ = await super()._execute(begin, *steps, self._end_audit.count())
+        opening = self._begin_audit.count(user_id=self._actor(), timestamp=self._now())
+        _, *results, _ = await super()._execute(opening, *steps, self._end_audit.count())
         return results
 
 
@@ -181,7 +181,7 @@ class AuditRepository(Repository):
                 entity_id=entity_id,
                 action=action,
                 changes=changes,
-                user_id=self._executor.actor if user_id is None else user_id,
+                user_id=self._actor() if user_id is None else user_id,
                 timestamp=self._now(),
             )
         )

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import math
 from collections.abc import Iterable
-from datetime import datetime
-from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -14,42 +11,7 @@ import msgspec
 from reelbase.engine.search import match_expression
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
-
-
-class Video(msgspec.Struct, frozen=True):
-    """A video. duration: seconds.  Its frames a second are framerate_num / framerate_den."""
-
-    id: int
-    project_id: int
-    filename: str
-    path: str
-    duration: float
-    framerate_num: int
-    framerate_den: int
-    width: int
-    height: int
-    created_at: datetime
-
-    @property
-    def frame_rate(self) -> Fraction:
-        return Fraction(self.framerate_num, self.framerate_den)
-
-    @property
-    def total_frames(self) -> int:
-        """Rounded to the nearest frame, a half up; the column total_frames is the same."""
-        return math.floor(self.duration * self.framerate_num / self.framerate_den + 0.5)
-
-
-class NewVideo(msgspec.Struct, frozen=True):
-    """A video to be added; the fields are those of Video."""
-
-    filename: str
-    path: str
-    duration: float
-    framerate_num: int
-    framerate_den: int
-    width: int
-    height: int
+from reelbase.repositories.videos.records import NewVideo, Video
 
 
 class VideoRepository(AuditedRepository):
@@ -330,3 +292,6 @@ class VideoRepository(AuditedRepository):
         """
         count = await self._run(self._delete.count(id=video_id))
         return self._deleted(count, video_id, missing_ok=missing_ok)
+
+
+__all__ = ["NewVideo", "Video", "VideoRepository"]

@@ -1,95 +1,18 @@
-"""Generations: pieces of music to be made, being made, and made."""
+"""What happens to a generation, from the prompt to the end."""
 
 from __future__ import annotations
 
-import builtins
-import enum
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from reelbase.engine.identifiers import new_id
-from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query, Step
+from reelbase.engine.statement import Command, Step
+from reelbase.repositories.generations.listing import GenerationListing
+from reelbase.repositories.generations.records import Generation, GenerationStatus
 from reelbase.repositories.prompts import PromptRepository
 
 
-class GenerationStatus(enum.StrEnum):
-    """pending -> processing -> completed, failed or cancelled; processing may be left out."""
-
-    PENDING = "pending"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class Generation(msgspec.Struct, frozen=True):
-    """A piece of music. sample_rate: samples a second.  file_path: where the audio is, or will be.
-
-    completed_at: when it ended, whichever way.  metadata: whatever the application knows of it.
-    """
-
-    id: UUID
-    prompt: str
-    model_name: str
-    model_version: str | None
-    duration_seconds: float
-    sample_rate: int
-    channels: int
-    file_path: str
-    file_size_bytes: int | None
-    status: GenerationStatus
-    created_at: datetime
-    completed_at: datetime | None
-    generation_time_seconds: float | None
-    error_message: str | None
-    metadata: dict[str, Any]
-
-    @property
-    def is_pending(self) -> bool:
-        return self.status is GenerationStatus.PENDING
-
-    @property
-    def is_processing(self) -> bool:
-        return self.status is GenerationStatus.PROCESSING
-
-    @property
-    def is_complete(self) -> bool:
-        return self.status is GenerationStatus.COMPLETED
-
-    @property
-    def is_failed(self) -> bool:
-        return self.status is GenerationStatus.FAILED
-
-    @property
-    def is_finished(self) -> bool:
-        """Completed, failed or cancelled."""
-        return not (self.is_pending or self.is_processing)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them: the id and times as texts."""
-        fields: dict[str, Any] = msgspec.to_builtins(self)
-        return fields
-
-
-class GenerationStats(msgspec.Struct, frozen=True):
-    """How many there are, of one moment."""
-
-    total_generations: int
-    pending_generations: int
-    processing_generations: int
-    completed_generations: int
-    failed_generations: int
-    cancelled_generations: int
-    total_prompts: int
-
-
-class GenerationRepository(Repository):
-    entity = "generation"
-
+class GenerationLifecycle(GenerationListing):
     _create = Command(
         Generation,
         """
@@ -105,59 +28,6 @@ class GenerationRepository(Repository):
           id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
           file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
           metadata
-        """,
-    )
-
-    _get = Query(
-        Generation,
-        """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
-        FROM generations
-        WHERE id = :id
-        """,
-    )
-
-    _list = Query(
-        Generation,
-        """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
-        FROM generations
-        ORDER BY created_at DESC, id DESC
-        LIMIT :limit OFFSET :offset
-        """,
-    )
-
-    _list_with_status = Query(
-        Generation,
-        """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
-        FROM generations
-        WHERE status = :status
-        ORDER BY created_at DESC, id DESC
-        LIMIT :limit OFFSET :offset
-        """,
-    )
-
-    _pending = Query(
-        Generation,
-        """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
-        FROM generations
-        WHERE status = 'pending'
-        ORDER BY created_at, id
-        LIMIT :limit
         """,
     )
 
@@ -249,39 +119,6 @@ class GenerationRepository(Repository):
         """,
     )
 
-    _count = Query(
-        int,
-        """
-        SELECT count(*)
-        FROM generations
-        """,
-    )
-
-    _count_with_status = Query(
-        int,
-        """
-        SELECT count(*)
-        FROM generations
-        WHERE status = :status
-        """,
-        params={"status": GenerationStatus},
-    )
-
-    _stats = Query(
-        GenerationStats,
-        """
-        SELECT
-          count(*) AS total_generations,
-          count(*) FILTER (WHERE status = 'pending') AS pending_generations,
-          count(*) FILTER (WHERE status = 'processing') AS processing_generations,
-          count(*) FILTER (WHERE status = 'completed') AS completed_generations,
-          count(*) FILTER (WHERE status = 'failed') AS failed_generations,
-          count(*) FILTER (WHERE status = 'cancelled') AS cancelled_generations,
-          (SELECT count(*) FROM prompts) AS total_prompts
-        FROM generations
-        """,
-    )
-
     async def create(
         self,
         prompt: str,
@@ -318,31 +155,6 @@ class GenerationRepository(Repository):
             ),
         )
         return generation
-
-    async def get(self, generation_id: UUID | str) -> Generation:
-        """The generation; RecordNotFoundError when there is none."""
-        return await self._run(self._get.one(id=generation_id))
-
-    async def find(self, generation_id: UUID | str) -> Generation | None:
-        """The generation, or None."""
-        return await self._run(self._get.optional(id=generation_id))
-
-    async def list(
-        self,
-        *,
-        status: GenerationStatus | str | None = None,
-        limit: int | None = 100,
-        offset: int = 0,
-    ) -> builtins.list[Generation]:
-        """Generations, newest first; status None: of every status."""
-        if status is None:
-            return await self._run(self._list.all(limit=limit, offset=offset))
-        step = self._list_with_status.all(status=status, limit=limit, offset=offset)
-        return await self._run(step)
-
-    async def pending(self, limit: int | None = 100) -> builtins.list[Generation]:
-        """Pending generations, oldest first."""
-        return await self._run(self._pending.all(limit=limit))
 
     async def claim(self) -> Generation | None:
         """Moves the oldest pending one to processing and returns it; None when none is pending.
@@ -413,16 +225,6 @@ class GenerationRepository(Repository):
         """
         count = await self._run(self._delete.count(id=generation_id))
         return self._deleted(count, generation_id, missing_ok=missing_ok)
-
-    async def count(self, status: GenerationStatus | str | None = None) -> int:
-        """How many there are; status None: of every status."""
-        if status is None:
-            return await self._run(self._count.one())
-        return await self._run(self._count_with_status.one(status=status))
-
-    async def stats(self) -> GenerationStats:
-        """Counts by status and of prompts, all of one moment."""
-        return await self._run(self._stats.one())
 
     async def _moved(
         self, generation_id: UUID | str, status: str, step: Step[Generation | None]

@@ -1,0 +1,140 @@
+"""Finding and counting generations."""
+
+from __future__ import annotations
+
+import builtins
+from uuid import UUID
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Query
+from reelbase.repositories.generations.records import (
+    Generation,
+    GenerationStats,
+    GenerationStatus,
+)
+
+
+class GenerationListing(Repository):
+    entity = "generation"
+    _repository = "GenerationRepository"
+
+    _get = Query(
+        Generation,
+        """
+        SELECT
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata
+        FROM generations
+        WHERE id = :id
+        """,
+    )
+
+    _list = Query(
+        Generation,
+        """
+        SELECT
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata
+        FROM generations
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _list_with_status = Query(
+        Generation,
+        """
+        SELECT
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata
+        FROM generations
+        WHERE status = :status
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _pending = Query(
+        Generation,
+        """
+        SELECT
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata
+        FROM generations
+        WHERE status = 'pending'
+        ORDER BY created_at, id
+        LIMIT :limit
+        """,
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM generations
+        """,
+    )
+
+    _count_with_status = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM generations
+        WHERE status = :status
+        """,
+        params={"status": GenerationStatus},
+    )
+
+    _stats = Query(
+        GenerationStats,
+        """
+        SELECT
+          count(*) AS total_generations,
+          count(*) FILTER (WHERE status = 'pending') AS pending_generations,
+          count(*) FILTER (WHERE status = 'processing') AS processing_generations,
+          count(*) FILTER (WHERE status = 'completed') AS completed_generations,
+          count(*) FILTER (WHERE status = 'failed') AS failed_generations,
+          count(*) FILTER (WHERE status = 'cancelled') AS cancelled_generations,
+          (SELECT count(*) FROM prompts) AS total_prompts
+        FROM generations
+        """,
+    )
+
+    async def get(self, generation_id: UUID | str) -> Generation:
+        """The generation; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=generation_id))
+
+    async def find(self, generation_id: UUID | str) -> Generation | None:
+        """The generation, or None."""
+        return await self._run(self._get.optional(id=generation_id))
+
+    async def list(
+        self,
+        *,
+        status: GenerationStatus | str | None = None,
+        limit: int | None = 100,
+        offset: int = 0,
+    ) -> builtins.list[Generation]:
+        """Generations, newest first; status None: of every status."""
+        if status is None:
+            return await self._run(self._list.all(limit=limit, offset=offset))
+        step = self._list_with_status.all(status=status, limit=limit, offset=offset)
+        return await self._run(step)
+
+    async def pending(self, limit: int | None = 100) -> builtins.list[Generation]:
+        """Pending generations, oldest first."""
+        return await self._run(self._pending.all(limit=limit))
+
+    async def count(self, status: GenerationStatus | str | None = None) -> int:
+        """How many there are; status None: of every status."""
+        if status is None:
+            return await self._run(self._count.one())
+        return await self._run(self._count_with_status.one(status=status))
+
+    async def stats(self) -> GenerationStats:
+        """Counts by status and of prompts, all of one moment."""
+        return await self._run(self._stats.one())

@@ -1,0 +1,45 @@
+"""What the video repository takes and returns."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from fractions import Fraction
+
+import msgspec
+
+
+class Video(msgspec.Struct, frozen=True):
+    """A video. duration: seconds.  Its frames a second are framerate_num / framerate_den."""
+
+    id: int
+    project_id: int
+    filename: str
+    path: str
+    duration: float
+    framerate_num: int
+    framerate_den: int
+    width: int
+    height: int
+    created_at: datetime
+
+    @property
+    def frame_rate(self) -> Fraction:
+        return Fraction(self.framerate_num, self.framerate_den)
+
+    @property
+    def total_frames(self) -> int:
+        """Rounded to the nearest frame, a half up; the column total_frames is the same."""
+        return math.floor(self.duration * self.framerate_num / self.framerate_den + 0.5)
+
+
+class NewVideo(msgspec.Struct, frozen=True):
+    """A video to be added; the fields are those of Video."""
+
+    filename: str
+    path: str
+    duration: float
+    framerate_num: int
+    framerate_den: int
+    width: int
+    height: int
