@@ -30,10 +30,10 @@ CREATE TABLE schema_migrations (
 
 INSERT INTO schema_migrations (version, name, checksum)
 VALUES
-  (1, 'foundation', '2ab8157c80f48329710b2c4e741ff8d1fc82348f77008d780a159c4d127d049a'),
+  (1, 'foundation', 'afbf6df5f8af502383fa0a89cec89c177bef3f271099efee1aa42a11c0b738a6'),
   (2, 'downloads', 'd0093ea7560a87dd3c536c45c9510a6e116b457870d2b5fea31ec2906fb80e0a'),
-  (3, 'editing', '018960abefb2be265ab4d4c681f2762fbc0e1ba036efbd92679bc6e29768cb9b'),
-  (4, 'generation', 'bac606c26c68d4cfcb90538742612101e5ac0bf2c377426a33fa94240dc1b492');
+  (3, 'editing', 'c6249bb8b6c0f524d49c098a3feca6b77978d67a0f6119ce7abb9466552251dc'),
+  (4, 'generation', '35a43920022fe7c51eabad19e115ad3ba65b79b9890703616ab7045df0e25de1');
 
 
 -- Whoever owns files and jobs. The application chooses the id.
@@ -115,7 +115,8 @@ CREATE TABLE clips (
   CONSTRAINT clips_file FOREIGN KEY (file_id, profile_id) REFERENCES files (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT clips_id CHECK (id GLOB '????????-????-????-????-????????????' AND id NOT GLOB '*[^0-9a-f-]*'),
   CONSTRAINT clips_times CHECK (start_time >= 0 AND end_time >= start_time),
-  CONSTRAINT clips_llm_breakdown_response CHECK (json_valid(llm_breakdown_response)),
+  CONSTRAINT clips_llm_breakdown_response
+    CHECK (CASE WHEN json_valid(llm_breakdown_response) THEN json_type(llm_breakdown_response) = 'object' ELSE 0 END),
   CONSTRAINT clips_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
@@ -179,9 +180,12 @@ CREATE TABLE jobs (
   CONSTRAINT jobs_completed CHECK (completed >= 0),
   CONSTRAINT jobs_attempts CHECK (attempts >= 0),
   CONSTRAINT jobs_max_attempts CHECK (max_attempts >= 1),
-  CONSTRAINT jobs_params CHECK (json_valid(params)),
-  CONSTRAINT jobs_result CHECK (result IS NULL OR json_valid(result)),
-  CONSTRAINT jobs_error_details CHECK (error_details IS NULL OR json_valid(error_details)),
+  CONSTRAINT jobs_params
+    CHECK (CASE WHEN json_valid(params) THEN json_type(params) = 'object' ELSE 0 END),
+  CONSTRAINT jobs_result
+    CHECK (result IS NULL OR CASE WHEN json_valid(result) THEN json_type(result) = 'object' ELSE 0 END),
+  CONSTRAINT jobs_error_details
+    CHECK (error_details IS NULL OR CASE WHEN json_valid(error_details) THEN json_type(error_details) = 'object' ELSE 0 END),
   CONSTRAINT jobs_lease CHECK (lease_expires_at IS NULL OR (status = 'running' AND worker IS NOT NULL)),
   CONSTRAINT jobs_finished CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
   CONSTRAINT jobs_run_after CHECK (run_after IS strftime('%Y-%m-%dT%H:%M:%fZ', run_after, '+0 days')),
@@ -579,7 +583,8 @@ CREATE TABLE audit_log (
   CONSTRAINT audit_log_pk PRIMARY KEY (id AUTOINCREMENT),
   CONSTRAINT audit_log_entity_id CHECK (typeof(entity_id) IN ('integer', 'text')),
   CONSTRAINT audit_log_action CHECK (action IN ('CREATE', 'UPDATE', 'DELETE')),
-  CONSTRAINT audit_log_changes CHECK (json_valid(changes)),
+  CONSTRAINT audit_log_changes
+    CHECK (CASE WHEN json_valid(changes) THEN json_type(changes) = 'object' ELSE 0 END),
   CONSTRAINT audit_log_timestamp CHECK (timestamp IS strftime('%Y-%m-%dT%H:%M:%fZ', timestamp, '+0 days'))
 ) STRICT;
 
@@ -784,7 +789,8 @@ CREATE TABLE generations (
   CONSTRAINT generations_completed
     CHECK ((completed_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
   CONSTRAINT generations_generation_time_seconds CHECK (generation_time_seconds >= 0),
-  CONSTRAINT generations_metadata CHECK (json_valid(metadata)),
+  CONSTRAINT generations_metadata
+    CHECK (CASE WHEN json_valid(metadata) THEN json_type(metadata) = 'object' ELSE 0 END),
   CONSTRAINT generations_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
   CONSTRAINT generations_completed_at CHECK (completed_at IS strftime('%Y-%m-%dT%H:%M:%fZ', completed_at, '+0 days'))
 ) STRICT;

@@ -27,6 +27,7 @@ Converter = Callable[[Any], SqlValue]
 
 _CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _INT64 = range(-(2**63), 2**63)
+_MAX_JSON_DEPTH = 512
 _SECONDS_LENGTH = len("2026-01-31T23:59:59.999")
 
 
@@ -154,20 +155,26 @@ def to_json_value(value: object) -> str:
 
 
 def _check_json(value: object, encoded: bytes) -> None:
-    """Refuses what the encoder changes in silence: NaN and Infinity to null, keys to text."""
-    pending = [value]
+    """Refuses what the encoder changes in silence (NaN and Infinity to null, keys to text), and what
+    the decoder on another thread might find nested too deeply."""
     may_hide_nan = b"null" in encoded
-    while pending:
-        item = pending.pop()
-        if isinstance(item, Mapping):
-            for key in item:
-                if not isinstance(key, str):
-                    raise ValueError(f"has a key that is {type(key).__name__}, not str")
-            pending.extend(item.values())
-        elif isinstance(item, list | tuple | set | frozenset):
-            pending.extend(item)
-        elif may_hide_nan and isinstance(item, float) and not math.isfinite(item):
-            raise ValueError(f"holds {item}, which JSON cannot express")
+    level = [value]
+    for _ in range(_MAX_JSON_DEPTH):
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, Mapping):
+                for key in item:
+                    if not isinstance(key, str):
+                        raise ValueError(f"has a key that is {type(key).__name__}, not str")
+                inner.extend(item.values())
+            elif isinstance(item, list | tuple | set | frozenset):
+                inner.extend(item)
+            elif may_hide_nan and isinstance(item, float) and not math.isfinite(item):
+                raise ValueError(f"holds {item}, which JSON cannot express")
+        if not inner:
+            return
+        level = inner
+    raise ValueError(f"is nested too deeply for JSON (more than {_MAX_JSON_DEPTH} levels)")
 
 
 def to_json_object(value: Mapping[str, Any] | None) -> str | None:

@@ -94,7 +94,8 @@ CREATE TABLE clips (
   CONSTRAINT clips_file FOREIGN KEY (file_id, profile_id) REFERENCES files (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT clips_id CHECK (id GLOB '????????-????-????-????-????????????' AND id NOT GLOB '*[^0-9a-f-]*'),
   CONSTRAINT clips_times CHECK (start_time >= 0 AND end_time >= start_time),
-  CONSTRAINT clips_llm_breakdown_response CHECK (json_valid(llm_breakdown_response)),
+  CONSTRAINT clips_llm_breakdown_response
+    CHECK (CASE WHEN json_valid(llm_breakdown_response) THEN json_type(llm_breakdown_response) = 'object' ELSE 0 END),
   CONSTRAINT clips_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
 ) STRICT;
 
@@ -158,9 +159,12 @@ CREATE TABLE jobs (
   CONSTRAINT jobs_completed CHECK (completed >= 0),
   CONSTRAINT jobs_attempts CHECK (attempts >= 0),
   CONSTRAINT jobs_max_attempts CHECK (max_attempts >= 1),
-  CONSTRAINT jobs_params CHECK (json_valid(params)),
-  CONSTRAINT jobs_result CHECK (result IS NULL OR json_valid(result)),
-  CONSTRAINT jobs_error_details CHECK (error_details IS NULL OR json_valid(error_details)),
+  CONSTRAINT jobs_params
+    CHECK (CASE WHEN json_valid(params) THEN json_type(params) = 'object' ELSE 0 END),
+  CONSTRAINT jobs_result
+    CHECK (result IS NULL OR CASE WHEN json_valid(result) THEN json_type(result) = 'object' ELSE 0 END),
+  CONSTRAINT jobs_error_details
+    CHECK (error_details IS NULL OR CASE WHEN json_valid(error_details) THEN json_type(error_details) = 'object' ELSE 0 END),
   CONSTRAINT jobs_lease CHECK (lease_expires_at IS NULL OR (status = 'running' AND worker IS NOT NULL)),
   CONSTRAINT jobs_finished CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
   CONSTRAINT jobs_run_after CHECK (run_after IS strftime('%Y-%m-%dT%H:%M:%fZ', run_after, '+0 days')),

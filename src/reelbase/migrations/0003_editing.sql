@@ -129,7 +129,8 @@ CREATE TABLE audit_log (
   CONSTRAINT audit_log_pk PRIMARY KEY (id AUTOINCREMENT),
   CONSTRAINT audit_log_entity_id CHECK (typeof(entity_id) IN ('integer', 'text')),
   CONSTRAINT audit_log_action CHECK (action IN ('CREATE', 'UPDATE', 'DELETE')),
-  CONSTRAINT audit_log_changes CHECK (json_valid(changes)),
+  CONSTRAINT audit_log_changes
+    CHECK (CASE WHEN json_valid(changes) THEN json_type(changes) = 'object' ELSE 0 END),
   CONSTRAINT audit_log_timestamp CHECK (timestamp IS strftime('%Y-%m-%dT%H:%M:%fZ', timestamp, '+0 days'))
 ) STRICT;
 

@@ -30,7 +30,8 @@ CREATE TABLE generations (
   CONSTRAINT generations_completed
     CHECK ((completed_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
   CONSTRAINT generations_generation_time_seconds CHECK (generation_time_seconds >= 0),
-  CONSTRAINT generations_metadata CHECK (json_valid(metadata)),
+  CONSTRAINT generations_metadata
+    CHECK (CASE WHEN json_valid(metadata) THEN json_type(metadata) = 'object' ELSE 0 END),
   CONSTRAINT generations_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
   CONSTRAINT generations_completed_at CHECK (completed_at IS strftime('%Y-%m-%dT%H:%M:%fZ', completed_at, '+0 days'))
 ) STRICT;

@@ -206,7 +206,10 @@ class GenerationLifecycle(GenerationListing):
         pending moves to any other status, processing to an end; else InvalidTransitionError.
         """
         step = self._update_status.optional(
-            id=generation_id, status=status, error_message=error_message, now=self._now()
+            id=generation_id,
+            status=GenerationStatus(status),
+            error_message=error_message,
+            now=self._now(),
         )
         return await self._moved(generation_id, status, step)
 
