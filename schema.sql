@@ -30,7 +30,7 @@ CREATE TABLE schema_migrations (
 
 INSERT INTO schema_migrations (version, name, checksum)
 VALUES
-  (1, 'foundation', 'afbf6df5f8af502383fa0a89cec89c177bef3f271099efee1aa42a11c0b738a6'),
+  (1, 'foundation', '00b7265b3a5259e24bb59c9fb4819c943c59dee7f198387b0e39ae1c42ee0e78'),
   (2, 'downloads', 'd0093ea7560a87dd3c536c45c9510a6e116b457870d2b5fea31ec2906fb80e0a'),
   (3, 'editing', 'c6249bb8b6c0f524d49c098a3feca6b77978d67a0f6119ce7abb9466552251dc'),
   (4, 'generation', '35a43920022fe7c51eabad19e115ad3ba65b79b9890703616ab7045df0e25de1');
@@ -183,9 +183,9 @@ CREATE TABLE jobs (
   CONSTRAINT jobs_params
     CHECK (CASE WHEN json_valid(params) THEN json_type(params) = 'object' ELSE 0 END),
   CONSTRAINT jobs_result
-    CHECK (result IS NULL OR CASE WHEN json_valid(result) THEN json_type(result) = 'object' ELSE 0 END),
+    CHECK (CASE WHEN json_valid(result) THEN json_type(result) = 'object' ELSE result IS NULL END),
   CONSTRAINT jobs_error_details
-    CHECK (error_details IS NULL OR CASE WHEN json_valid(error_details) THEN json_type(error_details) = 'object' ELSE 0 END),
+    CHECK (CASE WHEN json_valid(error_details) THEN json_type(error_details) = 'object' ELSE error_details IS NULL END),
   CONSTRAINT jobs_lease CHECK (lease_expires_at IS NULL OR (status = 'running' AND worker IS NOT NULL)),
   CONSTRAINT jobs_finished CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
   CONSTRAINT jobs_run_after CHECK (run_after IS strftime('%Y-%m-%dT%H:%M:%fZ', run_after, '+0 days')),

@@ -88,13 +88,15 @@ def _apply(native: sqlite3.Connection, migration: Migration, path: str) -> None:
 def _keep_copy(native: sqlite3.Connection, path: str) -> None:
     """Copies the database as it is now to ``<path>.v<version>.bak``; a copy that is there stays.
 
-    Under the write lock, so that nobody migrates it, or copies it too, meanwhile.
+    Under the write lock, so that nobody migrates it, or copies it too, meanwhile. When somebody has
+    migrated it since we looked, the copy is theirs to keep.
     """
+    (found,) = native.execute("PRAGMA user_version").fetchone()
     native.execute("BEGIN IMMEDIATE")
     try:
         (version,) = native.execute("PRAGMA user_version").fetchone()
         target = Path(f"{path}.v{version}.bak")
-        if version < SCHEMA_VERSION and not target.exists():
+        if version == found and version < SCHEMA_VERSION and not target.exists():
             for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial"):
                 leftover.unlink()  # of somebody who was killed
             _copy(path, target)

@@ -162,9 +162,9 @@ CREATE TABLE jobs (
   CONSTRAINT jobs_params
     CHECK (CASE WHEN json_valid(params) THEN json_type(params) = 'object' ELSE 0 END),
   CONSTRAINT jobs_result
-    CHECK (result IS NULL OR CASE WHEN json_valid(result) THEN json_type(result) = 'object' ELSE 0 END),
+    CHECK (CASE WHEN json_valid(result) THEN json_type(result) = 'object' ELSE result IS NULL END),
   CONSTRAINT jobs_error_details
-    CHECK (error_details IS NULL OR CASE WHEN json_valid(error_details) THEN json_type(error_details) = 'object' ELSE 0 END),
+    CHECK (CASE WHEN json_valid(error_details) THEN json_type(error_details) = 'object' ELSE error_details IS NULL END),
   CONSTRAINT jobs_lease CHECK (lease_expires_at IS NULL OR (status = 'running' AND worker IS NOT NULL)),
   CONSTRAINT jobs_finished CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
   CONSTRAINT jobs_run_after CHECK (run_after IS strftime('%Y-%m-%dT%H:%M:%fZ', run_after, '+0 days')),

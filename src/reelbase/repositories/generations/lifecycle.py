@@ -207,7 +207,7 @@ class GenerationLifecycle(GenerationListing):
         """
         step = self._update_status.optional(
             id=generation_id,
-            status=GenerationStatus(status),
+            status=self._expect("status", status, str),
             error_message=error_message,
             now=self._now(),
         )
