@@ -202,6 +202,10 @@ def to_text_array(value: Iterable[str] | None) -> str | None:
     return to_json(texts)
 
 
+def to_integer_or_text(value: int | str | None) -> int | str | None:
+    return to_text(value) if isinstance(value, str) else to_integer(value)
+
+
 def to_any(value: object) -> SqlValue:
     """By the value's own type, for SQL whose parameters nobody declared."""
     if value is None:
@@ -251,6 +255,8 @@ def converter_for(annotation: Any) -> Converter:
         return to_json_value
     if annotation == list[str]:
         return to_text_array
+    if set(members) == {int, str}:
+        return to_integer_or_text
     if len(members) != 1:
         return to_any
     (member,) = members

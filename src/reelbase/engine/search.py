@@ -34,6 +34,8 @@ def match_expression(query: str) -> str | None:
     All words must match, the last one as a prefix unless it is quoted; a quoted part is a phrase.
     Nothing in the query is an operator, so that no query is an error.
     """
+    if any("\ud800" <= character <= "\udfff" for character in query):
+        raise ValueError("query: holds a lone surrogate")
     phrases: list[str] = []
     is_open = False
     for match in _PART.finditer(query):

@@ -80,6 +80,8 @@ class ConfigRepository(Repository):
 
     async def set_many(self, values: Mapping[str, JsonValue]) -> None:
         """Stores all of them or none."""
+        if not isinstance(values, Mapping):
+            raise TypeError(f"values must be a dict, not {type(values).__name__}")
         now = self._now()
         rows = [{"key": key, "value": value, "updated_at": now} for key, value in values.items()]
         await self._run(self._set.many(rows))

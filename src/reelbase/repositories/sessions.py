@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reelbase.engine.executor import Executor
-from reelbase.engine.identifiers import moment_before
+from reelbase.engine.identifiers import moment_after, moment_before
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
 
@@ -147,8 +147,9 @@ class SessionRepository(Repository):
         asking the file. It does not wait for the disk. RecordNotFoundError when there is no such
         session: a touch makes none, so that health checks leave no rows.
         """
-        interval = timedelta(seconds=every)
+        self._expect("session_id", session_id, str)
         now = self._now()
+        interval = moment_after(now, "every", every) - now
         deletions = Deletions.count
         remembered, known = self._touched.get(session_id, (-1, None))
         if known and remembered == deletions and timedelta(0) <= now - known.last_seen < interval:

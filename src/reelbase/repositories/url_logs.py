@@ -263,6 +263,7 @@ class ErrorLogRepository(Repository):
         """Entries, newest first; domain None: of every domain."""
         if domain is None:
             return await self._run(self._list.all(limit=limit, offset=offset))
+        self._expect("domain", domain, str)
         step = self._list_of_domain.all(domain=domain.lower(), limit=limit, offset=offset)
         return await self._run(step)
 

@@ -175,6 +175,8 @@ class DownloadLifecycle(DownloadListing):
         output_template: str | None = None,
     ) -> list[Download]:
         """Queues downloads, all or none (a playlist), and returns them in the order given."""
+        if isinstance(urls, str | bytes) or not isinstance(urls, Iterable):
+            raise TypeError(f"urls must be a list of str, not {type(urls).__name__}")
         now = self._now()
         rows = [
             {

@@ -205,9 +205,11 @@ class GenerationLifecycle(GenerationListing):
 
         pending moves to any other status, processing to an end; else InvalidTransitionError.
         """
+        if status is None:
+            raise ValueError("GenerationRepository.update_status: status must not be None")
         step = self._update_status.optional(
             id=generation_id,
-            status=self._expect("status", status, str),
+            status=status,
             error_message=error_message,
             now=self._now(),
         )
