@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -57,10 +58,12 @@ class Reader(Worker):
             if request.is_long:
                 self._report()  # what is done need not wait for this one
                 self.is_in_long_read = True
-                if self.inbox and self._spill is not None:
-                    self._spill()
-                self._run(native, request)
-                self.is_in_long_read = False
+                try:
+                    if self.inbox and self._spill is not None:
+                        self._spill()
+                    self._run(native, request)
+                finally:
+                    self.is_in_long_read = False
             elif self.inbox and not native.in_transaction:
                 self._run_group(native, request)
             else:
@@ -75,17 +78,18 @@ class Reader(Worker):
         """Runs the quick reads that wait in one transaction: to take and leave a lock costs SQLite as
         much as a get by key.
 
-        Only those that were there before it began, because it does not see what is written later.
+        Only those that came in before it began, because it does not see what is written later, and
+        whoever asks after a write must. (Counting them would not do: other readers take some.)
         """
-        waiting = min(len(self.inbox), _GROUP_COUNT)
+        began = time.monotonic()
         native.execute("BEGIN")
         self._run(native, request)
-        for _ in range(waiting):
+        for _ in range(_GROUP_COUNT):
             try:
                 request = self.inbox.popleft()
             except IndexError:
                 break
-            if request.is_long:
+            if request.is_long or request.enqueued >= began:
                 self.inbox.appendleft(request)
                 break
             self._in_hand.append(request)
@@ -171,7 +175,9 @@ class Readers:
         self, work: Callable[[sqlite3.Connection], R], *, is_long: bool
     ) -> asyncio.Future[R]:
         future: asyncio.Future[R] = self._loop.create_future()
-        self._inbox.append(Request(work, future, is_long=is_long))
+        request = Request(work, future, is_long=is_long)
+        request.enqueued = time.monotonic()
+        self._inbox.append(request)
         self._wake_another()
         return future
 

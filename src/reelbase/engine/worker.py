@@ -23,7 +23,6 @@ from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 _REPORT_COUNT = 64
 _REPORT_SECONDS = 0.001
 
-
 _BEGIN_SAVEPOINT = "SAVEPOINT reelbase_steps"
 _UNDO_SAVEPOINT = "ROLLBACK TO reelbase_steps"
 _END_SAVEPOINT = "RELEASE reelbase_steps"
@@ -163,10 +162,10 @@ class StepRunner:
     def writing(self, native: sqlite3.Connection) -> list[Any]:
         """Inside a transaction: what fails is undone, the rest of the transaction stays."""
         if len(self._steps) == 1 and self._steps[0].shape is not Shape.MANY:
-            return self._all(native)  # SQLite itself undoes a statement that fails
+            return self.inside(native)  # SQLite itself undoes a statement that fails
         native.execute(_BEGIN_SAVEPOINT)
         try:
-            results = self._all(native)
+            results = self.inside(native)
         except BaseException:
             if native.in_transaction:  # some errors make SQLite roll everything back by itself
                 native.execute(_UNDO_SAVEPOINT)
@@ -175,18 +174,15 @@ class StepRunner:
         native.execute(_END_SAVEPOINT)
         return results
 
-    def inside(self, native: sqlite3.Connection) -> list[Any]:
-        """Reads inside a transaction."""
-        return self._all(native)
-
     def reading(self, native: sqlite3.Connection) -> list[Any]:
         """Outside a transaction: all steps see the same moment of the database."""
         native.execute("BEGIN")
         try:
-            return self._all(native)
+            return self.inside(native)
         finally:
             if native.in_transaction:
                 native.execute("ROLLBACK")
 
-    def _all(self, native: sqlite3.Connection) -> list[Any]:
+    def inside(self, native: sqlite3.Connection) -> list[Any]:
+        """Inside a transaction that somebody else ends, whatever comes of the steps."""
         return [step.run(native, self._slow_query_seconds) for step in self._steps]
