@@ -51,6 +51,10 @@ def match_expression(query: str) -> str | None:
 
 
 def _words(text: str) -> list[str]:
-    """What the tokenizer will take as words: pieces that hold a letter or a digit."""
+    """The pieces of a part that holds a letter or a digit; [] for one that holds none.
+
+    All pieces, also those without: SQLite has its own opinion of what a letter is (Unicode 6.1), and
+    two words of a phrase are no neighbours where the text has a third between them.
+    """
     pieces = (spaced(text) or "").split()
-    return [piece for piece in pieces if any(character.isalnum() for character in piece)]
+    return pieces if any(character.isalnum() for character in text) else []
