@@ -32,7 +32,7 @@ INSERT INTO schema_migrations (version, name, checksum)
 VALUES
   (1, 'foundation', '00b7265b3a5259e24bb59c9fb4819c943c59dee7f198387b0e39ae1c42ee0e78'),
   (2, 'downloads', 'd0093ea7560a87dd3c536c45c9510a6e116b457870d2b5fea31ec2906fb80e0a'),
-  (3, 'editing', 'c6249bb8b6c0f524d49c098a3feca6b77978d67a0f6119ce7abb9466552251dc'),
+  (3, 'editing', 'ca0c8d26406f49755e529442bb2c3312601c2a7341836e93de459d64da12ea8a'),
   (4, 'generation', '35a43920022fe7c51eabad19e115ad3ba65b79b9890703616ab7045df0e25de1');
 
 
@@ -494,7 +494,9 @@ CREATE TABLE videos (
   -- What clips refer to, so that theirs is a video of the same project.
   CONSTRAINT videos_of_project UNIQUE (id, project_id),
   CONSTRAINT videos_project FOREIGN KEY (project_id) REFERENCES projects (id) ON DELETE CASCADE,
-  CONSTRAINT videos_duration CHECK (duration >= 0),
+  -- A number of frames is exact as a float, so that SQL and Python agree on it.
+  CONSTRAINT videos_duration
+    CHECK (duration >= 0 AND duration * framerate_num / framerate_den < 9007199254740992),
   CONSTRAINT videos_framerate CHECK (framerate_num > 0 AND framerate_den > 0),
   CONSTRAINT videos_size CHECK (width > 0 AND height > 0),
   CONSTRAINT videos_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
@@ -684,7 +686,12 @@ BEGIN
     SELECT 'path', json_object('old', OLD.path, 'new', NEW.path)
     WHERE OLD.path IS NOT NEW.path
     UNION ALL
-    SELECT 'duration', json_object('old', OLD.duration, 'new', NEW.duration)
+    -- 18 digits: json_object() would round a REAL to 15.
+    SELECT
+      'duration',
+      json_object(
+        'old', json(printf('%!.18g', OLD.duration)), 'new', json(printf('%!.18g', NEW.duration))
+      )
     WHERE OLD.duration IS NOT NEW.duration
     UNION ALL
     SELECT 'framerate_num', json_object('old', OLD.framerate_num, 'new', NEW.framerate_num)

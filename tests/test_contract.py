@@ -136,6 +136,176 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
             "purge": "older_than",
         },
     ),
+    "projects": (
+        "ProjectRepository",
+        {
+            "add": "name, workspace_path, description=None",
+            "get": "project_id",
+            "find": "project_id",
+            "list": "*, limit=100, offset=0",
+            "count": "",
+            "update": "project_id, **changes",
+            "delete": "project_id, *, missing_ok=False",
+            "find_by_name": "name",
+            "find_by_workspace": "path",
+            "list_with_stats": "*, limit=100, offset=0",
+            "get_with_videos": "project_id",
+        },
+    ),
+    "videos": (
+        "VideoRepository",
+        {
+            "add": (
+                "project_id, filename, path, duration, framerate_num, framerate_den, width, height"
+            ),
+            "add_many": "project_id, videos",
+            "get": "video_id",
+            "find": "video_id",
+            "list": "*, limit=100, offset=0",
+            "page": "*, after=None, limit=100",
+            "list_for_project": "project_id",
+            "find_by_path": "path",
+            "update": "video_id, **changes",
+            "delete": "video_id, *, missing_ok=False",
+            "count": "",
+            "search": "query, *, limit=100",
+        },
+    ),
+    "project_clips": (
+        "ProjectClipRepository",
+        {
+            "add": "project_id, video_id, in_point, out_point",
+            "get": "clip_id",
+            "find": "clip_id",
+            "list": "*, limit=100, offset=0",
+            "count": "",
+            "update": "clip_id, **changes",
+            "delete": "clip_id, *, missing_ok=False",
+            "find_by_video": "video_id",
+            "find_by_project": "project_id",
+            "find_overlapping": "video_id, in_point, out_point",
+            "validate_bounds": "video_id, in_point, out_point",
+            "split": "clip_id, frame",
+        },
+    ),
+    "audit": (
+        "AuditRepository",
+        {
+            "log_create": "entity_type, entity_id, user_id=None",
+            "log_update": "entity_type, entity_id, changes, user_id=None",
+            "log_delete": "entity_type, entity_id, user_id=None",
+            "get_history": "entity_type, entity_id, *, limit=None",
+            "list": "*, limit=100, offset=0",
+            "count": "",
+            "prune": "older_than",
+        },
+    ),
+    "generations": (
+        "GenerationRepository",
+        {
+            "create": (
+                "prompt, model_name, duration_seconds, sample_rate, channels, file_path, *, "
+                "id=None, model_version=None, metadata=None"
+            ),
+            "get": "generation_id",
+            "find": "generation_id",
+            "list": "*, status=None, limit=100, offset=0",
+            "pending": "limit=100",
+            "claim": "",
+            "mark_processing": "generation_id",
+            "complete": "generation_id, generation_time, file_size_bytes=None, metadata=None",
+            "fail": "generation_id, error_message",
+            "cancel": "generation_id",
+            "set_metadata": "generation_id, metadata",
+            "update_status": "generation_id, status, error_message=None",
+            "delete": "generation_id, *, missing_ok=False",
+            "count": "status=None",
+            "stats": "",
+            "recover": "message",
+        },
+    ),
+    "prompts": (
+        "PromptRepository",
+        {
+            "track": "text",
+            "get": "prompt_id",
+            "find": "prompt_id",
+            "find_by_text": "text",
+            "list": "*, limit=100, offset=0",
+            "most_used": "limit=10",
+            "search": "query, limit=20",
+            "count": "",
+        },
+    ),
+    "sessions": (
+        "SessionRepository",
+        {
+            "ensure": "session_id",
+            "get": "session_id",
+            "find": "session_id",
+            "touch": "session_id, *, every=60.0",
+            "list": "*, limit=100, offset=0",
+            "count": "",
+            "purge_idle": "older_than",
+            "delete": "session_id, *, missing_ok=False",
+        },
+    ),
+    "downloads": (
+        "DownloadRepository",
+        {
+            "add": (
+                "session_id, url, *, id=None, format_id=None, quality=None, output_template=None"
+            ),
+            "get": "download_id",
+            "find": "download_id",
+            "list_for_session": "session_id, *, active_only=False",
+            "list": "*, active_only=False, limit=100, offset=0",
+            "queue_depth": "",
+            "start": "download_id, *, extracting=False",
+            "progress": (
+                "download_id, percent, *, speed=None, eta=None, filename=UNSET, filesize=UNSET"
+            ),
+            "complete": "download_id, *, filename=UNSET, filesize=UNSET",
+            "fail": "download_id, error_message",
+            "cancel": "download_id",
+            "delete": "download_id, *, missing_ok=False",
+            "counts_by_status": "",
+            "recover": "message='interrupted by server restart'",
+            "purge": "older_than",
+        },
+    ),
+    "config": (
+        "ConfigRepository",
+        {
+            "get": "key, default=None, *, type=<class 'object'>",
+            "set": "key, value",
+            "set_many": "values",
+            "all": "",
+            "entries": "",
+            "delete": "key, *, missing_ok=False",
+        },
+    ),
+    "unsupported_urls": (
+        "UnsupportedUrlRepository",
+        {
+            "add": "url, *, session_id=None, error=None",
+            "list": "*, limit=100, offset=0",
+            "count": "",
+            "clear": "",
+            "prune": "older_than",
+        },
+    ),
+    "error_log": (
+        "ErrorLogRepository",
+        {
+            "add": "url, error, *, session_id=None, format_id=None, media_type=None",
+            "list": "*, domain=None, limit=100, offset=0",
+            "count": "",
+            "clear": "",
+            "prune": "older_than",
+            "top_domains": "limit=10",
+        },
+    ),
 }
 
 RAW = {
@@ -156,6 +326,15 @@ PROPERTIES: dict[type, set[str]] = {
 }
 
 Json = dict[str, Any]
+
+_PROJECT: dict[str, Any] = {
+    "id": int,
+    "name": str,
+    "description": str | None,
+    "workspace_path": str,
+    "created_at": datetime,
+    "updated_at": datetime,
+}
 
 RECORDS: dict[str, dict[str, Any]] = {
     "Profile": {
@@ -236,9 +415,134 @@ RECORDS: dict[str, dict[str, Any]] = {
         "finished_at": datetime | None,
     },
     "RecoveryReport": {"failed": int, "left_queued": int},
+    "Project": _PROJECT,
+    "ProjectStats": _PROJECT | {"video_count": int, "clip_count": int},
+    "ProjectWithVideos": {"project": reelbase.Project, "videos": list[reelbase.Video]},
+    "Video": {
+        "id": int,
+        "project_id": int,
+        "filename": str,
+        "path": str,
+        "duration": float,
+        "framerate_num": int,
+        "framerate_den": int,
+        "width": int,
+        "height": int,
+        "created_at": datetime,
+    },
+    "ProjectClip": {
+        "id": int,
+        "project_id": int,
+        "video_id": int,
+        "in_point": int,
+        "out_point": int,
+        "created_at": datetime,
+    },
+    "AuditEntry": {
+        "id": int,
+        "entity_type": str,
+        "entity_id": int | str,
+        "action": reelbase.AuditAction,
+        "changes": Json,
+        "user_id": str | None,
+        "timestamp": datetime,
+    },
+    "Generation": {
+        "id": UUID,
+        "prompt": str,
+        "model_name": str,
+        "model_version": str | None,
+        "duration_seconds": float,
+        "sample_rate": int,
+        "channels": int,
+        "file_path": str,
+        "file_size_bytes": int | None,
+        "status": reelbase.GenerationStatus,
+        "created_at": datetime,
+        "completed_at": datetime | None,
+        "generation_time_seconds": float | None,
+        "error_message": str | None,
+        "metadata": Json,
+    },
+    "GenerationStats": {
+        "total_generations": int,
+        "pending_generations": int,
+        "processing_generations": int,
+        "completed_generations": int,
+        "failed_generations": int,
+        "cancelled_generations": int,
+        "total_prompts": int,
+    },
+    "Prompt": {
+        "id": int,
+        "text": str,
+        "used_count": int,
+        "first_used_at": datetime,
+        "last_used_at": datetime,
+    },
+    "Session": {"id": str, "created_at": datetime, "last_seen": datetime},
+    "SessionSummary": {
+        "id": str,
+        "created_at": datetime,
+        "last_seen": datetime,
+        "download_count": int,
+    },
+    "Download": {
+        "id": UUID,
+        "session_id": str,
+        "url": str,
+        "status": reelbase.DownloadStatus,
+        "format_id": str | None,
+        "quality": str | None,
+        "output_template": str | None,
+        "filename": str | None,
+        "filesize": int | None,
+        "progress_percent": float,
+        "speed": str | None,
+        "eta": str | None,
+        "error_message": str | None,
+        "created_at": datetime,
+        "started_at": datetime | None,
+        "completed_at": datetime | None,
+    },
+    "PurgedDownload": {"id": UUID, "filename": str | None},
+    "PurgeReport": {
+        "deleted": list[reelbase.PurgedDownload],
+        "active_skipped": int,
+        "sessions_deleted": int,
+    },
+    "UnsupportedUrl": {
+        "id": int,
+        "url": str,
+        "session_id": str | None,
+        "error": str | None,
+        "created_at": datetime,
+    },
+    "ErrorLogEntry": {
+        "id": int,
+        "url": str,
+        "domain": str | None,
+        "error": str,
+        "format_id": str | None,
+        "media_type": str | None,
+        "session_id": str | None,
+        "created_at": datetime,
+    },
 }
 
-ENUMS = {"JobStatus": ["queued", "running", "succeeded", "failed", "cancelled"]}
+ENUMS = {
+    "JobStatus": ["queued", "running", "succeeded", "failed", "cancelled"],
+    "DownloadStatus": [
+        "queued",
+        "extracting",
+        "downloading",
+        "completed",
+        "failed",
+        "cancelled",
+    ],
+    "GenerationStatus": ["pending", "processing", "completed", "failed", "cancelled"],
+    "AuditAction": ["CREATE", "UPDATE", "DELETE"],
+}
 
 ERRORS = {
     "DatabaseError": 500,

@@ -279,14 +279,17 @@ async def test_rows_of_the_sqlite3_prompt_are_found_too(jobs: JobRepository, pat
     assert await jobs.find_referencing_transcript("anna", C) == set()
 
 
-@pytest.mark.parametrize("text", ["[]", "null", "5", '"x"', "[1]", '{"file_ids": "x"}', "true"])
-async def test_json_of_the_prompt_that_is_no_object_refers_to_nothing(
+@pytest.mark.parametrize("text", ["[]", "null", "5", '"x"', "[1]", "true", "no JSON"])
+async def test_json_of_the_prompt_that_is_no_object_is_refused(
     jobs: JobRepository, path: Path, text: str
 ) -> None:
-    with closing(sqlite3.connect(path)) as prompt, prompt:
+    with (
+        closing(sqlite3.connect(path)) as prompt,
+        pytest.raises(sqlite3.IntegrityError, match="jobs_params"),
+    ):
         prompt.execute(
-            "INSERT INTO jobs (id, profile_id, type, params, result) VALUES (?, 'anna', 't', ?, ?)",
-            (str(B), text, text),
+            "INSERT INTO jobs (id, profile_id, type, params) VALUES (?, 'anna', 't', ?)",
+            (str(B), text),
         )
     assert await jobs.find_referencing_file("anna", A) == set()
 

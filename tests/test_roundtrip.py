@@ -6,7 +6,7 @@ import math
 import os
 import re
 import typing
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial, wraps
@@ -26,10 +26,15 @@ from reelbase import (
     ConstraintError,
     Database,
     DatabaseError,
+    DownloadStatus,
     File,
+    GenerationStatus,
     JobStatus,
     NewFile,
+    NewVideo,
+    Query,
     RecordNotFoundError,
+    Video,
 )
 
 QUICK = settings(
@@ -453,6 +458,9 @@ class World:
     queued_id: UUID
     running_id: UUID
     finished_id: UUID
+    project_clip_id: int
+    download_id: UUID
+    generation_id: UUID
 
 
 @pytest.fixture
@@ -467,7 +475,24 @@ async def world(database: Database, clock: FrozenClock) -> World:
     finished = await database.jobs.add(owner.profile_id, "t", {})
     await database.jobs.succeed(finished.id)
     queued = await database.jobs.add(owner.profile_id, "t", {})
-    return World(owner, file, transcript.id, clip.id, queued.id, running.id, finished.id)
+    cut = await database.project_clips.add(owner.project_id, owner.video_id, 0, 9)
+    download = await database.downloads.add(owner.session_id, "u")
+    generation = await database.generations.create("a cat", "m", 1.0, 1, 1, "f")
+    await database.config.set("k", 1)
+    await database.error_log.add("https://example.org", "e")
+    await database.unsupported_urls.add("u")
+    return World(
+        owner,
+        file,
+        transcript.id,
+        clip.id,
+        queued.id,
+        running.id,
+        finished.id,
+        cut.id,
+        download.id,
+        generation.id,
+    )
 
 
 def _profile(world: World) -> dict[str, Any]:
@@ -476,6 +501,38 @@ def _profile(world: World) -> dict[str, Any]:
 
 def _file(world: World) -> dict[str, Any]:
     return {"file_id": world.file.id}
+
+
+def _session(world: World) -> dict[str, Any]:
+    return {"session_id": world.owner.session_id}
+
+
+def _download(world: World) -> dict[str, Any]:
+    return {"download_id": world.download_id}
+
+
+def _project(world: World) -> dict[str, Any]:
+    return {"project_id": world.owner.project_id}
+
+
+def _video(world: World) -> dict[str, Any]:
+    return {"video_id": world.owner.video_id}
+
+
+def _cut(world: World) -> dict[str, Any]:
+    return {"clip_id": world.project_clip_id}
+
+
+def _generation(world: World) -> dict[str, Any]:
+    return {"generation_id": world.generation_id}
+
+
+def _paging(_world: World) -> dict[str, Any]:
+    return {"limit": 5, "offset": 0}
+
+
+def _entity(_world: World) -> dict[str, Any]:
+    return {"entity_type": "shelf", "entity_id": 7}
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -541,11 +598,148 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("jobs", "fail"): lambda world: {"job_id": world.running_id, "error": "e"},
     ("jobs", "cancel"): lambda world: {"job_id": world.queued_id},
     ("jobs", "retry"): lambda world: {"job_id": world.finished_id},
+    ("jobs", "progress"): lambda world: {"job_id": world.running_id, "progress": 0.5},
     ("jobs", "recover"): lambda world: {},
     ("jobs", "delete"): lambda world: {"job_id": world.queued_id},
     ("jobs", "purge"): lambda world: {"older_than": timedelta(0)},
+    ("sessions", "ensure"): _session,
+    ("sessions", "get"): _session,
+    ("sessions", "find"): _session,
+    ("sessions", "touch"): lambda world: _session(world) | {"every": 0.0},
+    ("sessions", "list"): _paging,
+    ("sessions", "purge_idle"): lambda world: {"older_than": timedelta(0)},
+    ("sessions", "delete"): _session,
+    ("downloads", "add"): lambda world: _session(world) | {"url": "u"},
+    ("downloads", "add_many"): lambda world: _session(world) | {"urls": ["u"]},
+    ("downloads", "get"): _download,
+    ("downloads", "find"): _download,
+    ("downloads", "list_for_session"): _session,
+    ("downloads", "list"): _paging,
+    ("downloads", "start"): _download,
+    ("downloads", "progress"): lambda world: _download(world) | {"percent": 5.0},
+    ("downloads", "complete"): _download,
+    ("downloads", "fail"): lambda world: _download(world) | {"error_message": "e"},
+    ("downloads", "cancel"): _download,
+    ("downloads", "delete"): _download,
+    ("downloads", "recover"): lambda world: {"message": "m"},
+    ("downloads", "purge"): lambda world: {"older_than": timedelta(0)},
+    ("config", "get"): lambda world: {"key": "k"},
+    ("config", "set"): lambda world: {"key": "k", "value": 2},
+    ("config", "set_many"): lambda world: {"values": {"k": 2}},
+    ("config", "delete"): lambda world: {"key": "k"},
+    ("error_log", "add"): lambda world: {"url": "u", "error": "e"},
+    ("error_log", "list"): _paging,
+    ("error_log", "prune"): lambda world: {"older_than": timedelta(0)},
+    ("error_log", "top_domains"): lambda world: {"limit": 5},
+    ("unsupported_urls", "add"): lambda world: {"url": "u"},
+    ("unsupported_urls", "list"): _paging,
+    ("unsupported_urls", "prune"): lambda world: {"older_than": timedelta(0)},
+    ("projects", "add"): lambda world: {"name": "n", "workspace_path": "w"},
+    ("projects", "get"): _project,
+    ("projects", "find"): _project,
+    ("projects", "find_by_name"): lambda world: {"name": "n"},
+    ("projects", "find_by_workspace"): lambda world: {"path": "w"},
+    ("projects", "list"): _paging,
+    ("projects", "list_with_stats"): _paging,
+    ("projects", "get_with_videos"): _project,
+    ("projects", "update"): lambda world: _project(world) | {"name": "new"},
+    ("projects", "delete"): _project,
+    ("videos", "add"): lambda world: (
+        _project(world)
+        | {"filename": "f", "path": "p", "duration": 1.0, "framerate_num": 25}
+        | {"framerate_den": 1, "width": 1, "height": 1}
+    ),
+    ("videos", "add_many"): lambda world: (
+        _project(world) | {"videos": [NewVideo("f", "p", 1.0, 25, 1, 1, 1)]}
+    ),
+    ("videos", "get"): _video,
+    ("videos", "find"): _video,
+    ("videos", "find_by_path"): lambda world: {"path": "p"},
+    ("videos", "list"): _paging,
+    ("videos", "page"): lambda world: {"limit": 5},
+    ("videos", "list_for_project"): _project,
+    ("videos", "search"): lambda world: {"query": "a"},
+    ("videos", "update"): lambda world: _video(world) | {"filename": "new"},
+    ("videos", "delete"): _video,
+    ("project_clips", "add"): lambda world: (
+        _project(world) | _video(world) | {"in_point": 0, "out_point": 5}
+    ),
+    ("project_clips", "get"): _cut,
+    ("project_clips", "find"): _cut,
+    ("project_clips", "list"): _paging,
+    ("project_clips", "find_by_video"): _video,
+    ("project_clips", "find_by_project"): _project,
+    ("project_clips", "find_overlapping"): lambda world: (
+        _video(world) | {"in_point": 0, "out_point": 5}
+    ),
+    ("project_clips", "validate_bounds"): lambda world: (
+        _video(world) | {"in_point": 0, "out_point": 5}
+    ),
+    ("project_clips", "update"): lambda world: _cut(world) | {"in_point": 1},
+    ("project_clips", "split"): lambda world: _cut(world) | {"frame": 5},
+    ("project_clips", "delete"): _cut,
+    ("audit", "log_create"): _entity,
+    ("audit", "log_update"): lambda world: _entity(world) | {"changes": {}},
+    ("audit", "log_delete"): _entity,
+    ("audit", "get_history"): _entity,
+    ("audit", "list"): _paging,
+    ("audit", "prune"): lambda world: {"older_than": timedelta(0)},
+    ("generations", "create"): lambda world: {
+        "prompt": "p",
+        "model_name": "m",
+        "duration_seconds": 1.0,
+        "sample_rate": 1,
+        "channels": 1,
+        "file_path": "f",
+    },
+    ("generations", "get"): _generation,
+    ("generations", "find"): _generation,
+    ("generations", "list"): _paging,
+    ("generations", "pending"): lambda world: {"limit": 5},
+    ("generations", "mark_processing"): _generation,
+    ("generations", "complete"): lambda world: _generation(world) | {"generation_time": 1.0},
+    ("generations", "fail"): lambda world: _generation(world) | {"error_message": "e"},
+    ("generations", "cancel"): _generation,
+    ("generations", "update_status"): lambda world: _generation(world) | {"status": "failed"},
+    ("generations", "set_metadata"): lambda world: _generation(world) | {"metadata": {}},
+    ("generations", "recover"): lambda world: {"message": "m"},
+    ("generations", "delete"): _generation,
+    ("generations", "count"): lambda world: {"status": "pending"},
+    ("prompts", "track"): lambda world: {"text": "t"},
+    ("prompts", "get"): lambda world: {"prompt_id": 1},
+    ("prompts", "find"): lambda world: {"prompt_id": 1},
+    ("prompts", "find_by_text"): lambda world: {"text": "t"},
+    ("prompts", "list"): _paging,
+    ("prompts", "most_used"): lambda world: {"limit": 5},
+    ("prompts", "search"): lambda world: {"query": "a", "limit": 5},
 }
-WITHOUT_ARGUMENTS = {("profiles", "count"), ("jobs", "list_unfinished")}
+WITHOUT_ARGUMENTS = {
+    ("profiles", "count"),
+    ("jobs", "list_unfinished"),
+    ("sessions", "count"),
+    ("downloads", "queue_depth"),
+    ("downloads", "counts_by_status"),
+    ("config", "all"),
+    ("config", "entries"),
+    ("error_log", "count"),
+    ("error_log", "clear"),
+    ("unsupported_urls", "count"),
+    ("unsupported_urls", "clear"),
+    ("projects", "count"),
+    ("videos", "count"),
+    ("project_clips", "count"),
+    ("audit", "count"),
+    ("generations", "claim"),
+    ("generations", "stats"),
+    ("prompts", "count"),
+}
+
+# Parameters that take any value, or one of which there is no wrong one.
+TAKES_ANYTHING = {
+    ("config", "get", "default"),
+    ("config", "get", "type"),
+    ("config", "set", "value"),
+}
 
 # How a message may call a parameter besides its own name: a method's own key is its row's id, and
 # a child of a batch is its params.
@@ -556,6 +750,21 @@ ALSO_CALLED = {
     "clip_id": "id",
     "job_id": "id",
     "children": "child|params",
+    "project_id": "id",
+    "video_id": "id",
+    "download_id": "id",
+    "generation_id": "id",
+    "prompt_id": "id",
+    "session_id": "id",
+    "older_than": "before|timedelta",
+    "percent": "progress_percent",
+    "message": "error_message",
+    "path": "workspace_path",
+    "query": "expression",
+    "prompt": "text",
+    "generation_time": "generation_time_seconds",
+    "urls": "url",
+    "values": "key|value",
 }
 
 NO_TEXTS = (5, 1.5, True, b"x", ["x"], {"x": 1}, Unknown(), UUID(int=1), "\ud800", "a\udfffb")
@@ -574,6 +783,13 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
     wrong: tuple[Any, ...] = () if type(None) in members else (None,)
     if UUID in members:
         return (*wrong, *NO_IDS)
+    members.discard(type(msgspec.UNSET))
+    if typing.get_origin(annotation) is Mapping:
+        return (5, "ab", [5], {1: 2}, {"k": math.nan}, {"k": "\ud800"})
+    if members == {int, str}:  # an entity's id, kept as it is given
+        return (*wrong, 1.5, True, b"x", ["x"], Unknown(), "\ud800", 2**63)
+    if DownloadStatus in members or GenerationStatus in members:
+        return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown())
     if JobStatus in members:
         return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown(), None)[:-1]
     for kind, values in (
@@ -583,12 +799,18 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         (datetime, NO_DATETIMES),
         (timedelta, NO_DURATIONS),
         (File, ("x", 5, {}, Unknown(), uuid4())),
+        (Video, ("x", 5, {}, Unknown(), uuid4())),
+        (
+            Iterable[NewVideo],
+            (5, "ab", [5], ["x"], [{}], [None], NewVideo("f", "p", 1.0, 25, 1, 1, 1)),
+        ),
         (Iterable[NewFile], (5, "ab", [5], ["x"], [{}], [None], NewFile("n", "p"))),
         (Iterable[str], (5, "ab", b"ab", [5], [b"t"], ["t", None], ["\ud800"])),
         (Sequence[dict[str, Any]], (5, "ab", [5], ["x"], [[]], [None], [{}, {1: 2}], {"a": 1}, [])),
     ):
         if kind in members:
-            return values
+            may_be_none = type(None) in members
+            return tuple(value for value in values if value is not None or not may_be_none)
     if dict in {typing.get_origin(member) for member in members}:
         return NO_OBJECTS
     raise AssertionError(f"no wrong values for {annotation}")
@@ -599,32 +821,38 @@ def parameters() -> list[tuple[str, str, str, Any]]:
     for attribute, method in METHODS:
         hints = typing.get_type_hints(getattr(_class_of(attribute), method))
         hints.pop("return")
-        if hints.pop("changes", None):
-            fields = msgspec.structs.fields(File)
-            hints |= {field.name: field.type for field in fields if field.name in _CHANGES}
+        if method == "update" and hints.get("changes") is Any:
+            hints.pop("changes")
+            (case,) = [case for case in CASES if case.attribute == attribute]
+            fields = msgspec.structs.fields(case.record)
+            hints |= {field.name: field.type for field in fields if field.name in case.changes}
         found += [
-            (attribute, method, name, hint) for name, hint in hints.items() if hint is not bool
+            (attribute, method, name, hint)
+            for name, hint in hints.items()
+            if hint is not bool and (attribute, method, name) not in TAKES_ANYTHING
         ]
     return found
 
 
-_CHANGES = next(case for case in CASES if case.attribute == "files").changes
-
-
 def _class_of(attribute: str) -> type[reelbase.Repository]:
-    return {
-        "profiles": reelbase.ProfileRepository,
-        "files": reelbase.FileRepository,
-        "transcripts": reelbase.TranscriptRepository,
-        "clips": reelbase.ClipRepository,
-        "templates": reelbase.LlmTemplateRepository,
-        "jobs": reelbase.JobRepository,
-    }[attribute]
+    for base in Database.__mro__:
+        if attribute in vars(base):
+            found: type[reelbase.Repository] = vars(base)[attribute]._repository_class
+            return found
+    raise AssertionError(attribute)
+
+
+def vars_of(kind: type) -> dict[str, Any]:
+    return {name: getattr(kind, name) for name in dir(kind)}
 
 
 def test_every_method_is_tried_with_wrong_arguments() -> None:
     for attribute in {attribute for attribute, _ in METHODS}:
-        methods = {name for name in dir(_class_of(attribute)) if not name.startswith("_")}
+        methods = {
+            name
+            for name, value in vars_of(_class_of(attribute)).items()
+            if not name.startswith("_") and not isinstance(value, Query)
+        }
         tried = {method for where, method in (*METHODS, *WITHOUT_ARGUMENTS) if where == attribute}
         assert methods - {"entity"} == tried
 

@@ -72,7 +72,7 @@ for _name, _table in (
     ("VideoRepository._newest", "videos"),
     ("ProjectClipRepository._list", "project_clips"),
     ("AuditRepository._list", "audit_log"),
-    ("GenerationRepository._list", "generations"),
+    ("GenerationListing._list", "generations"),
     ("PromptRepository._list", "prompts"),
 ):
     MAY_SCAN[_name, _table] = "all of them, in the order of an index, and no further than the limit"
@@ -85,9 +85,9 @@ for _name, _table in (
     ("VideoRepository._count", "videos"),
     ("ProjectClipRepository._count", "project_clips"),
     ("AuditRepository._count", "audit_log"),
-    ("GenerationRepository._count", "generations"),
-    ("GenerationRepository._stats", "generations"),
-    ("GenerationRepository._stats", "prompts"),
+    ("GenerationListing._count", "generations"),
+    ("GenerationListing._stats", "generations"),
+    ("GenerationListing._stats", "prompts"),
     ("PromptRepository._count", "prompts"),
 ):
     MAY_SCAN[_name, _table] = "counting all is reading all, of some index"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, assert_type
 from uuid import UUID
@@ -112,6 +113,63 @@ def test_repositories(database: Database) -> None:
     assert_type(database.clips, ClipRepository)
     assert_type(database.templates, LlmTemplateRepository)
     assert_type(database.jobs, JobRepository)
+    assert_type(database.projects, reelbase.ProjectRepository)
+    assert_type(database.videos, reelbase.VideoRepository)
+    assert_type(database.project_clips, reelbase.ProjectClipRepository)
+    assert_type(database.audit, reelbase.AuditRepository)
+    assert_type(database.generations, reelbase.GenerationRepository)
+    assert_type(database.prompts, reelbase.PromptRepository)
+    assert_type(database.sessions, reelbase.SessionRepository)
+    assert_type(database.downloads, reelbase.DownloadRepository)
+    assert_type(database.config, reelbase.ConfigRepository)
+    assert_type(database.error_log, reelbase.ErrorLogRepository)
+    assert_type(database.unsupported_urls, reelbase.UnsupportedUrlRepository)
+
+
+async def test_editing(database: Database) -> None:
+    project = assert_type(await database.projects.add("n", "w"), reelbase.Project)
+    assert_type(await database.projects.find_by_name("n"), reelbase.Project | None)
+    assert_type(await database.projects.list_with_stats(), list[reelbase.ProjectStats])
+    assert_type((await database.projects.get_with_videos(project.id)).videos, list[reelbase.Video])
+    video = assert_type(
+        await database.videos.add(project.id, "f", "p", 2, 25, 1, 1, 1), reelbase.Video
+    )
+    assert_type(video.frame_rate, Fraction)
+    assert_type(video.total_frames, int)
+    assert_type(await database.videos.add_many(project.id, []), list[reelbase.Video])
+    assert_type(await database.videos.page(after=video), list[reelbase.Video])
+    assert_type(await database.videos.search("f"), list[reelbase.Video])
+    clip = await database.project_clips.add(project.id, video.id, 0, 50)
+    assert_type(
+        await database.project_clips.split(clip.id, 9),
+        tuple[reelbase.ProjectClip, reelbase.ProjectClip],
+    )
+    assert_type(await database.project_clips.validate_bounds(video.id, 0, 50), bool)
+    entry = assert_type(await database.audit.log_create("shelf", 7), reelbase.AuditEntry)
+    assert_type(entry.entity_id, int | str)
+    assert_type(entry.action, reelbase.AuditAction)
+    assert_type(await database.projects.delete(project.id, missing_ok=True), bool)
+
+
+async def test_generation(database: Database) -> None:
+    generation = await database.generations.create("p", "m", 1, 1, 1, "f")
+    assert_type(generation, reelbase.Generation)
+    assert_type(generation.status, reelbase.GenerationStatus)
+    assert_type(generation.is_finished, bool)
+    assert_type(await database.generations.claim(), reelbase.Generation | None)
+    assert_type(await database.generations.stats(), reelbase.GenerationStats)
+    assert_type(await database.prompts.track("p"), reelbase.Prompt)
+
+
+async def test_downloading(database: Database) -> None:
+    download = assert_type(await database.downloads.add("s", "u"), reelbase.Download)
+    assert_type(download.status, reelbase.DownloadStatus)
+    assert_type(await database.downloads.progress(download.id, 5), bool)
+    assert_type(await database.downloads.purge(None), reelbase.PurgeReport)
+    assert_type(await database.sessions.list(), list[reelbase.SessionSummary])
+    assert_type(await database.config.entries(), list[reelbase.ConfigEntry])
+    assert_type(await database.error_log.add("u", "e"), reelbase.ErrorLogEntry)
+    assert_type(await database.unsupported_urls.add("u"), reelbase.UnsupportedUrl)
 
 
 async def test_library(database: Database) -> None:
@@ -209,7 +267,8 @@ async def mistakes(database: Database) -> None:
     await database.transcripts.update("id", txt="t")  # type: ignore[call-arg]
     await database.transcripts.update("id", text=None)  # type: ignore[arg-type]
     await database.jobs.purge(5)  # type: ignore[arg-type]
-    await database.projects.get(5)  # type: ignore[attr-defined]
+    await database.projects.get("5")  # type: ignore[arg-type]
+    await database.speakers.get(5)  # type: ignore[attr-defined]
     (await database.files.get("id")).name = "n"  # type: ignore[misc]
     reelbase.connect("x", journal="memory")  # type: ignore[arg-type]
     file: File = await database.files.find("id")  # type: ignore[assignment]

@@ -40,7 +40,9 @@ CREATE TABLE videos (
   -- What clips refer to, so that theirs is a video of the same project.
   CONSTRAINT videos_of_project UNIQUE (id, project_id),
   CONSTRAINT videos_project FOREIGN KEY (project_id) REFERENCES projects (id) ON DELETE CASCADE,
-  CONSTRAINT videos_duration CHECK (duration >= 0),
+  -- A number of frames is exact as a float, so that SQL and Python agree on it.
+  CONSTRAINT videos_duration
+    CHECK (duration >= 0 AND duration * framerate_num / framerate_den < 9007199254740992),
   CONSTRAINT videos_framerate CHECK (framerate_num > 0 AND framerate_den > 0),
   CONSTRAINT videos_size CHECK (width > 0 AND height > 0),
   CONSTRAINT videos_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
@@ -230,7 +232,12 @@ BEGIN
     SELECT 'path', json_object('old', OLD.path, 'new', NEW.path)
     WHERE OLD.path IS NOT NEW.path
     UNION ALL
-    SELECT 'duration', json_object('old', OLD.duration, 'new', NEW.duration)
+    -- 18 digits: json_object() would round a REAL to 15.
+    SELECT
+      'duration',
+      json_object(
+        'old', json(printf('%!.18g', OLD.duration)), 'new', json(printf('%!.18g', NEW.duration))
+      )
     WHERE OLD.duration IS NOT NEW.duration
     UNION ALL
     SELECT 'framerate_num', json_object('old', OLD.framerate_num, 'new', NEW.framerate_num)
