@@ -178,7 +178,7 @@ async def test_any_text_is_noted_as_it_was_and_as_it_is(
 ) -> None:
     project = await database.projects.add(old, "w")
     await database.projects.update(project.id, name=new, description=description)
-    expected = {}
+    expected: dict[str, Any] = {}
     if old != new:
         expected["name"] = {"old": old, "new": new}
     if description is not None:
@@ -434,17 +434,20 @@ class ShelfRepository(AuditedRepository):
         return await self._run(self._clear.count())
 
 
-SHELVES = """
+SHELVES = (
+    """
     CREATE TABLE shelves (id INTEGER PRIMARY KEY, colour TEXT NOT NULL) STRICT
-""", *(
-    f"""
+""",
+    *(
+        f"""
     CREATE TRIGGER shelves_audit_{event} AFTER {event} ON shelves
     BEGIN
       INSERT INTO audit_log (entity_type, entity_id, action, user_id, timestamp)
       SELECT 'shelf', {row}.id, '{action}', user_id, timestamp FROM audit_context;
     END
     """
-    for event, row, action in (("INSERT", "NEW", "CREATE"), ("DELETE", "OLD", "DELETE"))
+        for event, row, action in (("INSERT", "NEW", "CREATE"), ("DELETE", "OLD", "DELETE"))
+    ),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,10 @@ async def test_what_bounds_a_clip_may_have(
     clips = database.project_clips
     assert await clips.validate_bounds(video.id, *bounds) is (constraint is None)
     kept = await add(database, video, 1, 2)
-    calls = (
-        lambda: add(database, video, *bounds),
-        lambda: clips.update(kept.id, in_point=bounds[0], out_point=bounds[1]),
+    in_point, out_point = bounds
+    calls: tuple[Callable[[], Awaitable[ProjectClip]], ...] = (
+        lambda: add(database, video, in_point, out_point),
+        lambda: clips.update(kept.id, in_point=in_point, out_point=out_point),
     )
     for call in calls:
         if constraint is None:

@@ -146,9 +146,7 @@ async def test_update_moves_updated_at_only_when_something_changes(
 ) -> None:
     project = await database.projects.add("n", "w", "d")
     clock.advance(1)
-    same = await database.projects.update(
-        project.id, name="n", workspace_path="w", description="d"
-    )
+    same = await database.projects.update(project.id, name="n", workspace_path="w", description="d")
     assert same == project
     assert await database.projects.update(project.id) == project
     changed = await database.projects.update(project.id, name="n", description=None)
@@ -213,7 +211,9 @@ async def test_the_cascade_does_not_depend_on_what_was_made_first(
     (first,) = [v for v in await database.videos.list_for_project(project.id) if v.id != late.id]
     await database.project_clips.update(clip.id, video_id=first.id)
     await database.projects.delete(project.id)
-    assert look("SELECT count(*) FROM videos") == look("SELECT count(*) FROM project_clips") == [(0,)]
+    assert (
+        look("SELECT count(*) FROM videos") == look("SELECT count(*) FROM project_clips") == [(0,)]
+    )
 
 
 async def test_delete_says_whether_there_was_one(database: Database) -> None:

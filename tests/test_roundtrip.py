@@ -809,8 +809,9 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         (Sequence[dict[str, Any]], (5, "ab", [5], ["x"], [[]], [None], [{}, {1: 2}], {"a": 1}, [])),
     ):
         if kind in members:
+            every: tuple[Any, ...] = values
             may_be_none = type(None) in members
-            return tuple(value for value in values if value is not None or not may_be_none)
+            return tuple(value for value in every if value is not None or not may_be_none)
     if dict in {typing.get_origin(member) for member in members}:
         return NO_OBJECTS
     raise AssertionError(f"no wrong values for {annotation}")

@@ -195,7 +195,7 @@ async def test_a_query_of_100_kb_is_answered(
     query = (part * 100_000)[:100_000]
     started = time.perf_counter()
     await database.videos.search(query)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 2
 
 
 # What is found
@@ -228,8 +228,8 @@ FOUND = [
     ("Café", "cafe\u0301"),
     ("Übergrößen", "ubergroß"),
     ("ΣΊΣΥΦΟΣ", "σίσυφος"),
-    ("Е\u0308лка", "ёлка"),  # as file systems of Apple write it
-    ("ёлка", "Е\u0308лка"),
+    ("и\u0306", "й"),  # as file systems of Apple write it
+    ("й", "и\u0306"),
     ("カ\u3099ラス", "ガラ"),
     ("ガラス", "カ\u3099"),
     ("\u1112\u1161\u11ab국", "한"),
@@ -298,7 +298,8 @@ def test_of_scripts_without_spaces_exactly_the_substrings_are_found(
     text: str, query: str, index: Index
 ) -> None:
     assert index.has(text, query) == (query in text)
-    assert index.has(text, text[:1]) and index.has(text, text[-1:])
+    assert index.has(text, text[:1])
+    assert index.has(text, text[-1:])
 
 
 def test_every_letter_of_every_script_is_found_alone() -> None:
