@@ -199,8 +199,8 @@ async def _progress(read_back: bool, stage: Stage) -> AsyncIterator[list[Contend
             returned: list[Any] = records_of(Job, results)
             pairs = [(job.id, job.progress) if isinstance(job, Job) else job for job in returned]
             require_equal(name, pairs, expected)
-        elif name == OURS:
-            require_equal(name, results, [True] * len(expected))
+        else:
+            require_equal(name, results, [True if name == OURS else None] * len(expected))
 
     async with _writers(stage, "normal", statement.sql) as writers:
         jobs = writers.database.jobs

@@ -623,6 +623,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("downloads", "delete"): _download,
     ("downloads", "recover"): lambda world: {"message": "m"},
     ("downloads", "purge"): lambda world: {"older_than": timedelta(0)},
+    ("downloads", "purge_idle"): lambda world: {"older_than": timedelta(0)},
     ("config", "get"): lambda world: {"key": "k"},
     ("config", "set"): lambda world: {"key": "k", "value": 2},
     ("config", "set_many"): lambda world: {"values": {"k": 2}},
