@@ -41,9 +41,12 @@ class Sizes(msgspec.Struct, frozen=True):
     lists: int = 8
     writes_per_task: int = 8
     streamed: int = 1_000_000
+    videos: int = 100_000
 
 
-QUICK = Sizes(files=1200, gets=5, gathers=1, lists=1, writes_per_task=1, streamed=20_000)
+QUICK = Sizes(
+    files=1200, gets=5, gathers=1, lists=1, writes_per_task=1, streamed=20_000, videos=500
+)
 
 
 class Stage:
