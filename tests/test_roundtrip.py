@@ -728,11 +728,13 @@ WITHOUT_ARGUMENTS = {
     ("unsupported_urls", "clear"),
     ("projects", "count"),
     ("videos", "count"),
+    ("videos", "rebuild_search"),
     ("project_clips", "count"),
     ("audit", "count"),
     ("generations", "claim"),
     ("generations", "stats"),
     ("prompts", "count"),
+    ("prompts", "rebuild_search"),
 }
 
 # Parameters that take any value, or one of which there is no wrong one.

@@ -220,6 +220,15 @@ class Database(Catalogue):
             self._writer, self._readers, self._options.clock, self._options.slow_query_seconds
         )
 
+    async def rebuild_search(self) -> None:
+        """Indexes everything that can be searched anew, in one transaction.
+
+        For rows that came in, or were changed, by other programs: these are found only afterwards.
+        """
+        async with self.transaction() as unit:
+            await unit.videos.rebuild_search()
+            await unit.prompts.rebuild_search()
+
     async def close(self) -> None:
         """Closes the database. Idempotent; never raises for what it finds.
 

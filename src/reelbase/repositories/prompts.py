@@ -55,6 +55,13 @@ class PromptRepository(Repository):
         """,
     )
 
+    _clear_index = Command(
+        Prompt,
+        """
+        DELETE FROM prompts_fts
+        """,
+    )
+
     _get = Query(
         Prompt,
         """
@@ -142,6 +149,11 @@ class PromptRepository(Repository):
         if expression is None:
             return []
         return await self._run(self._search.all(expression=expression, limit=limit))
+
+    async def rebuild_search(self) -> int:
+        """Indexes every prompt anew, also those that came in by the sqlite3 prompt; how many."""
+        _, count = await self._batch(self._clear_index.count(), self.index_new_prompts.count())
+        return count
 
     async def count(self) -> int:
         return await self._run(self._count.one())

@@ -45,6 +45,13 @@ class VideoRepository(AuditedRepository):
         """,
     )
 
+    _clear_index = Command(
+        Video,
+        """
+        DELETE FROM videos_fts
+        """,
+    )
+
     # A trigger has taken the row out of the index if its text changed.
     _index_again = Command(
         Video,
@@ -268,6 +275,11 @@ class VideoRepository(AuditedRepository):
         if expression is None:
             return []
         return await self._run(self._search.all(expression=expression, limit=limit))
+
+    async def rebuild_search(self) -> int:
+        """Indexes every video anew, also those that came in by the sqlite3 prompt; how many."""
+        _, count = await self._batch(self._clear_index.count(), self._index_new.count())
+        return count
 
     async def count(self) -> int:
         return await self._run(self._count.one())
