@@ -35,7 +35,7 @@ ID, PARENT, CHILD = (f"00000000-0000-7000-8000-00000000000{n}" for n in (1, 2, 3
 
 # A row for every table of version 1.
 ROWS: dict[str, list[dict[str, Any]]] = {
-    "profiles": [{"id": "änn", "created_at": MOMENT, "active_llm_config_id": 7}],
+    "profiles": [{"id": "änn", "created_at": MOMENT}],
     "files": [
         {"id": ID, "profile_id": "änn", "name": "猫.mkv", "path": "a\0b", "created_at": MOMENT},
         {"id": PARENT, "profile_id": "änn", "name": "", "path": "", "source_file_id": ID},
@@ -266,7 +266,7 @@ async def test_an_old_database_is_migrated_when_it_is_opened(
     async with reelbase.connect(old, journal=journal) as database:
         assert database.schema_version == reelbase.SCHEMA_VERSION
         assert database.journal.mode == journal
-        assert (await database.profiles.get("änn")).active_llm_config_id == 7
+        assert (await database.profiles.get("änn")).active_llm_config_id is None
         await database.downloads.add("s", "u")
         await database.config.set("k", 1)
     assert contents(old) == before

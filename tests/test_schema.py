@@ -180,15 +180,127 @@ ROWS: dict[str, dict[str, Any]] = {
         "first_used_at": MOMENT,
         "last_used_at": MOMENT,
     },
+    "file_processing": {
+        "file_id": ID,
+        "status": "error",
+        "progress": 1,
+        "retry_count": 0,
+        "max_retries": 0,
+        "recovery_attempts": 0,
+        "next_retry_at": MOMENT,
+        "started_at": MOMENT,
+        "heartbeat_at": MOMENT,
+        "completed_at": None,
+        "updated_at": MOMENT,
+    },
+    "media_info": {
+        "file_id": ID,
+        "duration": 0.0,
+        "frame_rate_num": 1,
+        "frame_rate_den": 1,
+        "width": 1,
+        "height": 1,
+        "audio_channels": 1,
+        "audio_sample_rate": 1,
+        "audio_bit_depth": 1,
+        "recorded_at": MOMENT,
+        "metadata": "{}",
+        "waveform": "[]",
+    },
+    "tags": {
+        "id": 1,
+        "profile_id": "ann",
+        "name": "",
+        "normalized_name": "t",
+        "created_at": MOMENT,
+    },
+    "file_tags": {"file_id": ID, "tag_id": 1, "profile_id": "ann"},
+    "profile_settings": {"profile_id": "ann", "key": "", "value": "null", "updated_at": MOMENT},
+    "notifications": {
+        "id": 1,
+        "profile_id": "ann",
+        "type": "",
+        "title": "",
+        "progress_key": "",
+        "data": "{}",
+        "is_read": 1,
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+    },
+    "speakers": {
+        "id": 1,
+        "profile_id": "ann",
+        "file_id": ID,
+        "label": "",
+        "display_name": "",
+        "confidence": 1,
+        "is_verified": 1,
+        "created_at": MOMENT,
+    },
+    "transcript_segments": {
+        "id": 1,
+        "transcript_id": ID,
+        "speaker_id": 1,
+        "start_time": 0.0,
+        "end_time": 0.0,
+        "text": "",
+        "words": "[]",
+    },
+    "llm_configs": {
+        "id": 1,
+        "profile_id": "ann",
+        "name": "",
+        "provider": "",
+        "model_name": "",
+        "max_tokens": 1,
+        "temperature": 0.0,
+        "api_key": b"",
+        "test_status": "failed",
+        "last_tested_at": MOMENT,
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+    },
+    "llm_config_checks": {"id": 1, "config_id": 1, "status": "failed", "tested_at": MOMENT},
+    "summary_prompts": {
+        "id": 1,
+        "profile_id": "ann",
+        "name": "",
+        "content_type": "general",
+        "prompt_text": "",
+        "version": 1,
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+    },
+    "summary_prompt_versions": {
+        "prompt_id": 1,
+        "version": 2,
+        "prompt_text": "",
+        "created_at": MOMENT,
+    },
+    "summaries": {
+        "id": 1,
+        "file_id": ID,
+        "profile_id": "ann",
+        "version": 1,
+        "prompt_id": 1,
+        "status": "completed",
+        "content": "{}",
+        "metadata": "{}",
+        "created_at": MOMENT,
+        "completed_at": MOMENT,
+    },
 }
 
 # These are not tables of ours but SQLite's, and what it keeps behind them.
-SEARCHED = {"videos": "videos_fts", "prompts": "prompts_fts"}
+SEARCHED = {
+    table: f"{table}_fts" for table in ("videos", "prompts", "transcript_segments", "summaries")
+}
 
 # Moments of these are of the library alone: there is no row at the prompt.
 WITHOUT_CHECKED_MOMENT = {("audit_context", "timestamp")}
 
 _NO_JSON = ("", "{", "nothing", "{'a': 1}", "NaN")
+_NO_ARRAYS = (*_NO_JSON, "null", "{}", "1", '"[]"')
 _NO_OBJECTS = (*_NO_JSON, "null", "[]", "[{}]", "1", '"{}"')
 
 # For every CHECK, changes to the row above that break it and nothing else.
@@ -259,6 +371,58 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "generations_generation_time_seconds": [{"generation_time_seconds": -0.001}],
     "generations_metadata": [{"metadata": text} for text in _NO_OBJECTS],
     "prompts_used_count": [{"used_count": 0}, {"used_count": -1}],
+    "file_processing_status": [
+        {"status": status, "next_retry_at": None} for status in ("", "Error", "done", "running")
+    ],
+    "file_processing_progress": [{"progress": -0.001}, {"progress": 1.001}],
+    "file_processing_counts": [
+        {"retry_count": -1},
+        {"max_retries": -1},
+        {"recovery_attempts": -1},
+    ],
+    "file_processing_completed": [
+        {"completed_at": MOMENT},
+        {"status": "completed", "next_retry_at": None},
+    ],
+    "file_processing_retry": [
+        {"status": status} for status in ("pending", "queued", "processing", "cancelled")
+    ],
+    "media_info_duration": [{"duration": -0.001}],
+    "media_info_frame_rate": [{"frame_rate_num": 0}, {"frame_rate_den": 0}],
+    "media_info_size": [{"width": 0}, {"height": -1}],
+    "media_info_audio": [
+        {"audio_channels": 0},
+        {"audio_sample_rate": 0},
+        {"audio_bit_depth": -1},
+    ],
+    "media_info_metadata": [{"metadata": text} for text in _NO_OBJECTS],
+    "media_info_waveform": [{"waveform": text} for text in _NO_ARRAYS],
+    "tags_not_blank": [{"normalized_name": ""}],
+    "profile_settings_value": [{"value": text} for text in _NO_JSON],
+    "notifications_data": [{"data": text} for text in _NO_OBJECTS],
+    "notifications_is_read": [{"is_read": 2}, {"is_read": -1}],
+    "speakers_confidence": [{"confidence": -0.001}, {"confidence": 1.001}],
+    "speakers_is_verified": [{"is_verified": 2}],
+    "speakers_verified": [{"display_name": None}],
+    "transcript_segments_times": [
+        {"start_time": -0.001},
+        {"start_time": 1.0, "end_time": 0.999},
+        {"end_time": -1.0},
+    ],
+    "transcript_segments_words": [{"words": text} for text in _NO_ARRAYS],
+    "llm_configs_max_tokens": [{"max_tokens": 0}, {"max_tokens": -1}],
+    "llm_configs_temperature": [{"temperature": -0.001}],
+    "llm_configs_test_status": [{"test_status": status} for status in ("", "ok", "Success")],
+    "llm_configs_tested": [{"test_status": "untested"}, {"last_tested_at": None}],
+    "llm_config_checks_status": [{"status": status} for status in ("", "untested")],
+    "summary_prompts_content_type": [{"content_type": text} for text in ("", "talk", "General")],
+    "summary_prompts_version": [{"version": 0}],
+    "summaries_number": [{"version": 0}],
+    "summaries_status": [{"status": status, "completed_at": None} for status in ("", "done")],
+    "summaries_completed": [{"completed_at": None}, {"status": "pending"}],
+    "summaries_has_content": [{"content": None}],
+    "summaries_content": [{"content": text} for text in _NO_OBJECTS],
+    "summaries_metadata": [{"metadata": text} for text in _NO_OBJECTS],
 }
 for _table, _row in ROWS.items():
     for _column, _value in _row.items():
@@ -271,6 +435,11 @@ for _table, _row in ROWS.items():
             BROKEN[f"{_table}_completed_at"] = [
                 {"status": "failed", "completed_at": text} for text in NO_MOMENTS
             ]
+            if _table == "file_processing":
+                BROKEN["file_processing_completed_at"] = [
+                    {"status": "completed", "next_retry_at": None, "completed_at": text}
+                    for text in NO_MOMENTS
+                ]
         elif (_table, _column) in WITHOUT_CHECKED_MOMENT:
             continue
         elif _value == MOMENT:

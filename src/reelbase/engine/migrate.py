@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from reelbase.engine.connection import set_pragma
 from reelbase.engine.schema import SCHEMA_VERSION, statements_of
 from reelbase.errors import DatabaseIOError, SchemaError, translate
 
@@ -54,8 +55,14 @@ def bring_up_to_date(native: sqlite3.Connection, path: str) -> None:
     point, the file has its old version or a newer one, whole.
     """
     _keep_copy(native, path)
-    for migration in migrations():
-        _apply(native, migration, path)
+    # A table that is built anew is dropped, and with foreign keys on that would empty those that refer
+    # to it. Every step looks for broken references itself.
+    set_pragma(native, "foreign_keys", 0)
+    try:
+        for migration in migrations():
+            _apply(native, migration, path)
+    finally:
+        set_pragma(native, "foreign_keys", 1)
 
 
 def _apply(native: sqlite3.Connection, migration: Migration, path: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from reelbase.errors import SchemaError, translate
 
 APPLICATION_ID = 0x7265656C  # 'reel'
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 @cache
