@@ -497,7 +497,7 @@ async def test_a_migration_that_breaks_a_reference_is_undone(
     assert contents(old) == before
 
 
-@pytest.mark.parametrize("call", ["open", "replace"])
+@pytest.mark.parametrize("call", ["open", "link"])
 async def test_no_copy_no_migration(
     call: str, old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

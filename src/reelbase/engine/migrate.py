@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
-import os
 import sqlite3
-import tempfile
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 import msgspec
 
+from reelbase.engine.backup import write_copy
 from reelbase.engine.connection import set_pragma
 from reelbase.engine.schema import SCHEMA_VERSION, statements_of
-from reelbase.errors import DatabaseIOError, SchemaError, translate
+from reelbase.errors import SchemaError, translate
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -104,33 +103,10 @@ def _keep_copy(native: sqlite3.Connection, path: str) -> None:
         (version,) = native.execute("PRAGMA user_version").fetchone()
         target = Path(f"{path}.v{version}.bak")
         if version == found and version < SCHEMA_VERSION and not target.exists():
-            for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial"):
+            for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial*"):
                 leftover.unlink()  # of somebody who was killed
-            _copy(path, target)
-    except OSError as error:
-        raise DatabaseIOError(
-            f"cannot keep a copy of {path} before migrating it: {error.strerror}; "
-            "make room beside it. The database is unchanged",
-            details={"path": path},
-        ) from error
+            # A connection of its own: one that writes cannot be copied.
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as source:
+                write_copy(source, target)
     finally:
         native.execute("ROLLBACK")
-
-
-def _copy(path: str, target: Path) -> None:
-    descriptor, name = tempfile.mkstemp(
-        prefix=f"{target.name}.", suffix=".partial", dir=target.parent
-    )
-    os.close(descriptor)
-    try:
-        with (
-            contextlib.closing(sqlite3.connect(path)) as source,
-            contextlib.closing(sqlite3.connect(name)) as copy,
-        ):
-            source.backup(copy)
-            # What was copied from a WAL database would ask for a -wal and -shm of its own.
-            copy.execute("PRAGMA journal_mode = DELETE").close()
-        os.replace(name, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)

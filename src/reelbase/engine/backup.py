@@ -1,0 +1,285 @@
+"""Copies of a database as it is at one moment: made beside writers, verified, never half there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from reelbase.engine.figures import row_counts
+from reelbase.errors import (
+    DatabaseCorruptError,
+    DatabaseFullError,
+    DatabaseIOError,
+    translate,
+)
+
+OnStep = Callable[[int, int], None]
+
+# 1 MiB with pages of 4 KiB: long enough to be fast, short enough to let others in between.
+_STEP_PAGES = 256
+_BUSY_SECONDS = 0.01
+# How often a copy that lets writers in is begun anew before it keeps them out.
+_POLITE_ATTEMPTS = 3
+# What a killed copy left; one that is still being made is younger.
+_LEFTOVER_SECONDS = 86_400
+_VERIFY_OPERATIONS = 100_000
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+class _Changed(Exception):
+    """Somebody wrote during a copy that let them."""
+
+
+def _ignore(done_pages: int, total_pages: int) -> None:
+    pass
+
+
+def write_copy(source: sqlite3.Connection, target: Path, *, on_step: OnStep = _ignore) -> None:
+    """Copies the database of a connection that writes nothing meanwhile to the new file target.
+
+    It gets its name when it is complete, verified and on the disk; before that it is
+    ``<target>.<random>.partial``, which is removed whatever happens.
+
+    The copy is of one moment. A write-ahead log, or a transaction of the source's that has read
+    something, decides on it at the start. With a rollback journal writers could not commit while
+    somebody reads, so they are let in between two steps, and the copy begins anew if one came; at
+    the third time it keeps them out.
+
+    on_step(done_pages, total_pages) is called between the steps, and gives the copy up by raising.
+
+    Raises DatabaseIOError (code exists: target is there already), DatabaseFullError,
+    DatabaseCorruptError when the copy is not sound, DatabaseBusyError.
+    """
+    context = f"copying the database to {target}"
+    try:
+        _refuse(source, target)
+        with _partial_file(target) as partial:
+            with contextlib.closing(_open_partial(partial)) as copy:
+                expected = _copy(source, copy, on_step)
+                # What was copied from a WAL database would ask for a -wal and -shm of its own.
+                copy.execute("PRAGMA journal_mode = DELETE").close()
+                _verify(copy, expected, target, on_step)
+            sync_file(partial)
+            _give_name(partial, target)
+        sync_folder(target.parent)
+    except sqlite3.Error as error:
+        raise translate(error, context) from error
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise DatabaseFullError(
+                f"{context}: no space left beside it; make room there. Nothing was kept",
+                details={"target": str(target)},
+            ) from error
+        raise DatabaseIOError(
+            f"{context}: {error.strerror}", details={"target": str(target)}
+        ) from error
+
+
+def _refuse(source: sqlite3.Connection, target: Path) -> None:
+    if os.path.lexists(target):
+        raise already_exists(target)
+    if not target.parent.is_dir():
+        raise DatabaseIOError(
+            f"{target.parent} is no folder; make it, or choose another target",
+            code="missing",
+            details={"target": str(target)},
+        )
+    (pages,) = source.execute("PRAGMA page_count").fetchone()
+    (page_size,) = source.execute("PRAGMA page_size").fetchone()
+    free = shutil.disk_usage(target.parent).free
+    if free < pages * page_size:
+        raise DatabaseFullError(
+            f"{target.parent} has {free:,} bytes free, the copy needs {pages * page_size:,}; "
+            "make room there, or choose another target",
+            details={"target": str(target), "needed": pages * page_size, "free": free},
+        )
+
+
+def already_exists(target: Path) -> DatabaseIOError:
+    return DatabaseIOError(
+        f"{target} already exists and is not overwritten; choose another name, or remove it first",
+        code="exists",
+        details={"target": str(target)},
+    )
+
+
+@contextlib.contextmanager
+def _partial_file(target: Path) -> Iterator[Path]:
+    """A new empty file beside target, for its owner only; gone at the end, unless it was renamed."""
+    for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+                leftover.unlink()
+    descriptor, name = tempfile.mkstemp(
+        prefix=f"{target.name}.", suffix=".partial", dir=target.parent
+    )
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        for suffix in ("", "-journal", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{name}{suffix}")
+
+
+def _open_partial(partial: Path) -> sqlite3.Connection:
+    copy = sqlite3.connect(partial, isolation_level=None)
+    # Nobody else knows the file: no -shm is needed, which its filesystem may not offer, no journal,
+    # and it is synced once, at the end.
+    copy.execute("PRAGMA locking_mode = EXCLUSIVE").close()
+    copy.execute("PRAGMA journal_mode = OFF").close()
+    copy.execute("PRAGMA synchronous = OFF").close()
+    return copy
+
+
+def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, on_step: OnStep) -> Any:
+    """Copies every page and returns what the copy must hold."""
+    (mode,) = source.execute("PRAGMA journal_mode").fetchone()
+    if mode not in ("wal", "memory") and not source.in_transaction:
+        for _ in range(_POLITE_ATTEMPTS):
+            with contextlib.suppress(_Changed):
+                return _copy_between_writers(source, copy, on_step)
+    with _one_moment(source):
+        _copy_pages(source, copy, on_step)
+        return _contents(source)
+
+
+def _copy_between_writers(
+    source: sqlite3.Connection, copy: sqlite3.Connection, on_step: OnStep
+) -> Any:
+    version = _data_version(source)
+
+    def step(done_pages: int, total_pages: int) -> None:
+        if _data_version(source) != version:
+            raise _Changed
+        on_step(done_pages, total_pages)
+
+    _copy_pages(source, copy, step)
+    with _one_moment(source):
+        if _data_version(source) != version:
+            raise _Changed
+        return _contents(source)
+
+
+def _data_version(source: sqlite3.Connection) -> int:
+    """Changes when another connection, of whatever process, has committed."""
+    (version,) = source.execute("PRAGMA data_version").fetchone()
+    return int(version)
+
+
+@contextlib.contextmanager
+def _one_moment(source: sqlite3.Connection) -> Iterator[None]:
+    """Everything that is read inside is of one moment."""
+    if source.in_transaction:
+        yield
+        return
+    source.execute("BEGIN")
+    try:
+        # BEGIN alone sees nothing yet. A copy of a connection that reads is never begun anew.
+        source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        yield
+    finally:
+        if source.in_transaction:
+            source.execute("ROLLBACK")
+
+
+def _copy_pages(source: sqlite3.Connection, copy: sqlite3.Connection, on_step: OnStep) -> None:
+    source.backup(
+        copy,
+        pages=_STEP_PAGES,
+        progress=lambda status, remaining, total: on_step(total - remaining, total),
+        sleep=_BUSY_SECONDS,
+    )
+
+
+def _contents(native: sqlite3.Connection) -> Any:
+    """What a copy is compared by: whose it is, its schema, and how many rows each table has."""
+    (application_id,) = native.execute("PRAGMA application_id").fetchone()
+    (version,) = native.execute("PRAGMA user_version").fetchone()
+    schema = native.execute(
+        "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY name, type"
+    ).fetchall()
+    return application_id, version, schema, row_counts(native, "table", "shadow")
+
+
+def _verify(copy: sqlite3.Connection, expected: Any, target: Path, on_step: OnStep) -> None:
+    (total,) = copy.execute("PRAGMA page_count").fetchone()
+    given_up: list[BaseException] = []
+
+    def look() -> int:
+        try:
+            on_step(total, total)
+        except BaseException as error:  # sqlite3 only tells the statement to stop
+            given_up.append(error)
+        return len(given_up)
+
+    copy.set_progress_handler(look, _VERIFY_OPERATIONS)
+    try:
+        (problem,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        if problem == "ok" and _contents(copy) != expected:
+            problem = "its schema or its numbers of rows differ from the original's"
+    except sqlite3.OperationalError:
+        if given_up:
+            raise given_up[0] from None
+        raise
+    finally:
+        copy.set_progress_handler(None, 0)
+    if problem != "ok":
+        raise DatabaseCorruptError(
+            f"the copy for {target} is not sound and was not kept: {problem}; "
+            "see `reelbase check`, the database itself is probably damaged",
+            details={"target": str(target), "problem": problem},
+        )
+
+
+def _give_name(partial: Path, target: Path) -> None:
+    """Renames without ever overwriting."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise already_exists(target) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # FAT and some network filesystems: an empty file keeps the name for us.
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            raise already_exists(target) from None
+        os.replace(partial, target)
+    else:
+        os.unlink(partial)
+
+
+def sync_file(path: Path) -> None:
+    """Sees to it that a file that nobody has open is on the disk."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Sees to it that the names in a folder are on the disk, where the filesystem can do that."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)

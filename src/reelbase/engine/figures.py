@@ -1,0 +1,66 @@
+"""How much a database holds."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Literal
+
+import msgspec
+
+
+class DatabaseStats(msgspec.Struct, frozen=True):
+    """What a database held at one moment.
+
+    rows: the number of rows of every table, the application's own included, by name; not those that
+        SQLite keeps for itself and for search.
+    size_bytes: page_count x page_size_bytes.  wal_bytes: the write-ahead log on the disk, 0 where
+    there is none.
+    """
+
+    rows: dict[str, int]
+    size_bytes: int
+    page_count: int
+    page_size_bytes: int
+    wal_bytes: int
+    schema_version: int
+
+
+def row_counts(native: sqlite3.Connection, *kinds: Literal["table", "shadow"]) -> dict[str, int]:
+    """The rows of each table by name. shadow: the tables that hold a virtual table's content."""
+    listed = native.execute("PRAGMA table_list").fetchall()
+    names = sorted(
+        name
+        for schema, name, kind, *_ in listed
+        if schema == "main" and kind in kinds and not name.startswith("sqlite_")
+    )
+    return {name: _count(native, name) for name in names}
+
+
+def _count(native: sqlite3.Connection, table: str) -> int:
+    quoted = table.replace('"', '""')
+    (rows,) = native.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()
+    return int(rows)
+
+
+def figures(native: sqlite3.Connection, path: str) -> DatabaseStats:
+    """Inside a transaction, so that all of them are of one moment."""
+    (pages,) = native.execute("PRAGMA page_count").fetchone()
+    (page_size,) = native.execute("PRAGMA page_size").fetchone()
+    (version,) = native.execute("PRAGMA user_version").fetchone()
+    return DatabaseStats(
+        rows=row_counts(native, "table"),
+        size_bytes=pages * page_size,
+        page_count=pages,
+        page_size_bytes=page_size,
+        wal_bytes=wal_bytes(path),
+        schema_version=version,
+    )
+
+
+def wal_bytes(path: str) -> int:
+    """The size of the write-ahead log on the disk; 0 where there is none."""
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except FileNotFoundError:
+        return 0
