@@ -34,7 +34,7 @@ VALUES
   (2, 'downloads', 'd0093ea7560a87dd3c536c45c9510a6e116b457870d2b5fea31ec2906fb80e0a'),
   (3, 'editing', 'ca0c8d26406f49755e529442bb2c3312601c2a7341836e93de459d64da12ea8a'),
   (4, 'generation', '35a43920022fe7c51eabad19e115ad3ba65b79b9890703616ab7045df0e25de1'),
-  (5, 'transcription', '2b67dce061f8e525d033ded9deac458603f13db30bb9c679b6d8bb46d21bac7e');
+  (5, 'transcription', '7afbc8b7133c603a07f42109f912327c317010c615001b72c1a1113e7fc83263');
 
 
 -- Whoever owns files and jobs. The application chooses the id.
@@ -888,7 +888,7 @@ CREATE TABLE file_processing (
 
 CREATE INDEX file_processing_by_status ON file_processing (status);
 -- What may be stuck: a handful among everything that was ever processed.
-CREATE INDEX file_processing_unfinished ON file_processing (updated_at)
+CREATE INDEX file_processing_unfinished ON file_processing (updated_at, file_id)
   WHERE status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling');
 CREATE INDEX file_processing_retries ON file_processing (next_retry_at) WHERE next_retry_at IS NOT NULL;
 

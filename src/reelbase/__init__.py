@@ -5,6 +5,7 @@ from reelbase.engine.journal import JournalDecision, journal_mode_for
 from reelbase.engine.mounts import Filesystem, filesystem_of
 from reelbase.engine.repository import Repository
 from reelbase.engine.schema import SCHEMA_VERSION, schema_sql
+from reelbase.engine.secrets import Secrets
 from reelbase.engine.statement import Command, Query
 from reelbase.errors import (
     CommitUncertainError,
@@ -36,6 +37,11 @@ from reelbase.repositories.downloads import (
     PurgedDownload,
     PurgeReport,
 )
+from reelbase.repositories.file_processing import (
+    FileProcessing,
+    FileProcessingRepository,
+    FileStatus,
+)
 from reelbase.repositories.files import File, FileRepository, NewFile
 from reelbase.repositories.generations import (
     Generation,
@@ -44,6 +50,9 @@ from reelbase.repositories.generations import (
     GenerationStatus,
 )
 from reelbase.repositories.jobs import Job, JobRepository, JobStatus, RecoveryReport
+from reelbase.repositories.llm_configs import LlmConfig, LlmConfigCheck, LlmConfigRepository
+from reelbase.repositories.media_info import MediaInfo, MediaInfoRepository
+from reelbase.repositories.notifications import Notification, NotificationRepository
 from reelbase.repositories.profiles import Profile, ProfileRepository
 from reelbase.repositories.project_clips import ProjectClip, ProjectClipRepository
 from reelbase.repositories.projects import (
@@ -53,9 +62,19 @@ from reelbase.repositories.projects import (
     ProjectWithVideos,
 )
 from reelbase.repositories.prompts import Prompt, PromptRepository
+from reelbase.repositories.segments import NewSegment, Segment, SegmentRepository
 from reelbase.repositories.sessions import Session, SessionRepository, SessionSummary
+from reelbase.repositories.settings import ProfileSetting, SettingsRepository
+from reelbase.repositories.speakers import Speaker, SpeakerName, SpeakerRepository
+from reelbase.repositories.summaries import Summary, SummaryRepository, SummaryStatus
+from reelbase.repositories.summary_prompts import (
+    SummaryPrompt,
+    SummaryPromptRepository,
+    SummaryPromptVersion,
+)
+from reelbase.repositories.tags import Tag, TagRepository
 from reelbase.repositories.templates import LlmTemplate, LlmTemplateRepository
-from reelbase.repositories.transcripts import Transcript, TranscriptRepository
+from reelbase.repositories.transcripts import SegmentHit, Transcript, TranscriptRepository
 from reelbase.repositories.url_logs import (
     DomainErrors,
     ErrorLogEntry,
@@ -95,7 +114,10 @@ __all__ = [
     "ErrorLogEntry",
     "ErrorLogRepository",
     "File",
+    "FileProcessing",
+    "FileProcessingRepository",
     "FileRepository",
+    "FileStatus",
     "Filesystem",
     "Generation",
     "GenerationRepository",
@@ -106,12 +128,21 @@ __all__ = [
     "JobRepository",
     "JobStatus",
     "JournalDecision",
+    "LlmConfig",
+    "LlmConfigCheck",
+    "LlmConfigRepository",
     "LlmTemplate",
     "LlmTemplateRepository",
+    "MediaInfo",
+    "MediaInfoRepository",
     "NewFile",
+    "NewSegment",
     "NewVideo",
+    "Notification",
+    "NotificationRepository",
     "Profile",
     "ProfileRepository",
+    "ProfileSetting",
     "Project",
     "ProjectClip",
     "ProjectClipRepository",
@@ -128,10 +159,26 @@ __all__ = [
     "Repository",
     "SchemaError",
     "SecretError",
+    "Secrets",
+    "Segment",
+    "SegmentHit",
+    "SegmentRepository",
     "Session",
     "SessionRepository",
     "SessionSummary",
+    "SettingsRepository",
     "Snapshot",
+    "Speaker",
+    "SpeakerName",
+    "SpeakerRepository",
+    "Summary",
+    "SummaryPrompt",
+    "SummaryPromptRepository",
+    "SummaryPromptVersion",
+    "SummaryRepository",
+    "SummaryStatus",
+    "Tag",
+    "TagRepository",
     "Transcript",
     "TranscriptRepository",
     "UnitOfWork",

@@ -10,14 +10,24 @@ from reelbase.repositories.audit import AuditRepository
 from reelbase.repositories.clips import ClipRepository
 from reelbase.repositories.config import ConfigRepository
 from reelbase.repositories.downloads import DownloadRepository
+from reelbase.repositories.file_processing import FileProcessingRepository
 from reelbase.repositories.files import FileRepository
 from reelbase.repositories.generations import GenerationRepository
 from reelbase.repositories.jobs import JobRepository
+from reelbase.repositories.llm_configs import LlmConfigRepository
+from reelbase.repositories.media_info import MediaInfoRepository
+from reelbase.repositories.notifications import NotificationRepository
 from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
+from reelbase.repositories.segments import SegmentRepository
 from reelbase.repositories.sessions import SessionRepository
+from reelbase.repositories.settings import SettingsRepository
+from reelbase.repositories.speakers import SpeakerRepository
+from reelbase.repositories.summaries import SummaryRepository
+from reelbase.repositories.summary_prompts import SummaryPromptRepository
+from reelbase.repositories.tags import TagRepository
 from reelbase.repositories.templates import LlmTemplateRepository
 from reelbase.repositories.transcripts import TranscriptRepository
 from reelbase.repositories.url_logs import ErrorLogRepository, UnsupportedUrlRepository
@@ -44,9 +54,19 @@ class _Attribute(Generic[R]):
 class Catalogue(RawSql):
     profiles = _Attribute(ProfileRepository)
     files = _Attribute(FileRepository)
+    media_info = _Attribute(MediaInfoRepository)
+    file_processing = _Attribute(FileProcessingRepository)
+    tags = _Attribute(TagRepository)
+    settings = _Attribute(SettingsRepository)
+    notifications = _Attribute(NotificationRepository)
     transcripts = _Attribute(TranscriptRepository)
+    segments = _Attribute(SegmentRepository)
+    speakers = _Attribute(SpeakerRepository)
     clips = _Attribute(ClipRepository)
     templates = _Attribute(LlmTemplateRepository)
+    llm_configs = _Attribute(LlmConfigRepository)
+    summary_prompts = _Attribute(SummaryPromptRepository)
+    summaries = _Attribute(SummaryRepository)
     jobs = _Attribute(JobRepository)
     sessions = _Attribute(SessionRepository)
     downloads = _Attribute(DownloadRepository)

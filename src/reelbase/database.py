@@ -30,6 +30,7 @@ from reelbase.engine.mounts import PROC_MOUNTS
 from reelbase.engine.opening import open_writer, prepare_file
 from reelbase.engine.readers import Readers
 from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.secrets import Secrets
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseIOError
@@ -50,6 +51,7 @@ class ConnectOptions(msgspec.Struct, frozen=True):
     readers: int | None
     create: bool
     migrate: bool
+    secrets: Secrets | None
     mounts: str | os.PathLike[str]
     clock: Clock
     slow_query_seconds: float | None
@@ -65,6 +67,7 @@ def connect(
     readers: int | None = None,
     create: bool = True,
     migrate: bool = True,
+    secrets: Secrets | None = None,
     mounts: str | os.PathLike[str] = PROC_MOUNTS,
     clock: Clock | None = None,
     slow_query: float | None = None,
@@ -81,6 +84,7 @@ def connect(
     create: False raises DatabaseIOError for a missing file; True also makes missing folders.
     migrate: brings an older database up to date, after a copy beside it
         (``<name>.v<version>.bak``); False raises SchemaError for one.
+    secrets: what API keys are encrypted with; needed only where there are such keys.
     clock: gives the aware time that is stored.
     slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every one.
     slow_transaction: seconds from which a unit of work is reported as held for too long.
@@ -100,6 +104,8 @@ def connect(
     ):
         if not 0 <= seconds <= _MAX_SECONDS:
             raise ValueError(f"{name} must be 0 to {_MAX_SECONDS} seconds, not {seconds}")
+    if secrets is not None and not isinstance(secrets, Secrets):
+        raise TypeError(f"secrets must be Secrets, not {type(secrets).__name__}")
     if readers is not None and readers < 1:
         raise ValueError(f"readers must be 1 or more, not {readers}")
     return Connecting(
@@ -111,6 +117,7 @@ def connect(
             readers=readers,
             create=create,
             migrate=migrate,
+            secrets=secrets,
             mounts=mounts,
             clock=clock or utc_now,
             slow_query_seconds=slow_query,
@@ -158,7 +165,7 @@ class Database(Catalogue):
         writer: Writer,
         readers: Readers | None,
     ) -> None:
-        super().__init__(DatabaseExecutor(writer, readers, options.clock))
+        super().__init__(DatabaseExecutor(writer, readers, options.clock, options.secrets))
         self._options = options
         self._journal = journal
         self._writer = writer
@@ -205,6 +212,7 @@ class Database(Catalogue):
             Transaction(self._writer, "BEGIN IMMEDIATE"),
             self._options.clock,
             actor=actor,
+            secrets=self._options.secrets,
             slow_transaction_seconds=self._options.slow_transaction_seconds,
             caller=f"{frame.f_code.co_filename}:{frame.f_lineno}",
         )
@@ -216,8 +224,9 @@ class Database(Catalogue):
         so they do on ":memory:".
         """
         self._executor.refuse_if_unusable()
+        options = self._options
         return SnapshotContext(
-            self._writer, self._readers, self._options.clock, self._options.slow_query_seconds
+            self._writer, self._readers, options.clock, options.slow_query_seconds, options.secrets
         )
 
     async def rebuild_search(self) -> None:
@@ -226,8 +235,8 @@ class Database(Catalogue):
         For rows that came in, or were changed, by other programs: these are found only afterwards.
         """
         async with self.transaction() as unit:
-            await unit.videos.rebuild_search()
-            await unit.prompts.rebuild_search()
+            for searched in (unit.videos, unit.prompts, unit.segments, unit.summaries):
+                await searched.rebuild_search()
 
     async def close(self) -> None:
         """Closes the database. Idempotent; never raises for what it finds.

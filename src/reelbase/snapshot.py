@@ -8,6 +8,7 @@ from types import TracebackType
 from reelbase.catalogue import Catalogue
 from reelbase.engine.executors import Clock, SnapshotExecutor, read_clock
 from reelbase.engine.readers import Reader, Readers
+from reelbase.engine.secrets import Secrets
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.writer import Writer
 
@@ -34,11 +35,13 @@ class SnapshotContext:
         readers: Readers | None,
         clock: Clock,
         slow_query_seconds: float | None,
+        secrets: Secrets | None,
     ) -> None:
         self._writer = writer
         self._readers = readers
         self._clock = clock
         self._slow_query_seconds = slow_query_seconds
+        self._secrets = secrets
         self._session: Reader | Transaction | None = None
         self._executor: SnapshotExecutor | None = None
 
@@ -57,7 +60,9 @@ class SnapshotContext:
             except BaseException:
                 self._readers.give_back(reader)
                 raise
-        self._executor = SnapshotExecutor(self._session, now, self._slow_query_seconds)
+        self._executor = SnapshotExecutor(
+            self._session, now, self._slow_query_seconds, self._secrets
+        )
         return Snapshot(self._executor)
 
     async def __aexit__(

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from reelbase.catalogue import Catalogue
 from reelbase.engine.executors import Clock, UnitExecutor, read_clock
+from reelbase.engine.secrets import Secrets
 from reelbase.engine.transaction import State, Transaction
 
 _log = logging.getLogger("reelbase")
@@ -22,8 +23,14 @@ class UnitOfWork(Catalogue):
     It holds the only writer: do slow work (network, files, computing) before or after, not inside.
     """
 
-    def __init__(self, transaction: Transaction, now: datetime, actor: str | None) -> None:
-        super().__init__(UnitExecutor(transaction, now, actor))
+    def __init__(
+        self,
+        transaction: Transaction,
+        now: datetime,
+        actor: str | None,
+        secrets: Secrets | None,
+    ) -> None:
+        super().__init__(UnitExecutor(transaction, now, actor, secrets))
         self._transaction = transaction
 
     @property
@@ -75,12 +82,14 @@ class UnitOfWorkContext:
         clock: Clock,
         *,
         actor: str | None,
+        secrets: Secrets | None,
         slow_transaction_seconds: float,
         caller: str,
     ) -> None:
         self._transaction = transaction
         self._clock = clock
         self._actor = actor
+        self._secrets = secrets
         self._slow_transaction_seconds = slow_transaction_seconds
         self._caller = caller
         self._warning: asyncio.TimerHandle | None = None
@@ -88,7 +97,8 @@ class UnitOfWorkContext:
     async def __aenter__(self) -> UnitOfWork:
         await self._transaction.begin()
         try:
-            unit = UnitOfWork(self._transaction, read_clock(self._clock), self._actor)
+            now = read_clock(self._clock)
+            unit = UnitOfWork(self._transaction, now, self._actor, self._secrets)
         except BaseException:
             await self._transaction.roll_back()
             raise

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from reelbase.engine.statement import Step
+from reelbase.engine.secrets import Secrets
+from reelbase.engine.step import Step
 
 R = TypeVar("R")
 Cleanup = Callable[[sqlite3.Connection], None]
@@ -36,6 +37,11 @@ class Executor(Protocol):
     @property
     def commits(self) -> bool:
         """Whether what a call wrote is committed when it returns."""
+        ...
+
+    @property
+    def secrets(self) -> Secrets | None:
+        """The keys of connect(secrets=)."""
         ...
 
     def now(self) -> datetime:

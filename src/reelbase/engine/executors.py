@@ -11,7 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 from reelbase.engine.executor import Cleanup, CursorHost
 from reelbase.engine.readers import Readers
-from reelbase.engine.statement import Step
+from reelbase.engine.secrets import Secrets
+from reelbase.engine.step import Step
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.worker import StepRunner
 from reelbase.engine.writer import Writer
@@ -47,7 +48,10 @@ class DatabaseExecutor:
     actor: str | None = None
     commits = True
 
-    def __init__(self, writer: Writer, readers: Readers | None, clock: Clock) -> None:
+    def __init__(
+        self, writer: Writer, readers: Readers | None, clock: Clock, secrets: Secrets | None
+    ) -> None:
+        self.secrets = secrets
         self._writer = writer
         self._readers = readers  # None: ":memory:", where one connection does everything
         self._clock = clock
@@ -101,7 +105,14 @@ class SnapshotExecutor:
     actor: str | None = None
     commits = False
 
-    def __init__(self, session: Session, now: datetime, slow_query_seconds: float | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        now: datetime,
+        slow_query_seconds: float | None,
+        secrets: Secrets | None,
+    ) -> None:
+        self.secrets = secrets
         self._session = session
         self._now = now
         self._slow_query_seconds = slow_query_seconds
@@ -138,7 +149,14 @@ class UnitExecutor:
 
     commits = False
 
-    def __init__(self, transaction: Transaction, now: datetime, actor: str | None) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        now: datetime,
+        actor: str | None,
+        secrets: Secrets | None,
+    ) -> None:
+        self.secrets = secrets
         self._transaction = transaction
         self._now = now
         self.actor = actor

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from reelbase.engine.binding import SqlValue, to_any
 from reelbase.engine.executor import Executor
-from reelbase.engine.statement import Shape, Statement, Step
+from reelbase.engine.statement import Statement
+from reelbase.engine.step import Shape, Step
 from reelbase.engine.stream import RowStream
 from reelbase.errors import DatabaseError, DatabaseReadOnlyError, RecordNotFoundError
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from reelbase.engine.connection import Connection, ConnectionSettings, open_native
 from reelbase.engine.executor import Cleanup
 from reelbase.engine.mailbox import Mailbox
-from reelbase.engine.statement import Step
+from reelbase.engine.step import Step
 from reelbase.engine.transaction import roll_back
 from reelbase.engine.worker import Request, StepRunner, Worker, run_one
 from reelbase.errors import DatabaseClosedError

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar, overload
 
 from reelbase.engine.executor import Executor
-from reelbase.engine.statement import Step, record_not_found
-from reelbase.errors import InvalidTransitionError, RecordNotFoundError
+from reelbase.engine.secrets import Secrets
+from reelbase.engine.statement import record_not_found
+from reelbase.engine.step import Step
+from reelbase.errors import InvalidTransitionError, RecordNotFoundError, SecretError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -45,6 +47,16 @@ class Repository:
     def _actor(self) -> str | None:
         """Who is writing, if the unit of work says so."""
         return self._executor.actor
+
+    def _secrets(self) -> Secrets:
+        """The keys to encrypt with. SecretError when connect() was given none."""
+        secrets = self._executor.secrets
+        if secrets is None:
+            raise SecretError(
+                f"{self.entity}: no keys to encrypt or decrypt with; pass connect(secrets=)",
+                code="no_secrets",
+            )
+        return secrets
 
     def _commits(self) -> bool:
         """Whether what a call wrote is committed when it returns: not so in a unit of work."""
@@ -88,8 +100,8 @@ class Repository:
             raise self._not_found(key)
         return count > 0
 
-    def _not_found(self, key: object) -> RecordNotFoundError:
-        return record_not_found(self.entity, key)
+    def _not_found(self, key: object, entity: str | None = None) -> RecordNotFoundError:
+        return record_not_found(entity or self.entity, key)
 
     def _refused(self, action: str, key: object, status: str) -> InvalidTransitionError:
         return InvalidTransitionError(

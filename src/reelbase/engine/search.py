@@ -20,6 +20,8 @@ _SET_APART = re.compile(
     "])"
 )
 
+_STANDS_APART = re.compile(f" ?({_SET_APART.pattern}) ?")
+
 # A quoted part (its end may be missing) or a run without spaces.
 _PART = re.compile(r'"([^"]*)"?|([^\s"]+)')
 
@@ -32,6 +34,11 @@ def spaced(text: str | None) -> str | None:
     if text is None:
         return None
     return _SET_APART.sub(r" \1 ", unicodedata.normalize("NFC", text)).replace("\0", " ")
+
+
+def unspaced(text: str | None) -> str | None:
+    """What spaced() made of a text, or a part of that, as people write it."""
+    return None if text is None else _STANDS_APART.sub(r"\1", text)
 
 
 def match_expression(query: str) -> str | None:

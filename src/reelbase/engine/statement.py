@@ -15,13 +15,9 @@ bind the parameters and give a Step: what the engine carries to a connection and
 
 from __future__ import annotations
 
-import logging
 import re
 import sqlite3
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import Enum
-from functools import partial
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -29,12 +25,10 @@ import msgspec
 from reelbase.engine import binding
 from reelbase.engine.binding import Converter, SqlValue
 from reelbase.engine.decoding import Decoder, decoder_for
-from reelbase.errors import DatabaseError, RecordNotFoundError, translate
-
-_sql_log = logging.getLogger("reelbase.sql")
+from reelbase.engine.step import Shape, Step
+from reelbase.errors import DatabaseError, RecordNotFoundError
 
 T = TypeVar("T")
-R_co = TypeVar("R_co", covariant=True)
 
 # Strings, quoted names and comments are skipped: a colon inside them is no parameter.
 _PARAMETER = re.compile(
@@ -48,93 +42,7 @@ _WELL_KNOWN: dict[str, Converter] = {
     "offset": binding.to_offset,
     "now": binding.to_moment,
 }
-_SLOW_SECONDS = 0.001
 _FLAG_PREFIXES = ("set_", "filter_")
-
-
-class Shape(Enum):
-    """What becomes of a statement's rows."""
-
-    ALL = "all"
-    OPTIONAL = "optional"
-    ONE = "one"
-    COUNT = "count"
-    MANY = "many"
-
-
-class Step(Generic[R_co]):
-    """A statement with bound parameters and a shape: R_co is what running it returns."""
-
-    __slots__ = ("parameters", "shape", "statement")
-
-    def __init__(self, statement: Statement, shape: Shape, parameters: Any) -> None:
-        self.statement = statement
-        self.shape = shape
-        self.parameters = parameters
-
-    @property
-    def may_be_long(self) -> bool:
-        """Whether it may take long enough that finished requests must not wait for it."""
-        return self.shape is Shape.ALL or self.statement.was_slow
-
-    def work(self, slow_query_seconds: float | None) -> Callable[[sqlite3.Connection], R_co]:
-        """run(), as what a connection's thread is given."""
-        if slow_query_seconds is None:
-            return self.run
-        return partial(self.run, slow_query_seconds=slow_query_seconds)
-
-    def run(self, native: sqlite3.Connection, slow_query_seconds: float | None = None) -> R_co:
-        """Runs on the connection's thread. Raises DatabaseError, or ValueError for a value SQLite refuses."""
-        started = time.perf_counter()
-        statement = self.statement
-        try:
-            if self.shape is Shape.MANY:
-                result: Any = sum(self._each(native))
-            else:
-                result = self._result(native.execute(statement.sql, self.parameters))
-        except sqlite3.Error as error:
-            raise translate(error, statement.name) from error
-        except (UnicodeEncodeError, OverflowError) as error:
-            raise statement.unstorable(self.shape, self.parameters) from error
-        elapsed_seconds = time.perf_counter() - started
-        statement.was_slow = elapsed_seconds > _SLOW_SECONDS
-        if slow_query_seconds is not None and elapsed_seconds >= slow_query_seconds:
-            # Never the parameters: they may be secrets.
-            _sql_log.info(
-                "%.1f ms %s: %s", elapsed_seconds * 1000, statement.name, statement.sql.strip()
-            )
-        return result  # type: ignore[no-any-return]
-
-    def _each(self, native: sqlite3.Connection) -> Iterator[int]:
-        """Runs the statement once per row; how many rows each run changed.
-
-        Not by executemany(): from Python 3.12 on it fails on a statement with RETURNING. Bound here,
-        on the thread: thousands of rows must not hold up the event loop.
-        """
-        statement = self.statement
-        for row in self.parameters:
-            yield self._count(native.execute(statement.sql, statement.bind(row)))
-
-    def _count(self, cursor: sqlite3.Cursor) -> int:
-        for _ in cursor:
-            pass  # SQLite counts the rows of a RETURNING only as they are read
-        return self.statement.count_of(cursor)
-
-    def _result(self, cursor: sqlite3.Cursor) -> Any:
-        if self.shape is Shape.COUNT:
-            return self._count(cursor)
-        statement = self.statement
-        if self.shape is Shape.ALL:
-            return statement.decode(cursor, cursor.fetchall())
-        first = cursor.fetchone()
-        if first is None:
-            cursor.close()
-            if self.shape is Shape.OPTIONAL:
-                return None
-            raise statement.not_found(self.parameters)
-        (record,) = statement.decode(cursor, [first])
-        cursor.close()
-        return record
 
 
 class Statement:
@@ -152,7 +60,7 @@ class Statement:
         *,
         params: Mapping[str, Any] | None = None,
         name: str = "statement",
-        entity: str = "row",
+        entity: str | None = None,
     ) -> None:
         self.row_type = row_type
         self.sql = sql
@@ -164,7 +72,8 @@ class Statement:
     def __set_name__(self, owner: type, attribute: str) -> None:
         repository = getattr(owner, "_repository", owner.__name__)
         self.name = f"{repository}.{attribute.lstrip('_')}"
-        self.entity = getattr(owner, "entity", self.entity)
+        if self.entity is None:
+            self.entity = getattr(owner, "entity", None)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -234,8 +143,11 @@ class Statement:
         return decoder_for(self.row_type, columns)
 
     def not_found(self, parameters: Any) -> RecordNotFoundError:
-        key = "id" if "id" in parameters else next(iter(parameters), None)
-        return record_not_found(self.entity, None if key is None else parameters[key])
+        entity = self.entity or "row"
+        for key in ("id", f"{entity}_id", *parameters):
+            if key in parameters:
+                return record_not_found(entity, parameters[key])
+        return record_not_found(entity, None)
 
     def unstorable(self, shape: Shape, parameters: Any) -> ValueError:
         """Says which parameter holds text that UTF-8 cannot express, or an int past 64 bits."""
@@ -256,12 +168,20 @@ def record_not_found(entity: str, key: object) -> RecordNotFoundError:
 
 
 class Query(Statement, Generic[T]):
-    """A statement that only reads; it may run on any connection."""
+    """A statement that only reads; it may run on any connection.
+
+    entity: what is missing when it has no row, if not what the repository is of; ``:<entity>_id``.
+    """
 
     def __init__(
-        self, row_type: type[T], sql: str, *, params: Mapping[str, Any] | None = None
+        self,
+        row_type: type[T],
+        sql: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        entity: str | None = None,
     ) -> None:
-        super().__init__(row_type, sql, params=params)
+        super().__init__(row_type, sql, params=params, entity=entity)
 
     def all(self, **params: Any) -> Step[list[T]]:
         """Every row, in the order of the SQL; [] when there is none."""
@@ -291,9 +211,10 @@ class Command(Query[T]):
         sql: str,
         *,
         params: Mapping[str, Any] | None = None,
+        entity: str | None = None,
         relaxed: bool = False,
     ) -> None:
-        super().__init__(row_type, sql, params=params)
+        super().__init__(row_type, sql, params=params, entity=entity)
         self.relaxed = relaxed
 
     def count(self, **params: Any) -> Step[int]:

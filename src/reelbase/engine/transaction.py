@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reelbase.engine.executor import Cleanup
-from reelbase.engine.statement import Step
+from reelbase.engine.step import Step
 from reelbase.engine.worker import Request, StepRunner
 from reelbase.errors import (
     CommitUncertainError,

@@ -17,7 +17,7 @@ from typing import Any
 
 from reelbase.engine.connection import Connection
 from reelbase.engine.mailbox import Mailbox, Settled
-from reelbase.engine.statement import Shape, Step
+from reelbase.engine.step import Shape, Step
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
 _REPORT_COUNT = 64

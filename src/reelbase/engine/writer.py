@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from reelbase.engine.connection import Connection, set_pragma
 from reelbase.engine.journal import Synchronous
 from reelbase.engine.mailbox import Mailbox, settle
-from reelbase.engine.statement import Shape, Step
+from reelbase.engine.step import Shape, Step
 from reelbase.engine.transaction import Transaction, commit, commit_error
 from reelbase.engine.waiting import WaitingWorker
 from reelbase.engine.worker import Request, StepRunner, run_one

@@ -45,7 +45,7 @@ CREATE TABLE file_processing (
 
 CREATE INDEX file_processing_by_status ON file_processing (status);
 -- What may be stuck: a handful among everything that was ever processed.
-CREATE INDEX file_processing_unfinished ON file_processing (updated_at)
+CREATE INDEX file_processing_unfinished ON file_processing (updated_at, file_id)
   WHERE status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling');
 CREATE INDEX file_processing_retries ON file_processing (next_retry_at) WHERE next_retry_at IS NOT NULL;
 

@@ -17,7 +17,8 @@ import msgspec
 
 from reelbase.engine.identifiers import moment_before
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query, Step
+from reelbase.engine.statement import Command, Query
+from reelbase.engine.step import Step
 
 A = TypeVar("A")
 

@@ -10,8 +10,10 @@ from msgspec import UNSET, UnsetType
 
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.repository import Repository
+from reelbase.engine.search import match_expression
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.files import File
+from reelbase.repositories.segments import Segment
 
 
 class Transcript(msgspec.Struct, frozen=True):
@@ -25,6 +27,19 @@ class Transcript(msgspec.Struct, frozen=True):
     language: str | None
     created_at: datetime
     file: File | None
+
+
+class SegmentHit(msgspec.Struct, frozen=True):
+    """A segment that was searched for. snippet: its text around what matched, at most 32 words.
+
+    rank: the smaller, the better (bm25 of FTS5, negative).
+    """
+
+    segment: Segment
+    transcript_id: UUID
+    file_id: UUID
+    snippet: str
+    rank: float
 
 
 class TranscriptRepository(Repository):
@@ -105,6 +120,44 @@ class TranscriptRepository(Repository):
         """,
     )
 
+    # The best are found first; only for these is the index asked again, for the snippets.
+    _search = Query(
+        SegmentHit,
+        """
+        SELECT
+          transcript_segments.id AS "segment.id",
+          transcript_segments.transcript_id AS "segment.transcript_id",
+          transcript_segments.speaker_id AS "segment.speaker_id",
+          transcript_segments.start_time AS "segment.start_time",
+          transcript_segments.end_time AS "segment.end_time",
+          transcript_segments.text AS "segment.text",
+          transcript_segments.confidence AS "segment.confidence",
+          transcript_segments.words AS "segment.words",
+          transcript_segments.transcript_id,
+          best.file_id,
+          unspaced(snippet(transcript_segments_fts, 0, '', '', '…', 32)) AS snippet,
+          best.score AS rank
+        FROM (
+          SELECT
+            transcript_segments_fts.rowid AS id,
+            transcript_segments_fts.rank AS score,
+            transcripts.file_id
+          FROM transcript_segments_fts
+          JOIN transcript_segments ON transcript_segments.id = transcript_segments_fts.rowid
+          JOIN transcripts ON transcripts.id = transcript_segments.transcript_id
+          WHERE transcript_segments_fts MATCH :expression
+            AND transcripts.profile_id = :profile_id
+          ORDER BY transcript_segments_fts.rank, transcript_segments_fts.rowid
+          LIMIT :limit
+        ) AS best
+        CROSS JOIN transcript_segments_fts ON transcript_segments_fts.rowid = best.id
+        JOIN transcript_segments ON transcript_segments.id = best.id
+        WHERE transcript_segments_fts MATCH :expression
+        ORDER BY best.score, best.id
+        """,
+        params={"expression": str, "profile_id": str},
+    )
+
     _update = Command(
         Transcript,
         """
@@ -168,6 +221,21 @@ class TranscriptRepository(Repository):
     async def list_for_file(self, file_id: UUID | str) -> list[Transcript]:
         """A file's transcripts, newest first."""
         return await self._run(self._list_for_file.all(file_id=file_id))
+
+    async def search(
+        self, profile_id: str, query: str, *, limit: int | None = 50
+    ) -> list[SegmentHit]:
+        """The segments of the profile's transcripts that have all words of the query, best match first.
+
+        The last word matches as a prefix, a "quoted part" as a phrase; Chinese, Japanese and Korean
+        as substrings. No query is an error; one without a word finds nothing.
+        """
+        expression = match_expression(self._expect("query", query, str))
+        if expression is None:
+            return []
+        return await self._run(
+            self._search.all(profile_id=profile_id, expression=expression, limit=limit)
+        )
 
     async def update(
         self,

@@ -8,7 +8,8 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 
 from reelbase.engine.identifiers import new_id
-from reelbase.engine.statement import Command, Query, Step
+from reelbase.engine.statement import Command, Query
+from reelbase.engine.step import Step
 from reelbase.repositories.downloads.listing import DownloadListing
 from reelbase.repositories.downloads.records import Download
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +11,9 @@ from msgspec import UNSET, UnsetType
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Query
+from reelbase.repositories.file_processing import FileStatus
 from reelbase.repositories.files.records import File
+from reelbase.repositories.tags import normalized
 
 
 class FileFinding(Repository):
@@ -51,10 +55,31 @@ class FileFinding(Repository):
           AND (NOT :filter_type OR type = :type)
           AND (NOT :filter_folder OR folder IS :folder)
           AND (NOT :filter_search OR instr(casefold(name), casefold(:search)))
+          AND (
+            NOT :filter_status
+            OR EXISTS (
+              SELECT 1
+              FROM file_processing
+              WHERE file_processing.file_id = files.id
+                AND file_processing.status = :status
+            )
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:tags) AS wanted
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM tags
+                JOIN file_tags ON file_tags.tag_id = tags.id
+                WHERE tags.profile_id = :profile_id
+                  AND tags.normalized_name = wanted.value
+                  AND file_tags.file_id = files.id
+              )
+          )
         ORDER BY created_at DESC, id DESC
         LIMIT :limit
         """,
-        params={"search": str},
+        params={"search": str, "status": FileStatus, "tags": list[str]},
     )
 
     _page_after = Query(
@@ -69,10 +94,31 @@ class FileFinding(Repository):
           AND (NOT :filter_type OR type = :type)
           AND (NOT :filter_folder OR folder IS :folder)
           AND (NOT :filter_search OR instr(casefold(name), casefold(:search)))
+          AND (
+            NOT :filter_status
+            OR EXISTS (
+              SELECT 1
+              FROM file_processing
+              WHERE file_processing.file_id = files.id
+                AND file_processing.status = :status
+            )
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:tags) AS wanted
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM tags
+                JOIN file_tags ON file_tags.tag_id = tags.id
+                WHERE tags.profile_id = :profile_id
+                  AND tags.normalized_name = wanted.value
+                  AND file_tags.file_id = files.id
+              )
+          )
         ORDER BY created_at DESC, id DESC
         LIMIT :limit
         """,
-        params={"search": str},
+        params={"search": str, "status": FileStatus, "tags": list[str]},
     )
 
     _find_by_hash = Query(
@@ -146,15 +192,20 @@ class FileFinding(Repository):
         *,
         after: File | None = None,
         limit: int | None = 50,
+        tags: Iterable[str] = (),
         type: str | None = None,
         folder: str | UnsetType | None = UNSET,
+        status: FileStatus | str | None = None,
         search: str | None = None,
     ) -> list[File]:
         """The files that follow ``after`` (None: from the start), newest first, by keyset.
 
-        type None: any.  folder UNSET: any; None: those without one.  search: a substring of the name,
-        whatever its case; ``%`` and ``_`` are ordinary characters.
+        tags: those that have all of these, compared like tags.ensure() does.  type None: any.
+        folder UNSET: any; None: those without one.  status None: any, none included.  search: a
+        substring of the name, whatever its case; ``%`` and ``_`` are ordinary characters.
         """
+        if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
+            raise TypeError(f"tags must be a list of str, not {builtins.type(tags).__name__}")
         filters: dict[str, Any] = {
             "profile_id": profile_id,
             "limit": limit,
@@ -162,6 +213,9 @@ class FileFinding(Repository):
             "type": type,
             "filter_folder": folder is not UNSET,
             "folder": None if folder is UNSET else folder,
+            "filter_status": status is not None,
+            "status": status,
+            "tags": sorted({normalized(tag, "tags") for tag in tags}),
             "filter_search": search is not None,
             "search": search,
         }

@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from reelbase.engine.identifiers import new_id
-from reelbase.engine.statement import Command, Step
+from reelbase.engine.statement import Command
+from reelbase.engine.step import Step
 from reelbase.repositories.generations.listing import GenerationListing
 from reelbase.repositories.generations.records import Generation, GenerationStatus
 from reelbase.repositories.prompts import PromptRepository

@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Query, Step
+from reelbase.engine.statement import Query
+from reelbase.engine.step import Step
 from reelbase.repositories.jobs.records import Job
 
 

@@ -1,0 +1,42 @@
+"""How far a file's processing is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+
+class FileStatus(StrEnum):
+    PENDING = "pending"
+    QUEUED = "queued"
+    DOWNLOADING = "downloading"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    ERROR = "error"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    ORPHANED = "orphaned"
+
+
+class FileProcessing(msgspec.Struct, frozen=True):
+    """A file's status. progress: 0 to 1.  max_retries: 0 is no limit.  heartbeat_at: the worker's last
+    sign of life.  recovery_attempts: how often its worker was found to be gone.
+    """
+
+    file_id: UUID
+    status: FileStatus
+    stage: str | None
+    progress: float
+    error_message: str | None
+    error_category: str | None
+    retry_count: int
+    max_retries: int
+    recovery_attempts: int
+    next_retry_at: datetime | None
+    started_at: datetime | None
+    heartbeat_at: datetime | None
+    completed_at: datetime | None
+    updated_at: datetime

@@ -1,0 +1,260 @@
+"""Adding, choosing, testing and changing language models, and what becomes of their keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET
+
+from reelbase.engine.statement import Command, Query
+from reelbase.errors import ConstraintError
+from reelbase.repositories.llm_configs.finding import LlmConfigFinding
+from reelbase.repositories.llm_configs.records import LlmConfig
+
+
+def _place(config_id: int | None) -> str:
+    """What a stored key is bound to."""
+    return f"the API key of llm config {config_id}"
+
+
+class LlmConfigChanging(LlmConfigFinding):
+    # A trigger makes a profile's first the active one.
+    _add = Command(
+        LlmConfig,
+        """
+        INSERT INTO llm_configs (
+          id, profile_id, name, provider, model_name, base_url, max_tokens, temperature, api_key,
+          test_status, created_at, updated_at
+        )
+        VALUES (
+          :id, :profile_id, :name, :provider, :model_name, :base_url, :max_tokens, :temperature, :api_key,
+          'untested', :now, :now
+        )
+        """,
+        params={"api_key": bytes},
+    )
+
+    _next_id = Query(
+        int,
+        """
+        SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'llm_configs'), 0) + 1
+        """,
+    )
+
+    _activate = Command(
+        LlmConfig,
+        """
+        UPDATE profiles
+        SET active_llm_config_id = :id
+        WHERE id = (SELECT profile_id FROM llm_configs WHERE llm_configs.id = :id)
+        """,
+    )
+
+    _update = Command(
+        LlmConfig,
+        """
+        UPDATE llm_configs
+        SET name = iif(:set_name, :name, name),
+            provider = iif(:set_provider, :provider, provider),
+            model_name = iif(:set_model_name, :model_name, model_name),
+            base_url = iif(:set_base_url, :base_url, base_url),
+            max_tokens = iif(:set_max_tokens, :max_tokens, max_tokens),
+            temperature = iif(:set_temperature, :temperature, temperature),
+            api_key = iif(:set_api_key, :api_key, api_key),
+            test_status = 'untested',
+            test_message = NULL,
+            last_tested_at = NULL,
+            updated_at = :now
+        WHERE id = :id
+        """,
+        params={"api_key": bytes},
+    )
+
+    _log_test = Command(
+        LlmConfig,
+        """
+        INSERT INTO llm_config_checks (config_id, status, message, tested_at)
+        VALUES (:id, :test_status, :test_message, :now)
+        """,
+    )
+
+    _record_test = Command(
+        LlmConfig,
+        """
+        UPDATE llm_configs
+        SET test_status = :test_status,
+            test_message = :test_message,
+            last_tested_at = :now
+        WHERE id = :id
+        """,
+    )
+
+    _delete = Command(
+        LlmConfig,
+        """
+        DELETE FROM llm_configs
+        WHERE id = :id
+        """,
+    )
+
+    _api_key = Query(
+        tuple[str, bytes | None],
+        """
+        SELECT profile_id, api_key
+        FROM llm_configs
+        WHERE id = :id
+        """,
+        params={"id": int},
+    )
+
+    _api_keys = Query(
+        tuple[int, str, bytes],
+        """
+        SELECT id, profile_id, api_key
+        FROM llm_configs
+        WHERE api_key IS NOT NULL
+        ORDER BY id
+        """,
+    )
+
+    # Not over a key that was set since it was read.
+    _rotate = Command(
+        LlmConfig,
+        """
+        UPDATE llm_configs
+        SET api_key = :api_key
+        WHERE id = :id
+          AND api_key = :old_api_key
+        """,
+        params={"api_key": bytes, "old_api_key": bytes},
+    )
+
+    async def add(
+        self,
+        profile_id: str,
+        name: str,
+        provider: str,
+        model_name: str,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        max_tokens: int = 8192,
+        temperature: float = 0.3,
+    ) -> LlmConfig:
+        """Adds a configuration and returns it; a profile's first is active at once.
+
+        api_key: stored encrypted; None or '': none.  SecretError for one without ``connect(secrets=)``.
+        ConstraintError: unique when the profile has one of this name, foreign_key for an unknown
+        profile, check for max_tokens below 1 or a negative temperature.
+        """
+        self._expect("profile_id", profile_id, str)
+        while True:
+            # The key is bound to the row's id, so that has to be known before there is a row.
+            config_id = await self._run(self._next_id.one()) if api_key else None
+            try:
+                _, config = await self._batch(
+                    self._add.count(
+                        id=config_id,
+                        profile_id=profile_id,
+                        name=name,
+                        provider=provider,
+                        model_name=model_name,
+                        base_url=base_url,
+                        max_tokens=max_tokens,
+                        temperature=temperature,
+                        api_key=self._encrypted(api_key, profile_id, config_id),
+                        now=self._now(),
+                    ),
+                    self._get_by_name.one(profile_id=profile_id, name=name),
+                )
+            except ConstraintError as error:
+                if error.constraint != "llm_configs.id":
+                    raise
+                # Somebody else was faster; the next id is another one by now.
+            else:
+                return config
+
+    async def activate(self, config_id: int) -> LlmConfig:
+        """Makes the configuration the one that its profile uses."""
+        _, config = await self._batch(
+            self._activate.count(id=config_id), self._get.one(id=config_id)
+        )
+        return config
+
+    async def update(self, config_id: int, **changes: Any) -> LlmConfig:
+        """Changes the fields passed and returns the configuration; None clears one, UNSET leaves it.
+
+        Can change: name, provider, model_name, base_url, max_tokens, temperature, api_key (None or ''
+        clears it); TypeError for others. What was tested is untested after any change.
+        RecordNotFoundError for an unknown id; errors as in add().
+        """
+        api_key = changes.pop("api_key", UNSET)
+        if api_key is not UNSET:
+            config = await self.get(config_id)
+            changes["api_key"] = self._encrypted(api_key, config.profile_id, config_id)
+        params = self._update.changes(changes, id=config_id, now=self._now())
+        if all(value is UNSET for value in changes.values()):
+            return await self.get(config_id)
+        _, config = await self._batch(self._update.count(**params), self._get.one(id=config_id))
+        return config
+
+    async def record_test(
+        self, config_id: int, status: str, message: str | None = None
+    ) -> LlmConfig:
+        """Notes how a test went and returns the configuration. status: success or failed.
+
+        ConstraintError: check for another status.
+        """
+        now = self._now()
+        _, _, _, config = await self._batch(
+            self._get.one(id=config_id),
+            self._log_test.count(id=config_id, test_status=status, test_message=message, now=now),
+            self._record_test.count(
+                id=config_id, test_status=status, test_message=message, now=now
+            ),
+            self._get.one(id=config_id),
+        )
+        return config
+
+    async def delete(self, config_id: int, *, missing_ok: bool = False) -> bool:
+        """Deletes the configuration, its key and its tests; the profile's newest is then active if
+        this one was.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        count = await self._run(self._delete.count(id=config_id))
+        return self._deleted(count, config_id, missing_ok=missing_ok)
+
+    async def api_key(self, config_id: int) -> str | None:
+        """The key itself, decrypted; None when there is none.
+
+        SecretError: no_secrets without ``connect(secrets=)``, unknown_key when none of its keys
+        encrypted this one, damaged when the stored bytes were changed or copied from another row.
+        """
+        profile_id, stored = await self._run(self._api_key.one(id=config_id))
+        if stored is None:
+            return None
+        return self._secrets().decrypt(stored, owner=profile_id, place=_place(config_id))
+
+    async def rotate_keys(self) -> int:
+        """Encrypts with the current key what older ones encrypted; how many keys that were.
+
+        All or none: SecretError, as from api_key(), when one of them cannot be decrypted.
+        """
+        secrets = self._secrets()
+        rows = []
+        for config_id, profile_id, stored in await self._run(self._api_keys.all()):
+            if not secrets.is_current(stored):
+                text = secrets.decrypt(stored, owner=profile_id, place=_place(config_id))
+                encrypted = self._encrypted(text, profile_id, config_id)
+                rows.append({"id": config_id, "api_key": encrypted, "old_api_key": stored})
+        return await self._run(self._rotate.many(rows))
+
+    def _encrypted(
+        self, api_key: str | None, profile_id: str, config_id: int | None
+    ) -> bytes | None:
+        """The key as it is stored, or None where there is none to store."""
+        if api_key is None or api_key == "":
+            return None
+        self._expect("api_key", api_key, str)
+        return self._secrets().encrypt(api_key, owner=profile_id, place=_place(config_id))

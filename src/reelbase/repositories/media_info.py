@@ -1,0 +1,127 @@
+"""Media info: what a file is technically."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+
+
+class MediaInfo(msgspec.Struct, frozen=True):
+    """What is known of a file; None: not known.
+
+    duration: seconds.  frame_rate_num / frame_rate_den: frames a second.  width, height: pixels.
+    audio_sample_rate: samples a second.  metadata: whatever else, such as a downloader's findings.
+    """
+
+    file_id: UUID
+    title: str | None
+    author: str | None
+    description: str | None
+    container: str | None
+    video_codec: str | None
+    audio_codec: str | None
+    duration: float | None
+    frame_rate_num: int | None
+    frame_rate_den: int | None
+    width: int | None
+    height: int | None
+    audio_channels: int | None
+    audio_sample_rate: int | None
+    audio_bit_depth: int | None
+    recorded_at: datetime | None
+    device_make: str | None
+    device_model: str | None
+    metadata: dict[str, Any] | None
+    waveform: list[Any] | None
+
+
+class MediaInfoRepository(Repository):
+    entity = "media info"
+
+    _upsert = Command(
+        MediaInfo,
+        """
+        INSERT INTO media_info (
+          file_id, title, author, description, container, video_codec, audio_codec, duration,
+          frame_rate_num, frame_rate_den, width, height, audio_channels, audio_sample_rate,
+          audio_bit_depth, recorded_at, device_make, device_model, metadata, waveform
+        )
+        VALUES (
+          :file_id, :title, :author, :description, :container, :video_codec, :audio_codec, :duration,
+          :frame_rate_num, :frame_rate_den, :width, :height, :audio_channels, :audio_sample_rate,
+          :audio_bit_depth, :recorded_at, :device_make, :device_model, :metadata, :waveform
+        )
+        ON CONFLICT (file_id) DO UPDATE
+        SET title = iif(:set_title, excluded.title, title),
+            author = iif(:set_author, excluded.author, author),
+            description = iif(:set_description, excluded.description, description),
+            container = iif(:set_container, excluded.container, container),
+            video_codec = iif(:set_video_codec, excluded.video_codec, video_codec),
+            audio_codec = iif(:set_audio_codec, excluded.audio_codec, audio_codec),
+            duration = iif(:set_duration, excluded.duration, duration),
+            frame_rate_num = iif(:set_frame_rate_num, excluded.frame_rate_num, frame_rate_num),
+            frame_rate_den = iif(:set_frame_rate_den, excluded.frame_rate_den, frame_rate_den),
+            width = iif(:set_width, excluded.width, width),
+            height = iif(:set_height, excluded.height, height),
+            audio_channels = iif(:set_audio_channels, excluded.audio_channels, audio_channels),
+            audio_sample_rate =
+              iif(:set_audio_sample_rate, excluded.audio_sample_rate, audio_sample_rate),
+            audio_bit_depth = iif(:set_audio_bit_depth, excluded.audio_bit_depth, audio_bit_depth),
+            recorded_at = iif(:set_recorded_at, excluded.recorded_at, recorded_at),
+            device_make = iif(:set_device_make, excluded.device_make, device_make),
+            device_model = iif(:set_device_model, excluded.device_model, device_model),
+            metadata = iif(:set_metadata, excluded.metadata, metadata),
+            waveform = iif(:set_waveform, excluded.waveform, waveform)
+        RETURNING
+          file_id, title, author, description, container, video_codec, audio_codec, duration,
+          frame_rate_num, frame_rate_den, width, height, audio_channels, audio_sample_rate,
+          audio_bit_depth, recorded_at, device_make, device_model, metadata, waveform
+        """,
+    )
+
+    _get = Query(
+        MediaInfo,
+        """
+        SELECT
+          file_id, title, author, description, container, video_codec, audio_codec, duration,
+          frame_rate_num, frame_rate_den, width, height, audio_channels, audio_sample_rate,
+          audio_bit_depth, recorded_at, device_make, device_model, metadata, waveform
+        FROM media_info
+        WHERE file_id = :file_id
+        """,
+    )
+
+    _delete = Command(
+        MediaInfo,
+        """
+        DELETE FROM media_info
+        WHERE file_id = :file_id
+        """,
+    )
+
+    async def upsert(self, file_id: UUID | str, **fields: Any) -> MediaInfo:
+        """Notes what is passed and returns all that is known; None clears, UNSET leaves a field.
+
+        TypeError for a field that MediaInfo has not. ConstraintError: foreign_key for an unknown file,
+        check for a size, rate or count that is not positive, or a negative duration.
+        """
+        return await self._run(self._upsert.one(**self._upsert.changes(fields, file_id=file_id)))
+
+    async def get(self, file_id: UUID | str) -> MediaInfo:
+        """What is known of the file; RecordNotFoundError when nothing was ever noted."""
+        return await self._run(self._get.one(file_id=file_id))
+
+    async def find(self, file_id: UUID | str) -> MediaInfo | None:
+        """What is known of the file, or None."""
+        return await self._run(self._get.optional(file_id=file_id))
+
+    async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
+        """True when there was something; otherwise RecordNotFoundError, or False with missing_ok."""
+        count = await self._run(self._delete.count(file_id=file_id))
+        return self._deleted(count, file_id, missing_ok=missing_ok)

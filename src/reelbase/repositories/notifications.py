@@ -1,0 +1,223 @@
+"""Notifications: what a profile is to be told, once or as a stream of progress."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """Something to be told. progress_key: what makes it a stream, whose row is written again and again.
+
+    progress: in the application's own measure.
+    """
+
+    id: int
+    profile_id: str
+    type: str
+    title: str
+    message: str
+    progress_key: str | None
+    progress: float | None
+    status: str
+    data: dict[str, Any]
+    is_read: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class NotificationRepository(Repository):
+    entity = "notification"
+
+    _push = Command(
+        Notification,
+        """
+        INSERT INTO notifications (
+          profile_id, type, title, message, progress_key, progress,
+          status, data, is_read, created_at, updated_at
+        )
+        VALUES (
+          :profile_id, :type, :title, :message, :progress_key, :progress,
+          :status, :data, 0, :now, :now
+        )
+        ON CONFLICT (profile_id, progress_key) DO UPDATE
+        SET type = excluded.type,
+            title = excluded.title,
+            message = excluded.message,
+            progress = excluded.progress,
+            status = excluded.status,
+            data = merged(data, excluded.data),
+            is_read = 0,
+            updated_at = excluded.updated_at
+        RETURNING
+          id, profile_id, type, title, message, progress_key, progress,
+          status, data, is_read, created_at, updated_at
+        """,
+    )
+
+    _get = Query(
+        Notification,
+        """
+        SELECT
+          id, profile_id, type, title, message, progress_key, progress,
+          status, data, is_read, created_at, updated_at
+        FROM notifications
+        WHERE id = :id
+        """,
+    )
+
+    _list = Query(
+        Notification,
+        """
+        SELECT
+          id, profile_id, type, title, message, progress_key, progress,
+          status, data, is_read, created_at, updated_at
+        FROM notifications
+        WHERE profile_id = :profile_id
+        ORDER BY updated_at DESC, id DESC
+        LIMIT :limit
+        """,
+    )
+
+    _list_unread = Query(
+        Notification,
+        """
+        SELECT
+          id, profile_id, type, title, message, progress_key, progress,
+          status, data, is_read, created_at, updated_at
+        FROM notifications
+        WHERE profile_id = :profile_id
+          AND NOT is_read
+        ORDER BY updated_at DESC, id DESC
+        LIMIT :limit
+        """,
+    )
+
+    _unread_count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM notifications
+        WHERE profile_id = :profile_id
+          AND NOT is_read
+        """,
+        params={"profile_id": str},
+    )
+
+    _mark_read = Command(
+        Notification,
+        """
+        UPDATE notifications
+        SET is_read = 1
+        WHERE id = :id
+          AND profile_id = :profile_id
+          AND NOT is_read
+        """,
+    )
+
+    _mark_all_read = Command(
+        Notification,
+        """
+        UPDATE notifications
+        SET is_read = 1
+        WHERE profile_id = :profile_id
+          AND NOT is_read
+        """,
+    )
+
+    _dismiss = Command(
+        Notification,
+        """
+        DELETE FROM notifications
+        WHERE id = :id
+        """,
+    )
+
+    _prune = Command(
+        Notification,
+        """
+        DELETE FROM notifications
+        WHERE id IN (
+          SELECT id
+          FROM notifications
+          WHERE profile_id = :profile_id
+          ORDER BY updated_at DESC, id DESC
+          LIMIT -1 OFFSET :keep
+        )
+        """,
+        params={"keep": int},
+    )
+
+    async def push(
+        self,
+        profile_id: str,
+        type: str,
+        title: str,
+        message: str = "",
+        *,
+        progress_key: str | None = None,
+        progress: float | None = None,
+        status: str = "info",
+        data: dict[str, Any] | None = None,
+    ) -> Notification:
+        """Tells the profile something, and returns it.
+
+        Where the profile has a notification of this progress_key, that one is rewritten: it gets what
+        is passed, data is merged into its own key by key, and it is unread and in front again. Beyond
+        1000 the profile's oldest goes. ConstraintError: foreign_key for an unknown profile.
+        """
+        return await self._run(
+            self._push.one(
+                profile_id=profile_id,
+                type=type,
+                title=title,
+                message=message,
+                progress_key=progress_key,
+                progress=progress,
+                status=status,
+                data={} if data is None else data,
+                now=self._now(),
+            )
+        )
+
+    async def get(self, notification_id: int) -> Notification:
+        """The notification; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=notification_id))
+
+    async def find(self, notification_id: int) -> Notification | None:
+        """The notification, or None."""
+        return await self._run(self._get.optional(id=notification_id))
+
+    async def list_for_profile(
+        self, profile_id: str, *, unread_only: bool = False, limit: int | None = 100
+    ) -> list[Notification]:
+        """A profile's notifications, the last written first."""
+        query = self._list_unread if unread_only else self._list
+        return await self._run(query.all(profile_id=profile_id, limit=limit))
+
+    async def unread_count(self, profile_id: str) -> int:
+        return await self._run(self._unread_count.one(profile_id=profile_id))
+
+    async def mark_read(self, profile_id: str, *ids: int) -> int:
+        """Marks these of the profile's as read; how many were unread until now."""
+        rows = [{"profile_id": profile_id, "id": id} for id in ids]
+        return await self._run(self._mark_read.many(rows))
+
+    async def mark_all_read(self, profile_id: str) -> int:
+        """Marks all of the profile's as read; how many were unread until now."""
+        return await self._run(self._mark_all_read.count(profile_id=profile_id))
+
+    async def dismiss(self, notification_id: int) -> bool:
+        """Deletes it; False when it was gone already."""
+        return await self._run(self._dismiss.count(id=notification_id)) > 0
+
+    async def prune(self, profile_id: str, keep: int = 100) -> int:
+        """Deletes the profile's oldest but ``keep``; how many. ValueError for a negative keep."""
+        if self._expect("keep", keep, int) < 0:
+            raise ValueError(f"NotificationRepository.prune: keep must be 0 or more, not {keep}")
+        return await self._run(self._prune.count(profile_id=profile_id, keep=keep))

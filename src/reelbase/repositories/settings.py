@@ -1,0 +1,126 @@
+"""Settings: a profile's preferences. Values are any JSON, never secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reelbase.engine.binding import JsonValue
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+
+
+class ProfileSetting(msgspec.Struct, frozen=True):
+    """A preference. value: any JSON, null included."""
+
+    profile_id: str
+    key: str
+    value: JsonValue
+    updated_at: datetime
+
+
+class SettingsRepository(Repository):
+    entity = "setting"
+
+    _get = Query(
+        str,
+        """
+        SELECT value
+        FROM profile_settings
+        WHERE profile_id = :profile_id
+          AND key = :key
+        """,
+        params={"profile_id": str, "key": str},
+    )
+
+    # instr(), because LIKE has wildcards and substr() cannot tell where a NUL is.
+    _all = Query(
+        ProfileSetting,
+        """
+        SELECT profile_id, key, value, updated_at
+        FROM profile_settings
+        WHERE profile_id = :profile_id
+          AND instr(key, :prefix) = 1
+        ORDER BY key
+        """,
+        params={"prefix": str},
+    )
+
+    _set = Command(
+        ProfileSetting,
+        """
+        INSERT INTO profile_settings (profile_id, key, value, updated_at)
+        VALUES (:profile_id, :key, :value, :updated_at)
+        ON CONFLICT (profile_id, key) DO UPDATE
+        SET value = excluded.value,
+            updated_at = excluded.updated_at
+        RETURNING profile_id, key, value, updated_at
+        """,
+    )
+
+    _reset = Command(
+        ProfileSetting,
+        """
+        DELETE FROM profile_settings
+        WHERE profile_id = :profile_id
+          AND key = :key
+        """,
+    )
+
+    _reset_all = Command(
+        ProfileSetting,
+        """
+        DELETE FROM profile_settings
+        WHERE profile_id = :profile_id
+        """,
+    )
+
+    async def get(
+        self, profile_id: str, key: str, default: Any = None, *, type: type[Any] = object
+    ) -> Any:
+        """The value, or default where the profile has none under this key.
+
+        type: what the value must be, strictly: the text "false" is no bool, and 1 no str
+        (msgspec.ValidationError). object: whatever it is.
+        """
+        stored = await self._run(self._get.optional(profile_id=profile_id, key=key))
+        return default if stored is None else msgspec.json.decode(stored, type=type)
+
+    async def all(self, profile_id: str, *, prefix: str | None = None) -> dict[str, JsonValue]:
+        """The profile's values by their whole keys, in the order of the keys.
+
+        prefix: only keys that begin with it, exactly; None: all.
+        """
+        settings = await self._run(self._all.all(profile_id=profile_id, prefix=prefix or ""))
+        return {setting.key: setting.value for setting in settings}
+
+    async def set(self, profile_id: str, key: str, value: JsonValue) -> ProfileSetting:
+        """Stores the value under the key and returns the setting.
+
+        ValueError for what is no JSON; ConstraintError: foreign_key for an unknown profile.
+        """
+        return await self._run(
+            self._set.one(profile_id=profile_id, key=key, value=value, updated_at=self._now())
+        )
+
+    async def set_many(self, profile_id: str, values: Mapping[str, JsonValue]) -> None:
+        """Stores all of them or none."""
+        if not isinstance(values, Mapping):
+            raise TypeError(f"values must be a dict, not {type(values).__name__}")
+        now = self._now()
+        rows = [
+            {"profile_id": profile_id, "key": key, "value": value, "updated_at": now}
+            for key, value in values.items()
+        ]
+        await self._run(self._set.many(rows))
+
+    async def reset(self, profile_id: str, *keys: str) -> int:
+        """Forgets the values under these keys, or, without keys, all of the profile's; how many."""
+        if not keys:
+            return await self._run(self._reset_all.count(profile_id=profile_id))
+        return await self._run(
+            self._reset.many([{"profile_id": profile_id, "key": key} for key in keys])
+        )

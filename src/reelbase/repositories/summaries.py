@@ -1,0 +1,292 @@
+"""Summaries: what a language model made of a file, version by version."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.search import match_expression
+from reelbase.engine.statement import Command, Query
+from reelbase.engine.step import Step
+
+
+class SummaryStatus(StrEnum):
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A try at a summary. content: None unless completed.  completed_at: the end, whichever it was."""
+
+    id: int
+    file_id: UUID
+    profile_id: str
+    version: int
+    prompt_id: int | None
+    provider: str | None
+    model: str | None
+    status: SummaryStatus
+    content: dict[str, Any] | None
+    error_message: str | None
+    metadata: dict[str, Any] | None
+    created_at: datetime
+    completed_at: datetime | None
+
+
+class SummaryRepository(Repository):
+    entity = "summary"
+
+    # The statement that finds the next version holds the lock that nobody else writes without.
+    _start = Command(
+        Summary,
+        """
+        INSERT INTO summaries (
+          file_id, profile_id, version, prompt_id, provider, model, status, created_at
+        )
+        SELECT
+          files.id,
+          files.profile_id,
+          (SELECT coalesce(max(version), 0) + 1 FROM summaries WHERE file_id = files.id),
+          :prompt_id,
+          :provider,
+          :model,
+          'processing',
+          :created_at
+        FROM files
+        WHERE files.id = :file_id
+        RETURNING
+          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
+          error_message, metadata, created_at, completed_at
+        """,
+        entity="file",
+    )
+
+    _get = Query(
+        Summary,
+        """
+        SELECT
+          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
+          error_message, metadata, created_at, completed_at
+        FROM summaries
+        WHERE id = :id
+        """,
+    )
+
+    _latest = Query(
+        Summary,
+        """
+        SELECT
+          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
+          error_message, metadata, created_at, completed_at
+        FROM summaries
+        WHERE file_id = :file_id
+          AND status = 'completed'
+        ORDER BY version DESC, id DESC
+        LIMIT 1
+        """,
+    )
+
+    _list_for_file = Query(
+        Summary,
+        """
+        SELECT
+          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
+          error_message, metadata, created_at, completed_at
+        FROM summaries
+        WHERE file_id = :file_id
+        ORDER BY version DESC, id DESC
+        """,
+    )
+
+    _search = Query(
+        Summary,
+        """
+        SELECT
+          summaries.id, file_id, profile_id, version, prompt_id, provider, model, status,
+          summaries.content, error_message, metadata, created_at, completed_at
+        FROM summaries_fts
+        JOIN summaries ON summaries.id = summaries_fts.rowid
+        WHERE summaries_fts MATCH :expression
+          AND summaries.profile_id = :profile_id
+        ORDER BY summaries_fts.rank, summaries.id DESC
+        LIMIT :limit
+        """,
+        params={"expression": str},
+    )
+
+    _complete = Command(
+        Summary,
+        """
+        UPDATE summaries
+        SET status = 'completed',
+            content = :content,
+            metadata = coalesce(:metadata, metadata),
+            completed_at = :now
+        WHERE id = :id
+          AND status IN ('pending', 'processing')
+        RETURNING
+          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
+          error_message, metadata, created_at, completed_at
+        """,
+    )
+
+    # The texts of content line by line; a trigger has taken out the row if content changed.
+    _index_again = Command(
+        Summary,
+        """
+        INSERT INTO summaries_fts (rowid, content)
+        SELECT
+          id,
+          (
+            SELECT spaced(group_concat(atom, char(10)))
+            FROM json_tree(summaries.content)
+            WHERE type = 'text'
+          )
+        FROM summaries
+        WHERE id = :id
+          AND content IS NOT NULL
+          AND NOT EXISTS (SELECT 1 FROM summaries_fts WHERE summaries_fts.rowid = summaries.id)
+        """,
+    )
+
+    _clear_index = Command(
+        Summary,
+        """
+        DELETE FROM summaries_fts
+        """,
+    )
+
+    _index_all = Command(
+        Summary,
+        """
+        INSERT INTO summaries_fts (rowid, content)
+        SELECT
+          id,
+          (
+            SELECT spaced(group_concat(atom, char(10)))
+            FROM json_tree(summaries.content)
+            WHERE type = 'text'
+          )
+        FROM summaries
+        WHERE content IS NOT NULL
+        """,
+    )
+
+    _fail = Command(
+        Summary,
+        """
+        UPDATE summaries
+        SET status = 'failed',
+            error_message = :error_message,
+            completed_at = :now
+        WHERE id = :id
+          AND status IN ('pending', 'processing')
+        RETURNING
+          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
+          error_message, metadata, created_at, completed_at
+        """,
+    )
+
+    _delete = Command(
+        Summary,
+        """
+        DELETE FROM summaries
+        WHERE id = :id
+        """,
+    )
+
+    async def start(
+        self,
+        file_id: UUID | str,
+        *,
+        prompt_id: int | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+    ) -> Summary:
+        """Begins the file's next version and returns it, processing; no two callers get the same one.
+
+        latest() is the one before until this one is completed. RecordNotFoundError for an unknown file;
+        ConstraintError: foreign_key for an unknown prompt.
+        """
+        return await self._run(
+            self._start.one(
+                file_id=file_id,
+                prompt_id=prompt_id,
+                provider=provider,
+                model=model,
+                created_at=self._now(),
+            )
+        )
+
+    async def complete(
+        self, summary_id: int, content: dict[str, Any], *, metadata: dict[str, Any] | None = None
+    ) -> Summary:
+        """Stores the summary, which can then be found by its texts. metadata None: none.
+
+        InvalidTransitionError when it has ended; ConstraintError: check for a content of None.
+        """
+        summary, _ = await self._batch(
+            self._complete.optional(
+                id=summary_id, content=content, metadata=metadata, now=self._now()
+            ),
+            self._index_again.count(id=summary_id),
+        )
+        return summary or await self._refusal("complete", summary_id)
+
+    async def fail(self, summary_id: int, message: str) -> Summary:
+        """Ends the try without a summary. InvalidTransitionError when it has ended."""
+        step: Step[Summary | None] = self._fail.optional(
+            id=summary_id, error_message=message, now=self._now()
+        )
+        return await self._run(step) or await self._refusal("fail", summary_id)
+
+    async def get(self, summary_id: int) -> Summary:
+        """The summary; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=summary_id))
+
+    async def find(self, summary_id: int) -> Summary | None:
+        """The summary, or None."""
+        return await self._run(self._get.optional(id=summary_id))
+
+    async def latest(self, file_id: UUID | str) -> Summary | None:
+        """The file's newest completed version, or None."""
+        return await self._run(self._latest.optional(file_id=file_id))
+
+    async def list_for_file(self, file_id: UUID | str) -> list[Summary]:
+        """Every version of the file's, whatever became of it, newest first."""
+        return await self._run(self._list_for_file.all(file_id=file_id))
+
+    async def search(self, profile_id: str, query: str, limit: int | None = 50) -> list[Summary]:
+        """The profile's summaries in whose texts all words of the query are, the best match first.
+
+        The last word matches as a prefix, a "quoted part" as a phrase; Chinese, Japanese and Korean
+        as substrings. No query is an error; one without a word finds nothing.
+        """
+        expression = match_expression(self._expect("query", query, str))
+        if expression is None:
+            return []
+        return await self._run(
+            self._search.all(profile_id=profile_id, expression=expression, limit=limit)
+        )
+
+    async def rebuild_search(self) -> int:
+        """Indexes every summary anew, also those that came in by the sqlite3 prompt; how many."""
+        _, count = await self._batch(self._clear_index.count(), self._index_all.count())
+        return count
+
+    async def delete(self, summary_id: int, *, missing_ok: bool = False) -> bool:
+        """True when it existed; otherwise RecordNotFoundError, or False with missing_ok."""
+        count = await self._run(self._delete.count(id=summary_id))
+        return self._deleted(count, summary_id, missing_ok=missing_ok)
+
+    async def _refusal(self, action: str, summary_id: int) -> Summary:
+        """Raises the reason why a step changed nothing: there is no such summary, or it has ended."""
+        summary = await self._run(self._get.one(id=summary_id))
+        raise self._refused(action, summary_id, summary.status)

@@ -1,0 +1,250 @@
+"""Summary prompts: how a language model is asked for a summary, with every text there was."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+from reelbase.repositories.profiles import Profile
+
+
+class SummaryPrompt(msgspec.Struct, frozen=True):
+    """A prompt. profile_id None: the system's, for everybody.
+
+    content_type: meeting, interview, podcast, documentary or general.  version: of prompt_text.
+    """
+
+    id: int
+    profile_id: str | None
+    name: str
+    description: str | None
+    content_type: str
+    prompt_text: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class SummaryPromptVersion(msgspec.Struct, frozen=True):
+    """A text that a prompt has, or had. created_at: since when."""
+
+    prompt_id: int
+    version: int
+    prompt_text: str
+    created_at: datetime
+
+
+class SummaryPromptRepository(Repository):
+    entity = "summary prompt"
+
+    _add = Command(
+        SummaryPrompt,
+        """
+        INSERT INTO summary_prompts (
+          profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        )
+        VALUES (:profile_id, :name, :description, :content_type, :prompt_text, 1, :now, :now)
+        RETURNING
+          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        """,
+    )
+
+    _get = Query(
+        SummaryPrompt,
+        """
+        SELECT
+          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        FROM summary_prompts
+        WHERE id = :id
+        """,
+    )
+
+    _list = Query(
+        SummaryPrompt,
+        """
+        SELECT
+          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        FROM summary_prompts
+        WHERE (profile_id = :profile_id OR (profile_id IS NULL AND :filter_system))
+          AND (NOT :filter_content_type OR content_type = :content_type)
+        ORDER BY profile_id NULLS FIRST, name, id
+        """,
+    )
+
+    _versions = Query(
+        SummaryPromptVersion,
+        """
+        SELECT prompt_id, version, prompt_text, created_at
+        FROM summary_prompt_versions
+        WHERE prompt_id = :prompt_id
+        ORDER BY version DESC
+        """,
+    )
+
+    _active = Query(
+        SummaryPrompt,
+        """
+        SELECT
+          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        FROM summary_prompts
+        WHERE id = coalesce(
+            (
+              SELECT active_summary_prompt_id
+              FROM profiles
+              WHERE id = :profile_id
+            ),
+            (
+              SELECT id
+              FROM summary_prompts
+              WHERE profile_id IS NULL
+                AND content_type = :content_type
+              ORDER BY id
+              LIMIT 1
+            ),
+            (
+              SELECT id
+              FROM summary_prompts
+              WHERE profile_id IS NULL
+                AND content_type = 'general'
+              ORDER BY id
+              LIMIT 1
+            )
+          )
+        """,
+    )
+
+    _set_active = Command(
+        Profile,
+        """
+        UPDATE profiles
+        SET active_summary_prompt_id = :prompt_id
+        WHERE id = :profile_id
+        RETURNING id, created_at, active_llm_config_id, active_summary_prompt_id
+        """,
+        params={"profile_id": str, "prompt_id": int},
+        entity="profile",
+    )
+
+    # A change of text is a new version; a trigger keeps each.
+    _update = Command(
+        SummaryPrompt,
+        """
+        UPDATE summary_prompts
+        SET name = iif(:set_name, :name, name),
+            description = iif(:set_description, :description, description),
+            content_type = iif(:set_content_type, :content_type, content_type),
+            prompt_text = iif(:set_prompt_text, :prompt_text, prompt_text),
+            version = version + (:set_prompt_text AND :prompt_text IS NOT prompt_text),
+            updated_at = iif(
+              (:set_name AND name IS NOT :name)
+              OR (:set_description AND description IS NOT :description)
+              OR (:set_content_type AND content_type IS NOT :content_type)
+              OR (:set_prompt_text AND prompt_text IS NOT :prompt_text),
+              :now,
+              updated_at
+            )
+        WHERE id = :id
+        RETURNING
+          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        """,
+    )
+
+    _delete = Command(
+        SummaryPrompt,
+        """
+        DELETE FROM summary_prompts
+        WHERE id = :id
+        """,
+    )
+
+    async def add(
+        self,
+        profile_id: str | None,
+        name: str,
+        prompt_text: str,
+        *,
+        content_type: str = "general",
+        description: str | None = None,
+    ) -> SummaryPrompt:
+        """Adds a prompt of the profile, or (None) of the system, and returns it.
+
+        ConstraintError: foreign_key for an unknown profile, check for an unknown content_type.
+        """
+        return await self._run(
+            self._add.one(
+                profile_id=profile_id,
+                name=name,
+                description=description,
+                content_type=content_type,
+                prompt_text=prompt_text,
+                now=self._now(),
+            )
+        )
+
+    async def get(self, prompt_id: int) -> SummaryPrompt:
+        """The prompt; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=prompt_id))
+
+    async def find(self, prompt_id: int) -> SummaryPrompt | None:
+        """The prompt, or None."""
+        return await self._run(self._get.optional(id=prompt_id))
+
+    async def list_for_profile(
+        self, profile_id: str, *, content_type: str | None = None, include_system: bool = True
+    ) -> list[SummaryPrompt]:
+        """What the profile can choose from: the system's prompts, then its own, by name, then id.
+
+        content_type: only prompts of it; None: all.
+        """
+        return await self._run(
+            self._list.all(
+                profile_id=profile_id,
+                filter_system=include_system,
+                filter_content_type=content_type is not None,
+                content_type=content_type,
+            )
+        )
+
+    async def versions(self, prompt_id: int) -> list[SummaryPromptVersion]:
+        """Every text of the prompt, the current one first; [] for an unknown prompt."""
+        return await self._run(self._versions.all(prompt_id=prompt_id))
+
+    async def active(self, profile_id: str, content_type: str = "general") -> SummaryPrompt | None:
+        """What to use: the profile's choice, whatever its type; else the system's of this type, else
+        the system's general one (of several the first that was added), else None."""
+        return await self._run(
+            self._active.optional(profile_id=profile_id, content_type=content_type)
+        )
+
+    async def set_active(self, profile_id: str, prompt_id: int | None) -> Profile:
+        """Makes the prompt the profile's choice, None: leaves it without one; returns the profile.
+
+        ValueError for a prompt of another profile; RecordNotFoundError for an unknown prompt or profile.
+        """
+        self._expect("profile_id", profile_id, str)
+        if prompt_id is not None:
+            prompt = await self._run(self._get.one(id=prompt_id))
+            if prompt.profile_id not in (None, profile_id):
+                raise ValueError(f"summary prompt {prompt_id} belongs to another profile")
+        return await self._run(self._set_active.one(profile_id=profile_id, prompt_id=prompt_id))
+
+    async def update(self, prompt_id: int, **changes: Any) -> SummaryPrompt:
+        """Changes the fields passed and returns the prompt; None clears one, UNSET leaves it.
+
+        Can change: name, description, content_type, prompt_text; TypeError for others. Another text is
+        another version. RecordNotFoundError for an unknown id.
+        """
+        params = self._update.changes(changes, id=prompt_id, now=self._now())
+        return await self._run(self._update.one(**params))
+
+    async def delete(self, prompt_id: int, *, missing_ok: bool = False) -> bool:
+        """Deletes the prompt with its versions; who had chosen it has no choice then.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        count = await self._run(self._delete.count(id=prompt_id))
+        return self._deleted(count, prompt_id, missing_ok=missing_ok)

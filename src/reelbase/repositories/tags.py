@@ -1,0 +1,300 @@
+"""Tags: words that a profile puts on its files."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from reelbase.engine.repository import Repository
+from reelbase.engine.statement import Command, Query
+
+
+class Tag(msgspec.Struct, frozen=True):
+    """A word. name: as it was first written.  file_count: how many files have it."""
+
+    id: int
+    profile_id: str
+    name: str
+    created_at: datetime
+    file_count: int
+
+
+def normalized(name: str, parameter: str = "name") -> str:
+    """What two names of the same tag have in common: trimmed, case-folded, composed.
+
+    ValueError for a blank name and for one with a NUL, at which SQLite's JSON would cut it; it names
+    the parameter.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{parameter}: a tag's name must be str, not {type(name).__name__}")
+    folded = unicodedata.normalize("NFC", name).strip().casefold()
+    if not folded:
+        raise ValueError(f"{parameter}: a tag's name must not be blank")
+    if "\0" in folded:
+        raise ValueError(f"{parameter}: a tag's name must not hold a NUL")
+    return unicodedata.normalize("NFC", folded)
+
+
+class TagRepository(Repository):
+    entity = "tag"
+
+    _ensure = Command(
+        Tag,
+        """
+        INSERT INTO tags (profile_id, name, normalized_name, created_at)
+        VALUES (:profile_id, :name, :normalized_name, :created_at)
+        ON CONFLICT (profile_id, normalized_name) DO NOTHING
+        """,
+        params={"normalized_name": str},
+    )
+
+    _find_by_name = Query(
+        Tag,
+        """
+        SELECT
+          id, profile_id, name, created_at,
+          (SELECT count(*) FROM file_tags WHERE tag_id = tags.id) AS file_count
+        FROM tags
+        WHERE profile_id = :profile_id
+          AND normalized_name = :normalized_name
+        """,
+        params={"normalized_name": str},
+    )
+
+    _get = Query(
+        Tag,
+        """
+        SELECT
+          id, profile_id, name, created_at,
+          (SELECT count(*) FROM file_tags WHERE tag_id = tags.id) AS file_count
+        FROM tags
+        WHERE id = :id
+        """,
+    )
+
+    _list_for_profile = Query(
+        Tag,
+        """
+        SELECT
+          id, profile_id, name, created_at,
+          (SELECT count(*) FROM file_tags WHERE tag_id = tags.id) AS file_count
+        FROM tags
+        WHERE profile_id = :profile_id
+        ORDER BY file_count DESC, name, id
+        """,
+    )
+
+    _for_file = Query(
+        Tag,
+        """
+        SELECT
+          id, tags.profile_id, name, created_at,
+          (SELECT count(*) FROM file_tags AS other WHERE other.tag_id = tags.id) AS file_count
+        FROM file_tags
+        JOIN tags ON tags.id = file_tags.tag_id
+        WHERE file_tags.file_id = :file_id
+        ORDER BY name, id
+        """,
+        params={"file_id": UUID},
+    )
+
+    _known_file = Query(
+        int,
+        """
+        SELECT 1
+        FROM files
+        WHERE id = :file_id
+        """,
+        params={"file_id": UUID},
+        entity="file",
+    )
+
+    _ensure_for_file = Command(
+        Tag,
+        """
+        INSERT INTO tags (profile_id, name, normalized_name, created_at)
+        SELECT profile_id, :name, :normalized_name, :created_at
+        FROM files
+        WHERE id = :file_id
+        ON CONFLICT (profile_id, normalized_name) DO NOTHING
+        """,
+        params={"normalized_name": str, "file_id": UUID},
+    )
+
+    _attach = Command(
+        Tag,
+        """
+        INSERT INTO file_tags (file_id, tag_id, profile_id)
+        SELECT files.id, tags.id, files.profile_id
+        FROM files
+        JOIN tags ON tags.profile_id = files.profile_id
+        WHERE files.id = :file_id
+          AND tags.normalized_name = :normalized_name
+        ON CONFLICT (file_id, tag_id) DO NOTHING
+        """,
+        params={"normalized_name": str, "file_id": UUID},
+    )
+
+    _detach = Command(
+        Tag,
+        """
+        DELETE FROM file_tags
+        WHERE file_id = :file_id
+          AND tag_id = (
+            SELECT tags.id
+            FROM files
+            JOIN tags ON tags.profile_id = files.profile_id
+            WHERE files.id = :file_id
+              AND tags.normalized_name = :normalized_name
+          )
+        """,
+        params={"normalized_name": str, "file_id": UUID},
+    )
+
+    _rename = Command(
+        Tag,
+        """
+        UPDATE tags
+        SET name = :name,
+            normalized_name = :normalized_name
+        WHERE id = :id
+        RETURNING
+          id, profile_id, name, created_at,
+          (SELECT count(*) FROM file_tags WHERE tag_id = tags.id) AS file_count
+        """,
+        params={"normalized_name": str},
+    )
+
+    # A target that has gone meanwhile breaks the foreign key.
+    _give_links_to = Command(
+        Tag,
+        """
+        INSERT INTO file_tags (file_id, tag_id, profile_id)
+        SELECT file_id, :target_id, profile_id
+        FROM file_tags
+        WHERE tag_id = :id
+        ON CONFLICT (file_id, tag_id) DO NOTHING
+        """,
+        params={"target_id": int},
+    )
+
+    _delete = Command(
+        Tag,
+        """
+        DELETE FROM tags
+        WHERE id = :id
+        """,
+    )
+
+    _delete_unused = Command(
+        Tag,
+        """
+        DELETE FROM tags
+        WHERE profile_id = :profile_id
+          AND NOT EXISTS (SELECT 1 FROM file_tags WHERE tag_id = tags.id)
+        """,
+    )
+
+    async def ensure(self, profile_id: str, name: str) -> Tag:
+        """The profile's tag of this name, made now if there was none.
+
+        Names that differ in case or in spaces around them are one tag; it keeps the name it was made
+        with. ValueError for a blank name; ConstraintError: foreign_key for an unknown profile.
+        """
+        key = normalized(name)
+        _, tag = await self._batch(
+            self._ensure.count(
+                profile_id=profile_id, name=name, normalized_name=key, created_at=self._now()
+            ),
+            self._find_by_name.one(profile_id=profile_id, normalized_name=key),
+        )
+        return tag
+
+    async def get(self, tag_id: int) -> Tag:
+        """The tag; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=tag_id))
+
+    async def find(self, tag_id: int) -> Tag | None:
+        """The tag, or None."""
+        return await self._run(self._get.optional(id=tag_id))
+
+    async def find_by_name(self, profile_id: str, name: str) -> Tag | None:
+        """The profile's tag of this name, compared like ensure() does, or None."""
+        return await self._run(
+            self._find_by_name.optional(profile_id=profile_id, normalized_name=normalized(name))
+        )
+
+    async def list_for_profile(self, profile_id: str) -> list[Tag]:
+        """A profile's tags, those of most files first, then by name."""
+        return await self._run(self._list_for_profile.all(profile_id=profile_id))
+
+    async def for_file(self, file_id: UUID | str) -> list[Tag]:
+        """A file's tags by name; [] also for an unknown file."""
+        return await self._run(self._for_file.all(file_id=file_id))
+
+    async def attach(self, file_id: UUID | str, *names: str) -> list[Tag]:
+        """Puts tags on a file, all or none, and returns all that it then has, by name.
+
+        Tags that do not exist are made; one that the file has already stays. RecordNotFoundError for
+        an unknown file.
+        """
+        now = self._now()
+        links = [
+            {"file_id": file_id, "normalized_name": normalized(name, "names")} for name in names
+        ]
+        new = [
+            link | {"name": name, "created_at": now}
+            for link, name in zip(links, names, strict=True)
+        ]
+        _, _, _, tags = await self._batch(
+            self._known_file.one(file_id=file_id),
+            self._ensure_for_file.many(new),
+            self._attach.many(links),
+            self._for_file.all(file_id=file_id),
+        )
+        return tags
+
+    async def detach(self, file_id: UUID | str, name: str) -> bool:
+        """Takes a tag off a file; False when the file did not have it. The tag itself stays."""
+        step = self._detach.count(file_id=file_id, normalized_name=normalized(name))
+        return await self._run(step) > 0
+
+    async def rename(self, tag_id: int, name: str) -> Tag:
+        """Gives the tag another name and returns it.
+
+        ConstraintError: unique when the profile has a tag of that name; merge() them.
+        """
+        step = self._rename.one(id=tag_id, name=name, normalized_name=normalized(name))
+        return await self._run(step)
+
+    async def merge(self, source_id: int, target_id: int) -> Tag:
+        """Puts target on every file that has source, deletes source, and returns target.
+
+        ValueError for one and the same tag, or two of different profiles.
+        """
+        source, target = await self._batch(self._get.one(id=source_id), self._get.one(id=target_id))
+        if source.id == target.id:
+            raise ValueError(f"tag {source_id} cannot be merged into itself")
+        if source.profile_id != target.profile_id:
+            raise ValueError(f"tags {source_id} and {target_id} are of different profiles")
+        _, _, merged = await self._batch(
+            self._give_links_to.count(id=source_id, target_id=target_id),
+            self._delete.count(id=source_id),
+            self._get.one(id=target_id),
+        )
+        return merged
+
+    async def delete(self, tag_id: int, *, missing_ok: bool = False) -> bool:
+        """Deletes the tag and takes it off all files.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        count = await self._run(self._delete.count(id=tag_id))
+        return self._deleted(count, tag_id, missing_ok=missing_ok)
+
+    async def delete_unused(self, profile_id: str) -> int:
+        """Deletes the profile's tags that no file has; how many."""
+        return await self._run(self._delete_unused.count(profile_id=profile_id))
