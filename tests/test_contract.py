@@ -317,7 +317,18 @@ RAW = {
     "execute_many": "sql, rows",
     "repository": "repository_class",
 }
-DATABASE = {"close": "", "transaction": "*, actor=None", "snapshot": ""}
+DATABASE = {
+    "close": "",
+    "transaction": "*, actor=None",
+    "snapshot": "",
+    "backup": "target, *, progress=None",
+    "check": "",
+    "stats": "",
+    "optimize": "",
+    "vacuum": "",
+    "checkpoint": "",
+    "rebuild_search": "",
+}
 UNIT_OF_WORK = {"savepoint": "", "rollback": ""}
 
 PROPERTIES: dict[type, set[str]] = {
@@ -337,6 +348,22 @@ _PROJECT: dict[str, Any] = {
 }
 
 RECORDS: dict[str, dict[str, Any]] = {
+    "HealthReport": {
+        "ok": bool,
+        "problems": list[str],
+        "warnings": list[str],
+        "journal_mode": str,
+        "sqlite_version": str,
+        "schema_version": int,
+    },
+    "DatabaseStats": {
+        "rows": dict[str, int],
+        "size_bytes": int,
+        "page_count": int,
+        "page_size_bytes": int,
+        "wal_bytes": int,
+        "schema_version": int,
+    },
     "Profile": {
         "id": str,
         "created_at": datetime,

@@ -797,7 +797,7 @@ async def test_every_pragma_is_in_force_on_every_connection(
         readers = database._readers
         assert readers is not None
         assert len(readers._pool) == 3
-        borrowed = await readers.borrow()
+        borrowed = await readers.borrow("snapshot", "here")
         for reader in (*readers._pool, borrowed):
 
             async def call(work: Callable[[sqlite3.Connection], Any], reader: Any = reader) -> Any:

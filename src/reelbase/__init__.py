@@ -1,6 +1,8 @@
 """The data layer of self-hosted media applications: hand-written SQL, typed records, SQLite, asyncio."""
 
 from reelbase.database import Database, connect
+from reelbase.engine.figures import DatabaseStats
+from reelbase.engine.health import HealthReport
 from reelbase.engine.journal import JournalDecision, journal_mode_for
 from reelbase.engine.mounts import Filesystem, filesystem_of
 from reelbase.engine.repository import Repository
@@ -107,6 +109,7 @@ __all__ = [
     "DatabaseFullError",
     "DatabaseIOError",
     "DatabaseReadOnlyError",
+    "DatabaseStats",
     "DomainErrors",
     "Download",
     "DownloadRepository",
@@ -123,6 +126,7 @@ __all__ = [
     "GenerationRepository",
     "GenerationStats",
     "GenerationStatus",
+    "HealthReport",
     "InvalidTransitionError",
     "Job",
     "JobRepository",

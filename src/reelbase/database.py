@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import warnings
 from collections.abc import Generator
 from functools import partial
@@ -13,8 +12,8 @@ from types import TracebackType
 
 import msgspec
 
-from reelbase.catalogue import Catalogue
 from reelbase.engine.connection import Connection, ConnectionSettings
+from reelbase.engine.executor import call_site
 from reelbase.engine.executors import Clock, DatabaseExecutor, read_clock
 from reelbase.engine.identifiers import utc_now
 from reelbase.engine.journal import (
@@ -34,6 +33,7 @@ from reelbase.engine.secrets import Secrets
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseIOError
+from reelbase.maintenance import Maintenance
 from reelbase.snapshot import SnapshotContext
 from reelbase.unit_of_work import UnitOfWorkContext
 
@@ -150,13 +150,11 @@ class Connecting:
             await self._database.close()
 
 
-class Database(Catalogue):
+class Database(Maintenance):
     """An open database. Each call is a durable transaction of its own.
 
     It belongs to the event loop that opened it. Calls of many tasks at once are what it is made for.
     """
-
-    _executor: DatabaseExecutor
 
     def __init__(
         self,
@@ -165,11 +163,9 @@ class Database(Catalogue):
         writer: Writer,
         readers: Readers | None,
     ) -> None:
-        super().__init__(DatabaseExecutor(writer, readers, options.clock, options.secrets))
+        executor = DatabaseExecutor(writer, readers, options.clock, options.secrets)
+        super().__init__(executor, writer, readers, journal, options.path)
         self._options = options
-        self._journal = journal
-        self._writer = writer
-        self._readers = readers
         self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -207,14 +203,13 @@ class Database(Catalogue):
         audit trail names.
         """
         self._executor.refuse_if_unusable()
-        frame = sys._getframe(1)
         return UnitOfWorkContext(
             Transaction(self._writer, "BEGIN IMMEDIATE"),
             self._options.clock,
             actor=actor,
             secrets=self._options.secrets,
             slow_transaction_seconds=self._options.slow_transaction_seconds,
-            caller=f"{frame.f_code.co_filename}:{frame.f_lineno}",
+            caller=call_site(),
         )
 
     def snapshot(self) -> SnapshotContext:
@@ -226,7 +221,12 @@ class Database(Catalogue):
         self._executor.refuse_if_unusable()
         options = self._options
         return SnapshotContext(
-            self._writer, self._readers, options.clock, options.slow_query_seconds, options.secrets
+            self._writer,
+            self._readers,
+            options.clock,
+            options.slow_query_seconds,
+            options.secrets,
+            where=call_site(),
         )
 
     async def rebuild_search(self) -> None:

@@ -36,12 +36,15 @@ class SnapshotContext:
         clock: Clock,
         slow_query_seconds: float | None,
         secrets: Secrets | None,
+        *,
+        where: str,
     ) -> None:
         self._writer = writer
         self._readers = readers
         self._clock = clock
         self._slow_query_seconds = slow_query_seconds
         self._secrets = secrets
+        self._where = where
         self._session: Reader | Transaction | None = None
         self._executor: SnapshotExecutor | None = None
 
@@ -53,7 +56,7 @@ class SnapshotContext:
             await transaction.begin()
             self._session = transaction
         else:
-            reader = await self._readers.borrow()
+            reader = await self._readers.borrow("snapshot", self._where)
             self._session = reader
             try:
                 await reader.call(_pin)

@@ -135,10 +135,10 @@ def _partial_file(target: Path) -> Iterator[Path]:
 
 def _open_partial(partial: Path) -> sqlite3.Connection:
     copy = sqlite3.connect(partial, isolation_level=None)
-    # Nobody else knows the file: no -shm is needed, which its filesystem may not offer, no journal,
-    # and it is synced once, at the end.
+    # Nobody else knows the file: no -shm is needed, which its filesystem may not offer, no journal on
+    # the disk (one in memory takes an attempt back that is given up), and one sync, at the end.
     copy.execute("PRAGMA locking_mode = EXCLUSIVE").close()
-    copy.execute("PRAGMA journal_mode = OFF").close()
+    copy.execute("PRAGMA journal_mode = MEMORY").close()
     copy.execute("PRAGMA synchronous = OFF").close()
     return copy
 
@@ -150,7 +150,7 @@ def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, on_step: OnStep)
         for _ in range(_POLITE_ATTEMPTS):
             with contextlib.suppress(_Changed):
                 return _copy_between_writers(source, copy, on_step)
-    with _one_moment(source):
+    with one_moment(source):
         _copy_pages(source, copy, on_step)
         return _contents(source)
 
@@ -166,7 +166,7 @@ def _copy_between_writers(
         on_step(done_pages, total_pages)
 
     _copy_pages(source, copy, step)
-    with _one_moment(source):
+    with one_moment(source):
         if _data_version(source) != version:
             raise _Changed
         return _contents(source)
@@ -179,7 +179,7 @@ def _data_version(source: sqlite3.Connection) -> int:
 
 
 @contextlib.contextmanager
-def _one_moment(source: sqlite3.Connection) -> Iterator[None]:
+def one_moment(source: sqlite3.Connection) -> Iterator[None]:
     """Everything that is read inside is of one moment."""
     if source.in_transaction:
         yield

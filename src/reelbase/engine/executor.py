@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -24,6 +25,12 @@ class CursorHost(NamedTuple):
     is_shared: bool
     call: Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
     release: Callable[[], None]
+
+
+def call_site() -> str:
+    """File and line from where the function that asks was called."""
+    frame = sys._getframe(2)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 class Executor(Protocol):
@@ -56,6 +63,9 @@ class Executor(Protocol):
         """Runs a step and returns what it gives."""
         ...
 
-    async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
-        """A connection for a stream; cleanup runs on its thread when the stream, or the unit, ends."""
+    async def cursor_host(self, cleanup: Cleanup, where: str) -> CursorHost:
+        """A connection for a stream; cleanup runs on its thread when the stream, or the unit, ends.
+
+        where: file and line that opened the stream.
+        """
         ...

@@ -22,6 +22,9 @@ from reelbase.errors import DatabaseClosedError, DatabaseReadOnlyError
 class Session(Protocol):
     """A connection that belongs to one snapshot: a borrowed reader, or the one of ":memory:"."""
 
+    @property
+    def has_ended(self) -> bool: ...
+
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]: ...
 
     def at_end(self, cleanup: Cleanup) -> None: ...
@@ -77,11 +80,11 @@ class DatabaseExecutor:
             return self._writer.run_one(step)
         return self._readers.run_one(step)
 
-    async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
+    async def cursor_host(self, cleanup: Cleanup, where: str) -> CursorHost:
         self.refuse_if_unusable()
         if self._readers is None:
             return CursorHost(True, self._writer.call, _nothing)
-        reader = await self._readers.borrow()
+        reader = await self._readers.borrow("stream", where)
         reader.at_end(cleanup)
         return CursorHost(False, reader.call, partial(self._readers.give_back, reader))
 
@@ -134,7 +137,7 @@ class SnapshotExecutor:
         (result,) = await self.run(step)
         return result  # type: ignore[no-any-return]
 
-    async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
+    async def cursor_host(self, cleanup: Cleanup, where: str) -> CursorHost:
         self._refuse_if_ended()
         self._session.at_end(cleanup)
         return CursorHost(False, self._session.call, partial(self._session.clean_up, cleanup))
@@ -171,7 +174,7 @@ class UnitExecutor:
         (result,) = await self._transaction.run((step,))
         return result  # type: ignore[no-any-return]
 
-    async def cursor_host(self, cleanup: Cleanup) -> CursorHost:
+    async def cursor_host(self, cleanup: Cleanup, where: str) -> CursorHost:
         transaction = self._transaction
         transaction.at_end(cleanup)
         return CursorHost(False, transaction.call, partial(transaction.clean_up, cleanup))

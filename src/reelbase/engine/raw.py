@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from reelbase.engine.binding import SqlValue, to_any
-from reelbase.engine.executor import Executor
+from reelbase.engine.executor import Executor, call_site
 from reelbase.engine.statement import Statement
 from reelbase.engine.step import Shape, Step
 from reelbase.engine.stream import RowStream
@@ -149,8 +149,9 @@ class RawSql:
     ) -> RowStream[T]:
         """Rows one by one, fetched in batches of that many; use it with ``async for``, and inside
         ``async with`` when you may leave it early."""
+        where = call_site()
         statement = raw_statement(row_type, sql)
-        return RowStream(self._executor, statement, statement.bind(params), batch)
+        return RowStream(self._executor, statement, statement.bind(params), batch, where)
 
     async def execute(self, sql: str, params: Params = ()) -> int:
         """Runs one statement; how many rows it changed (0 for DDL)."""

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from reelbase.engine.connection import Connection, ConnectionSettings, open_native
 from reelbase.engine.executor import Cleanup
@@ -27,6 +27,17 @@ from reelbase.errors import DatabaseClosedError
 R = TypeVar("R")
 
 _GROUP_COUNT = 64
+
+
+Purpose = Literal["snapshot", "stream", "backup", "check", "stats"]
+
+
+class Borrowing(NamedTuple):
+    """Who has a reader for itself. where: file and line.  since: by the monotonic clock."""
+
+    what: Purpose
+    where: str
+    since: float
 
 
 class Reader(Worker):
@@ -42,6 +53,8 @@ class Reader(Worker):
         super().__init__(connection, inbox, mailbox)
         self._spill = spill
         self.is_in_long_read = False
+        self.borrowing: Borrowing | None = None
+        self.has_ended = False  # nothing that it still runs is of use to whoever had borrowed it
         self._cleanups: list[Cleanup] = []
 
     @property
@@ -119,6 +132,7 @@ class Reader(Worker):
 
     def finish(self) -> None:
         """Closes every cursor and ends the transaction of whoever had borrowed it; not awaited."""
+        self.has_ended = True
         # Taken now: the next borrower may come before the thread gets to it.
         cleanups, self._cleanups = self._cleanups, []
 
@@ -192,8 +206,13 @@ class Readers:
         if asleep is not None:
             asleep.wake()
 
-    async def borrow(self) -> Reader:
-        """A reader for the caller alone, until give_back()."""
+    def oldest_borrowing(self) -> Borrowing | None:
+        """Who has had a reader for the longest time."""
+        borrowings = [reader.borrowing for reader in self._borrowed if reader.borrowing]
+        return min(borrowings, key=lambda borrowing: borrowing.since, default=None)
+
+    async def borrow(self, what: Purpose, where: str) -> Reader:
+        """A reader for the caller alone, until give_back(). where: the caller's file and line."""
         reader = (
             self._spare.pop()
             if self._spare
@@ -202,6 +221,8 @@ class Readers:
         if self._is_closed:
             await reader.connection.shut()
             raise DatabaseClosedError("the database is closed")
+        reader.has_ended = False
+        reader.borrowing = Borrowing(what, where, time.monotonic())
         self._borrowed.add(reader)
         return reader
 

@@ -67,6 +67,7 @@ class RowStream(Generic[T]):
         statement: Statement,
         parameters: Any,
         batch: int,
+        where: str,
     ) -> None:
         self._host: CursorHost | None = None
         if batch < 1:
@@ -75,6 +76,7 @@ class RowStream(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._cursor = _Cursor(statement, parameters, batch)
         self._batch = batch
+        self._where = where
         self._rows: deque[T] = deque()
         self._is_last = False
         self._is_closed = False
@@ -114,7 +116,7 @@ class RowStream(Generic[T]):
             raise DatabaseClosedError("the stream was closed", code="stream_closed")
         try:
             if self._host is None:
-                self._host = await self._executor.cursor_host(self._cursor.close)
+                self._host = await self._executor.cursor_host(self._cursor.close, self._where)
                 if self._host.is_shared:
                     self._cursor.batch = self._batch = _EVERYTHING
             rows = await self._host.call(self._cursor.fetch)

@@ -160,6 +160,11 @@ class Transaction:
         else:
             await self._outcome(self._submit(self._undo_savepoint))
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing that it still runs is of use to anybody."""
+        return self._ended
+
     def at_end(self, cleanup: Cleanup) -> None:
         """cleanup runs on the thread before the transaction ends."""
         self._cleanups.append(cleanup)

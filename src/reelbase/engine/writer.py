@@ -37,7 +37,11 @@ _GROUP_SECONDS = 0.02
 _LEVELS: dict[Synchronous, int] = {"normal": 1, "full": 2, "extra": 3}
 
 
-class _TransactionRequest(Request):
+class _OutsideRequest(Request):
+    """Work for which no transaction is begun: it does that itself, or cannot have one."""
+
+
+class _TransactionRequest(_OutsideRequest):
     """Asks for the writer as a whole."""
 
     __slots__ = ("transaction",)
@@ -99,6 +103,10 @@ class Writer(WaitingWorker):
         """Runs work, which must not end the transaction, like a step."""
         return self._enqueue(Request(work, self.new_future()))
 
+    def call_outside(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+        """Runs work in its turn and outside a transaction (VACUUM, checkpoints); it leaves none open."""
+        return self._enqueue(_OutsideRequest(work, self.new_future()))
+
     def enqueue_transaction(self, transaction: Transaction) -> asyncio.Future[None]:
         if self._is_closing:
             raise DatabaseClosedError("the database is closed")
@@ -156,7 +164,11 @@ class Writer(WaitingWorker):
             if isinstance(request, _TransactionRequest):
                 self._in_hand = [request]
                 self._begin_transaction(native, request)
-            elif not request.future.cancelled():
+            elif request.future.cancelled():
+                continue
+            elif isinstance(request, _OutsideRequest):
+                self._run_outside(native, request)
+            else:
                 self._run_group(native, request)
 
     def _abandon(self, native: sqlite3.Connection) -> None:
@@ -192,6 +204,12 @@ class Writer(WaitingWorker):
         self._transaction = None
         self._report()
         return True
+
+    def _run_outside(self, native: sqlite3.Connection, request: Request) -> None:
+        self._in_hand = [request]
+        self._set_level(native, self._data_level)
+        self._settle(request, *run_one(native, request))
+        self._report()
 
     def _run_group(self, native: sqlite3.Connection, first: Request) -> None:
         """Runs a request and those that wait behind it in one transaction."""
@@ -242,7 +260,7 @@ class Writer(WaitingWorker):
                 return None
             if request.future.cancelled():
                 continue
-            if isinstance(request, _TransactionRequest) or (
+            if isinstance(request, _OutsideRequest) or (
                 # Came in since BEGIN, and synchronous cannot change inside a transaction.
                 not request.is_relaxed and level != self._data_level
             ):
@@ -281,11 +299,14 @@ class Writer(WaitingWorker):
     def _begin(self, native: sqlite3.Connection, begin_sql: str, level: int) -> None:
         self._is_blocked = True
         try:
-            if level != self._level:
-                set_pragma(native, "synchronous", level)
-                self._level = level
+            self._set_level(native, level)
             native.execute(begin_sql)
         except sqlite3.Error as error:
             raise translate(error, "waiting for the write lock") from error
         finally:
             self._is_blocked = False
+
+    def _set_level(self, native: sqlite3.Connection, level: int) -> None:
+        if level != self._level:
+            set_pragma(native, "synchronous", level)
+            self._level = level

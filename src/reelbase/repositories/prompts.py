@@ -55,6 +55,15 @@ class PromptRepository(Repository):
         """,
     )
 
+    # The index from its own texts: one that is damaged cannot be cleared.
+    _mend_index = Command(
+        Prompt,
+        """
+        INSERT INTO prompts_fts (prompts_fts)
+        VALUES ('rebuild')
+        """,
+    )
+
     _clear_index = Command(
         Prompt,
         """
@@ -152,7 +161,9 @@ class PromptRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every prompt anew, also those that came in by the sqlite3 prompt; how many."""
-        _, count = await self._batch(self._clear_index.count(), self.index_new_prompts.count())
+        *_, count = await self._batch(
+            self._mend_index.count(), self._clear_index.count(), self.index_new_prompts.count()
+        )
         return count
 
     async def count(self) -> int:

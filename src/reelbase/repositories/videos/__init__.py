@@ -45,6 +45,15 @@ class VideoRepository(AuditedRepository):
         """,
     )
 
+    # The index from its own texts: one that is damaged cannot be cleared.
+    _mend_index = Command(
+        Video,
+        """
+        INSERT INTO videos_fts (videos_fts)
+        VALUES ('rebuild')
+        """,
+    )
+
     _clear_index = Command(
         Video,
         """
@@ -278,7 +287,9 @@ class VideoRepository(AuditedRepository):
 
     async def rebuild_search(self) -> int:
         """Indexes every video anew, also those that came in by the sqlite3 prompt; how many."""
-        _, count = await self._batch(self._clear_index.count(), self._index_new.count())
+        *_, count = await self._batch(
+            self._mend_index.count(), self._clear_index.count(), self._index_new.count()
+        )
         return count
 
     async def count(self) -> int:

@@ -1,0 +1,241 @@
+"""What a Database does for its file: copies, checks, figures and tidying up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from reelbase.catalogue import Catalogue
+from reelbase.engine.backup import one_moment, write_copy
+from reelbase.engine.connection import notify
+from reelbase.engine.executor import call_site
+from reelbase.engine.executors import DatabaseExecutor, Session
+from reelbase.engine.figures import DatabaseStats, figures
+from reelbase.engine.health import (
+    HealthReport,
+    analyze,
+    check_search_index,
+    checkpoint,
+    merge_search_index,
+    problems_of,
+    search_indexes,
+    vacuum,
+    warnings_of,
+)
+from reelbase.engine.journal import JournalDecision
+from reelbase.engine.readers import Purpose, Readers
+from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.transaction import Transaction
+from reelbase.engine.writer import Writer
+from reelbase.errors import DatabaseClosedError
+
+R = TypeVar("R")
+Progress = Callable[[int, int], None]
+
+# How long checkpoint() keeps writers waiting for readers to end.
+_CHECKPOINT_SECONDS = 1.0
+
+
+class Maintenance(Catalogue):
+    _executor: DatabaseExecutor
+
+    def __init__(
+        self,
+        executor: DatabaseExecutor,
+        writer: Writer,
+        readers: Readers | None,
+        journal: JournalDecision,
+        path: Path | None,
+    ) -> None:
+        super().__init__(executor)
+        self._writer = writer
+        self._readers = readers
+        self._journal = journal
+        self._path = path
+
+    async def backup(
+        self, target: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> None:
+        """Copies the database, as it is at one moment, to the new file target, while writers go on.
+
+        The copy is complete, verified (integrity, schema, rows of each table) and on the disk before
+        it gets its name; until then it is ``<target>.<random>.partial``. Cancelled or failed, nothing
+        remains. It is readable by its owner only. progress(done_pages, total_pages) is called on the
+        event loop, at last with done_pages == total_pages; what it raises gives the backup up.
+
+        On WAL the log grows as long as the copy takes. On a rollback journal the copy lets writers in
+        and begins anew when they come; at the third time they wait for it, up to busy_timeout. On
+        ":memory:" they always wait.
+
+        Raises DatabaseIOError (code exists, missing: target is there, its folder is not),
+        DatabaseFullError, DatabaseCorruptError when the copy is not sound, DatabaseBusyError.
+        """
+        path = self._checked_target(target)
+        async with self._session("backup", call_site()) as session:
+            copying = _Copying(session, progress)
+            await copying.run(lambda native: write_copy(native, path, on_step=copying.on_step))
+
+    async def check(self) -> HealthReport:
+        """Looks for damage (quick_check), rows that refer to nothing, a journal mode that another
+        program has changed, and damaged search indexes.
+
+        Reads the whole database. Writers wait while a search index is checked (about a second for
+        a million short texts); on a rollback journal, for all of it.
+        """
+        self._executor.refuse_if_unusable()
+        async with self._session("check", call_site()) as session:
+            problems = await session.call(partial(problems_of, decided=self._journal.mode))
+            (mode,) = await session.call(_journal_mode)
+            indexes = await session.call(search_indexes)
+        warnings = warnings_of(mode)
+        for name in indexes:
+            found = await self._writer.call(partial(check_search_index, name=name))
+            problems += found[0]
+            warnings += found[1]
+        return HealthReport(
+            ok=not problems,
+            problems=problems,
+            warnings=warnings,
+            journal_mode=mode,
+            sqlite_version=sqlite3.sqlite_version,
+            schema_version=SCHEMA_VERSION,
+        )
+
+    async def stats(self) -> DatabaseStats:
+        """How many rows and bytes the database holds, all of one moment. Counts every row."""
+        self._executor.refuse_if_unusable()
+
+        def count(native: sqlite3.Connection) -> DatabaseStats:
+            with one_moment(native):
+                return figures(native, str(self._path or ""))
+
+        async with self._session("stats", call_site()) as session:
+            stats: DatabaseStats = await session.call(count)
+            return stats
+
+    async def optimize(self) -> None:
+        """Gathers statistics for the query planner and merges what the search indexes have scattered.
+
+        Quick, and worth doing once a day. Writers go on in between.
+        """
+        self._executor.refuse_if_unusable()
+        await self._writer.call(analyze)
+        for name in await self._writer.call(search_indexes):
+            is_first = True
+            while await self._writer.call(
+                partial(merge_search_index, name=name, is_first=is_first)
+            ):
+                is_first = False
+
+    async def vacuum(self) -> None:
+        """Rebuilds the file without the room that deleted rows have left. Writers wait for it.
+
+        Needs up to twice the size of the database on the disk for a while; DatabaseFullError when
+        that is not there, before anything is done. Inside a unit of work of the same task it waits
+        for that unit, in vain: DatabaseBusyError. A cancelled one may still be done.
+        """
+        self._executor.refuse_if_unusable()
+        await self._writer.call_outside(partial(vacuum, path=self._path))
+        await self.checkpoint()  # what it wrote is in the write-ahead log
+
+    async def checkpoint(self) -> bool:
+        """Moves the write-ahead log into the database file and empties it. This also happens by
+        itself; call it to copy or measure the file.
+
+        False when that was not possible because somebody still reads, or another process writes.
+        Without a write-ahead log there is nothing to do, and it is True.
+        """
+        self._executor.refuse_if_unusable()
+        done: bool = await self._writer.call_outside(
+            partial(checkpoint, patience_seconds=_CHECKPOINT_SECONDS)
+        )
+        return done
+
+    def _checked_target(self, target: str | os.PathLike[str]) -> Path:
+        self._executor.refuse_if_unusable()
+        if isinstance(target, bytes) or not isinstance(target, str | os.PathLike):
+            raise TypeError(f"target must be str or a path, not {type(target).__name__}")
+        text = os.fspath(target)
+        if "\0" in text or text in ("", ":memory:"):
+            raise ValueError(f"target: not the path of a file: {text!r}")
+        path = Path(os.path.abspath(text))
+        if str(path) in {f"{self._path}{suffix}" for suffix in ("-wal", "-shm", "-journal")}:
+            raise ValueError(
+                f"target: {text!r} is a name that SQLite itself uses beside the database"
+            )
+        return path
+
+    @asynccontextmanager
+    async def _session(self, what: Purpose, where: str) -> AsyncIterator[Session]:
+        """A connection that reads, for the caller alone; the one of ":memory:" is in a transaction."""
+        if self._readers is not None:
+            reader = await self._readers.borrow(what, where)
+            try:
+                yield reader
+            finally:
+                self._readers.give_back(reader)
+        else:
+            transaction = Transaction(self._writer, "BEGIN")
+            await transaction.begin()
+            try:
+                yield transaction
+            finally:
+                await transaction.roll_back()
+
+
+def _journal_mode(native: sqlite3.Connection) -> tuple[str]:
+    row: tuple[str] = native.execute("PRAGMA journal_mode").fetchone()
+    return row
+
+
+class _Copying:
+    """A copy that is being made: its steps go to the loop, a cancel to its thread."""
+
+    def __init__(self, session: Session, progress: Progress | None) -> None:
+        self._session = session
+        self._progress = progress
+        self._loop = asyncio.get_running_loop()
+        self._is_given_up = False
+        self._error: Exception | None = None
+        self._reached: tuple[int, int] | None = None
+        self._told: tuple[int, int] | None = None
+        self._is_posted = False
+
+    async def run(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        future = asyncio.ensure_future(self._session.call(work))
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            self._is_given_up = True
+            await asyncio.wait((future,))  # for a step at most; then nothing is left of it
+            raise
+        self._tell()
+        if self._error is not None:
+            raise self._error
+
+    def on_step(self, done_pages: int, total_pages: int) -> None:
+        """On the thread."""
+        if self._error is not None:
+            raise self._error
+        if self._is_given_up or self._session.has_ended:
+            raise DatabaseClosedError("the backup was given up because the database was closed")
+        self._reached = (done_pages, total_pages)
+        if self._progress is not None and not self._is_posted and self._reached != self._told:
+            self._is_posted = True
+            notify(self._loop, self._tell)
+
+    def _tell(self) -> None:
+        self._is_posted = False
+        if self._progress is None or self._reached is None or self._reached == self._told:
+            return
+        self._told = self._reached
+        try:
+            self._progress(*self._told)
+        except Exception as error:
+            self._error = error
