@@ -78,13 +78,21 @@ async def test_a_journal_mode_that_another_program_changed_is_found(
         assert report.journal_mode == "wal"
 
 
-@pytest.mark.parametrize("index", ["videos_fts", "prompts_fts"])
+@pytest.mark.parametrize(
+    "index", ["videos_fts", "prompts_fts", "transcript_segments_fts", "summaries_fts"]
+)
 async def test_a_damaged_search_index_is_found_and_mended(
     index: str, database: Database, path: Path
 ) -> None:
     project = await database.projects.add("p", "/w")
     await database.videos.add(project.id, "holiday.mp4", "/v", 1.0, 25, 1, 1, 1)
     await database.prompts.track("waltz")
+    await database.profiles.ensure("p")
+    file = await database.files.add("p", "name", "path")
+    transcript = await database.transcripts.add("p", file.id, "text")
+    await database.segments.replace_all(transcript.id, [reelbase.NewSegment(0.0, 1.0, "tango")])
+    summary = await database.summaries.start(file.id)
+    await database.summaries.complete(summary.id, {"text": "waltz"})
     change(path, f"DELETE FROM {index}_content")
     report = await database.check()
     assert not report.ok

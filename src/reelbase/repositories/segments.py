@@ -84,6 +84,15 @@ class SegmentRepository(Repository):
         """,
     )
 
+    # The index from its own texts: one that is damaged cannot be cleared.
+    _mend_index = Command(
+        Segment,
+        """
+        INSERT INTO transcript_segments_fts (transcript_segments_fts)
+        VALUES ('rebuild')
+        """,
+    )
+
     _clear_index = Command(
         Segment,
         """
@@ -269,5 +278,7 @@ class SegmentRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every segment anew, also those that came in by the sqlite3 prompt; how many."""
-        _, count = await self._batch(self._clear_index.count(), self._index_new.count())
+        *_, count = await self._batch(
+            self._mend_index.count(), self._clear_index.count(), self._index_new.count()
+        )
         return count

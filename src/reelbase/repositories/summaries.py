@@ -156,6 +156,15 @@ class SummaryRepository(Repository):
         """,
     )
 
+    # The index from its own texts: one that is damaged cannot be cleared.
+    _mend_index = Command(
+        Summary,
+        """
+        INSERT INTO summaries_fts (summaries_fts)
+        VALUES ('rebuild')
+        """,
+    )
+
     _clear_index = Command(
         Summary,
         """
@@ -278,7 +287,9 @@ class SummaryRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every summary anew, also those that came in by the sqlite3 prompt; how many."""
-        _, count = await self._batch(self._clear_index.count(), self._index_all.count())
+        *_, count = await self._batch(
+            self._mend_index.count(), self._clear_index.count(), self._index_all.count()
+        )
         return count
 
     async def delete(self, summary_id: int, *, missing_ok: bool = False) -> bool:
