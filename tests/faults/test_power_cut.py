@@ -1,0 +1,167 @@
+"""A promise about power cuts: what was acknowledged is on the disk, and nothing is ever torn.
+
+The real process runs with a recorder between it and its files. At every event of the recording the
+power is cut, and of what no sync had made safe some is kept, some dropped, some garbled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import reelbase
+
+from .conftest import Figure
+from .disk import MARKS, Disk, Event, identity, recorded, write_image
+from .workload import (
+    MUTANTS,
+    Marks,
+    Stored,
+    connect,
+    marking_on,
+    problems,
+    stored_in,
+    write,
+)
+
+DATABASE = "media.db"
+DURABILITIES = ("balanced", "full", "normal")
+QUICK_ROUNDS, FULL_ROUNDS = 2, 10
+QUICK_IMAGES, FULL_IMAGES = 250, 4000  # for each journal and durability
+VARIANTS = 6
+# So that a short recording has many checkpoints.
+_OFTEN = "PRAGMA wal_autocheckpoint = 40"
+
+
+def main(folder: Path, journal: str, durability: str, rounds: int, mutant: str) -> None:
+    """What is recorded: a database is made, written, closed, opened again and written."""
+    if mutant in MUTANTS:
+        MUTANTS[mutant]()
+    mark = marking_on(os.open(folder / MARKS, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
+
+    async def work() -> None:
+        for seed in range(2):
+            async with connect(folder / DATABASE, journal, durability) as database:
+                await database._writer.call(lambda native: native.execute(_OFTEN).close())
+                await write(database, mark, rounds=rounds, seed=seed)
+
+    asyncio.run(work())
+
+
+def record(
+    shim: Path, place: Path, journal: str, durability: str, rounds: int, mutant: str = ""
+) -> tuple[Path, list[Event]]:
+    folder, log = place / "recorded", place / "log"
+    folder.mkdir()
+    environment = os.environ | {
+        "LD_PRELOAD": str(shim),
+        "SHIM_FOLDER": str(folder),
+        "SHIM_LOG": str(log),
+    }
+    if mutant == "syncs_are_lies":
+        environment["SHIM_NO_SYNC"] = "1"
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, folder, journal, durability, str(rounds), mutant],
+        cwd=Path(__file__).parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, recorded(log)
+
+
+@dataclass
+class Report:
+    images: int = 0
+    different: int = 0
+    found: list[str] = field(default_factory=list)
+
+
+def cut(folder: Path, events: list[Event], level: str, images: int, scratch: Path) -> Report:
+    """Cuts the power at every event, or evenly at some of them, until there are that many images."""
+    choose = random.Random(1)
+    scratch.mkdir()
+    moments = sum(1 for _ in Disk(folder).replay(events))
+    step = max(1, moments * VARIANTS // images)
+    variants = max(VARIANTS, -(-images // moments))
+    disk, marks, report = Disk(folder), Marks(), Report()
+    known: dict[bytes, Stored] = {}
+    for n, moment in enumerate(disk.replay(events)):
+        marks.add(disk.marks, moment)
+        disk.marks.clear()
+        if n % step != 0:
+            continue
+        # What the level does not make safe when its call returns is safe with the next sync.
+        hard = disk.last_sync if level == "normal" else moment + 1
+        hard_progress = moment + 1 if level == "full" else disk.last_sync
+        for image in disk.images(choose, variants):
+            report.images += 1
+            key = identity(image)
+            if key not in known:
+                write_image(image, scratch)
+                known[key] = stored_in(scratch / DATABASE) if image else Stored(None, {}, {})
+                if len(known) % 100 == 0:
+                    asyncio.run(use(scratch / DATABASE))
+            wrong = problems(
+                known[key], marks, until=moment + 1, hard=hard, hard_progress=hard_progress
+            )
+            report.found += [f"event {moment}: {problem}" for problem in wrong]
+            if len(report.found) > 20:
+                break
+    report.different = len(known)
+    return report
+
+
+async def use(path: Path) -> None:
+    """The library itself opens what is left, and writes."""
+    async with reelbase.connect(path) as database:
+        before = await database.profiles.count()
+        await database.profiles.ensure("after the cut")
+        assert await database.profiles.count() == before + 1
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_a_power_cut_loses_nothing_that_was_to_be_safe(
+    shim: Path, memory_folder: Path, mode: str, durability: str, full: bool, figure: Figure
+) -> None:
+    rounds, images = (FULL_ROUNDS, FULL_IMAGES) if full else (QUICK_ROUNDS, QUICK_IMAGES)
+    folder, events = record(shim, memory_folder, mode, durability, rounds)
+    # A rollback journal has one level only.
+    level = "full" if mode == "delete" else durability
+    report = cut(folder, events, level, images, memory_folder / "cut")
+    assert report.found == []
+    assert report.images >= images * 0.9
+    figure(
+        f"power cut, {mode}, {durability}: {report.images} images of {len(events)} events, "
+        f"{report.different} different, 0 lost, torn or corrupt"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mutant", "journal"),
+    [
+        ("syncs_are_lies", "wal"),
+        ("syncs_are_lies", "delete"),
+        ("commit_without_sync", "wal"),
+        ("commit_without_folder", "delete"),
+        ("acknowledge_early", "wal"),
+    ],
+)
+def test_the_cuts_find(mutant: str, journal: str, shim: Path, memory_folder: Path) -> None:
+    folder, events = record(shim, memory_folder, journal, "full", QUICK_ROUNDS, mutant)
+    report = cut(folder, events, "full", QUICK_IMAGES, memory_folder / "cut")
+    assert report.found != []
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])
