@@ -168,7 +168,7 @@ def plain() -> Iterator[sqlite3.Connection]:
     with closing(empty_database()) as connection:
         connection.create_function("casefold", 1, lambda text: text, deterministic=True)
         connection.create_function("spaced", 1, lambda text: text, deterministic=True)
-        connection.create_function("unspaced", 1, lambda text: text, deterministic=True)
+        connection.create_function("excerpt", 2, lambda text, query: text, deterministic=True)
         connection.create_function("merged", 2, lambda old, new: new, deterministic=True)
         yield connection
 

@@ -24,7 +24,7 @@ import msgspec
 from aiosqlite.core import _STOP_RUNNING_SENTINEL
 
 from reelbase.engine.mailbox import settle
-from reelbase.engine.search import spaced, unspaced
+from reelbase.engine.search import excerpt, spaced
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
 _log = logging.getLogger("reelbase")
@@ -81,7 +81,7 @@ class NativeConnection(sqlite3.Connection):
         # Used in statements, never in the schema: other programs lack them.
         self.create_function("casefold", 1, _casefold, deterministic=True)
         self.create_function("spaced", 1, spaced, deterministic=True)
-        self.create_function("unspaced", 1, unspaced, deterministic=True)
+        self.create_function("excerpt", 2, excerpt, deterministic=True)
         self.create_function("merged", 2, _merged, deterministic=True)
 
 

@@ -20,6 +20,8 @@ _SET_APART = re.compile(
     "])"
 )
 
+_QUOTED = re.compile('"([^"]*)"')
+_EXCERPT_LENGTH = 200
 _STANDS_APART = re.compile(f" ?({_SET_APART.pattern}) ?")
 
 # A quoted part (its end may be missing) or a run without spaces.
@@ -36,9 +38,28 @@ def spaced(text: str | None) -> str | None:
     return _SET_APART.sub(r" \1 ", unicodedata.normalize("NFC", text)).replace("\0", " ")
 
 
-def unspaced(text: str | None) -> str | None:
-    """What spaced() made of a text, or a part of that, as people write it."""
-    return None if text is None else _STANDS_APART.sub(r"\1", text)
+def excerpt(text: str, expression: str) -> str:
+    """A short text as it is; of a long one what surrounds the first of the expression's phrases that
+    it holds, whatever case and accents, cut between words, with an ellipsis for what is left out."""
+    if len(text) <= _EXCERPT_LENGTH:
+        return text
+    folded = _folded(text)
+    phrases = [_STANDS_APART.sub(r"\1", phrase) for phrase in _QUOTED.findall(expression)]
+    words = [word for phrase in phrases for word in phrase.split()]
+    places = [folded.find(_folded(wanted)) for wanted in (*phrases, *words)]
+    found = next((place for place in places if place >= 0), 0)
+    start = max(0, min(found - _EXCERPT_LENGTH // 4, len(text) - _EXCERPT_LENGTH))
+    end = start + _EXCERPT_LENGTH
+    if start > 0 and (gap := text.find(" ", start, found)) >= 0:
+        start = gap + 1
+    if end < len(text) and (gap := text.rfind(" ", found, end)) > found:
+        end = gap
+    return ("…" if start > 0 else "") + text[start:end] + ("…" if end < len(text) else "")
+
+
+def _folded(text: str) -> str:
+    """As many characters as the text has, each without its case and its accent."""
+    return "".join(unicodedata.normalize("NFD", character)[0].lower()[0] for character in text)
 
 
 def match_expression(query: str) -> str | None:

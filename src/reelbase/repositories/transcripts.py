@@ -30,7 +30,8 @@ class Transcript(msgspec.Struct, frozen=True):
 
 
 class SegmentHit(msgspec.Struct, frozen=True):
-    """A segment that was searched for. snippet: its text around what matched, at most 32 words.
+    """A segment that was searched for. snippet: its text, of a long one about 200 characters around
+    the first thing that matched.
 
     rank: the smaller, the better (bm25 of FTS5, negative).
     """
@@ -120,7 +121,9 @@ class TranscriptRepository(Repository):
         """,
     )
 
-    # The best are found first; only for these is the index asked again, for the snippets.
+    # Ranking costs a microsecond a row, seven seconds for a word that most of millions of segments have;
+    # so only the newest of them are ranked. CROSS JOIN, so that the search comes first. Not the snippet()
+    # of FTS5: it would be made of each before they are ranked.
     _search = Query(
         SegmentHit,
         """
@@ -135,24 +138,27 @@ class TranscriptRepository(Repository):
           transcript_segments.words AS "segment.words",
           transcript_segments.transcript_id,
           best.file_id,
-          unspaced(snippet(transcript_segments_fts, 0, '', '', '…', 32)) AS snippet,
+          excerpt(transcript_segments.text, :expression) AS snippet,
           best.score AS rank
         FROM (
-          SELECT
-            transcript_segments_fts.rowid AS id,
-            transcript_segments_fts.rank AS score,
-            transcripts.file_id
-          FROM transcript_segments_fts
-          JOIN transcript_segments ON transcript_segments.id = transcript_segments_fts.rowid
-          JOIN transcripts ON transcripts.id = transcript_segments.transcript_id
-          WHERE transcript_segments_fts MATCH :expression
-            AND transcripts.profile_id = :profile_id
-          ORDER BY transcript_segments_fts.rank, transcript_segments_fts.rowid
+          SELECT id, score, file_id
+          FROM (
+            SELECT
+              transcript_segments_fts.rowid AS id,
+              transcript_segments_fts.rank AS score,
+              transcripts.file_id
+            FROM transcript_segments_fts
+            CROSS JOIN transcript_segments ON transcript_segments.id = transcript_segments_fts.rowid
+            CROSS JOIN transcripts ON transcripts.id = transcript_segments.transcript_id
+            WHERE transcript_segments_fts MATCH :expression
+              AND transcripts.profile_id = :profile_id
+            ORDER BY transcript_segments_fts.rowid DESC
+            LIMIT 10000
+          )
+          ORDER BY score, id
           LIMIT :limit
         ) AS best
-        CROSS JOIN transcript_segments_fts ON transcript_segments_fts.rowid = best.id
         JOIN transcript_segments ON transcript_segments.id = best.id
-        WHERE transcript_segments_fts MATCH :expression
         ORDER BY best.score, best.id
         """,
         params={"expression": str, "profile_id": str},
@@ -228,7 +234,8 @@ class TranscriptRepository(Repository):
         """The segments of the profile's transcripts that have all words of the query, best match first.
 
         The last word matches as a prefix, a "quoted part" as a phrase; Chinese, Japanese and Korean
-        as substrings. No query is an error; one without a word finds nothing.
+        as substrings. No query is an error; one without a word finds nothing. Of more than 10,000
+        matches the last 10,000 to be stored are ranked.
         """
         expression = match_expression(self._expect("query", query, str))
         if expression is None:
