@@ -103,7 +103,7 @@ class DatabaseReadOnlyError(DatabaseError):
 
 
 class DatabaseCorruptError(DatabaseError):
-    """The file is damaged, or it is no SQLite database at all."""
+    """The file is damaged, its disk cannot read it, or it is no SQLite database at all."""
 
     code = "corrupt"
 
@@ -135,7 +135,12 @@ class SecretError(DatabaseError):
     code = "secret"
 
 
-_IOERR_SHMSIZE = 4874
+# What SQLITE_IOERR_WRITE and SQLITE_IOERR_SHMSIZE mean to whoever runs the machine.
+_IO_HINTS = {
+    778: "the disk could not write, or a quota or a limit of file sizes is reached",
+    # A WAL database needs a -shm file even to be read.
+    4874: "the -shm file could not grow; the disk is probably full",
+}
 _READONLY_DBMOVED = 1032
 _TRIGGER = 1811
 _DATATYPE = 3091
@@ -199,14 +204,13 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
             return DatabaseReadOnlyError(f"{context}: {text}", details=details)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return DatabaseCorruptError(
-                f"{context}: {text}; restore a backup, or see `reelbase check`", details=details
-            )
-        case sqlite3.SQLITE_IOERR if extended == _IOERR_SHMSIZE:
-            # A WAL database needs a -shm file even to be read.
-            return DatabaseIOError(
-                f"{context}: the -shm file could not grow; the disk is probably full ({text})",
+                # Also what SQLite says of a disk that cannot be read (SQLITE_IOERR_CORRUPTFS).
+                f"{context}: {text}, or its disk cannot be read; look at the disk, then at "
+                "`reelbase check`, and restore a backup if it finds damage",
                 details=details,
             )
+        case sqlite3.SQLITE_IOERR if extended in _IO_HINTS:
+            return DatabaseIOError(f"{context}: {_IO_HINTS[extended]} ({text})", details=details)
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN:
             return DatabaseIOError(f"{context}: {text}", details=details)
         case sqlite3.SQLITE_INTERRUPT:
