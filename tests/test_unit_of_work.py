@@ -969,6 +969,19 @@ async def test_a_quick_unit_is_not_reported(
     assert caplog.records == []
 
 
+async def test_a_unit_that_has_ended_inside_its_block_is_not_reported(
+    path: Path, journal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with impatient(path, journal, slow_transaction=0.05) as database:
+        async with database.transaction() as unit:
+            await unit.rollback()
+            await asyncio.sleep(0.1)
+        forgotten = database.transaction()
+        await forgotten.__aenter__()
+    await asyncio.sleep(0.1)
+    assert caplog.records == []
+
+
 # What is checked only at COMMIT.
 
 

@@ -135,8 +135,10 @@ class SecretError(DatabaseError):
     code = "secret"
 
 
-# What SQLITE_IOERR_WRITE and SQLITE_IOERR_SHMSIZE mean to whoever runs the machine.
+# What SQLITE_CANTOPEN, SQLITE_IOERR_WRITE and SQLITE_IOERR_SHMSIZE mean to whoever runs the machine.
 _IO_HINTS = {
+    14: "the file, its -wal or its journal cannot be opened or made: look at permissions, "
+    "whether the filesystem is read-only, and the limit of open files",
     778: "the disk could not write, or a quota or a limit of file sizes is reached",
     # A WAL database needs a -shm file even to be read.
     4874: "the -shm file could not grow; the disk is probably full",
@@ -209,7 +211,7 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
                 "`reelbase check`, and restore a backup if it finds damage",
                 details=details,
             )
-        case sqlite3.SQLITE_IOERR if extended in _IO_HINTS:
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if extended in _IO_HINTS:
             return DatabaseIOError(f"{context}: {_IO_HINTS[extended]} ({text})", details=details)
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN:
             return DatabaseIOError(f"{context}: {text}", details=details)

@@ -121,6 +121,8 @@ class UnitOfWorkContext:
             await self._transaction.commit()
 
     def _warn(self) -> None:
+        if self._transaction.state != "open":
+            return  # rolled back inside its block, or by close(): nobody waits for it
         _log.warning(
             "a unit of work has held the database for more than %g s; it was opened at %s. "
             "All other writes wait for it: do slow work outside of it",

@@ -45,12 +45,15 @@ FAULTS = [
     ("write", "EIO"),
     ("write", "ENOSPC"),
     ("write", "EDQUOT"),
+    ("write", "EROFS"),
     ("truncate", "EIO"),
     ("truncate", "ENOSPC"),
     ("sync", "EIO"),
     ("sync", "ENOSPC"),
     ("open", "EIO"),
     ("open", "ENOSPC"),
+    ("open", "EROFS"),
+    ("open", "EMFILE"),
     ("unlink", "EIO"),
 ]
 

@@ -135,7 +135,7 @@ def stored_in(path: Path) -> Stored:
         progress = {
             job: round(value / _PROGRESS_STEP) for job, value in connection.execute(_PROGRESS)
         }
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         return Stored(repr(error), {}, {})
     finally:
         connection.close()
