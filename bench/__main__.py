@@ -16,10 +16,11 @@ from bench.data import QUICK, Sizes, Stage, staged
 from bench.measuring import OURS, measure
 from bench.memory import LIMIT_MB, MEMORY, measure_memory
 from bench.reading import READING
+from bench.transcription import TRANSCRIPTION
 from bench.videos import VIDEOS
 from bench.writing import WRITING
 
-ROWS = {row.name: row for row in (*READING, *WRITING, *VIDEOS)}
+ROWS = {row.name: row for row in (*READING, *WRITING, *VIDEOS, *TRANSCRIPTION)}
 _ROUNDS = 31
 _QUICK_ROUNDS = 2
 

@@ -42,10 +42,20 @@ class Sizes(msgspec.Struct, frozen=True):
     writes_per_task: int = 8
     streamed: int = 1_000_000
     videos: int = 100_000
+    transcribed: int = 1500  # recordings
+    longest: int = 6500  # segments of the longest of them, of 4.5 hours
 
 
 QUICK = Sizes(
-    files=1200, gets=5, gathers=1, lists=1, writes_per_task=1, streamed=20_000, videos=500
+    files=1200,
+    gets=5,
+    gathers=1,
+    lists=1,
+    writes_per_task=1,
+    streamed=20_000,
+    videos=500,
+    transcribed=24,
+    longest=600,
 )
 
 
