@@ -68,7 +68,7 @@ class Case:
     key: how single-key methods call their parameter; key_field: the record's field with that value.
     changes: what update() can change, and to what; clearable: what it can set to None.
     key_type: UUID, int or str.  kept_as: columns that hold some arguments, where not those of the
-    same name in the table.
+    same name in the table.  columns_beside: columns and fields that have no counterpart.
     """
 
     attribute: str
@@ -88,6 +88,7 @@ class Case:
     foreign_keys: tuple[str, ...] = ()
     key_type: type = UUID
     kept_as: Mapping[str, str] = field(default_factory=dict)
+    columns_beside: frozenset[str] = frozenset()
 
     def on(self, holder: Holder) -> Any:
         return getattr(holder, self.attribute)
@@ -454,6 +455,148 @@ GENERATIONS = Case(
     kept_as={"prompt": "prompts.text"},
 )
 
+SPEAKERS = Case(
+    attribute="speakers",
+    entity="speaker",
+    table="speakers",
+    record=reelbase.Speaker,
+    key="speaker_id",
+    adder="ensure",
+    arguments=lambda owner, number: {"file_id": owner.file_id, "label": f"SPEAKER_{number:06}"},
+    takes_id=False,
+    listings=(Listing("list_for_file", _of_file, order=("label",), newest_first=False),),
+    key_type=int,
+)
+
+TAGS = Case(
+    attribute="tags",
+    entity="tag",
+    table="tags",
+    record=reelbase.Tag,
+    key="tag_id",
+    adder="ensure",
+    arguments=lambda owner, number: {"profile_id": owner.profile_id, "name": f"Tag {number:06}"},
+    takes_id=False,
+    listings=(Listing("list_for_profile", _of_profile, order=("name",), newest_first=False),),
+    foreign_keys=("profile_id",),
+    key_type=int,
+    columns_beside=frozenset({"normalized_name", "file_count"}),
+)
+
+NOTIFICATIONS = Case(
+    attribute="notifications",
+    entity="notification",
+    table="notifications",
+    record=reelbase.Notification,
+    key="notification_id",
+    adder="push",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "type": "done",
+        "title": f"title {number}",
+        "message": "",
+        "progress_key": f"key {number}",
+        "progress": 0.1 * number,
+        "status": "success",
+        "data": {"n": number},
+    },
+    takes_id=False,
+    listings=(
+        Listing("list_for_profile", _of_profile, order=("updated_at", "id")),
+        Listing(
+            "list_for_profile",
+            lambda owner: _of_profile(owner) | {"unread_only": True},
+            order=("updated_at", "id"),
+        ),
+    ),
+    foreign_keys=("profile_id",),
+    key_type=int,
+)
+
+LLM_CONFIGS = Case(
+    attribute="llm_configs",
+    entity="llm config",
+    table="llm_configs",
+    record=reelbase.LlmConfig,
+    key="config_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "name": f"model {number}",
+        "provider": "ollama",
+        "model_name": "llama3",
+        "base_url": "http://localhost:11434",
+        "max_tokens": number,
+        "temperature": 0.1 * number,
+    },
+    takes_id=False,
+    listings=(Listing("list_for_profile", _of_profile),),
+    changes={
+        "name": "another",
+        "provider": "",
+        "model_name": "m",
+        "base_url": None,
+        "max_tokens": 1,
+        "temperature": 0.0,
+    },
+    clearable=frozenset({"base_url"}),
+    foreign_keys=("profile_id",),
+    key_type=int,
+    columns_beside=frozenset({"api_key", "has_api_key", "is_active"}),
+)
+
+SUMMARY_PROMPTS = Case(
+    attribute="summary_prompts",
+    entity="summary prompt",
+    table="summary_prompts",
+    record=reelbase.SummaryPrompt,
+    key="prompt_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "name": f"prompt {number:06}",
+        "prompt_text": f"text {number}",
+        "content_type": "podcast",
+        "description": "",
+    },
+    takes_id=False,
+    listings=(
+        Listing("list_for_profile", _of_profile, order=("name",), newest_first=False),
+        Listing(
+            "list_for_profile",
+            lambda owner: _of_profile(owner) | {"content_type": "podcast"},
+            order=("name",),
+            newest_first=False,
+        ),
+    ),
+    changes={
+        "name": "",
+        "description": "d",
+        "content_type": "meeting",
+        "prompt_text": "another",
+    },
+    clearable=frozenset({"description"}),
+    foreign_keys=("profile_id",),
+    key_type=int,
+)
+
+SUMMARIES = Case(
+    attribute="summaries",
+    entity="summary",
+    table="summaries",
+    record=reelbase.Summary,
+    key="summary_id",
+    adder="start",
+    arguments=lambda owner, number: {
+        "file_id": owner.file_id,
+        "provider": "ollama",
+        "model": f"model {number}",
+    },
+    takes_id=False,
+    listings=(Listing("list_for_file", _of_file, order=("version",)),),
+    key_type=int,
+)
+
 CASES = (
     PROFILES,
     FILES,
@@ -467,6 +610,12 @@ CASES = (
     VIDEOS,
     PROJECT_CLIPS,
     GENERATIONS,
+    SPEAKERS,
+    TAGS,
+    NOTIFICATIONS,
+    LLM_CONFIGS,
+    SUMMARY_PROMPTS,
+    SUMMARIES,
 )
 
 

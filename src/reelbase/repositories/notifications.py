@@ -212,9 +212,9 @@ class NotificationRepository(Repository):
         """Marks all of the profile's as read; how many were unread until now."""
         return await self._run(self._mark_all_read.count(profile_id=profile_id))
 
-    async def dismiss(self, notification_id: int) -> bool:
+    async def dismiss(self, id: int) -> bool:
         """Deletes it; False when it was gone already."""
-        return await self._run(self._dismiss.count(id=notification_id)) > 0
+        return await self._run(self._dismiss.count(id=id)) > 0
 
     async def prune(self, profile_id: str, keep: int = 100) -> int:
         """Deletes the profile's oldest but ``keep``; how many. ValueError for a negative keep."""
