@@ -483,36 +483,6 @@ TAGS = Case(
     columns_beside=frozenset({"normalized_name", "file_count"}),
 )
 
-NOTIFICATIONS = Case(
-    attribute="notifications",
-    entity="notification",
-    table="notifications",
-    record=reelbase.Notification,
-    key="notification_id",
-    adder="push",
-    arguments=lambda owner, number: {
-        "profile_id": owner.profile_id,
-        "type": "done",
-        "title": f"title {number}",
-        "message": "",
-        "progress_key": f"key {number}",
-        "progress": 0.1 * number,
-        "status": "success",
-        "data": {"n": number},
-    },
-    takes_id=False,
-    listings=(
-        Listing("list_for_profile", _of_profile, order=("updated_at", "id")),
-        Listing(
-            "list_for_profile",
-            lambda owner: _of_profile(owner) | {"unread_only": True},
-            order=("updated_at", "id"),
-        ),
-    ),
-    foreign_keys=("profile_id",),
-    key_type=int,
-)
-
 LLM_CONFIGS = Case(
     attribute="llm_configs",
     entity="llm config",
@@ -612,7 +582,6 @@ CASES = (
     GENERATIONS,
     SPEAKERS,
     TAGS,
-    NOTIFICATIONS,
     LLM_CONFIGS,
     SUMMARY_PROMPTS,
     SUMMARIES,

@@ -347,7 +347,7 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
     "settings": (
         "SettingsRepository",
         {
-            "get": "profile_id, key, default=None, *, type=object",
+            "get": "profile_id, key, default=None, *, type=<class 'object'>",
             "all": "profile_id, *, prefix=None",
             "set": "profile_id, key, value",
             "set_many": "profile_id, values",

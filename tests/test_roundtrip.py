@@ -28,12 +28,15 @@ from reelbase import (
     DatabaseError,
     DownloadStatus,
     File,
+    FileStatus,
     GenerationStatus,
     JobStatus,
     NewFile,
+    NewSegment,
     NewVideo,
     Query,
     RecordNotFoundError,
+    Segment,
     Video,
 )
 
@@ -461,6 +464,17 @@ class World:
     project_clip_id: int
     download_id: UUID
     generation_id: UUID
+    waiting_file_id: UUID
+    failed_file_id: UUID
+    tag_id: int
+    other_tag_id: int
+    notification_id: int
+    segment_id: int
+    speaker_id: int
+    other_speaker_id: int
+    config_id: int
+    prompt_id: int
+    summary_id: int
 
 
 @pytest.fixture
@@ -481,6 +495,24 @@ async def world(database: Database, clock: FrozenClock) -> World:
     await database.config.set("k", 1)
     await database.error_log.add("https://example.org", "e")
     await database.unsupported_urls.add("u")
+    waiting, failed = [await database.files.add("ann", "n", "p") for _ in range(2)]
+    await database.file_processing.start(file.id)
+    await database.file_processing.enqueue(waiting.id)
+    await database.file_processing.enqueue(failed.id)
+    await database.file_processing.fail(failed.id, "e")
+    await database.media_info.upsert(file.id, title="t")
+    tag, other_tag = [await database.tags.ensure("ann", name) for name in ("t", "other")]
+    await database.tags.attach(file.id, "t")
+    await database.settings.set("ann", "k", 1)
+    notification = await database.notifications.push("ann", "t", "t")
+    speaker, other_speaker = [await database.speakers.ensure(file.id, name) for name in "ab"]
+    await database.segments.replace_all(
+        transcript.id, [NewSegment(0.0, 1.0, "t", speaker_id=speaker.id)]
+    )
+    (segment,) = await database.segments.page(transcript.id)
+    config = await database.llm_configs.add("ann", "c", "p", "m")
+    prompt = await database.summary_prompts.add("ann", "n", "t")
+    summary = await database.summaries.start(file.id)
     return World(
         owner,
         file,
@@ -492,6 +524,17 @@ async def world(database: Database, clock: FrozenClock) -> World:
         cut.id,
         download.id,
         generation.id,
+        waiting.id,
+        failed.id,
+        tag.id,
+        other_tag.id,
+        notification.id,
+        segment.id,
+        speaker.id,
+        other_speaker.id,
+        config.id,
+        prompt.id,
+        summary.id,
     )
 
 
@@ -525,6 +568,38 @@ def _cut(world: World) -> dict[str, Any]:
 
 def _generation(world: World) -> dict[str, Any]:
     return {"generation_id": world.generation_id}
+
+
+def _transcript(world: World) -> dict[str, Any]:
+    return {"transcript_id": world.transcript_id}
+
+
+def _tag(world: World) -> dict[str, Any]:
+    return {"tag_id": world.tag_id}
+
+
+def _notification(world: World) -> dict[str, Any]:
+    return {"notification_id": world.notification_id}
+
+
+def _segment(world: World) -> dict[str, Any]:
+    return {"segment_id": world.segment_id}
+
+
+def _speaker(world: World) -> dict[str, Any]:
+    return {"speaker_id": world.speaker_id}
+
+
+def _config(world: World) -> dict[str, Any]:
+    return {"config_id": world.config_id}
+
+
+def _prompt(world: World) -> dict[str, Any]:
+    return {"prompt_id": world.prompt_id}
+
+
+def _summary(world: World) -> dict[str, Any]:
+    return {"summary_id": world.summary_id}
 
 
 def _paging(_world: World) -> dict[str, Any]:
@@ -706,6 +781,104 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("generations", "recover"): lambda world: {"message": "m"},
     ("generations", "delete"): _generation,
     ("generations", "count"): lambda world: {"status": "pending"},
+    ("transcripts", "search"): lambda world: _profile(world) | {"query": "a"},
+    ("media_info", "upsert"): lambda world: _file(world) | {"title": "t"},
+    ("media_info", "get"): _file,
+    ("media_info", "find"): _file,
+    ("media_info", "delete"): _file,
+    ("file_processing", "get"): _file,
+    ("file_processing", "find"): _file,
+    ("file_processing", "enqueue"): lambda world: {"file_id": world.waiting_file_id},
+    ("file_processing", "start"): lambda world: {"file_id": world.waiting_file_id},
+    ("file_processing", "progress"): lambda world: _file(world) | {"progress": 0.5},
+    ("file_processing", "complete"): _file,
+    ("file_processing", "fail"): lambda world: _file(world) | {"message": "e"},
+    ("file_processing", "request_cancel"): _file,
+    ("file_processing", "cancel"): _file,
+    ("file_processing", "retry"): lambda world: {"file_id": world.failed_file_id},
+    ("file_processing", "stuck"): lambda world: {"older_than": timedelta(0)},
+    ("file_processing", "recover_stuck"): lambda world: {"older_than": timedelta(0)},
+    ("file_processing", "counts_by_status"): _profile,
+    ("tags", "ensure"): lambda world: _profile(world) | {"name": "n"},
+    ("tags", "get"): _tag,
+    ("tags", "find"): _tag,
+    ("tags", "find_by_name"): lambda world: _profile(world) | {"name": "n"},
+    ("tags", "list_for_profile"): _profile,
+    ("tags", "for_file"): _file,
+    ("tags", "detach"): lambda world: _file(world) | {"name": "t"},
+    ("tags", "rename"): lambda world: _tag(world) | {"name": "n"},
+    ("tags", "merge"): lambda world: {"source_id": world.tag_id, "target_id": world.other_tag_id},
+    ("tags", "delete"): _tag,
+    ("tags", "delete_unused"): _profile,
+    ("settings", "get"): lambda world: _profile(world) | {"key": "k"},
+    ("settings", "all"): lambda world: _profile(world) | {"prefix": "k"},
+    ("settings", "set"): lambda world: _profile(world) | {"key": "k", "value": 2},
+    ("settings", "set_many"): lambda world: _profile(world) | {"values": {"k": 2}},
+    ("notifications", "push"): lambda world: _profile(world) | {"type": "t", "title": "t"},
+    ("notifications", "get"): _notification,
+    ("notifications", "find"): _notification,
+    ("notifications", "list_for_profile"): _profile,
+    ("notifications", "unread_count"): _profile,
+    ("notifications", "mark_all_read"): _profile,
+    ("notifications", "dismiss"): lambda world: {"id": world.notification_id},
+    ("notifications", "prune"): lambda world: _profile(world) | {"keep": 0},
+    ("segments", "replace_all"): lambda world: (
+        _transcript(world) | {"segments": [NewSegment(0.0, 1.0, "t")]}
+    ),
+    ("segments", "get"): _segment,
+    ("segments", "find"): _segment,
+    ("segments", "page"): _transcript,
+    ("segments", "list_for_transcript"): _transcript,
+    ("segments", "at"): lambda world: _transcript(world) | {"time": 0.5},
+    ("segments", "count"): _transcript,
+    ("segments", "update"): lambda world: _segment(world) | {"text": "new"},
+    ("segments", "assign_speaker"): lambda world: {
+        "segment_ids": [world.segment_id],
+        "speaker_id": world.speaker_id,
+    },
+    ("speakers", "ensure"): lambda world: _file(world) | {"label": "l"},
+    ("speakers", "get"): _speaker,
+    ("speakers", "find"): _speaker,
+    ("speakers", "list_for_file"): _file,
+    ("speakers", "names_for_profile"): _profile,
+    ("speakers", "relabel"): lambda world: _speaker(world) | {"display_name": "n"},
+    ("speakers", "suggest"): lambda world: _speaker(world) | {"name": "n", "confidence": 0.5},
+    ("speakers", "merge"): lambda world: {
+        "source_id": world.speaker_id,
+        "target_id": world.other_speaker_id,
+    },
+    ("speakers", "delete"): _speaker,
+    ("llm_configs", "add"): lambda world: (
+        _profile(world) | {"name": "n", "provider": "p", "model_name": "m", "api_key": "k"}
+    ),
+    ("llm_configs", "get"): _config,
+    ("llm_configs", "find"): _config,
+    ("llm_configs", "list_for_profile"): _profile,
+    ("llm_configs", "active"): _profile,
+    ("llm_configs", "activate"): _config,
+    ("llm_configs", "update"): lambda world: _config(world) | {"name": "new"},
+    ("llm_configs", "delete"): _config,
+    ("llm_configs", "api_key"): _config,
+    ("llm_configs", "record_test"): lambda world: _config(world) | {"status": "success"},
+    ("llm_configs", "tests"): _config,
+    ("summary_prompts", "add"): lambda world: _profile(world) | {"name": "n", "prompt_text": "t"},
+    ("summary_prompts", "get"): _prompt,
+    ("summary_prompts", "find"): _prompt,
+    ("summary_prompts", "list_for_profile"): _profile,
+    ("summary_prompts", "update"): lambda world: _prompt(world) | {"name": "new"},
+    ("summary_prompts", "versions"): _prompt,
+    ("summary_prompts", "set_active"): lambda world: _profile(world) | _prompt(world),
+    ("summary_prompts", "active"): _profile,
+    ("summary_prompts", "delete"): _prompt,
+    ("summaries", "start"): _file,
+    ("summaries", "complete"): lambda world: _summary(world) | {"content": {}},
+    ("summaries", "fail"): lambda world: _summary(world) | {"message": "e"},
+    ("summaries", "get"): _summary,
+    ("summaries", "find"): _summary,
+    ("summaries", "latest"): _file,
+    ("summaries", "list_for_file"): _file,
+    ("summaries", "search"): lambda world: _profile(world) | {"query": "a"},
+    ("summaries", "delete"): _summary,
     ("prompts", "track"): lambda world: {"text": "t"},
     ("prompts", "get"): lambda world: {"prompt_id": 1},
     ("prompts", "find"): lambda world: {"prompt_id": 1},
@@ -715,6 +888,10 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("prompts", "search"): lambda world: {"query": "a", "limit": 5},
 }
 WITHOUT_ARGUMENTS = {
+    ("file_processing", "retry_due"),
+    ("segments", "rebuild_search"),
+    ("summaries", "rebuild_search"),
+    ("llm_configs", "rotate_keys"),
     ("profiles", "count"),
     ("jobs", "list_unfinished"),
     ("sessions", "count"),
@@ -768,6 +945,18 @@ ALSO_CALLED = {
     "generation_time": "generation_time_seconds",
     "urls": "url",
     "values": "key|value",
+    "segments": "segment",
+    "segment_ids": "ids",
+    "tag_id": "id",
+    "notification_id": "id",
+    "segment_id": "id",
+    "speaker_id": "id",
+    "config_id": "id",
+    "summary_id": "id",
+    "source_id": "id",
+    "target_id": "id",
+    "name": "suggested_name",
+    "status": "test_status",
 }
 
 NO_TEXTS = (5, 1.5, True, b"x", ["x"], {"x": 1}, Unknown(), UUID(int=1), "\ud800", "a\udfffb")
@@ -793,6 +982,8 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         return (*wrong, 1.5, True, b"x", ["x"], Unknown(), "\ud800", 2**63)
     if DownloadStatus in members or GenerationStatus in members:
         return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown())
+    if FileStatus in members:
+        return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown())
     if JobStatus in members:
         return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown(), None)[:-1]
     for kind, values in (
@@ -807,6 +998,9 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
             Iterable[NewVideo],
             (5, "ab", [5], ["x"], [{}], [None], NewVideo("f", "p", 1.0, 25, 1, 1, 1)),
         ),
+        (Segment, ("x", 5, {}, Unknown(), uuid4())),
+        (Iterable[NewSegment], (5, "ab", [5], ["x"], [{}], [None], NewSegment(0.0, 1.0, "t"))),
+        (Iterable[int], (5, "ab", b"ab", ["x"], [1.5], [None], [True], [2**63])),
         (Iterable[NewFile], (5, "ab", [5], ["x"], [{}], [None], NewFile("n", "p"))),
         (Iterable[str], (5, "ab", b"ab", [5], [b"t"], ["t", None], ["\ud800"])),
         (Sequence[dict[str, Any]], (5, "ab", [5], ["x"], [[]], [None], [{}, {1: 2}], {"a": 1}, [])),

@@ -147,7 +147,6 @@ class LlmConfigChanging(LlmConfigFinding):
         ConstraintError: unique when the profile has one of this name, foreign_key for an unknown
         profile, check for max_tokens below 1 or a negative temperature.
         """
-        self._expect("profile_id", profile_id, str)
         while True:
             # The key is bound to the row's id, so that has to be known before there is a row.
             config_id = await self._run(self._next_id.one()) if api_key else None
@@ -257,4 +256,5 @@ class LlmConfigChanging(LlmConfigFinding):
         if api_key is None or api_key == "":
             return None
         self._expect("api_key", api_key, str)
+        self._expect("profile_id", profile_id, str)
         return self._secrets().encrypt(api_key, owner=profile_id, place=_place(config_id))
