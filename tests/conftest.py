@@ -83,8 +83,9 @@ def clock() -> FrozenClock:
 async def database(
     path: Path, journal: Literal["wal", "delete"], clock: FrozenClock
 ) -> AsyncIterator[Database]:
-    """An open, empty database whose clock stands still."""
-    async with reelbase.connect(path, journal=journal, clock=clock) as database:
+    """An open, empty database whose clock stands still, and which has keys to encrypt with."""
+    secrets = reelbase.Secrets(b"k" * 32)
+    async with reelbase.connect(path, journal=journal, clock=clock, secrets=secrets) as database:
         yield database
 
 

@@ -65,6 +65,11 @@ def to_moment(value: datetime | None) -> str | None:
     return value.isoformat(timespec="milliseconds")[:_SECONDS_LENGTH] + "Z"
 
 
+def has_surrogates(text: str) -> bool:
+    """Whether it holds half a character, which UTF-8 cannot express."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def to_text(value: str | None) -> str | None:
     if value is None or type(value) is str:
         return value
@@ -202,6 +207,18 @@ def to_text_array(value: Iterable[str] | None) -> str | None:
     return to_json(texts)
 
 
+def to_integer_array(value: Iterable[int] | None) -> str | None:
+    """A JSON array of integers of 64 bits, of any iterable but a text."""
+    if value is None:
+        return None
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"must be a list of int, not {type(value).__name__}")
+    integers = list(value)
+    if None in integers:
+        raise TypeError("must hold int only, not NoneType")
+    return to_json([to_integer(integer) for integer in integers])
+
+
 def to_integer_or_text(value: int | str | None) -> int | str | None:
     return to_text(value) if isinstance(value, str) else to_integer(value)
 
@@ -255,6 +272,8 @@ def converter_for(annotation: Any) -> Converter:
         return to_json_value
     if annotation == list[str]:
         return to_text_array
+    if annotation == list[int]:
+        return to_integer_array
     if set(members) == {int, str}:
         return to_integer_or_text
     if len(members) != 1:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from reelbase.engine.binding import has_surrogates
+
 # Scripts that are written without spaces: kana, ideographs with their extensions, Hangul, and what
 # belongs to them (iteration marks, half-width forms).
 _SET_APART = re.compile(
@@ -68,7 +70,7 @@ def match_expression(query: str) -> str | None:
     All words must match, the last one as a prefix unless it is quoted; a quoted part is a phrase.
     Nothing in the query is an operator, so that no query is an error.
     """
-    if any("\ud800" <= character <= "\udfff" for character in query):
+    if has_surrogates(query):
         raise ValueError("query: holds a lone surrogate")
     phrases: list[str] = []
     is_open = False

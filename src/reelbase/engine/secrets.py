@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from reelbase.engine.binding import has_surrogates
 from reelbase.errors import SecretError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Secrets:
     def encrypt(self, text: str, *, owner: str, place: str) -> bytes:
         """The text as it may be stored at this place. ValueError for a lone surrogate in it."""
         # Not left to encode(): its error would carry the text.
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if has_surrogates(text):
             raise ValueError("a secret must not hold a lone surrogate")
         key = self._keys[0]
         nonce = os.urandom(_NONCE_BYTES)

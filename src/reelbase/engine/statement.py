@@ -51,6 +51,7 @@ class Statement:
 
     writes = False
     relaxed = False
+    is_plain_write = False  # of a declared one: it gives no rows, so that executemany() can run it
     was_slow = False
 
     def __init__(
@@ -155,7 +156,7 @@ class Statement:
         for row in rows:
             named = row if isinstance(row, Mapping) else dict(enumerate(row, 1))
             for name, value in named.items():
-                if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+                if isinstance(value, str) and binding.has_surrogates(value):
                     return ValueError(f"{self.name}: {name}: holds a lone surrogate")
         return ValueError(f"{self.name}: a parameter does not fit what SQLite can store")
 
@@ -215,6 +216,7 @@ class Command(Query[T]):
         relaxed: bool = False,
     ) -> None:
         super().__init__(row_type, sql, params=params, entity=entity)
+        self.is_plain_write = "RETURNING" not in sql
         self.relaxed = relaxed
 
     def count(self, **params: Any) -> Step[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -59,7 +59,7 @@ class Step(Generic[R_co]):
         statement = self.statement
         try:
             if self.shape is Shape.MANY:
-                result: Any = sum(self._each(native))
+                result: Any = self._many(native)
             else:
                 result = self._result(native.execute(statement.sql, self.parameters))
         except sqlite3.Error as error:
@@ -75,15 +75,17 @@ class Step(Generic[R_co]):
             )
         return result  # type: ignore[no-any-return]
 
-    def _each(self, native: sqlite3.Connection) -> Iterator[int]:
-        """Runs the statement once per row; how many rows each run changed.
+    def _many(self, native: sqlite3.Connection) -> int:
+        """Runs the statement once per row; how many rows it changed in all.
 
-        Not by executemany(): from Python 3.12 on it fails on a statement with RETURNING. Bound here,
-        on the thread: thousands of rows must not hold up the event loop.
+        Bound here, on the thread: thousands of rows must not hold up the event loop.
         """
         statement = self.statement
-        for row in self.parameters:
-            yield self._count(native.execute(statement.sql, statement.bind(row)))
+        rows = map(statement.bind, self.parameters)
+        if statement.is_plain_write:
+            return max(native.executemany(statement.sql, rows).rowcount, 0)
+        # From Python 3.12 on executemany() fails on a statement with RETURNING.
+        return sum(self._count(native.execute(statement.sql, row)) for row in rows)
 
     def _count(self, cursor: sqlite3.Cursor) -> int:
         for _ in cursor:

@@ -114,10 +114,11 @@ class NotificationRepository(Repository):
         """
         UPDATE notifications
         SET is_read = 1
-        WHERE id = :id
+        WHERE id IN (SELECT value FROM json_each(:ids))
           AND profile_id = :profile_id
           AND NOT is_read
         """,
+        params={"ids": list[int]},
     )
 
     _mark_all_read = Command(
@@ -205,8 +206,7 @@ class NotificationRepository(Repository):
 
     async def mark_read(self, profile_id: str, *ids: int) -> int:
         """Marks these of the profile's as read; how many were unread until now."""
-        rows = [{"profile_id": profile_id, "id": id} for id in ids]
-        return await self._run(self._mark_read.many(rows))
+        return await self._run(self._mark_read.count(profile_id=profile_id, ids=ids))
 
     async def mark_all_read(self, profile_id: str) -> int:
         """Marks all of the profile's as read; how many were unread until now."""

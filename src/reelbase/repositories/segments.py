@@ -191,9 +191,9 @@ class SegmentRepository(Repository):
         """
         UPDATE transcript_segments
         SET speaker_id = :speaker_id
-        WHERE id IN (SELECT value FROM json_each(:ids))
+        WHERE id IN (SELECT value FROM json_each(:segment_ids))
         """,
-        params={"ids": list},
+        params={"segment_ids": list[int]},
     )
 
     async def replace_all(self, transcript_id: UUID | str, segments: Iterable[NewSegment]) -> int:
@@ -271,10 +271,9 @@ class SegmentRepository(Repository):
 
         All or none. ConstraintError: foreign_key for an unknown speaker, check for one of another file.
         """
-        if isinstance(segment_ids, str | bytes) or not isinstance(segment_ids, Iterable):
-            raise TypeError(f"segment_ids must be a list of int, not {type(segment_ids).__name__}")
-        ids = [self._expect("segment_ids", segment_id, int) for segment_id in segment_ids]
-        return await self._run(self._assign_speaker.count(ids=ids, speaker_id=speaker_id))
+        return await self._run(
+            self._assign_speaker.count(segment_ids=segment_ids, speaker_id=speaker_id)
+        )
 
     async def rebuild_search(self) -> int:
         """Indexes every segment anew, also those that came in by the sqlite3 prompt; how many."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from reelbase.engine.binding import has_surrogates
 from reelbase.engine.statement import Command, Query
 from reelbase.errors import ConstraintError
 from reelbase.repositories.llm_configs.finding import LlmConfigFinding
@@ -255,6 +256,7 @@ class LlmConfigChanging(LlmConfigFinding):
         """The key as it is stored, or None where there is none to store."""
         if api_key is None or api_key == "":
             return None
-        self._expect("api_key", api_key, str)
-        self._expect("profile_id", profile_id, str)
+        for name, text in (("api_key", api_key), ("profile_id", profile_id)):
+            if has_surrogates(self._expect(name, text, str)):
+                raise ValueError(f"{name}: holds a lone surrogate")
         return self._secrets().encrypt(api_key, owner=profile_id, place=_place(config_id))
