@@ -23,7 +23,7 @@ import pytest
 import reelbase
 from reelbase import DatabaseError, SchemaError
 from reelbase.engine import migrate
-from reelbase.engine.migrate import Migration, migrations
+from reelbase.engine.chain import Migration, migrations
 from reelbase.engine.schema import statements_of
 
 FOLDER = Path(migrate.__file__).parents[1] / "migrations"
@@ -573,7 +573,7 @@ async def test_the_copy_is_of_the_old_version_even_if_another_process_is_faster(
 
 _MEANWHILE = """
 import sqlite3, sys, time
-from reelbase.engine.migrate import migrations
+from reelbase.engine.chain import migrations
 from reelbase.engine.schema import statements_of
 
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -735,7 +735,7 @@ def test_eight_processes_may_start_together_on_an_old_database(
 _KILLED = """
 import asyncio, json, os, random, shutil, signal, sqlite3, sys, time, traceback
 import reelbase
-from reelbase.engine.migrate import migrations
+from reelbase.engine.chain import migrations
 
 source, folder, journal, rounds = sys.argv[1:]
 

@@ -4,46 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import sqlite3
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
-import msgspec
-
 from reelbase.engine.backup import write_copy
+from reelbase.engine.chain import Migration, migrations
 from reelbase.engine.connection import set_pragma
 from reelbase.engine.schema import SCHEMA_VERSION, statements_of
 from reelbase.errors import SchemaError, translate
-
-
-class Migration(msgspec.Struct, frozen=True):
-    """A file ``NNNN_what_changes.sql``. checksum: SHA-256 of its text."""
-
-    version: int
-    name: str
-    sql: str
-    checksum: str
-
-
-@cache
-def migrations() -> tuple[Migration, ...]:
-    """Every migration of the package, in order; the first makes version 1 of an empty file."""
-    found = []
-    for entry in resources.files("reelbase").joinpath("migrations").iterdir():
-        number, _, rest = entry.name.partition("_")
-        if rest.endswith(".sql"):
-            text = entry.read_bytes()
-            found.append(
-                Migration(
-                    version=int(number),
-                    name=rest.removesuffix(".sql"),
-                    sql=text.decode(),
-                    checksum=hashlib.sha256(text).hexdigest(),
-                )
-            )
-    return tuple(sorted(found, key=lambda migration: migration.version))
 
 
 def bring_up_to_date(native: sqlite3.Connection, path: str) -> None:

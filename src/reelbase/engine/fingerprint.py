@@ -1,0 +1,160 @@
+"""Whether the tables, indexes, triggers and views of a file are those of a schema version."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from functools import cache
+
+import msgspec
+
+from reelbase.engine.chain import migrations
+from reelbase.engine.schema import statements_of
+
+_EXCERPT_CHARACTERS = 60
+
+# SQLite keeps statements as they were typed. Outside of quotes, comments and white space mean nothing.
+_QUOTED_OR_BLANK = re.compile(
+    r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\])|(?:--[^\n]*|/\*.*?\*/|\s)+""",
+    re.DOTALL,
+)
+
+
+class _Object(msgspec.Struct, frozen=True):
+    kind: str
+    name: str
+    table: str
+    sql: str
+
+    def __str__(self) -> str:
+        if self.kind in ("index", "trigger"):
+            return f"{self.kind} {self.name} on {self.table}"
+        return f"{self.kind} {self.name}"
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """objects: by name in lower case. columns: of each table. shadows: tables of search indexes, which
+    FTS5 words and fills as it likes."""
+
+    objects: dict[str, _Object]
+    columns: dict[str, dict[str, str]]
+    shadows: frozenset[str]
+
+
+def differences(native: sqlite3.Connection, version: int) -> list[str]:
+    """How the objects of a database differ from those of a version of the schema, in sentences.
+
+    Empty: they are the same. What else the file holds (users' own tables, indexes, triggers and views,
+    SQLite's statistics) does not count, nor do comments and white space. Reads the schema, no rows.
+    """
+    expected, found = _version(version), _objects(native)
+    sentences: list[str] = []
+    for name, wanted in expected.objects.items():
+        actual = found.get(name)
+        if actual is None:
+            sentences.append(f"{wanted} is missing")
+        elif (actual.kind, actual.table) != (wanted.kind, wanted.table):
+            sentences.append(f"{wanted} is missing: its name is taken by {actual}")
+        elif name not in expected.shadows and not _is_same(actual.sql, wanted.sql):
+            sentences += _changes(native, expected, wanted, actual)
+    return sentences
+
+
+def in_the_way(native: sqlite3.Connection, version: int, later: int) -> list[str]:
+    """Users' own objects whose names a later version of the schema needs, in sentences."""
+    found = _objects(native)
+    return [
+        f"{found[name]} is in the way, because version {later} has an object of that name"
+        for name in _version(later).objects
+        if name in found and name not in _version(version).objects
+    ]
+
+
+def names_of(version: int) -> frozenset[str]:
+    """The names of all objects of a version of the schema, in lower case."""
+    return frozenset(_version(version).objects)
+
+
+@cache
+def _version(version: int) -> _Version:
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as native:
+        for migration in migrations()[:version]:
+            for statement in statements_of(migration.sql):
+                native.execute(statement)
+        objects = _objects(native)
+        shadows = native.execute("SELECT name FROM pragma_table_list WHERE type = 'shadow'")
+        return _Version(
+            objects=objects,
+            columns={
+                name: _columns(native, found.name)
+                for name, found in objects.items()
+                if found.kind == "table"
+            },
+            shadows=frozenset(name for (name,) in shadows),
+        )
+
+
+def _objects(native: sqlite3.Connection) -> dict[str, _Object]:
+    """Everything in the schema but what SQLite makes by itself."""
+    rows = native.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+        " WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY rowid"
+    )
+    return {row[1].lower(): _Object(*row) for row in rows}
+
+
+def _columns(native: sqlite3.Connection, table: str) -> dict[str, str]:
+    """What is declared of each column, by name."""
+    return {
+        name: " ".join(
+            [
+                kind,
+                *(["NOT NULL"] if is_required else []),
+                *([f"DEFAULT {default}"] if default is not None else []),
+                *(["PRIMARY KEY"] if place_in_key else []),
+            ]
+        )
+        for _, name, kind, is_required, default, place_in_key, _ in native.execute(
+            "SELECT * FROM pragma_table_xinfo(?)", (table,)
+        )
+    }
+
+
+def _changes(
+    native: sqlite3.Connection, expected: _Version, wanted: _Object, actual: _Object
+) -> Iterator[str]:
+    columns = expected.columns.get(wanted.name.lower(), {})
+    found = _columns(native, actual.name) if columns else {}
+    if columns == found:
+        yield f"{wanted} differs: it has {_excerpts(actual.sql, wanted.sql)}"
+        return
+    for name, declared in columns.items():
+        if name not in found:
+            yield f"{wanted} lacks the column {name}"
+        elif found[name] != declared:
+            yield f"{wanted} has {found[name]} for the column {name} instead of {declared}"
+    for name in found:
+        if name not in columns:
+            yield f"{wanted} has a column {name} that is not ours"
+
+
+def _excerpts(actual: str, wanted: str) -> str:
+    """Both texts from a little before where they part."""
+    left, right = _essence(actual), _essence(wanted)
+    start = next(
+        (place for place, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]),
+        min(len(left), len(right)),
+    )
+    start = left.rfind(" ", 0, start) + 1
+    end = start + _EXCERPT_CHARACTERS
+    return f"'{left[start:end]}' instead of '{right[start:end]}'"
+
+
+def _is_same(left: str, right: str) -> bool:
+    return left == right or _essence(left) == _essence(right)
+
+
+def _essence(sql: str) -> str:
+    return _QUOTED_OR_BLANK.sub(lambda match: match[1] or " ", sql).strip()
