@@ -31,6 +31,7 @@ from reelbase.engine.readers import Readers
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.transaction import Transaction
+from reelbase.engine.upkeep import Upkeep, identity_of
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseIOError
 from reelbase.maintenance import Maintenance
@@ -162,10 +163,13 @@ class Database(Maintenance):
         journal: JournalDecision,
         writer: Writer,
         readers: Readers | None,
+        upkeep: Upkeep | None,
     ) -> None:
         executor = DatabaseExecutor(writer, readers, options.clock, options.secrets)
-        super().__init__(executor, writer, readers, journal, options.path)
+        super().__init__(executor, writer, readers, upkeep, journal, options.path)
         self._options = options
+        if upkeep is not None:
+            upkeep.start()
         self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -254,6 +258,8 @@ class Database(Maintenance):
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.stop()
         if self._readers is not None:
             await self._readers.close()
         await self._writer.close()
@@ -277,6 +283,7 @@ async def _open(options: ConnectOptions) -> Database:
         if options.path is not None:
             readers = Readers(settings, options.slow_query_seconds, mailbox)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
+            identity = await connection.call(partial(identity_of, settings.path))
     except BaseException:
         _close_soon(readers, connection)
         raise
@@ -288,7 +295,8 @@ async def _open(options: ConnectOptions) -> Database:
         busy_timeout_seconds=options.busy_timeout_seconds,
         slow_query_seconds=options.slow_query_seconds,
     )
-    return Database(options, decision, writer, readers)
+    upkeep = Upkeep(settings.path, identity, decision, writer, readers) if readers else None
+    return Database(options, decision, writer, readers, upkeep)
 
 
 def _close_soon(readers: Readers | None, writer: Connection) -> None:

@@ -32,6 +32,7 @@ from reelbase.engine.journal import JournalDecision
 from reelbase.engine.readers import Purpose, Readers
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.transaction import Transaction
+from reelbase.engine.upkeep import Upkeep
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseClosedError
 
@@ -50,12 +51,14 @@ class Maintenance(Catalogue):
         executor: DatabaseExecutor,
         writer: Writer,
         readers: Readers | None,
+        upkeep: Upkeep | None,
         journal: JournalDecision,
         path: Path | None,
     ) -> None:
         super().__init__(executor)
         self._writer = writer
         self._readers = readers
+        self._upkeep = upkeep
         self._journal = journal
         self._path = path
 
@@ -83,12 +86,16 @@ class Maintenance(Catalogue):
 
     async def check(self) -> HealthReport:
         """Looks for damage (quick_check), rows that refer to nothing, a journal mode that another
-        program has changed, and damaged search indexes.
+        program has changed, damaged search indexes, and a file that was replaced or deleted.
 
         Reads the whole database. Writers wait while a search index is checked (about a second for
         a million short texts); on a rollback journal, for all of it.
         """
         self._executor.refuse_if_unusable()
+        if self._upkeep is not None:
+            loss = await self._writer.connection.call(self._upkeep.loss)
+            if loss is not None:
+                return _report([loss], [], self._journal.mode)
         async with self._session("check", call_site()) as session:
             problems = await session.call(partial(problems_of, decided=self._journal.mode))
             (mode,) = await session.call(_journal_mode)
@@ -98,14 +105,7 @@ class Maintenance(Catalogue):
             found = await self._writer.call(partial(check_search_index, name=name))
             problems += found[0]
             warnings += found[1]
-        return HealthReport(
-            ok=not problems,
-            problems=problems,
-            warnings=warnings,
-            journal_mode=mode,
-            sqlite_version=sqlite3.sqlite_version,
-            schema_version=SCHEMA_VERSION,
-        )
+        return _report(problems, warnings, mode)
 
     async def stats(self) -> DatabaseStats:
         """How many rows and bytes the database holds, all of one moment. Counts every row."""
@@ -187,6 +187,17 @@ class Maintenance(Catalogue):
                 yield transaction
             finally:
                 await transaction.roll_back()
+
+
+def _report(problems: list[str], warnings: list[str], journal_mode: str) -> HealthReport:
+    return HealthReport(
+        ok=not problems,
+        problems=problems,
+        warnings=warnings,
+        journal_mode=journal_mode,
+        sqlite_version=sqlite3.sqlite_version,
+        schema_version=SCHEMA_VERSION,
+    )
 
 
 def _journal_mode(native: sqlite3.Connection) -> tuple[str]:

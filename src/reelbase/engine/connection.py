@@ -17,6 +17,7 @@ import time
 import weakref
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import aiosqlite
@@ -30,6 +31,9 @@ from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 _log = logging.getLogger("reelbase")
 
 R = TypeVar("R")
+
+# A write-ahead log that is longer than this is cut back.
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 _EXIT_SECONDS = 1.0
 _STATEMENT_CACHE = 512
@@ -67,7 +71,7 @@ _WRITER: tuple[Pragma, ...] = (
     # Pages after which a commit also checkpoints (passively, without waiting for readers).
     ("wal_autocheckpoint", 1000),
     # A WAL that one large transaction blew up is cut back at its next reset.
-    ("journal_size_limit", 64 * 1024 * 1024),
+    ("journal_size_limit", WAL_LIMIT_BYTES),
     # ANALYZE looks at this many rows per index, so that `optimize` stays quick on large tables.
     ("analysis_limit", 400),
 )
@@ -104,8 +108,12 @@ def open_native(
     alone: with locks that it keeps, which is the only way to read a WAL database on a filesystem
     without shared memory. Raises sqlite3.Error, and DatabaseError for a pragma that has no effect.
     """
+    is_file = settings.journal_mode != "memory"
     native = sqlite3.connect(
-        settings.path,
+        # An existing file: one that was deleted meanwhile must not come back empty. as_uri() escapes
+        # what a URI reads otherwise (? # %).
+        f"{Path(settings.path).as_uri()}?mode=rw" if is_file else settings.path,
+        uri=is_file,
         # busy_timeout is in force before the first pragma, which may already need a lock.
         timeout=settings.busy_timeout_seconds,
         isolation_level=None,
@@ -117,7 +125,7 @@ def open_native(
         if alone:
             set_pragma(native, "locking_mode", "exclusive")  # first: other pragmas read the schema
         for name, value in (*_EVERY, *(_READER if role == "reader" else _WRITER)):
-            if name == "mmap_size" and settings.journal_mode == "memory":
+            if name == "mmap_size" and not is_file:
                 continue  # there is no file to map, and SQLite gives no answer
             set_pragma(native, name, value)
     except BaseException:

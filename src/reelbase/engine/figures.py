@@ -61,6 +61,6 @@ def figures(native: sqlite3.Connection, path: str) -> DatabaseStats:
 def wal_bytes(path: str) -> int:
     """The size of the write-ahead log on the disk; 0 where there is none."""
     try:
-        return os.stat(f"{path}-wal").st_size
+        return os.stat(f"{os.path.realpath(path)}-wal").st_size
     except FileNotFoundError:
         return 0

@@ -22,7 +22,7 @@ from reelbase.engine.mailbox import Mailbox
 from reelbase.engine.step import Step
 from reelbase.engine.transaction import roll_back
 from reelbase.engine.worker import Request, StepRunner, Worker, run_one
-from reelbase.errors import DatabaseClosedError
+from reelbase.errors import DatabaseClosedError, DatabaseIOError
 
 R = TypeVar("R")
 
@@ -166,6 +166,9 @@ class Readers:
         self._spare: list[Reader] = []
         self._borrowed: set[Reader] = set()
         self._is_closed = False
+        self.lost_file: str | None = (
+            None  # what became of it, when its name no longer stands for it
+        )
 
     async def open(self, count: int) -> None:
         for _ in range(count):
@@ -213,6 +216,8 @@ class Readers:
 
     async def borrow(self, what: Purpose, where: str) -> Reader:
         """A reader for the caller alone, until give_back(). where: the caller's file and line."""
+        if self.lost_file is not None:  # a new connection would be to another file
+            raise DatabaseIOError(self.lost_file, code="moved")
         reader = (
             self._spare.pop()
             if self._spare

@@ -23,6 +23,7 @@ from reelbase.engine.worker import Request, StepRunner, run_one
 from reelbase.errors import (
     DatabaseClosedError,
     DatabaseError,
+    DatabaseIOError,
     result_code,
     translate,
 )
@@ -64,6 +65,9 @@ class Writer(WaitingWorker):
     ) -> None:
         super().__init__(connection, mailbox, busy_timeout_seconds)
         self.slow_query_seconds = slow_query_seconds
+        self.lost_file: str | None = (
+            None  # what became of it, when its name no longer stands for it
+        )
         self._data_level = _LEVELS[synchronous]
         self._relaxed_level = _LEVELS[relaxed_synchronous]
         self._level = 0  # PRAGMA synchronous as it is now; unknown at first
@@ -133,6 +137,8 @@ class Writer(WaitingWorker):
 
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         self.refuse_if_closed()
+        if self.lost_file is not None:
+            raise DatabaseIOError(self.lost_file, code="moved")
         is_first = not self._awake and self._transaction is None
         request.enqueued = self._loop.time()
         self.inbox.append(request)

@@ -1,0 +1,206 @@
+"""What is looked after while a database is open: that its file is still there, and its log not too long.
+
+Every few seconds a thread of its own asks the filesystem, which may not answer: a dead file server
+then holds up nothing but that thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+import weakref
+from functools import partial
+from typing import NamedTuple
+
+from reelbase.engine.connection import WAL_LIMIT_BYTES, notify
+from reelbase.engine.figures import wal_bytes
+from reelbase.engine.health import checkpoint
+from reelbase.engine.journal import JournalDecision
+from reelbase.engine.readers import Borrowing, Readers
+from reelbase.engine.writer import Writer
+from reelbase.errors import DatabaseBusyError, DatabaseClosedError
+
+_log = logging.getLogger("reelbase")
+
+_CYCLE_SECONDS = 5.0
+# How long writers wait for readers to end, so that the log can be emptied; and how long they are then
+# left alone when it could not.
+_PATIENCE_SECONDS = 0.25
+_PAUSE_SECONDS = 30.0
+_UNANSWERED_SECONDS = 30.0
+
+
+class Identity(NamedTuple):
+    """Which file a name stands for."""
+
+    device: int
+    inode: int
+
+
+class Look(NamedTuple):
+    """identity: None when there is no file of that name."""
+
+    identity: Identity | None
+    wal_bytes: int
+
+
+def identity_of(path: str) -> Identity | None:
+    """The file of that name, which is not opened: closing it would drop SQLite's locks."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Identity(status.st_dev, status.st_ino)
+
+
+def _loss(path: str, opened: Identity | None, found: Identity | None) -> str | None:
+    """What has become of an open file, in a sentence; None when it is still the one of that name."""
+    if found == opened:
+        return None
+    what = "was deleted or moved away" if found is None else "was replaced by another file"
+    return (
+        f"{path} {what} while it was open, and what is written now would be lost with it; "
+        "close() this database and connect() again"
+    )
+
+
+class Upkeep:
+    """Runs from start() to stop(), or until it is forgotten."""
+
+    def __init__(
+        self,
+        path: str,
+        identity: Identity | None,
+        journal: JournalDecision,
+        writer: Writer,
+        readers: Readers,
+    ) -> None:
+        self._path = path
+        self._identity = identity
+        self._journal = journal
+        self._writer = writer
+        self._readers = readers
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._looking_since: float | None = None
+        self._is_shrinking = False
+        self._leave_alone_until = 0.0
+        self._warned_of: Borrowing | str | None = None
+
+    def loss(self) -> str | None:
+        """What has become of the file, in a sentence; None when its name still stands for it. It asks
+        the filesystem; on a thread that may wait for that."""
+        return _loss(self._path, self._identity, identity_of(self._path))
+
+    def start(self) -> None:
+        self._timer = self._loop.call_later(_CYCLE_SECONDS, _begin_cycle, weakref.ref(self))
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def look(self) -> None:
+        """Begins a cycle, unless the last one still waits for the filesystem."""
+        self.start()
+        now = time.monotonic()
+        if self._looking_since is None:
+            self._looking_since = now
+            arguments = (self._path, self._loop, weakref.ref(self))
+            threading.Thread(
+                target=_look, args=arguments, name="reelbase-upkeep", daemon=True
+            ).start()
+        elif now - self._looking_since > _UNANSWERED_SECONDS:
+            self._warn_once("unanswered", "the filesystem of %s does not answer", self._path)
+
+    def looked(self, found: Look | OSError) -> None:
+        """Ends a cycle."""
+        self._looking_since = None
+        if self._timer is None or self._writer.is_closed:
+            return
+        if isinstance(found, OSError):
+            self._warn_once("unanswered", "cannot look at %s: %s", self._path, found)
+            return
+        self._judge_file(found.identity)
+        if self._writer.lost_file is None and self._journal.mode == "wal":
+            self._judge_log(found.wal_bytes)
+
+    def _judge_file(self, found: Identity | None) -> None:
+        loss = _loss(self._path, self._identity, found)
+        if loss is not None and found is not None and self._journal.filesystem.is_network:
+            # Some of these give a file a new number now and then.
+            self._warn_once("renumbered", "perhaps %s", loss)
+            return
+        if loss is not None and self._writer.lost_file is None:
+            _log.error("%s", loss)
+        self._writer.lost_file = self._readers.lost_file = loss
+
+    def _judge_log(self, size_bytes: int) -> None:
+        if size_bytes <= WAL_LIMIT_BYTES:
+            self._warned_of = None
+            self._leave_alone_until = 0.0
+            return
+        oldest = self._readers.oldest_borrowing()
+        if oldest is not None and time.monotonic() - oldest.since > _CYCLE_SECONDS:
+            self._warn_of_reader(size_bytes, oldest)
+        elif not self._is_shrinking and self._loop.time() >= self._leave_alone_until:
+            self._is_shrinking = True
+            emptied = self._writer.call_outside(
+                partial(checkpoint, patience_seconds=_PATIENCE_SECONDS)
+            )
+            emptied.add_done_callback(partial(self._shrunk, size_bytes))
+
+    def _shrunk(self, size_bytes: int, emptied: asyncio.Future[bool]) -> None:
+        self._is_shrinking = False
+        error = emptied.exception()
+        if error is not None:
+            if not isinstance(error, DatabaseBusyError | DatabaseClosedError):
+                _log.warning("%s: the checkpoint failed: %s", self._path, error)
+            return
+        if not emptied.result():
+            self._leave_alone_until = self._loop.time() + _PAUSE_SECONDS
+            self._warn_of_reader(size_bytes, self._readers.oldest_borrowing())
+
+    def _warn_of_reader(self, size_bytes: int, reader: Borrowing | None) -> None:
+        if reader is None:
+            who = "a long query or another process needs it"
+        else:
+            seconds = time.monotonic() - reader.since
+            who = f"a {reader.what} that was opened at {reader.where} has needed it for {seconds:.0f} s"
+        self._warn_once(
+            reader or "others",
+            "the write-ahead log of %s has grown to %d MB and cannot be emptied, because %s",
+            self._path,
+            size_bytes // 1_000_000,
+            who,
+        )
+
+    def _warn_once(self, about: Borrowing | str, message: str, *arguments: object) -> None:
+        if self._warned_of != about:
+            self._warned_of = about
+            _log.warning(message, *arguments)
+
+
+def _begin_cycle(reference: weakref.ref[Upkeep]) -> None:
+    upkeep = reference()
+    if upkeep is not None:
+        upkeep.look()
+
+
+def _look(path: str, loop: asyncio.AbstractEventLoop, reference: weakref.ref[Upkeep]) -> None:
+    """On a thread of its own."""
+    found: Look | OSError
+    try:
+        found = Look(identity_of(path), wal_bytes(path))
+    except OSError as error:
+        found = error
+    notify(loop, _end_cycle, reference, found)
+
+
+def _end_cycle(reference: weakref.ref[Upkeep], found: Look | OSError) -> None:
+    upkeep = reference()
+    if upkeep is not None:
+        upkeep.looked(found)
