@@ -66,6 +66,29 @@ async def test_a_reference_to_nothing_is_found(database: Database, path: Path) -
     assert report.problems == ["row 1 of files refers to a row of profiles that is not there"]
 
 
+@pytest.mark.parametrize(
+    ("statements", "named"),
+    [
+        (["DROP INDEX files_newest"], "index files_newest on files is missing"),
+        (
+            [
+                "DROP TRIGGER videos_fts_delete",
+                "CREATE TRIGGER videos_fts_delete AFTER DELETE ON videos BEGIN SELECT 1; END",
+            ],
+            "trigger videos_fts_delete on videos",
+        ),
+    ],
+)
+async def test_a_schema_that_another_program_changed_is_found(
+    statements: list[str], named: str, database: Database, path: Path
+) -> None:
+    change(path, *statements)
+    report = await database.check()
+    assert not report.ok
+    (problem,) = report.problems
+    assert problem.startswith(named)
+
+
 async def test_a_journal_mode_that_another_program_changed_is_found(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

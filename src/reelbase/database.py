@@ -31,7 +31,7 @@ from reelbase.engine.readers import Readers
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.transaction import Transaction
-from reelbase.engine.upkeep import Upkeep, identity_of
+from reelbase.engine.upkeep import Identity, Upkeep, identity_of
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseIOError
 from reelbase.maintenance import Maintenance
@@ -181,16 +181,6 @@ class Database(Maintenance):
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=1)
 
     @property
-    def path(self) -> Path | None:
-        """The file, absolute; None for ":memory:"."""
-        return self._options.path
-
-    @property
-    def journal(self) -> JournalDecision:
-        """The journal mode in force, and why."""
-        return self._journal
-
-    @property
     def schema_version(self) -> int:
         return SCHEMA_VERSION
 
@@ -272,6 +262,7 @@ async def _open(options: ConnectOptions) -> Database:
     mailbox = Mailbox()
     connection = Connection()
     readers: Readers | None = None
+    identity: Identity | None = None
     try:
         decision = await _decide(options, connection)
         settings = ConnectionSettings(

@@ -1,4 +1,4 @@
-"""What a Database does for its file: copies, checks, figures and tidying up."""
+"""What a Database knows of its file and does for it: copies, checks, figures and tidying up."""
 
 from __future__ import annotations
 
@@ -62,6 +62,16 @@ class Maintenance(Catalogue):
         self._journal = journal
         self._path = path
 
+    @property
+    def path(self) -> Path | None:
+        """The file, absolute; None for ":memory:"."""
+        return self._path
+
+    @property
+    def journal(self) -> JournalDecision:
+        """The journal mode in force, and why."""
+        return self._journal
+
     async def backup(
         self, target: str | os.PathLike[str], *, progress: Progress | None = None
     ) -> None:
@@ -85,8 +95,9 @@ class Maintenance(Catalogue):
             await copying.run(lambda native: write_copy(native, path, on_step=copying.on_step))
 
     async def check(self) -> HealthReport:
-        """Looks for damage (quick_check), rows that refer to nothing, a journal mode that another
-        program has changed, damaged search indexes, and a file that was replaced or deleted.
+        """Looks for damage (quick_check), tables, indexes and triggers that differ from the schema's,
+        rows that refer to nothing, a journal mode that another program has changed, damaged search
+        indexes, and a file that was replaced or deleted.
 
         Reads the whole database. Writers wait while a search index is checked (about a second for
         a million short texts); on a rollback journal, for all of it.

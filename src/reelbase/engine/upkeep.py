@@ -84,6 +84,7 @@ class Upkeep:
         self._writer = writer
         self._readers = readers
         self._loop = asyncio.get_running_loop()
+        self._reference: weakref.ref[Upkeep] = weakref.ref(self)  # neither timer nor thread keep it
         self._timer: asyncio.TimerHandle | None = None
         self._looking_since: float | None = None
         self._is_shrinking = False
@@ -96,7 +97,7 @@ class Upkeep:
         return _loss(self._path, self._identity, identity_of(self._path))
 
     def start(self) -> None:
-        self._timer = self._loop.call_later(_CYCLE_SECONDS, _begin_cycle, weakref.ref(self))
+        self._timer = self._loop.call_later(_CYCLE_SECONDS, _begin_cycle, self._reference)
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -109,7 +110,7 @@ class Upkeep:
         now = time.monotonic()
         if self._looking_since is None:
             self._looking_since = now
-            arguments = (self._path, self._loop, weakref.ref(self))
+            arguments = (self._path, self._loop, self._reference)
             threading.Thread(
                 target=_look, args=arguments, name="reelbase-upkeep", daemon=True
             ).start()
