@@ -966,9 +966,22 @@ ALSO_CALLED = {
 }
 
 NO_TEXTS = (5, 1.5, True, b"x", ["x"], {"x": 1}, Unknown(), UUID(int=1), "\ud800", "a\udfffb")
-NO_IDS = (5, 1.5, True, b"x" * 16, ["x"], Unknown(), "", "no-id", "\ud800", "0" * 33, "é" * 36)
+NO_IDS = (
+    nested(3000),
+    5,
+    1.5,
+    True,
+    b"x" * 16,
+    ["x"],
+    Unknown(),
+    "",
+    "no-id",
+    "\ud800",
+    "0" * 33,
+    "é" * 36,
+)
 NO_INTEGERS = ("5", 1.5, 1.0, True, b"5", [5], Unknown(), 2**63, -(2**63) - 1, 10**30, math.nan)
-NO_FLOATS = ("1", True, b"1", [1.0], Unknown(), math.nan, math.inf, -math.inf, 10**400)
+NO_FLOATS = (2**53 + 1, "1", True, b"1", [1.0], Unknown(), math.nan, math.inf, -math.inf, 10**400)
 NO_OBJECTS = ("{}", [], [{}], 5, True, b"{}", Unknown(), *NO_JSON)
 NO_DATETIMES = ("2026-01-31T23:59:59.999Z", 5, 1.5, True, date(2026, 1, 31), datetime(2026, 1, 31))
 NO_DURATIONS = ("5", 5, 1.5, True, None, datetime(2026, 1, 31, tzinfo=UTC))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import math
 import re
+import reprlib
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,9 @@ _CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-
 _INT64 = range(-(2**63), 2**63)
 _MAX_JSON_DEPTH = 512
 _SECONDS_LENGTH = len("2026-01-31T23:59:59.999")
+_SHOWN_LENGTH = 60
+_brief = reprlib.Repr()  # repr() itself fails on what is nested deeply
+_brief.maxstring = _brief.maxother = _SHOWN_LENGTH
 
 
 def to_id(value: UUID | str | None) -> str:
@@ -99,6 +103,8 @@ def to_real(value: float | None) -> float | None:
         raise ValueError("is too large for a float") from None
     if not math.isfinite(number):
         raise ValueError(f"must be finite, not {number}")  # SQLite would store NaN as NULL
+    if number != value:
+        raise ValueError(f"is an integer that no float can hold: {_shown(value)}")
     return number
 
 
@@ -297,7 +303,7 @@ def _enumeration(kind: type[enum.Enum]) -> Converter:
             return None
         try:
             return str(kind(value).value)
-        except ValueError:
+        except (ValueError, RecursionError):  # Enum's own message shows the value, however deep
             known = ", ".join(str(member.value) for member in kind)
             raise ValueError(f"must be one of {known}, not {_shown(value)}") from None
 
@@ -305,5 +311,5 @@ def _enumeration(kind: type[enum.Enum]) -> Converter:
 
 
 def _shown(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    text = _brief.repr(value)
+    return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 3] + "..."
