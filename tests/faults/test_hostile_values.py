@@ -29,7 +29,7 @@ from .conftest import Figure
 world = test_roundtrip.world  # the fixture
 
 QUICK_PARAMETERS, QUICK_VALUES = 30, 8
-FULL_VALUES = 120
+FULL_VALUES = 60
 # What a parameter is stored as, where it is not what it was given: credentials are masked in logged
 # URLs, and of some fields only a part is a column.
 STORED_OTHERWISE = {("error_log", "url"), ("unsupported_urls", "url")}
