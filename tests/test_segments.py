@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -319,3 +321,53 @@ async def test_everything_goes_with_the_file(
         "file_tags",
     ):
         assert await database.fetch_one(int, f"SELECT count(*) FROM {table}") == 0, table
+
+
+_MEMORY = """
+import asyncio, sys
+from pathlib import Path
+import reelbase
+from reelbase import NewSegment, Segment
+
+def peak_mb():
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+
+def segments():
+    for index in range(6500):
+        words = [{"word": f"word{n}", "start": index + n / 10, "end": index + n / 9} for n in range(12)]
+        yield NewSegment(index, index + 1, " ".join(w["word"] for w in words), None, 0.5, words)
+
+async def main():
+    async with reelbase.connect(sys.argv[1]) as database:
+        await database.profiles.ensure("ann")
+        file = await database.files.add("ann", "n", "p")
+        transcripts = [await database.transcripts.add("ann", file.id, "") for _ in range(40)]
+        start = peak_mb()
+        for transcript in transcripts:
+            await database.segments.replace_all(transcript.id, segments())
+        replaced = peak_mb()
+        count = 0
+        sql = "SELECT id, transcript_id, speaker_id, start_time, end_time, text, confidence, words "
+        async for _ in database.stream(Segment, sql + "FROM transcript_segments"):
+            count += 1
+        print(replaced - start, peak_mb() - replaced, count)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_replacing_and_streaming_take_bounded_memory(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _MEMORY, str(tmp_path / "media.db")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    replacing_mb, streaming_mb, count = map(float, done.stdout.split())
+    print(f"replacing: {replacing_mb:.1f} MB, streaming: {streaming_mb:.1f} MB")
+    assert count == 40 * 6500
+    assert replacing_mb < 100  # 78,000 words as dicts are 25 of them, and the page cache stays
+    assert streaming_mb < 50
