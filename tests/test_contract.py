@@ -28,6 +28,7 @@ FUNCTIONS = {
     ),
     "filesystem_of": "path, *, mounts='/proc/mounts'",
     "journal_mode_for": "path, *, mounts='/proc/mounts'",
+    "restore": "backup, target, *, busy_timeout=5.0, progress=None",
     "schema_sql": "",
 }
 

@@ -6,6 +6,7 @@ from reelbase.engine.health import HealthReport
 from reelbase.engine.journal import JournalDecision, journal_mode_for
 from reelbase.engine.mounts import Filesystem, filesystem_of
 from reelbase.engine.repository import Repository
+from reelbase.engine.restoring import restore
 from reelbase.engine.schema import SCHEMA_VERSION, schema_sql
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statement import Command, Query
@@ -193,5 +194,6 @@ __all__ = [
     "connect",
     "filesystem_of",
     "journal_mode_for",
+    "restore",
     "schema_sql",
 ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TypeVar
 
 from reelbase.catalogue import Catalogue
 from reelbase.engine.backup import one_moment, write_copy
-from reelbase.engine.connection import notify
+from reelbase.engine.copying import Copying, Progress
 from reelbase.engine.executor import call_site
 from reelbase.engine.executors import DatabaseExecutor, Session
 from reelbase.engine.figures import DatabaseStats, figures
@@ -34,10 +33,8 @@ from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.upkeep import Upkeep
 from reelbase.engine.writer import Writer
-from reelbase.errors import DatabaseClosedError
 
 R = TypeVar("R")
-Progress = Callable[[int, int], None]
 
 # How long checkpoint() keeps writers waiting for readers to end.
 _CHECKPOINT_SECONDS = 1.0
@@ -91,8 +88,10 @@ class Maintenance(Catalogue):
         """
         path = self._checked_target(target)
         async with self._session("backup", call_site()) as session:
-            copying = _Copying(session, progress)
-            await copying.run(lambda native: write_copy(native, path, on_step=copying.on_step))
+            copying = Copying(progress, has_ended=lambda: session.has_ended)
+            await copying.finish(
+                session.call(partial(write_copy, target=path, on_step=copying.on_step))
+            )
 
     async def check(self) -> HealthReport:
         """Looks for damage (quick_check), tables, indexes and triggers that differ from the schema's,
@@ -214,50 +213,3 @@ def _report(problems: list[str], warnings: list[str], journal_mode: str) -> Heal
 def _journal_mode(native: sqlite3.Connection) -> tuple[str]:
     row: tuple[str] = native.execute("PRAGMA journal_mode").fetchone()
     return row
-
-
-class _Copying:
-    """A copy that is being made: its steps go to the loop, a cancel to its thread."""
-
-    def __init__(self, session: Session, progress: Progress | None) -> None:
-        self._session = session
-        self._progress = progress
-        self._loop = asyncio.get_running_loop()
-        self._is_given_up = False
-        self._error: Exception | None = None
-        self._reached: tuple[int, int] | None = None
-        self._told: tuple[int, int] | None = None
-        self._is_posted = False
-
-    async def run(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        future = asyncio.ensure_future(self._session.call(work))
-        try:
-            await asyncio.shield(future)
-        except asyncio.CancelledError:
-            self._is_given_up = True
-            await asyncio.wait((future,))  # for a step at most; then nothing is left of it
-            raise
-        self._tell()
-        if self._error is not None:
-            raise self._error
-
-    def on_step(self, done_pages: int, total_pages: int) -> None:
-        """On the thread."""
-        if self._error is not None:
-            raise self._error
-        if self._is_given_up or self._session.has_ended:
-            raise DatabaseClosedError("the backup was given up because the database was closed")
-        self._reached = (done_pages, total_pages)
-        if self._progress is not None and not self._is_posted and self._reached != self._told:
-            self._is_posted = True
-            notify(self._loop, self._tell)
-
-    def _tell(self) -> None:
-        self._is_posted = False
-        if self._progress is None or self._reached is None or self._reached == self._told:
-            return
-        self._told = self._reached
-        try:
-            self._progress(*self._told)
-        except Exception as error:
-            self._error = error

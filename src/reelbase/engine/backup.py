@@ -53,7 +53,7 @@ def write_copy(source: sqlite3.Connection, target: Path, *, on_step: OnStep = _i
 
     The copy is of one moment. A write-ahead log, or a transaction of the source's that has read
     something, decides on it at the start. With a rollback journal writers could not commit while
-    somebody reads, so they are let in between two steps, and the copy begins anew if one came; at
+    somebody reads, so they are let in between two steps, and the copy begins anew if one came; after
     the third time it keeps them out.
 
     on_step(done_pages, total_pages) is called between the steps, and gives the copy up by raising.
@@ -61,34 +61,47 @@ def write_copy(source: sqlite3.Connection, target: Path, *, on_step: OnStep = _i
     Raises DatabaseIOError (code exists: target is there already), DatabaseFullError,
     DatabaseCorruptError when the copy is not sound, DatabaseBusyError.
     """
-    context = f"copying the database to {target}"
-    try:
-        _refuse(source, target)
-        with _partial_file(target) as partial:
-            with contextlib.closing(_open_partial(partial)) as copy:
-                expected = _copy(source, copy, on_step)
-                # What was copied from a WAL database would ask for a -wal and -shm of its own.
-                copy.execute("PRAGMA journal_mode = DELETE").close()
-                _verify(copy, expected, target, on_step)
-            sync_file(partial)
-            _give_name(partial, target)
+    with translated(f"copying the database to {target}"):
+        if os.path.lexists(target):
+            raise _already_exists(target)
+        with verified_copy(source, target, on_step) as partial:
+            give_name(partial, target)
         sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def translated(context: str) -> Iterator[None]:
+    """Errors of SQLite and of the operating system come out as ours."""
+    try:
+        yield
     except sqlite3.Error as error:
         raise translate(error, context) from error
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise DatabaseFullError(
-                f"{context}: no space left beside it; make room there. Nothing was kept",
-                details={"target": str(target)},
+                f"{context}: no space left on the device; make room there, and try again"
             ) from error
-        raise DatabaseIOError(
-            f"{context}: {error.strerror}", details={"target": str(target)}
-        ) from error
+        where = f" ({error.filename})" if error.filename else ""
+        raise DatabaseIOError(f"{context}: {error.strerror}{where}") from error
 
 
-def _refuse(source: sqlite3.Connection, target: Path) -> None:
-    if os.path.lexists(target):
-        raise already_exists(target)
+@contextlib.contextmanager
+def verified_copy(
+    source: sqlite3.Connection, target: Path, on_step: OnStep = _ignore
+) -> Iterator[Path]:
+    """A complete copy beside target, on the disk; gone at the end, unless it was renamed."""
+    _refuse_without_room(source, target)
+    with _partial_file(target) as partial:
+        with contextlib.closing(_open_partial(partial)) as copy:
+            expected = _copy(source, copy, on_step)
+            # What was copied from a WAL database would ask for a -wal and -shm of its own.
+            copy.execute("PRAGMA journal_mode = DELETE").close()
+            _verify(copy, expected, target, on_step)
+        _sync_file(partial)
+        yield partial
+
+
+def _refuse_without_room(source: sqlite3.Connection, target: Path) -> None:
     if not target.parent.is_dir():
         raise DatabaseIOError(
             f"{target.parent} is no folder; make it, or choose another target",
@@ -106,7 +119,7 @@ def _refuse(source: sqlite3.Connection, target: Path) -> None:
         )
 
 
-def already_exists(target: Path) -> DatabaseIOError:
+def _already_exists(target: Path) -> DatabaseIOError:
     return DatabaseIOError(
         f"{target} already exists and is not overwritten; choose another name, or remove it first",
         code="exists",
@@ -243,12 +256,12 @@ def _verify(copy: sqlite3.Connection, expected: Any, target: Path, on_step: OnSt
         )
 
 
-def _give_name(partial: Path, target: Path) -> None:
+def give_name(partial: Path, target: Path) -> None:
     """Renames without ever overwriting."""
     try:
         os.link(partial, target)
     except FileExistsError:
-        raise already_exists(target) from None
+        raise _already_exists(target) from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -256,13 +269,13 @@ def _give_name(partial: Path, target: Path) -> None:
         try:
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
-            raise already_exists(target) from None
+            raise _already_exists(target) from None
         os.replace(partial, target)
     else:
         os.unlink(partial)
 
 
-def sync_file(path: Path) -> None:
+def _sync_file(path: Path) -> None:
     """Sees to it that a file that nobody has open is on the disk."""
     descriptor = os.open(path, os.O_RDWR)
     try:

@@ -1,0 +1,226 @@
+"""Backups of files that nobody need have open, and putting a backup in the place of a database.
+
+Replacing a database is replacing one file, at one moment. What could go wrong is what lies beside it: a
+write-ahead log or journal of the old database would be played into the new one. So the old database is
+first brought to rest, whole in its one file with nothing beside it, and kept locked while the new one
+takes its name. A crash leaves the old or the new database, and never a part of both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from reelbase.engine.backup import (
+    OnStep,
+    give_name,
+    sync_folder,
+    translated,
+    verified_copy,
+    write_copy,
+)
+from reelbase.engine.connection import Connection
+from reelbase.engine.copying import Copying, Progress
+from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
+from reelbase.errors import DatabaseBusyError, DatabaseIOError, SchemaError, result_code
+
+_SIDE_FILES = ("-wal", "-shm", "-journal")
+
+
+async def restore(
+    backup: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    busy_timeout: float = 5.0,
+    progress: Progress | None = None,
+) -> Path | None:
+    """Puts a copy of backup, a database of this or an earlier version, in the place of target.
+
+    Everybody must have closed target first. The copy is complete and verified before target is
+    touched, and takes its place at one moment: after a crash target is the old database or the new
+    one. Where there is no target yet it is made; it keeps the permissions of the one before.
+
+    None; or where a target that is damaged, or files that belonged to a deleted one, were moved to.
+
+    Raises SchemaError when backup or target are not reelbase databases, or backup is newer than this
+    release; DatabaseBusyError (code in_use) when somebody has target open; DatabaseCorruptError for a
+    damaged backup; DatabaseFullError, DatabaseIOError. target is then as it was.
+    """
+    connection = Connection()  # its thread; the files are opened and closed on it
+    try:
+        copying = Copying(progress, has_ended=lambda: False)
+        return await copying.finish(
+            connection.call(
+                partial(
+                    restore_file,
+                    Path(backup),
+                    Path(target),
+                    busy_timeout_seconds=busy_timeout,
+                    on_step=copying.on_step,
+                )
+            )
+        )
+    finally:
+        connection.close_soon()
+
+
+def back_up_file(path: Path, target: Path, *, busy_timeout_seconds: float, on_step: OnStep) -> None:
+    """Copies a database that others may have open and write; also one of an earlier version."""
+    with translated(f"backing up {path}"), _opened(path, busy_timeout_seconds) as source:
+        write_copy(source, target, on_step=on_step)
+
+
+def restore_file(
+    backup: Path, target: Path, *, busy_timeout_seconds: float, on_step: OnStep
+) -> Path | None:
+    """restore(), on the calling thread."""
+    backup = backup.absolute()
+    place = Path(os.path.realpath(target))  # what lies beside a database follows its real name
+    if place == Path(os.path.realpath(backup)):
+        raise ValueError(f"{backup} cannot be restored to itself")
+    with translated(f"restoring {backup} to {target}"):
+        if place.exists():
+            _refuse_if_open(place)
+        with (
+            _opened(backup, busy_timeout_seconds) as source,
+            verified_copy(source, place, on_step) as copy,
+        ):
+            return _put_in_place(copy, place, busy_timeout_seconds)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
+    """A database of ours, to be read."""
+    if not path.is_file():
+        raise DatabaseIOError(f"{path} is no file", code="missing", details={"path": str(path)})
+    # As in opening a database: a connection that cannot write leaves everything as a crash left it,
+    # and one that can takes its own -wal and -shm away again.
+    at_rest = not any(os.path.exists(f"{path}{suffix}") for suffix in _SIDE_FILES)
+    source = sqlite3.connect(
+        f"{path.as_uri()}?mode={'rw' if at_rest else 'ro'}",
+        uri=True,
+        timeout=busy_timeout_seconds,
+        isolation_level=None,
+    )
+    with contextlib.closing(source):
+        check_ownership(source, str(path), may_be_older=True)
+        yield source
+
+
+def _put_in_place(copy: Path, target: Path, busy_timeout_seconds: float) -> Path | None:
+    set_aside = None
+    if target.exists():
+        shutil.copymode(target, copy)
+        with contextlib.suppress(PermissionError):
+            os.chown(copy, target.stat().st_uid, target.stat().st_gid)
+        try:
+            with _at_rest_and_locked(target, busy_timeout_seconds):
+                os.replace(copy, target)
+        except sqlite3.DatabaseError as error:
+            if result_code(error) != sqlite3.SQLITE_CORRUPT:
+                raise
+            set_aside = _set_aside(target)
+    else:
+        set_aside = _set_aside(target)
+    if copy.exists():
+        give_name(copy, target)
+    sync_folder(target.parent)
+    return set_aside
+
+
+@contextlib.contextmanager
+def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[None]:
+    """The database is whole in its one file, and nobody can begin to use it."""
+    native = sqlite3.connect(
+        f"{target.as_uri()}?mode=rw", uri=True, timeout=busy_timeout_seconds, isolation_level=None
+    )
+    try:
+        with contextlib.closing(native):
+            # Alone from the first lock on: it fails while anybody has a WAL database open.
+            native.execute("PRAGMA locking_mode = EXCLUSIVE").close()
+            _refuse_foreign(native, target)
+            bring_to_rest(native)
+            # An exclusive connection keeps its journal, and would delete the next owner's.
+            native.execute("PRAGMA locking_mode = NORMAL").close()
+            native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            native.execute("BEGIN EXCLUSIVE")
+            if _beside(target) or _mode(native) != "delete":
+                raise _in_use(target, "somebody opened it just now")
+            yield
+    except sqlite3.OperationalError as error:
+        if result_code(error) == sqlite3.SQLITE_BUSY:
+            raise _in_use(target, "another connection has locked it") from error
+        raise
+
+
+def bring_to_rest(native: sqlite3.Connection) -> None:
+    """Moves what a write-ahead log holds into the file; a journal of a crash was rolled back."""
+    native.execute("BEGIN EXCLUSIVE")
+    native.execute("COMMIT")
+    native.execute("PRAGMA journal_mode = DELETE").close()
+    (_, _, path) = native.execute("PRAGMA database_list").fetchone()
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path}-shm")  # of a crash; a connection that is alone has none
+
+
+def _mode(native: sqlite3.Connection) -> str:
+    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
+
+
+def _beside(target: Path) -> list[str]:
+    """The files of SQLite's that lie beside a database."""
+    return [f"{target}{suffix}" for suffix in _SIDE_FILES if os.path.lexists(f"{target}{suffix}")]
+
+
+def _refuse_foreign(native: sqlite3.Connection, target: Path) -> None:
+    try:
+        (application_id,) = native.execute("PRAGMA application_id").fetchone()
+        is_foreign = application_id != APPLICATION_ID and not is_empty(native)
+    except sqlite3.DatabaseError as error:
+        if result_code(error) != sqlite3.SQLITE_NOTADB:
+            raise
+        is_foreign = True
+    if is_foreign:
+        raise SchemaError(
+            f"{target} is not a reelbase database, and is not replaced; choose another path, or move "
+            "it away first",
+            code="foreign",
+            details={"path": str(target)},
+        )
+
+
+def _set_aside(target: Path) -> Path | None:
+    """Renames a database and what lies beside it; None where there is nothing."""
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    aside = target.with_name(f"{target.name}.set-aside-{moment}")
+    found = False
+    for suffix in ("", *_SIDE_FILES):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(f"{target}{suffix}", f"{aside}{suffix}")
+            found = True
+    return aside if found else None
+
+
+def _refuse_if_open(target: Path) -> None:
+    """A connection that is idle on a rollback journal holds no lock; Linux tells who has a file open."""
+    name, found = f"/{target.name}", os.stat(target)
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):  # not ours to look at, or gone
+            # By name first: to ask of any file might wait for a dead file server.
+            if os.readlink(link).endswith(name) and os.path.samestat(os.stat(link), found):
+                raise _in_use(target, f"process {link.parts[2]} has it open")
+
+
+def _in_use(target: Path, why: str) -> DatabaseBusyError:
+    return DatabaseBusyError(
+        f"{target} is in use ({why}); stop what uses it, and restore again. Nothing was changed",
+        code="in_use",
+        details={"path": str(target)},
+    )
