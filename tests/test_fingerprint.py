@@ -13,7 +13,7 @@ import pytest
 
 import reelbase
 from reelbase.engine.chain import migrations
-from reelbase.engine.fingerprint import differences, in_the_way, names_of
+from reelbase.engine.fingerprint import differences, names_of
 from reelbase.engine.schema import SCHEMA_VERSION
 
 
@@ -180,15 +180,3 @@ def test_a_dump_read_back_has_no_differences(template: Path, tmp_path: Path) -> 
     with closing(sqlite3.connect(read_back)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (0,)
         assert differences(connection, SCHEMA_VERSION) == []
-
-
-def test_a_name_that_a_later_version_needs_is_in_the_way() -> None:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.executescript(migrations()[0].sql)
-        assert in_the_way(connection, 1, SCHEMA_VERSION) == []
-        connection.execute("CREATE TABLE Speakers (name TEXT)")
-        connection.execute("CREATE TABLE mine (name TEXT)")
-        assert in_the_way(connection, 1, 2) == []
-        assert in_the_way(connection, 1, SCHEMA_VERSION) == [
-            f"table Speakers is in the way, because version {SCHEMA_VERSION} has an object of that name"
-        ]

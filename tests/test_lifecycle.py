@@ -626,8 +626,8 @@ async def test_a_file_whose_creation_was_killed_is_completed(
     connect: Connect, tmp_path: Path
 ) -> None:
     body = """
-    from reelbase.engine import schema
-    whole = schema.statements_of
+    from reelbase.engine import migrate
+    whole = migrate.statements_of
 
     def half(script):
         for n, statement in enumerate(whole(script)):
@@ -635,7 +635,7 @@ async def test_a_file_whose_creation_was_killed_is_completed(
                 os.kill(os.getpid(), 9)
             yield statement
 
-    schema.statements_of = half
+    migrate.statements_of = half
     asyncio.run(reelbase.connect(sys.argv[1], journal=sys.argv[2]).__aenter__())
     """
     target = tmp_path / "new.db"

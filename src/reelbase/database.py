@@ -12,6 +12,7 @@ from types import TracebackType
 
 import msgspec
 
+from reelbase.engine.chain import Migrations
 from reelbase.engine.connection import Connection, ConnectionSettings
 from reelbase.engine.executor import call_site
 from reelbase.engine.executors import Clock, DatabaseExecutor, read_clock
@@ -52,6 +53,7 @@ class ConnectOptions(msgspec.Struct, frozen=True):
     readers: int | None
     create: bool
     migrate: bool
+    migrations: Migrations | None
     secrets: Secrets | None
     mounts: str | os.PathLike[str]
     clock: Clock
@@ -68,6 +70,7 @@ def connect(
     readers: int | None = None,
     create: bool = True,
     migrate: bool = True,
+    migrations: Migrations | None = None,
     secrets: Secrets | None = None,
     mounts: str | os.PathLike[str] = PROC_MOUNTS,
     clock: Clock | None = None,
@@ -85,6 +88,7 @@ def connect(
     create: False raises DatabaseIOError for a missing file; True also makes missing folders.
     migrate: brings an older database up to date, after a copy beside it
         (``<name>.v<version>.bak``); False raises SchemaError for one.
+    migrations: the application's own, for tables of its own; they run after ours, likewise.
     secrets: what API keys are encrypted with; needed only where there are such keys.
     clock: gives the aware time that is stored.
     slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every one.
@@ -105,6 +109,8 @@ def connect(
     ):
         if not 0 <= seconds <= _MAX_SECONDS:
             raise ValueError(f"{name} must be 0 to {_MAX_SECONDS} seconds, not {seconds}")
+    if migrations is not None and not isinstance(migrations, Migrations):
+        raise TypeError(f"migrations must be Migrations, not {type(migrations).__name__}")
     if secrets is not None and not isinstance(secrets, Secrets):
         raise TypeError(f"secrets must be Secrets, not {type(secrets).__name__}")
     if readers is not None and readers < 1:
@@ -118,6 +124,7 @@ def connect(
             readers=readers,
             create=create,
             migrate=migrate,
+            migrations=migrations,
             secrets=secrets,
             mounts=mounts,
             clock=clock or utc_now,
@@ -270,7 +277,9 @@ async def _open(options: ConnectOptions) -> Database:
             journal_mode=decision.mode,
             busy_timeout_seconds=options.busy_timeout_seconds,
         )
-        await connection.open(partial(open_writer, settings, migrate=options.migrate))
+        await connection.open(
+            partial(open_writer, settings, migrate=options.migrate, own=options.migrations)
+        )
         if options.path is not None:
             readers = Readers(settings, options.slow_query_seconds, mailbox)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))

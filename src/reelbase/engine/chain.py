@@ -1,37 +1,93 @@
-"""The package's migrations, as they lie in their folder."""
+"""Migrations as they lie in their folders: the package's, and those of an application."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import msgspec
 
+_FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql", re.ASCII)
+_APPLICATION = re.compile(r"[a-z][a-z0-9_-]*", re.ASCII)
+
 
 class Migration(msgspec.Struct, frozen=True):
-    """A file ``NNNN_what_changes.sql``. checksum: SHA-256 of its text."""
+    """A file ``NNNN_what_changes.sql``.
+
+    checksum: SHA-256 of its text, with line ends as on Unix.  application: whose it is; None: ours.
+    """
 
     version: int
     name: str
     sql: str
     checksum: str
+    application: str | None = None
+
+    def __str__(self) -> str:
+        whose = f" of {self.application}" if self.application else ""
+        return f"version {self.version} ({self.name}){whose}"
+
+
+class Migrations:
+    """An application's own migrations, for tables that it keeps beside ours: connect(migrations=…).
+
+    application: the name under which the ledger keeps them: lower-case letters, digits, - and _.
+    folder: where ``0001_what_changes.sql``, ``0002_….sql`` and so on lie, numbered without a gap; a
+        path, or ``importlib.resources.files("myapp.migrations")``. Read here and now.
+
+    Raises ValueError for a name, a number or a text that cannot be used, and for an empty folder.
+    """
+
+    def __init__(self, application: str, folder: str | os.PathLike[str] | Traversable) -> None:
+        if not isinstance(application, str):
+            raise TypeError(f"application must be str, not {type(application).__name__}")
+        if not _APPLICATION.fullmatch(application):
+            raise ValueError(
+                f"application: {application!r} is not made of lower-case letters, digits, - and _"
+            )
+        place = Path(folder) if isinstance(folder, str | os.PathLike) else folder
+        if not place.is_dir():
+            raise ValueError(f"folder: {folder} is no folder")
+        self.application = application
+        self.steps = tuple(_read(place, application))
+        if not self.steps:
+            raise ValueError(f"folder: {folder} holds no migration")
+
+    def __repr__(self) -> str:
+        return f"<Migrations of {self.application}: {len(self.steps)}>"
 
 
 @cache
 def migrations() -> tuple[Migration, ...]:
     """Every migration of the package, in order; the first makes version 1 of an empty file."""
-    found = []
-    for entry in resources.files("reelbase").joinpath("migrations").iterdir():
-        number, _, rest = entry.name.partition("_")
-        if rest.endswith(".sql"):
-            text = entry.read_bytes()
-            found.append(
-                Migration(
-                    version=int(number),
-                    name=rest.removesuffix(".sql"),
-                    sql=text.decode(),
-                    checksum=hashlib.sha256(text).hexdigest(),
-                )
+    return tuple(_read(resources.files("reelbase").joinpath("migrations"), None))
+
+
+def _read(folder: Traversable, application: str | None) -> Iterator[Migration]:
+    """In order, from number 1 without a gap."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    for expected, name in enumerate(names, start=1):
+        match = _FILE_NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(f"folder: {name} is not named like 0001_what_changes.sql")
+        if int(match[1]) != expected:
+            raise ValueError(
+                f"folder: {name} should have number {expected:04}: no gap, no number twice"
             )
-    return tuple(sorted(found, key=lambda migration: migration.version))
+        try:
+            sql = folder.joinpath(name).read_bytes().decode().replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"folder: {name} is no UTF-8 text: {error}") from error
+        yield Migration(
+            version=expected,
+            name=match[2],
+            sql=sql,
+            checksum=hashlib.sha256(sql.encode()).hexdigest(),
+            application=application,
+        )

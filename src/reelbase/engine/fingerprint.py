@@ -10,7 +10,8 @@ from functools import cache
 
 import msgspec
 
-from reelbase.engine.chain import migrations
+from reelbase.engine import chain
+from reelbase.engine.chain import Migration
 from reelbase.engine.schema import statements_of
 
 _EXCERPT_CHARACTERS = 60
@@ -62,25 +63,19 @@ def differences(native: sqlite3.Connection, version: int) -> list[str]:
     return sentences
 
 
-def in_the_way(native: sqlite3.Connection, version: int, later: int) -> list[str]:
-    """Users' own objects whose names a later version of the schema needs, in sentences."""
-    found = _objects(native)
-    return [
-        f"{found[name]} is in the way, because version {later} has an object of that name"
-        for name in _version(later).objects
-        if name in found and name not in _version(version).objects
-    ]
-
-
 def names_of(version: int) -> frozenset[str]:
     """The names of all objects of a version of the schema, in lower case."""
     return frozenset(_version(version).objects)
 
 
-@cache
 def _version(version: int) -> _Version:
+    return _after(chain.migrations()[:version])
+
+
+@cache
+def _after(migrations: tuple[Migration, ...]) -> _Version:
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as native:
-        for migration in migrations()[:version]:
+        for migration in migrations:
             for statement in statements_of(migration.sql):
                 native.execute(statement)
         objects = _objects(native)

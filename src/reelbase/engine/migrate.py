@@ -1,56 +1,124 @@
-"""Migrations: what brings an older database to the schema of today."""
+"""What brings a database to the schema of today: all of it in one transaction, or nothing."""
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from reelbase.engine.backup import write_copy
-from reelbase.engine.chain import Migration, migrations
+import msgspec
+
+from reelbase.engine import chain
+from reelbase.engine.chain import Migration, Migrations
 from reelbase.engine.connection import set_pragma
-from reelbase.engine.schema import SCHEMA_VERSION, statements_of
+from reelbase.engine.copies import forget_old_copies, keep_copy
+from reelbase.engine.fingerprint import differences, names_of
+from reelbase.engine.ledger import ledger_differences, left_of, ours, record, refuse_edited
+from reelbase.engine.schema import is_empty, schema_sql, statements_of
 from reelbase.errors import SchemaError, translate
 
+# What is being done, and how much of it: pages of the copy, or migrations.
+OnProgress = Callable[[str, int, int], None]
 
-def bring_up_to_date(native: sqlite3.Connection, path: str) -> None:
-    """Runs the migrations that the database lacks, each in a transaction of its own.
 
-    A copy of the database as it was is kept beside it. Several processes may come here at once:
-    each step is done by whoever gets the lock first, and the others find it done. Killed at any
-    point, the file has its old version or a newer one, whole.
+class Upgrade(msgspec.Struct, frozen=True):
+    """What was done. copy: the database as it was; None: nothing was done, or no copy was asked for."""
+
+    from_version: int
+    to_version: int
+    steps: list[Migration]
+    copy: Path | None
+
+
+def _ignore(what: str, done: int, total: int) -> None:
+    pass
+
+
+def create(native: sqlite3.Connection, path: str, own: Migrations | None) -> None:
+    """Makes an empty file a database of ours, with the application's tables, in one transaction.
+
+    Several processes may come here at once: one does it, the others find it done.
     """
-    _keep_copy(native, path)
-    # A table that is built anew is dropped, and with foreign keys on that would empty those that refer
-    # to it. Every step looks for broken references itself.
+    with _without_references(native), _transaction(native, f"creating {path}"):
+        if is_empty(native):
+            for statement in statements_of(schema_sql()):
+                native.execute(statement)
+            for migration in own.steps if own else ():
+                _apply(native, migration, f"creating {path} with {migration}")
+
+
+def pending(
+    native: sqlite3.Connection, path: str, own: Migrations | None, to: int | None = None
+) -> list[Migration]:
+    """The migrations that the database lacks: ours, up to version to (None: all), then own.
+
+    Raises SchemaError when own does not continue what the database has been through.
+    """
+    version = _version_of(native)
+    left = list(chain.migrations()[version:to])
+    if own is None or version + len(left) < len(chain.migrations()):
+        return left
+    return left + left_of(native, own, path)
+
+
+def bring_up_to_date(
+    native: sqlite3.Connection,
+    path: str,
+    *,
+    own: Migrations | None = None,
+    to: int | None = None,
+    keeps_copy: bool = True,
+    on_progress: OnProgress = _ignore,
+) -> Upgrade:
+    """Runs the migrations that the database lacks, all of them in one transaction.
+
+    A copy of the database as it was is kept beside it. Several processes may come here at once: one
+    does it, the others wait for as long as their busy_timeout and find it done. Killed at any point,
+    or failed, the file is as it was before.
+
+    Raises SchemaError: drifted, edited, broken_reference, forbidden, dependent.
+    """
+    copy = None
+    with _without_references(native), _transaction(native, f"migrating {path}"):
+        version = _version_of(native)
+        left = pending(native, path, own, to)
+        if left:
+            _refuse_drifted(native, path, version)
+            refuse_edited(ours(native), chain.migrations(), path)
+            if keeps_copy:
+                copy = keep_copy(
+                    path, version, lambda done, total: on_progress("copying", done, total)
+                )
+        for number, migration in enumerate(left):
+            on_progress(f"migrating to {migration}", number, len(left))
+            _apply(native, migration, f"migrating {path} to {migration}")
+        if left:
+            _refuse_broken_references(native, f"migrating {path} to {left[-1]}")
+            on_progress("committing", len(left), len(left))
+    if copy is not None:
+        forget_old_copies(path)
+    return Upgrade(version, _version_of(native), left, copy)
+
+
+@contextlib.contextmanager
+def _without_references(native: sqlite3.Connection) -> Iterator[None]:
+    """Foreign keys are not enforced inside; they cannot be switched off in a transaction.
+
+    A table that is built anew is dropped, and that would empty those that refer to it.
+    """
     set_pragma(native, "foreign_keys", 0)
     try:
-        for migration in migrations():
-            _apply(native, migration, path)
+        yield
     finally:
         set_pragma(native, "foreign_keys", 1)
 
 
-def _apply(native: sqlite3.Connection, migration: Migration, path: str) -> None:
-    context = f"migrating {path} to version {migration.version} ({migration.name})"
+@contextlib.contextmanager
+def _transaction(native: sqlite3.Connection, context: str) -> Iterator[None]:
     try:
         native.execute("BEGIN IMMEDIATE")
-        (version,) = native.execute("PRAGMA user_version").fetchone()
-        if version < migration.version:
-            for statement in statements_of(migration.sql):
-                native.execute(statement)
-            native.execute(
-                "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)",
-                (migration.version, migration.name, migration.checksum),
-            )
-            broken = native.execute("PRAGMA foreign_key_check").fetchone()
-            if broken is not None:
-                raise SchemaError(
-                    f"{context}: a row of {broken[0]} refers to a row of {broken[2]} that is not there; "
-                    "nothing was changed",
-                    code="broken_reference",
-                )
+        yield
         native.execute("COMMIT")
     except sqlite3.Error as error:
         raise translate(error, context) from error
@@ -59,22 +127,104 @@ def _apply(native: sqlite3.Connection, migration: Migration, path: str) -> None:
             native.execute("ROLLBACK")
 
 
-def _keep_copy(native: sqlite3.Connection, path: str) -> None:
-    """Copies the database as it is now to ``<path>.v<version>.bak``; a copy that is there stays.
+def _version_of(native: sqlite3.Connection) -> int:
+    (version,) = native.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
-    Under the write lock, so that nobody migrates it, or copies it too, meanwhile. When somebody has
-    migrated it since we looked, the copy is theirs to keep.
-    """
-    (found,) = native.execute("PRAGMA user_version").fetchone()
-    native.execute("BEGIN IMMEDIATE")
+
+def _refuse_drifted(native: sqlite3.Connection, path: str, version: int) -> None:
+    # Without its table there is no ledger to be read.
+    found = differences(native, version) or ledger_differences(native, version)
+    if found:
+        raise SchemaError(
+            f"{path} is not as version {version} left it: {'; '.join(found)}. Undo that, or restore a"
+            " backup; nothing was changed",
+            code="drifted",
+            details={"path": path, "version": version, "differences": found},
+        )
+
+
+def _refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
+    broken = native.execute("PRAGMA foreign_key_check").fetchone()
+    if broken is not None:
+        table, rowid, parent, _ = broken
+        raise SchemaError(
+            f"{context}: a row of {table} refers to a row of {parent} that is not there; "
+            "nothing was changed",
+            code="broken_reference",
+            details={"table": table, "rowid": rowid, "parent": parent},
+        )
+
+
+def _apply(native: sqlite3.Connection, migration: Migration, context: str) -> None:
+    version = _version_of(native)
+    users_own = _indexes_and_triggers_of_users(native, version)
+    native.set_authorizer(_allow if migration.application is None else _allow_application)
     try:
-        (version,) = native.execute("PRAGMA user_version").fetchone()
-        target = Path(f"{path}.v{version}.bak")
-        if version == found and version < SCHEMA_VERSION and not target.exists():
-            for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial*"):
-                leftover.unlink()  # of somebody who was killed
-            # A connection of its own: one that writes cannot be copied.
-            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as source:
-                write_copy(source, target)
+        for statement in statements_of(migration.sql):
+            native.execute(statement)
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_AUTH:
+            raise SchemaError(
+                f"{context}: a migration neither begins nor ends a transaction, attaches no database"
+                " and leaves user_version and application_id alone; nothing was changed",
+                code="forbidden",
+            ) from error
+        raise translate(error, context) from error
     finally:
-        native.execute("ROLLBACK")
+        native.set_authorizer(None)
+    record(native, migration)
+    if migration.application is None:
+        _bring_back(native, users_own, context)
+    elif found := differences(native, version):
+        raise SchemaError(
+            f"{context}: it changes what is not its own: {'; '.join(found)}; nothing was changed",
+            code="drifted",
+            details={"version": version, "differences": found},
+        )
+
+
+_OUR_MARKS = ("user_version", "application_id")
+
+
+def _allow(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """What a migration of ours may do."""
+    if action in (sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
+
+
+def _allow_application(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    if action == sqlite3.SQLITE_PRAGMA and first in _OUR_MARKS and second is not None:
+        return sqlite3.SQLITE_DENY
+    return _allow(action, first, second)
+
+
+UsersOwn = dict[str, tuple[str, str]]
+
+
+def _indexes_and_triggers_of_users(native: sqlite3.Connection, version: int) -> UsersOwn:
+    """The statement of each that is not ours, by name, with the table that it belongs to."""
+    known = names_of(version)
+    rows = native.execute(
+        "SELECT name, tbl_name, sql FROM sqlite_schema"
+        " WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid"
+    )
+    return {name: (table, sql) for name, table, sql in rows if name.lower() not in known}
+
+
+def _bring_back(native: sqlite3.Connection, users_own: UsersOwn, context: str) -> None:
+    """A table that is built anew loses the indexes and triggers that users have put on it."""
+    there = {name for (name,) in native.execute("SELECT name FROM sqlite_schema")}
+    for name, (table, sql) in users_own.items():
+        if name in there or table not in there:
+            continue
+        try:
+            native.execute(sql)
+        except sqlite3.Error as error:
+            raise SchemaError(
+                f"{context}: {name}, your own on table {table}, does not fit the new table ({error});"
+                " drop it, migrate, and make it anew. Nothing was changed",
+                code="dependent",
+                details={"name": name, "table": table},
+            ) from error

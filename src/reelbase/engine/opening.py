@@ -12,20 +12,15 @@ from typing import Literal
 
 import msgspec
 
+from reelbase.engine.chain import Migrations
 from reelbase.engine.connection import (
     ConnectionSettings,
     NativeConnection,
     open_native,
     set_pragma,
 )
-from reelbase.engine.migrate import bring_up_to_date
-from reelbase.engine.schema import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    check_ownership,
-    create_schema,
-    is_empty,
-)
+from reelbase.engine.migrate import bring_up_to_date, create, pending
+from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.errors import (
     DatabaseBusyError,
     DatabaseError,
@@ -141,18 +136,23 @@ def _connect(path: Path, how: str, busy_timeout_seconds: float) -> sqlite3.Conne
     return sqlite3.connect(uri, uri=True, timeout=busy_timeout_seconds, isolation_level=None)
 
 
-def open_writer(settings: ConnectionSettings, *, migrate: bool) -> NativeConnection:
-    """The writing connection, on the calling thread: journal mode set and verified, schema in place."""
+def open_writer(
+    settings: ConnectionSettings, *, migrate: bool, own: Migrations | None = None
+) -> NativeConnection:
+    """The writing connection, on the calling thread: journal mode set and verified, schema in place.
+
+    own: the application's migrations, which are then in place too.
+    """
     try:
         try:
-            return _open_writer(settings, migrate=migrate, alone=False)
+            return _open_writer(settings, migrate=migrate, own=own, alone=False)
         except sqlite3.Error as error:
             if not _lacks_shared_memory(error):
                 raise
             # A WAL database where there is no shared memory: moved there, or SQLite marked it as WAL
             # before it found out. Everybody is locked out until a fresh connection changes it back.
             delete = msgspec.structs.replace(settings, journal_mode="delete")
-            native = _open_writer(delete, migrate=migrate, alone=True)
+            native = _open_writer(delete, migrate=migrate, own=own, alone=True)
             if settings.journal_mode == "delete":
                 return native
             native.close()
@@ -166,7 +166,9 @@ def open_writer(settings: ConnectionSettings, *, migrate: bool) -> NativeConnect
         raise translate(error, f"opening {settings.path}") from error
 
 
-def _open_writer(settings: ConnectionSettings, *, migrate: bool, alone: bool) -> NativeConnection:
+def _open_writer(
+    settings: ConnectionSettings, *, migrate: bool, own: Migrations | None, alone: bool
+) -> NativeConnection:
     native = open_native(settings, "writer", alone=alone)
     try:
         if settings.journal_mode != "memory":
@@ -174,10 +176,17 @@ def _open_writer(settings: ConnectionSettings, *, migrate: bool, alone: bool) ->
         if alone:
             set_pragma(native, "locking_mode", "normal")
         if is_empty(native):  # which reads, and so lets go of the locks
-            create_schema(native, f"creating {settings.path}")
-        version = check_ownership(native, settings.path, may_be_older=migrate)
-        if version < SCHEMA_VERSION:
-            bring_up_to_date(native, settings.path)
+            create(native, settings.path, own)
+        check_ownership(native, settings.path, may_be_older=migrate)
+        left = pending(native, settings.path, own)
+        if left and not migrate:
+            raise SchemaError(
+                f"{settings.path} has not been migrated to {left[-1]}; connect with migrate=True",
+                code="older",
+                details={"path": settings.path, "application": left[-1].application},
+            )
+        if left:
+            bring_up_to_date(native, settings.path, own=own)
     except BaseException:
         native.close()
         raise

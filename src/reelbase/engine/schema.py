@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from reelbase.errors import SchemaError, translate
+from reelbase.errors import SchemaError
 
 APPLICATION_ID = 0x7265656C  # 'reel'
 SCHEMA_VERSION = 5
@@ -26,33 +27,18 @@ def schema_sql() -> str:
 
 def statements_of(script: str) -> Iterator[str]:
     """The statements of an SQL script, one by one, without those that begin or end its transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
+    begin = 0
+    for semicolon in re.finditer(";", script):
+        statement = script[begin : semicolon.end()]
         if sqlite3.complete_statement(statement):
             if statement.strip().removesuffix(";").upper().rpartition("\n")[2] not in _BRACKETS:
                 yield statement
-            statement = ""
+            begin = semicolon.end()
+    if script[begin:].strip():
+        yield script[begin:]  # without a semicolon, or a comment
 
 
 _BRACKETS = ("BEGIN IMMEDIATE", "COMMIT")
-
-
-def create_schema(native: sqlite3.Connection, context: str) -> None:
-    """Makes an empty file a database of ours, in one transaction.
-
-    Several processes may come here at once: one does it, the others find it done.
-    """
-    try:
-        native.execute("BEGIN IMMEDIATE")
-        if is_empty(native):
-            for statement in statements_of(schema_sql()):
-                native.execute(statement)
-        native.execute("COMMIT")
-    except sqlite3.Error as error:
-        if native.in_transaction:
-            native.execute("ROLLBACK")
-        raise translate(error, context) from error
 
 
 def is_empty(native: sqlite3.Connection) -> bool:
