@@ -23,13 +23,18 @@ from reelbase import Database, Repository, Snapshot, UnitOfWork
 FUNCTIONS = {
     "connect": (
         "path, *, journal='auto', durability='balanced', busy_timeout=5.0, readers=None, "
-        "create=True, migrate=True, secrets=None, mounts='/proc/mounts', clock=None, "
+        "create=True, migrate=True, migrations=None, secrets=None, mounts='/proc/mounts', clock=None, "
         "slow_query=None, slow_transaction=1.0"
     ),
     "filesystem_of": "path, *, mounts='/proc/mounts'",
     "journal_mode_for": "path, *, mounts='/proc/mounts'",
     "restore": "backup, target, *, busy_timeout=5.0, progress=None",
     "schema_sql": "",
+    "migrate": (
+        "path, *, to=None, dry_run=False, migrations=None, busy_timeout=5.0, progress=None"
+    ),
+    "adopt": "path, *, busy_timeout=5.0",
+    "migration_history": "path, *, busy_timeout=5.0",
 }
 
 REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {

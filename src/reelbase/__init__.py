@@ -1,9 +1,11 @@
 """The data layer of self-hosted media applications: hand-written SQL, typed records, SQLite, asyncio."""
 
 from reelbase.database import Database, connect
+from reelbase.engine.chain import Migrations
 from reelbase.engine.figures import DatabaseStats
 from reelbase.engine.health import HealthReport
 from reelbase.engine.journal import JournalDecision, journal_mode_for
+from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.mounts import Filesystem, filesystem_of
 from reelbase.engine.repository import Repository
 from reelbase.engine.restoring import restore
@@ -88,9 +90,17 @@ from reelbase.repositories.url_logs import (
 from reelbase.repositories.videos import NewVideo, Video, VideoRepository
 from reelbase.snapshot import Snapshot
 from reelbase.unit_of_work import UnitOfWork
+from reelbase.upgrading import (
+    MigrationReport,
+    MigrationStep,
+    adopt,
+    migrate,
+    migration_history,
+)
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AppliedMigration",
     "AuditAction",
     "AuditEntry",
     "AuditRepository",
@@ -140,6 +150,9 @@ __all__ = [
     "LlmTemplateRepository",
     "MediaInfo",
     "MediaInfoRepository",
+    "MigrationReport",
+    "MigrationStep",
+    "Migrations",
     "NewFile",
     "NewSegment",
     "NewVideo",
@@ -191,9 +204,12 @@ __all__ = [
     "UnsupportedUrlRepository",
     "Video",
     "VideoRepository",
+    "adopt",
     "connect",
     "filesystem_of",
     "journal_mode_for",
+    "migrate",
+    "migration_history",
     "restore",
     "schema_sql",
 ]

@@ -123,7 +123,8 @@ class DatabaseClosedError(DatabaseError):
 class SchemaError(DatabaseError):
     """The file is not a reelbase database, or not one of this version. It was not changed.
 
-    code: foreign, newer, older, unversioned, hard_linked, drifted.
+    code: foreign, newer, older, downgrade, unversioned, empty, hard_linked, drifted, edited, gap, forbidden,
+    dependent, broken_reference, unknown_schema.
     """
 
     code = "schema"

@@ -13,18 +13,15 @@ import argparse
 import contextlib
 import io
 import os
-import platform
-import sqlite3
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
-from reelbase import SCHEMA_VERSION, DatabaseError, DatabaseIOError
-from reelbase.cli import demo
+from reelbase import DatabaseError, DatabaseIOError
+from reelbase.cli import adopt, demo, history, migrate, version
 from reelbase.cli.output import in_one_line
 from reelbase.cli.running import Terminated, UsageError
 
-COMMANDS = (demo,)
+COMMANDS = (migrate, history, version, adopt, demo)
 
 # What connect() says of a path that can never be a database: the argument is wrong, not the data.
 _WRONG_PATH_CODES = frozenset({"directory", "not_regular"})
@@ -71,22 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Looks after the databases of self-hosted media applications.",
         epilog="`reelbase COMMAND --help` says more about a command.",
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action="version", version=version.versions())
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for command in COMMANDS:
         command.add_parser(subparsers)
     return parser
-
-
-def _version() -> str:
-    try:
-        version = metadata.version("reelbase")
-    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        version = "(not installed)"
-    return (
-        f"reelbase {version}, schema {SCHEMA_VERSION}, "
-        f"SQLite {sqlite3.sqlite_version}, Python {platform.python_version()}"
-    )
 
 
 def _make_printable() -> None:

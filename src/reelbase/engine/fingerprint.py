@@ -15,6 +15,7 @@ from reelbase.engine.chain import Migration
 from reelbase.engine.schema import statements_of
 
 _EXCERPT_CHARACTERS = 60
+_MOST_SENTENCES = 10  # in one line; details have all of them
 
 # SQLite keeps statements as they were typed. Outside of quotes, comments and white space mean nothing.
 _QUOTED_OR_BLANK = re.compile(
@@ -61,6 +62,23 @@ def differences(native: sqlite3.Connection, version: int) -> list[str]:
         elif name not in expected.shadows and not _is_same(actual.sql, wanted.sql):
             sentences += _changes(native, expected, wanted, actual)
     return sentences
+
+
+def left_over(native: sqlite3.Connection, version: int, latest: int) -> list[str]:
+    """Objects whose names are those of later versions, in sentences: a file of version has none."""
+    later = names_of(latest) - names_of(version)
+    return [
+        f"{found} belongs to a later version"
+        for name, found in _objects(native).items()
+        if name in later
+    ]
+
+
+def in_one_sentence(sentences: list[str]) -> str:
+    """The first few of what differs, and how many more there are."""
+    text = "; ".join(sentences[:_MOST_SENTENCES])
+    more = len(sentences) - _MOST_SENTENCES
+    return text if more <= 0 else f"{text}; and {more} more"
 
 
 def names_of(version: int) -> frozenset[str]:

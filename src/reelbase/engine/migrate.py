@@ -13,7 +13,7 @@ from reelbase.engine import chain
 from reelbase.engine.chain import Migration, Migrations
 from reelbase.engine.connection import set_pragma
 from reelbase.engine.copies import forget_old_copies, keep_copy
-from reelbase.engine.fingerprint import differences, names_of
+from reelbase.engine.fingerprint import differences, in_one_sentence, names_of
 from reelbase.engine.ledger import ledger_differences, left_of, ours, record, refuse_edited
 from reelbase.engine.schema import is_empty, schema_sql, statements_of
 from reelbase.errors import SchemaError, translate
@@ -40,7 +40,7 @@ def create(native: sqlite3.Connection, path: str, own: Migrations | None) -> Non
 
     Several processes may come here at once: one does it, the others find it done.
     """
-    with _without_references(native), _transaction(native, f"creating {path}"):
+    with _without_references(native), transaction(native, f"creating {path}"):
         if is_empty(native):
             for statement in statements_of(schema_sql()):
                 native.execute(statement)
@@ -55,7 +55,7 @@ def pending(
 
     Raises SchemaError when own does not continue what the database has been through.
     """
-    version = _version_of(native)
+    version = version_of(native)
     left = list(chain.migrations()[version:to])
     if own is None or version + len(left) < len(chain.migrations()):
         return left
@@ -80,8 +80,8 @@ def bring_up_to_date(
     Raises SchemaError: drifted, edited, broken_reference, forbidden, dependent.
     """
     copy = None
-    with _without_references(native), _transaction(native, f"migrating {path}"):
-        version = _version_of(native)
+    with _without_references(native), transaction(native, f"migrating {path}"):
+        version = version_of(native)
         left = pending(native, path, own, to)
         if left:
             _refuse_drifted(native, path, version)
@@ -94,11 +94,11 @@ def bring_up_to_date(
             on_progress(f"migrating to {migration}", number, len(left))
             _apply(native, migration, f"migrating {path} to {migration}")
         if left:
-            _refuse_broken_references(native, f"migrating {path} to {left[-1]}")
+            refuse_broken_references(native, f"migrating {path} to {left[-1]}")
             on_progress("committing", len(left), len(left))
     if copy is not None:
         forget_old_copies(path)
-    return Upgrade(version, _version_of(native), left, copy)
+    return Upgrade(version, version_of(native), left, copy)
 
 
 @contextlib.contextmanager
@@ -115,7 +115,7 @@ def _without_references(native: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _transaction(native: sqlite3.Connection, context: str) -> Iterator[None]:
+def transaction(native: sqlite3.Connection, context: str) -> Iterator[None]:
     try:
         native.execute("BEGIN IMMEDIATE")
         yield
@@ -127,7 +127,7 @@ def _transaction(native: sqlite3.Connection, context: str) -> Iterator[None]:
             native.execute("ROLLBACK")
 
 
-def _version_of(native: sqlite3.Connection) -> int:
+def version_of(native: sqlite3.Connection) -> int:
     (version,) = native.execute("PRAGMA user_version").fetchone()
     return int(version)
 
@@ -137,14 +137,14 @@ def _refuse_drifted(native: sqlite3.Connection, path: str, version: int) -> None
     found = differences(native, version) or ledger_differences(native, version)
     if found:
         raise SchemaError(
-            f"{path} is not as version {version} left it: {'; '.join(found)}. Undo that, or restore a"
+            f"{path} is not as version {version} left it: {in_one_sentence(found)}. Undo that, or restore a"
             " backup; nothing was changed",
             code="drifted",
             details={"path": path, "version": version, "differences": found},
         )
 
 
-def _refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
+def refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
     broken = native.execute("PRAGMA foreign_key_check").fetchone()
     if broken is not None:
         table, rowid, parent, _ = broken
@@ -157,7 +157,7 @@ def _refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
 
 
 def _apply(native: sqlite3.Connection, migration: Migration, context: str) -> None:
-    version = _version_of(native)
+    version = version_of(native)
     users_own = _indexes_and_triggers_of_users(native, version)
     native.set_authorizer(_allow if migration.application is None else _allow_application)
     try:
@@ -178,7 +178,7 @@ def _apply(native: sqlite3.Connection, migration: Migration, context: str) -> No
         _bring_back(native, users_own, context)
     elif found := differences(native, version):
         raise SchemaError(
-            f"{context}: it changes what is not its own: {'; '.join(found)}; nothing was changed",
+            f"{context}: it changes what is not its own: {in_one_sentence(found)}; nothing was changed",
             code="drifted",
             details={"version": version, "differences": found},
         )

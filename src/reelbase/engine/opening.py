@@ -43,6 +43,14 @@ def prepare_file(
     """Makes an empty file where none is, and refuses one that is not ours without changing it.
 
     Returns the journal mode that an existing database has, None for a new one.
+    """
+    if size_of_usable_file(path, create=create) == 0:
+        return None
+    return _inspect(path, busy_timeout_seconds, migrate=migrate)
+
+
+def size_of_usable_file(path: Path, *, create: bool) -> int:
+    """The bytes of a file that may be a database: a regular one with one name.
 
     Never opens an existing file itself: closing any descriptor of it would drop every POSIX lock
     that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
@@ -64,9 +72,7 @@ def prepare_file(
             code="hard_linked",
             details={"path": str(path), "links": status.st_nlink},
         )
-    if status.st_size == 0:
-        return None
-    return _inspect(path, busy_timeout_seconds, migrate=migrate)
+    return status.st_size
 
 
 def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:

@@ -49,22 +49,32 @@ def is_empty(native: sqlite3.Connection) -> bool:
     return (application_id, version, objects) == (0, 0, 0)
 
 
+def has_ledger(native: sqlite3.Connection) -> bool:
+    """Whether there is a ledger of ours; other programs have a table of that name, without checksums."""
+    found = native.execute(
+        "SELECT 1 FROM pragma_table_info('schema_migrations') WHERE name = 'checksum'"
+    )
+    return found.fetchone() is not None
+
+
 def check_ownership(native: sqlite3.Connection, path: str, *, may_be_older: bool) -> int:
     """The file's schema version. Raises SchemaError unless it is ours and known. Reads only."""
     (application_id,) = native.execute("PRAGMA application_id").fetchone()
     (version,) = native.execute("PRAGMA user_version").fetchone()
     details = {"path": path, "application_id": application_id, "version": version}
+    is_unmarked = 0 in (version, application_id)
+    if is_unmarked and (application_id == APPLICATION_ID or has_ledger(native)):
+        raise SchemaError(
+            f"{path} does not say which version of the schema it has, although it looks like ours; "
+            "`reelbase adopt` finds out and marks it",
+            code="unversioned",
+            details=details,
+        )
     if application_id != APPLICATION_ID:
         raise SchemaError(
             f"{path} is a database of another program (application_id {application_id}); "
             "choose another path",
             code="foreign",
-            details=details,
-        )
-    if version == 0:
-        raise SchemaError(
-            f"{path} has no schema version, although it is marked as ours; restore a backup",
-            code="unversioned",
             details=details,
         )
     if version > SCHEMA_VERSION:

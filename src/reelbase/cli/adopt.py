@@ -1,0 +1,45 @@
+"""``reelbase adopt``: a database of ours that lost its marks gets them again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import reelbase
+from reelbase import SCHEMA_VERSION
+from reelbase.cli.output import in_one_line
+from reelbase.cli.running import UsageError, run_async
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "adopt",
+        help="mark a database whose version is unknown, if its schema is that of a version",
+        description=(
+            "A database that was read back from a dump has lost the marks that say whose it is and"
+            " which version of the schema it has. They are set again if its tables, indexes and"
+            " triggers are those of a version to the letter; otherwise the nearest version and what"
+            " differs are named, and nothing is changed."
+        ),
+    )
+    parser.add_argument("database", metavar="FILE", help="the database")
+    parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        version = run_async(_adopt(arguments.database))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if arguments.json:
+        print(json.dumps({"version": version, "newest": SCHEMA_VERSION}, indent=2))
+        return 0
+    name = in_one_line(arguments.database)
+    hint = "" if version == SCHEMA_VERSION else f"; `reelbase migrate {name}` brings it up to date"
+    print(f"{name} has version {version}{hint}")
+    return 0
+
+
+async def _adopt(database: str) -> int:
+    return await reelbase.adopt(database)

@@ -1,0 +1,52 @@
+"""``reelbase history``: the migrations that a database has been through."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import msgspec
+
+import reelbase
+from reelbase import AppliedMigration
+from reelbase.cli.output import Table, in_one_line, print_tables
+from reelbase.cli.running import UsageError, run_async
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "history",
+        help="list the migrations that a database has been through",
+        description=(
+            "Prints the ledger of a database: which migrations it has been through and when, those"
+            " of reelbase first, then those of applications. Changes nothing."
+        ),
+    )
+    parser.add_argument("database", metavar="FILE", help="the database")
+    parser.add_argument("--json", action="store_true", help="print the ledger as a JSON array")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        lines = run_async(_history(arguments.database))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(lines), indent=2))
+        return 0
+    rows = [
+        [
+            f"{line.application or 'reelbase'} {line.version:04} {line.name}",
+            line.applied_at.isoformat(sep=" ", timespec="seconds"),
+            line.checksum[:12],
+        ]
+        for line in lines
+    ]
+    title = f"Migrations of {in_one_line(arguments.database)}"
+    print_tables([Table(title, ["migration", "applied at", "checksum"], rows)])
+    return 0
+
+
+async def _history(database: str) -> list[AppliedMigration]:
+    return await reelbase.migration_history(database)

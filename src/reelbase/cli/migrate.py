@@ -1,0 +1,98 @@
+"""``reelbase migrate``: an older database becomes one of today, or of a version in between."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import msgspec
+
+import reelbase
+from reelbase import SCHEMA_VERSION, MigrationReport, Migrations, MigrationStep
+from reelbase.cli.output import Progress, counted, in_one_line, progress_display
+from reelbase.cli.running import UsageError, run_async
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "migrate",
+        help="bring a database up to date, after a copy beside it",
+        description=(
+            f"Brings a database to schema version {SCHEMA_VERSION}, or to another, all in one"
+            " transaction: stopped or killed at any time, it has the version that it had. The"
+            " database as it was is kept beside it as FILE.v<version>.bak; the three newest copies"
+            " stay. There is no way back but to restore that copy. Applications that open an older"
+            " database do the same by themselves."
+        ),
+    )
+    parser.add_argument("database", metavar="FILE", help="the database")
+    parser.add_argument(
+        "--to", type=int, metavar="N", help="the version to stop at (default: the newest)"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done, try it on a copy that is thrown away, and change nothing",
+    )
+    parser.add_argument(
+        "--own",
+        nargs=2,
+        metavar=("NAME", "FOLDER"),
+        help="then run the migrations of the application NAME, which lie in FOLDER",
+    )
+    parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        own = Migrations(*arguments.own) if arguments.own else None
+        report = run_async(_migrate(arguments, own))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(report), indent=2))
+    else:
+        _print(arguments.database, report)
+    return 0
+
+
+async def _migrate(arguments: argparse.Namespace, own: Migrations | None) -> MigrationReport:
+    display = progress_display()
+    last = Progress(0, 0, False, "")
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal last
+        last = Progress(done, total, False, what)
+        display.show(last)
+
+    try:
+        return await reelbase.migrate(
+            arguments.database,
+            to=arguments.to,
+            dry_run=arguments.dry_run,
+            migrations=own,
+            busy_timeout=30.0,
+            progress=show,
+        )
+    finally:
+        display.close(last)
+
+
+def _print(database: str, report: MigrationReport) -> None:
+    name = in_one_line(database)
+    if not report.steps:
+        print(f"{name} has version {report.to_version}; there is nothing to do")
+        return
+    for step in report.steps:
+        print(_name(step))
+    steps = counted(len(report.steps), "migration")
+    if report.is_dry_run:
+        print(f"{steps} would be run; they succeed on a copy of {name}, which is unchanged")
+        return
+    print(f"{name} has version {report.to_version} after {steps}")
+    print(f"as it was before, version {report.from_version}, it is kept in {report.copy}")
+
+
+def _name(step: MigrationStep) -> str:
+    return f"{step.application or 'reelbase'} {step.version:04} {step.name}"

@@ -1,0 +1,74 @@
+"""``reelbase version``: which version a database has, and which this release knows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sqlite3
+from importlib import metadata
+
+import reelbase
+from reelbase import SCHEMA_VERSION
+from reelbase.cli.output import in_one_line
+from reelbase.cli.running import UsageError, run_async
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "version",
+        help="say which version a database has, and which this release knows",
+        description=(
+            "Prints the version of this release, of the schema that it knows, of SQLite and of Python;"
+            " given a database, also the version that it has. Changes nothing."
+        ),
+    )
+    parser.add_argument("database", nargs="?", metavar="FILE", help="a database")
+    parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    database: str | None = arguments.database
+    found = None
+    if database is not None:
+        try:
+            found = run_async(_version_of(database))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    if arguments.json:
+        facts = {
+            "reelbase": release(),
+            "schema": SCHEMA_VERSION,
+            "sqlite": sqlite3.sqlite_version,
+            "python": platform.python_version(),
+        }
+        print(json.dumps(facts if found is None else {**facts, "database": found}, indent=2))
+        return 0
+    print(versions())
+    if database is not None:
+        name = in_one_line(database)
+        hint = (
+            "" if found == SCHEMA_VERSION else f"; `reelbase migrate {name}` brings it up to date"
+        )
+        print(f"{name} has version {found}{hint}")
+    return 0
+
+
+def versions() -> str:
+    return (
+        f"reelbase {release()}, schema {SCHEMA_VERSION}, "
+        f"SQLite {sqlite3.sqlite_version}, Python {platform.python_version()}"
+    )
+
+
+def release() -> str:
+    try:
+        return metadata.version("reelbase")
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return "(not installed)"
+
+
+async def _version_of(database: str) -> int:
+    ledger = await reelbase.migration_history(database)
+    return max(line.version for line in ledger if line.application is None)

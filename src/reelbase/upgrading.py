@@ -1,0 +1,218 @@
+"""Bringing a file from one version of the schema to another, for commands and installers.
+
+An application needs none of it: connect() migrates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from reelbase.engine import ledger
+from reelbase.engine.adopt import adopt as adopt_native
+from reelbase.engine.backup import write_copy
+from reelbase.engine.chain import Migrations
+from reelbase.engine.connection import Connection, ConnectionSettings, notify, open_native
+from reelbase.engine.ledger import AppliedMigration
+from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, version_of
+from reelbase.engine.opening import prepare_file, size_of_usable_file
+from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.errors import DatabaseIOError, SchemaError, translate
+
+R = TypeVar("R")
+
+Progress = Callable[[str, int, int], None]
+
+
+class MigrationStep(msgspec.Struct, frozen=True):
+    """A migration that was run, or would be. application: whose it is; None: the package's own."""
+
+    application: str | None
+    version: int
+    name: str
+
+
+class MigrationReport(msgspec.Struct, frozen=True):
+    """What migrate() did, or would do.
+
+    steps: in order; empty: there was nothing to do.  copy: the database as it was before; None when
+    nothing was done.
+    """
+
+    from_version: int
+    to_version: int
+    steps: list[MigrationStep]
+    copy: Path | None
+    is_dry_run: bool
+
+
+async def migrate(
+    path: str | os.PathLike[str],
+    *,
+    to: int | None = None,
+    dry_run: bool = False,
+    migrations: Migrations | None = None,
+    busy_timeout: float = 5.0,
+    progress: Progress | None = None,
+) -> MigrationReport:
+    """Brings a database to a version of the schema, all in one transaction, after a copy beside it.
+
+    to: that version; None: the newest, and then the application's own migrations. dry_run: runs the
+    steps on a copy that is thrown away, and leaves the database alone. busy_timeout: seconds to wait
+    for somebody who writes, or migrates. progress(what, done, total) is called on the event loop.
+
+    Killed or failed, the database has the version it had. Raises ValueError for a version that this
+    release does not know; SchemaError (code downgrade for an older version than the file has; foreign,
+    newer, unversioned, drifted, edited, gap, broken_reference, …); DatabaseFullError when there is no
+    room for the copy; DatabaseBusyError; DatabaseIOError.
+    """
+    if to is not None and not 1 <= to <= SCHEMA_VERSION:
+        raise ValueError(f"to must be 1 to {SCHEMA_VERSION}, not {to}")
+    place = _absolute(path)
+    loop = asyncio.get_running_loop()
+
+    def on_progress(what: str, done: int, total: int) -> None:
+        if progress is not None:
+            notify(loop, progress, what, done, total)
+
+    work = _rehearse if dry_run else _upgrade
+    upgrade = await _on_a_thread(partial(work, place, to, migrations, busy_timeout, on_progress))
+    return MigrationReport(
+        from_version=upgrade.from_version,
+        to_version=upgrade.to_version,
+        steps=[MigrationStep(step.application, step.version, step.name) for step in upgrade.steps],
+        copy=upgrade.copy,
+        is_dry_run=dry_run,
+    )
+
+
+async def adopt(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:
+    """Marks a database that lost its marks (read back from a dump, for example), and returns its version.
+
+    Only if its tables, indexes and triggers are those of a known version to the letter; one that is
+    marked stays as it is. Raises SchemaError otherwise, naming the nearest version and what differs
+    (code unknown_schema; details: nearest, differences), or for a foreign or edited one; nothing is
+    changed then.
+    """
+    return await _on_a_thread(partial(_adopt, _absolute(path), busy_timeout))
+
+
+async def migration_history(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0
+) -> list[AppliedMigration]:
+    """The ledger: which migrations the file has been through, ours first, then those of applications.
+
+    Reads only, older versions too.
+    """
+    return await _on_a_thread(partial(_history, _absolute(path), busy_timeout))
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    if isinstance(path, bytes) or not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be str or a path, not {type(path).__name__}")
+    text = os.fspath(path)
+    if "\0" in text or text in ("", ":memory:"):
+        raise ValueError(f"path: not the path of a file: {text!r}")
+    return Path(os.path.abspath(text))
+
+
+async def _on_a_thread(work: Callable[[], R]) -> R:
+    connection = Connection()
+    try:
+        result: R = await connection.call(work)
+        return result
+    finally:
+        connection.close_soon()
+
+
+def _open(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    """A writing connection to an existing file of ours, in whatever journal mode it has."""
+    mode = prepare_file(path, create=False, migrate=True, busy_timeout_seconds=busy_timeout)
+    if mode is None:
+        raise _empty(path)
+    return open_native(ConnectionSettings(str(path), mode, busy_timeout), "writer")
+
+
+def _empty(path: Path) -> SchemaError:
+    return SchemaError(
+        f"{path} is empty; `reelbase init` makes it a database, as connect() does",
+        code="empty",
+        details={"path": str(path)},
+    )
+
+
+def _upgrade(
+    path: Path, to: int | None, own: Migrations | None, busy_timeout: float, progress: OnProgress
+) -> Upgrade:
+    with contextlib.closing(_open(path, busy_timeout)) as native:
+        _refuse_downgrade(native, path, to)
+        return bring_up_to_date(native, str(path), own=own, to=to, on_progress=progress)
+
+
+def _rehearse(
+    path: Path, to: int | None, own: Migrations | None, busy_timeout: float, progress: OnProgress
+) -> Upgrade:
+    try:
+        folder = tempfile.TemporaryDirectory(
+            prefix=f"{path.name}.", suffix=".dry-run", dir=path.parent
+        )
+    except OSError as error:
+        raise DatabaseIOError(
+            f"cannot make a copy beside {path} to try it on: {error.strerror}",
+            details={"path": str(path)},
+        ) from error
+    with folder as name:
+        copy = Path(name) / path.name
+        with contextlib.closing(_open(path, busy_timeout)) as native:
+            _refuse_downgrade(native, path, to)
+            write_copy(native, copy, on_step=partial(progress, "copying"))
+        with contextlib.closing(_open(copy, busy_timeout)) as native:
+            return bring_up_to_date(
+                native, str(path), own=own, to=to, keeps_copy=False, on_progress=progress
+            )
+
+
+def _refuse_downgrade(native: sqlite3.Connection, path: Path, to: int | None) -> None:
+    version = version_of(native)
+    if to is not None and to < version:
+        copy = f"{path}.v{to}.bak"
+        hint = (
+            f"which is {copy}"
+            if os.path.exists(copy)
+            else f"if somebody has it; {copy} is not there"
+        )
+        raise SchemaError(
+            f"{path} has version {version} and nothing leads back to {to}; restore the copy that was"
+            f" kept before it was migrated, {hint}. See `reelbase restore --help`",
+            code="downgrade",
+            details={"path": str(path), "version": version, "to": to},
+        )
+
+
+def _adopt(path: Path, busy_timeout: float) -> int:
+    if size_of_usable_file(path, create=False) == 0:
+        raise _empty(path)
+    try:
+        with contextlib.closing(
+            sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
+        ) as native:
+            return adopt_native(native, str(path))
+    except sqlite3.Error as error:
+        raise translate(error, f"adopting {path}") from error
+
+
+def _history(path: Path, busy_timeout: float) -> list[AppliedMigration]:
+    try:
+        with contextlib.closing(_open(path, busy_timeout)) as native:
+            return [*ledger.ours(native), *ledger.of_applications(native)]
+    except sqlite3.Error as error:
+        raise translate(error, f"reading the ledger of {path}") from error
