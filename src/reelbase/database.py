@@ -36,29 +36,12 @@ from reelbase.engine.upkeep import Identity, Upkeep, identity_of
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseIOError
 from reelbase.maintenance import Maintenance
+from reelbase.options import ConnectOptions
 from reelbase.snapshot import SnapshotContext
 from reelbase.unit_of_work import UnitOfWorkContext
 
 _MEMORY = ":memory:"
 _MAX_SECONDS = 86_400  # SQLite counts busy_timeout in milliseconds of 31 bits
-
-
-class ConnectOptions(msgspec.Struct, frozen=True):
-    """The arguments of connect(), checked."""
-
-    path: Path | None
-    journal: JournalChoice
-    durability: Durability
-    busy_timeout_seconds: float
-    readers: int | None
-    create: bool
-    migrate: bool
-    migrations: Migrations | None
-    secrets: Secrets | None
-    mounts: str | os.PathLike[str]
-    clock: Clock
-    slow_query_seconds: float | None
-    slow_transaction_seconds: float
 
 
 def connect(

@@ -1,0 +1,31 @@
+"""What connect() was asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from reelbase.engine.chain import Migrations
+from reelbase.engine.executors import Clock
+from reelbase.engine.journal import Durability, JournalChoice
+from reelbase.engine.secrets import Secrets
+
+
+class ConnectOptions(msgspec.Struct, frozen=True):
+    """The arguments of connect(), checked."""
+
+    path: Path | None
+    journal: JournalChoice
+    durability: Durability
+    busy_timeout_seconds: float
+    readers: int | None
+    create: bool
+    migrate: bool
+    migrations: Migrations | None
+    secrets: Secrets | None
+    mounts: str | os.PathLike[str]
+    clock: Clock
+    slow_query_seconds: float | None
+    slow_transaction_seconds: float
