@@ -17,14 +17,14 @@ import sys
 from collections.abc import Sequence
 
 from reelbase import DatabaseError, DatabaseIOError
-from reelbase.cli import adopt, demo, history, migrate, version
+from reelbase.cli import adopt, backup, check, demo, history, migrate, optimize, restore, version
 from reelbase.cli.output import in_one_line
 from reelbase.cli.running import Terminated, UsageError
 
-COMMANDS = (migrate, history, version, adopt, demo)
+COMMANDS = (check, backup, restore, optimize, migrate, history, version, adopt, demo)
 
-# What connect() says of a path that can never be a database: the argument is wrong, not the data.
-_WRONG_PATH_CODES = frozenset({"directory", "not_regular"})
+# What is said of a path that cannot be what it was named for: the argument is wrong, not the data.
+_WRONG_PATH_CODES = frozenset({"directory", "not_regular", "missing", "exists"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,8 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _fail(arguments, str(error), 2)
     except DatabaseIOError as error:
-        code = 2 if error.code in _WRONG_PATH_CODES else 1
-        return _fail(arguments, f"{error}; check the path and its permissions", code)
+        if error.code in _WRONG_PATH_CODES:
+            return _fail(arguments, f"{error}; choose another path", 2)
+        return _fail(arguments, f"{error}; check the path and its permissions", 1)
     except DatabaseError as error:
         return _fail(arguments, str(error), 1)
     except OSError as error:

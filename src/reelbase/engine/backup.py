@@ -104,7 +104,7 @@ def verified_copy(
 def _refuse_without_room(source: sqlite3.Connection, target: Path) -> None:
     if not target.parent.is_dir():
         raise DatabaseIOError(
-            f"{target.parent} is no folder; make it, or choose another target",
+            f"{target.parent} is no folder",
             code="missing",
             details={"target": str(target)},
         )
@@ -121,7 +121,7 @@ def _refuse_without_room(source: sqlite3.Connection, target: Path) -> None:
 
 def _already_exists(target: Path) -> DatabaseIOError:
     return DatabaseIOError(
-        f"{target} already exists and is not overwritten; choose another name, or remove it first",
+        f"{target} already exists, and is not overwritten",
         code="exists",
         details={"target": str(target)},
     )

@@ -34,6 +34,7 @@ class Copying:
         except asyncio.CancelledError:
             self._is_given_up = True
             await asyncio.wait((future,))  # then nothing is left of it
+            future.exception()  # seen; the cancel is what the caller gets
             raise
         self._tell()
         if self._error is not None:

@@ -1,0 +1,47 @@
+"""Opening a database that is there, for commands that are not to change what it is."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import reelbase
+from reelbase import Database
+from reelbase.cli.running import UsageError
+from reelbase.engine.opening import prepare_file
+
+BUSY_SECONDS = 30.0
+
+
+def add_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the database")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def file_path(text: str) -> Path:
+    """The absolute path that an argument names."""
+    if not text or text == ":memory:":
+        raise UsageError("name the file of a database")
+    return Path(text).absolute()
+
+
+@asynccontextmanager
+async def existing(text: str) -> AsyncIterator[Database]:
+    """The database of that name, in the journal mode that it has: the application decides on that."""
+    path = file_path(text)
+    mode = await asyncio.to_thread(
+        partial(prepare_file, path, create=False, migrate=False, busy_timeout_seconds=BUSY_SECONDS)
+    )
+    if mode is None:
+        raise UsageError(f"{path} is empty; name a database")
+    async with reelbase.connect(
+        path, journal=mode, create=False, migrate=False, busy_timeout=BUSY_SECONDS
+    ) as database:
+        yield database

@@ -1,0 +1,52 @@
+"""``reelbase restore``: a backup in the place of a database."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import reelbase
+from reelbase.cli.copying import shown
+from reelbase.cli.opening import add_json, file_path
+from reelbase.cli.output import in_one_line
+from reelbase.cli.running import UsageError, run_async
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "restore",
+        help="put a backup in the place of a database that nobody uses",
+        description=(
+            "Copies and verifies BACKUP, and then replaces FILE by the copy at one moment. Stop the"
+            " application first: a database that is in use is refused. What FILE held is gone"
+            " afterwards, so back it up if in doubt; one that is damaged is set aside."
+        ),
+    )
+    parser.add_argument("backup", metavar="BACKUP", help="what `reelbase backup` made")
+    parser.add_argument("file", metavar="FILE", help="the database; made if it does not exist")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    backup, target = file_path(arguments.backup), file_path(arguments.file)
+    if backup.resolve() == target.resolve():
+        raise UsageError(f"{backup} cannot be restored to itself; name the database as FILE")
+    started = time.monotonic()
+    aside = run_async(_restore(backup, target))
+    seconds = time.monotonic() - started
+    if arguments.json:
+        facts = {"restored": str(target), "set_aside": aside and str(aside), "seconds": seconds}
+        print(json.dumps(facts, indent=2))
+    else:
+        print(f"{in_one_line(str(target))}: restored and verified in {seconds:.1f} s")
+        if aside is not None:
+            print(f"what lay there was damaged or incomplete: {in_one_line(str(aside))}*")
+    return 0
+
+
+async def _restore(backup: Path, target: Path) -> Path | None:
+    with shown() as progress:
+        return await reelbase.restore(backup, target, progress=progress)
