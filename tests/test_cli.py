@@ -61,7 +61,8 @@ def test_version_names_everything_that_a_report_of_a_bug_needs(
 
 @pytest.mark.parametrize("command", [None, *(module.__name__ for module in COMMANDS)])
 def test_help_is_everywhere(command: str | None, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [] if command is None else [command.rpartition(".")[2]]
+    words = [] if command is None else [command.rpartition(".")[2].replace("_", "-")]
+    words = [{"exporting": "export", "importing": "import"}.get(word, word) for word in words]
     assert exit_code_of(*words, "--help") == 0
     assert "usage: reelbase" in capsys.readouterr().out
 

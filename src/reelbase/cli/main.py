@@ -17,11 +17,45 @@ import sys
 from collections.abc import Sequence
 
 from reelbase import DatabaseError, DatabaseIOError
-from reelbase.cli import adopt, backup, check, demo, history, migrate, optimize, restore, version
+from reelbase.cli import (
+    adopt,
+    backup,
+    check,
+    demo,
+    exporting,
+    history,
+    importing,
+    init,
+    inspect,
+    migrate,
+    optimize,
+    purge,
+    rebuild_search,
+    reset,
+    restore,
+    version,
+)
 from reelbase.cli.output import in_one_line
 from reelbase.cli.running import Terminated, UsageError
 
-COMMANDS = (check, backup, restore, optimize, migrate, history, version, adopt, demo)
+COMMANDS = (
+    init,
+    migrate,
+    version,
+    history,
+    adopt,
+    check,
+    inspect,
+    backup,
+    restore,
+    optimize,
+    purge,
+    rebuild_search,
+    reset,
+    exporting,
+    importing,
+    demo,
+)
 
 # What is said of a path that cannot be what it was named for: the argument is wrong, not the data.
 _WRONG_PATH_CODES = frozenset({"directory", "not_regular", "missing", "exists"})

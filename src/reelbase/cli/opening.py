@@ -15,6 +15,7 @@ from reelbase.cli.running import UsageError
 from reelbase.engine.opening import prepare_file
 
 BUSY_SECONDS = 30.0
+LONG_SECONDS = 86_400.0  # a command's unit of work may take as long as it needs
 
 
 def add_database(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +43,11 @@ async def existing(text: str) -> AsyncIterator[Database]:
     if mode is None:
         raise UsageError(f"{path} is empty; name a database")
     async with reelbase.connect(
-        path, journal=mode, create=False, migrate=False, busy_timeout=BUSY_SECONDS
+        path,
+        journal=mode,
+        create=False,
+        migrate=False,
+        busy_timeout=BUSY_SECONDS,
+        slow_transaction=LONG_SECONDS,
     ) as database:
         yield database

@@ -5,9 +5,11 @@ rich draws both where it is installed and somebody watches; everywhere else they
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TextIO
 
 import msgspec
@@ -63,6 +65,15 @@ def print_tables(tables: Sequence[Table]) -> None:
             return
     for table in tables:
         print(_plain(table))
+
+
+def print_facts(facts: msgspec.Struct, arguments: argparse.Namespace, lines: Iterable[str]) -> None:
+    """One JSON object with --json, else lines for people."""
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(facts), indent=2))
+        return
+    for line in lines:
+        print(in_one_line(line))
 
 
 class PlainProgress:

@@ -93,14 +93,9 @@ def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
 
 def _inspect(path: Path, busy_timeout_seconds: float, *, migrate: bool) -> Literal["wal", "delete"]:
     """Looks into an existing file without changing it."""
-    # A connection that cannot write leaves what a crash left: a -wal that closing would fold in, a
-    # journal that opening would roll back. But of a WAL database at rest it would leave a -wal and
-    # -shm behind, which one that can write takes away again.
-    at_rest = not any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
-    how = "mode=rw" if at_rest else "mode=ro"
     try:
         try:
-            return _look_into(path, how, busy_timeout_seconds, migrate=migrate)
+            return _look_into(path, _way_to_look(path), busy_timeout_seconds, migrate=migrate)
         except sqlite3.Error as error:
             alone = _lacks_shared_memory(error)
             if not alone and result_code(error) != sqlite3.SQLITE_READONLY:
@@ -118,6 +113,14 @@ def _inspect(path: Path, busy_timeout_seconds: float, *, migrate: bool) -> Liter
         return _look_into(path, "mode=rw", busy_timeout_seconds, migrate=migrate, alone=alone)
     except sqlite3.Error as error:
         raise translate(error, f"opening {path}") from error
+
+
+def _way_to_look(path: Path) -> str:
+    # A connection that cannot write leaves what a crash left: a -wal that closing would fold in, a
+    # journal that opening would roll back. But of a WAL database at rest it would leave a -wal and
+    # -shm behind, which one that can write takes away again.
+    at_rest = not any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
+    return "mode=rw" if at_rest else "mode=ro"
 
 
 def _lacks_shared_memory(error: sqlite3.Error) -> bool:
@@ -237,3 +240,14 @@ def _try_journal_mode(
         (actual,) = native.execute(change).fetchone()
         native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return str(actual)
+
+
+def open_to_look(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """A connection to a file that is ours, of this version or an older one; it cannot write.
+
+    Raises what prepare_file() does.
+    """
+    prepare_file(path, create=False, migrate=True, busy_timeout_seconds=busy_timeout_seconds)
+    native = _connect(path, _way_to_look(path), busy_timeout_seconds)
+    set_pragma(native, "query_only", 1)
+    return native

@@ -43,6 +43,9 @@ _READING_PRAGMA = re.compile(
 
 
 # Pragmas that do something even without an argument.
+# Ends with the transaction, so that no connection keeps it.
+_OF_TRANSACTION = re.compile(r"\s*defer_foreign_keys\s*=", re.IGNORECASE)
+
 _DOING_PRAGMA = re.compile(
     r"\s*(?:\w+\s*\.\s*)?(?:wal_checkpoint|optimize|incremental_vacuum|shrink_memory)\b",
     re.IGNORECASE,
@@ -101,6 +104,8 @@ class RawStatement(Statement):
     @staticmethod
     def _refuse_setting(pragma: str) -> None:
         sets = ("=" in pragma or "(" in pragma) and not _READING_PRAGMA.match(pragma)
+        if _OF_TRANSACTION.match(pragma):
+            return
         if sets or _DOING_PRAGMA.match(pragma):
             raise DatabaseError(
                 "a PRAGMA that sets or does something is refused: connections are set up by connect()",

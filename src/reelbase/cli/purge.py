@@ -1,0 +1,108 @@
+"""``reelbase purge``: deletes what is over and old."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import timedelta
+
+import msgspec
+
+from reelbase import UnitOfWork
+from reelbase.cli.opening import add_database, add_json, existing
+from reelbase.cli.output import counted, print_facts
+from reelbase.cli.running import run_async
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_KINDS = {
+    "jobs": "finished jobs with their children",
+    "downloads": "downloads that have ended",
+    "sessions": "sessions without an active download, not seen since",
+    "logs": "entries of the error log and of unsupported URLs",
+    "audit": "the audit trail (only when it is named)",
+}
+_BY_DEFAULT = ("jobs", "downloads", "sessions", "logs")
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """deleted: rows by kind.  files: what the application should unlink now."""
+
+    database: str
+    dry_run: bool
+    deleted: dict[str, int]
+    files: list[str]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "purge",
+        help="delete what is over and old",
+        description=(
+            "Deletes, in one transaction, what ended longer ago than the age that is given, and lists"
+            " the downloaded files that nobody knows any more: the command itself unlinks none."
+        ),
+    )
+    add_database(parser)
+    add_json(parser)
+    parser.add_argument(
+        "--older-than",
+        metavar="AGE",
+        type=_age,
+        required=True,
+        help="a number with m, h, d or w: 90m, 12h, 30d, 8w",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would go, delete nothing")
+    for kind, help in _KINDS.items():
+        parser.add_argument(f"--{kind}", action="store_true", help=help)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    kinds = [kind for kind in _KINDS if getattr(arguments, kind)] or list(_BY_DEFAULT)
+    facts = run_async(
+        _purge(arguments.file, kinds, arguments.older_than, arguments.dry_run)
+    )
+    verb = "would be deleted" if facts.dry_run else "deleted"
+    lines = [f"{kind}: {counted(rows, 'row')} {verb}" for kind, rows in facts.deleted.items()]
+    if facts.files:
+        lines += ["files to unlink:", *(f"  {name}" for name in facts.files)]
+    print_facts(facts, arguments, lines)
+    return 0
+
+
+async def _purge(file: str, kinds: list[str], older_than: timedelta, is_dry_run: bool) -> _Facts:
+    async with existing(file) as database, database.transaction(actor="reelbase purge") as unit:
+        deleted, files = await _delete(unit, kinds, older_than)
+        if is_dry_run:
+            await unit.rollback()
+    return _Facts(str(database.path), is_dry_run, deleted, files)
+
+
+async def _delete(
+    unit: UnitOfWork, kinds: list[str], older_than: timedelta
+) -> tuple[dict[str, int], list[str]]:
+    deleted: dict[str, int] = {}
+    files: list[str] = []
+    if "jobs" in kinds:
+        deleted["jobs"] = await unit.jobs.purge(older_than)
+    if "downloads" in kinds:
+        report = await unit.downloads.purge(older_than)
+        deleted["downloads"] = len(report.deleted)
+        files += [download.filename for download in report.deleted if download.filename]
+    if "sessions" in kinds:
+        report = await unit.downloads.purge_idle(older_than)
+        deleted["sessions"] = report.sessions_deleted
+        files += [download.filename for download in report.deleted if download.filename]
+    if "logs" in kinds:
+        deleted["logs"] = await unit.error_log.prune(older_than)
+        deleted["logs"] += await unit.unsupported_urls.prune(older_than)
+    if "audit" in kinds:
+        deleted["audit"] = await unit.audit.prune(older_than)
+    return deleted, files
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})([mhdw])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age; write 90m, 12h, 30d or 8w")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})

@@ -1,0 +1,57 @@
+"""``reelbase rebuild-search``: makes everything that can be searched findable again."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+
+from reelbase.cli.opening import add_database, add_json, existing
+from reelbase.cli.output import counted, print_facts
+from reelbase.cli.running import run_async
+
+_INDEXES = """
+SELECT name
+FROM pragma_table_list
+WHERE schema = 'main'
+  AND type = 'virtual'
+  AND name GLOB '*_fts'
+ORDER BY name
+"""
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    database: str
+    indexed: dict[str, int]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "rebuild-search",
+        help="index everything that can be searched anew",
+        description=(
+            "Indexes everything that can be searched anew, in one transaction: for rows that came in,"
+            " or were changed, by other programs."
+        ),
+    )
+    add_database(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    facts = run_async(_rebuild(arguments.file))
+    lines = [f"{name}: {counted(rows, 'row')}" for name, rows in facts.indexed.items()]
+    print_facts(facts, arguments, lines)
+    return 0
+
+
+async def _rebuild(file: str) -> _Facts:
+    async with existing(file) as database:
+        await database.rebuild_search()
+        async with database.snapshot() as view:
+            indexed = {
+                name: await view.fetch_one(int, f'SELECT count(*) FROM "{name}"')
+                for name in await view.fetch_all(str, _INDEXES)
+            }
+        return _Facts(str(database.path), indexed)
