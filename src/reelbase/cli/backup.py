@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from reelbase.cli.copying import shown
+from reelbase.cli.counting import shown
 from reelbase.cli.opening import BUSY_SECONDS, add_database, add_json, file_path
 from reelbase.cli.output import counted, in_one_line, size
 from reelbase.cli.running import UsageError, run_async
@@ -84,7 +84,7 @@ async def _back_up(path: Path, target: Path) -> None:
     # Not connect(): a backup brings nothing up to date, and also takes what an older release made.
     connection = Connection()
     try:
-        with shown() as progress:
+        with shown("pages", at_the_end=", being verified") as progress:
             copying = Copying(progress, has_ended=lambda: False)
             work = partial(
                 back_up_file,

@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 import msgspec
 
+from reelbase.cli.counting import shown
 from reelbase.cli.opening import add_database, add_json, existing, file_path
-from reelbase.cli.output import Progress, counted, print_facts, progress_display
+from reelbase.cli.output import counted, print_facts
 from reelbase.cli.running import UsageError, run_async
 from reelbase.transfer import export_lines
 
@@ -62,23 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _export(path: Path, sink: _Sink) -> dict[str, int]:
-    display = progress_display()
-    last = Progress(0, 0, False, "rows")
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        last = Progress(done, total, False, "rows")
-        display.show(last)
-
     rows: dict[str, int] = {}
-    try:
-        async with existing(str(path)) as database:
-            async for table, line in export_lines(database, show):
+    async with existing(str(path)) as database:
+        with shown("rows") as progress:
+            async for table, line in export_lines(database, progress):
                 sink.write(table, line)
                 if table:
                     rows[table] = rows.get(table, 0) + 1
-    finally:
-        display.close(last)
     return rows
 
 

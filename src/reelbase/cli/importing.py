@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 import reelbase
+from reelbase.cli.counting import shown
 from reelbase.cli.exporting import EDGES
 from reelbase.cli.opening import LONG_SECONDS, add_database, add_json, file_path
-from reelbase.cli.output import Progress, counted, print_facts, progress_display
+from reelbase.cli.output import counted, print_facts
 from reelbase.cli.running import UsageError, run_async
 from reelbase.transfer import Header, import_lines
 
@@ -49,21 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _import(path: Path, lines: Iterable[bytes]) -> Header:
-    display = progress_display()
-    last = Progress(0, 0, False, "rows")
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        last = Progress(done, total, False, "rows")
-        display.show(last)
-
-    try:
-        async with reelbase.connect(
-            path, migrate=False, slow_transaction=LONG_SECONDS
-        ) as database:
-            return await import_lines(database, lines, show)
-    finally:
-        display.close(last)
+    async with reelbase.connect(path, migrate=False, slow_transaction=LONG_SECONDS) as database:
+        with shown("rows", at_the_end=", being indexed") as progress:
+            return await import_lines(database, lines, progress)
 
 
 @contextlib.contextmanager

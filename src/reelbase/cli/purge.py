@@ -59,9 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     kinds = [kind for kind in _KINDS if getattr(arguments, kind)] or list(_BY_DEFAULT)
-    facts = run_async(
-        _purge(arguments.file, kinds, arguments.older_than, arguments.dry_run)
-    )
+    facts = run_async(_purge(arguments.file, kinds, arguments.older_than, arguments.dry_run))
     verb = "would be deleted" if facts.dry_run else "deleted"
     lines = [f"{kind}: {counted(rows, 'row')} {verb}" for kind, rows in facts.deleted.items()]
     if facts.files:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import reelbase
-from reelbase.cli.copying import shown
+from reelbase.cli.counting import shown
 from reelbase.cli.opening import add_json, file_path
 from reelbase.cli.output import in_one_line
 from reelbase.cli.running import UsageError, run_async
@@ -48,5 +48,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _restore(backup: Path, target: Path) -> Path | None:
-    with shown() as progress:
+    with shown("pages", at_the_end=", being verified") as progress:
         return await reelbase.restore(backup, target, progress=progress)
