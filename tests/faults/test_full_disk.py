@@ -217,6 +217,37 @@ async def survive_a_limit(path: Path, journal: str) -> None:
     check(path, keys)
 
 
+@pytest.mark.parametrize("is_foreseen", [True, False])
+async def test_copies_on_a_full_disk(
+    small_disk: Path, path: Path, is_foreseen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup leaves nothing behind, and a restore the database that was there. Not foreseen: the room
+    is taken after it was looked for."""
+    roomy = shutil.disk_usage(path.parent)
+    backup, target = small_disk / "copy.db", small_disk / "old.db"
+    async with reelbase.connect(target) as database:
+        await database.profiles.ensure("old")
+    filler = fill(small_disk)
+    before = sorted(os.listdir(small_disk))
+    if not is_foreseen:
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: roomy)
+    async with reelbase.connect(path) as database:
+        await database.profiles.ensure("new")
+        with pytest.raises(DatabaseFullError):
+            await database.backup(backup)
+        with pytest.raises(DatabaseFullError):
+            await reelbase.restore(path, target)
+        assert sorted(os.listdir(small_disk)) == before
+        filler.unlink()
+        async with reelbase.connect(target) as old:
+            assert await old.profiles.exists("old")
+        await database.backup(backup)
+    await reelbase.restore(backup, target)
+    async with reelbase.connect(target) as restored:
+        assert await restored.profiles.exists("new")
+        assert not await restored.profiles.exists("old")
+
+
 def test_a_limit_of_file_sizes(path: Path, mode: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", __name__, path, mode],

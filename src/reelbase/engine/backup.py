@@ -19,6 +19,7 @@ from reelbase.errors import (
     DatabaseCorruptError,
     DatabaseFullError,
     DatabaseIOError,
+    result_code,
     translate,
 )
 
@@ -75,14 +76,20 @@ def translated(context: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if result_code(error) == sqlite3.SQLITE_FULL:
+            raise _no_room(context) from error
         raise translate(error, context) from error
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise DatabaseFullError(
-                f"{context}: no space left on the device; make room there, and try again"
-            ) from error
+            raise _no_room(context) from error
         where = f" ({error.filename})" if error.filename else ""
         raise DatabaseIOError(f"{context}: {error.strerror}{where}") from error
+
+
+def _no_room(context: str) -> DatabaseFullError:
+    return DatabaseFullError(
+        f"{context}: no space left on the device; make room there, and try again. Nothing was kept"
+    )
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ takes its name. A crash leaves the old or the new database, and never a part of 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import sqlite3
@@ -211,11 +212,11 @@ def _set_aside(target: Path) -> Path | None:
 def _refuse_if_open(target: Path) -> None:
     """A connection that is idle on a rollback journal holds no lock; Linux tells who has a file open."""
     name, found = f"/{target.name}", os.stat(target)
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
+    for link in glob.iglob("/proc/[0-9]*/fd/*"):
         with contextlib.suppress(OSError):  # not ours to look at, or gone
             # By name first: to ask of any file might wait for a dead file server.
             if os.readlink(link).endswith(name) and os.path.samestat(os.stat(link), found):
-                raise _in_use(target, f"process {link.parts[2]} has it open")
+                raise _in_use(target, f"process {link.split('/')[2]} has it open")
 
 
 def _in_use(target: Path, why: str) -> DatabaseBusyError:
