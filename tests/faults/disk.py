@@ -141,7 +141,7 @@ class Disk:
             name, file = self._open[descriptor]
             if name == MARKS:
                 self.marks += event.data.decode().split("\n")[:-1]
-                return False
+                return True  # what was acknowledged must be safe now, before anything else happens
             if name.endswith("-shm"):
                 return False
             if operation != _SYNC:
