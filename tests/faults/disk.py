@@ -19,7 +19,7 @@ from typing import NamedTuple
 SECTOR_BYTES = 512
 MARKS = "marks"  # the file of the recorded folder that holds no data but the marks of the workload
 
-_OPEN, _CLOSE, _WRITE, _TRUNCATE, _SYNC, _UNLINK, _RENAME = range(1, 8)  # as in shim.c
+_OPEN, _CLOSE, _WRITE, _TRUNCATE, _SYNC, _UNLINK, _RENAME, _, _LINK = range(1, 10)  # as in shim.c
 _HEAD = struct.Struct("<5q")
 
 
@@ -43,6 +43,16 @@ def recorded(log: Path) -> list[Event]:
         events.append(Event(operation, descriptor, offset, length, data))
         position += following
     return events
+
+
+def without_syncs_of(events: list[Event], suffix: str) -> Iterator[Event]:
+    """The recording of a process that did not sync the files whose names end so."""
+    names: dict[int, str] = {}
+    for event in events:
+        if event.operation == _OPEN:
+            names[event.descriptor] = event.data.decode()
+        if event.operation != _SYNC or not names[event.descriptor].endswith(suffix):
+            yield event
 
 
 @dataclass(eq=False)
@@ -134,9 +144,10 @@ class Disk:
             return False
         elif operation == _UNLINK:
             self._changes_names({os.path.basename(event.data.decode()): None})
-        elif operation == _RENAME:
+        elif operation in (_RENAME, _LINK):
             old, new = (os.path.basename(name) for name in event.data.decode().split("\0"))
-            self._changes_names({new: self._names[old], old: None})
+            named = self._names[old]
+            self._changes_names({new: named, old: named if operation == _LINK else None})
         else:
             name, file = self._open[descriptor]
             if name == MARKS:

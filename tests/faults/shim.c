@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OPEN = 1, CLOSE, WRITE, TRUNCATE, SYNC, UNLINK, RENAME, READ, OPERATIONS };
+enum { OPEN = 1, CLOSE, WRITE, TRUNCATE, SYNC, UNLINK, RENAME, READ, LINK, OPERATIONS };
 enum { DESCRIPTORS = 65536, HANG = -1 };
 
 static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
@@ -204,20 +204,33 @@ int unlink(const char *path) {
     return result;
 }
 
-int rename(const char *from, const char *to) {
-    REAL(int, rename, const char *, const char *);
-    if (!in_folder(from) && !in_folder(to)) return real_rename(from, to);
-    pthread_mutex_lock(&order);
-    int result = fails(RENAME) ? -1 : real_rename(from, to);
-    if (result == 0) { /* both paths, with the NUL between them */
-        size_t length = strlen(from) + 1, all = length + strlen(to);
-        char *both = malloc(all + 1);
-        if (!both) abort();
-        strcpy(both, from);
-        strcpy(both + length, to);
-        record(RENAME, -1, 0, (int64_t)length, both, all);
-        free(both);
+/* Both paths, with the NUL between them. */
+static void record_both(int operation, const char *from, const char *to) {
+    size_t length = strlen(from) + 1, all = length + strlen(to);
+    char *both = malloc(all + 1);
+    if (!both) abort();
+    strcpy(both, from);
+    strcpy(both + length, to);
+    record(operation, -1, 0, (int64_t)length, both, all);
+    free(both);
+}
+
+#define NAMING(name, operation)                                                         \
+    int name(const char *from, const char *to) {                                        \
+        REAL(int, name, const char *, const char *);                                    \
+        if (!in_folder(from) && !in_folder(to)) return real_##name(from, to);           \
+        pthread_mutex_lock(&order);                                                     \
+        int result = fails(operation) ? -1 : real_##name(from, to);                     \
+        if (result == 0) record_both(operation, from, to);                              \
+        pthread_mutex_unlock(&order);                                                   \
+        return result;                                                                  \
     }
-    pthread_mutex_unlock(&order);
-    return result;
+NAMING(rename, RENAME)
+NAMING(link, LINK)
+
+/* How Python links. */
+int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags) {
+    REAL(int, linkat, int, const char *, int, const char *, int);
+    if (from_folder == AT_FDCWD && to_folder == AT_FDCWD) return link(from, to);
+    return real_linkat(from_folder, from, to_folder, to, flags);
 }

@@ -19,7 +19,7 @@ import pytest
 import reelbase
 
 from .conftest import Figure
-from .disk import MARKS, Disk, Event, Image, identity, recorded, write_image
+from .disk import MARKS, Disk, Event, Image, identity, recorded, without_syncs_of, write_image
 from .workload import (
     MUTANTS,
     Marks,
@@ -32,6 +32,8 @@ from .workload import (
 )
 
 DATABASE = "media.db"
+COPY = "copy.db"
+COPIED = "c-copy"  # the key of the backup
 DURABILITIES = ("balanced", "full", "normal")
 QUICK_ROUNDS, FULL_ROUNDS = 2, 4
 QUICK_IMAGES = 200
@@ -41,7 +43,7 @@ _OFTEN = "PRAGMA wal_autocheckpoint = 40"
 
 
 def main(folder: Path, journal: str, durability: str, rounds: int, mutant: str) -> None:
-    """What is recorded: a database is made, written, closed, opened again and written."""
+    """What is recorded: a database is made, written, copied, closed, opened again and written."""
     if mutant in MUTANTS:
         MUTANTS[mutant]()
     mark = marking_on(os.open(folder / MARKS, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
@@ -51,6 +53,10 @@ def main(folder: Path, journal: str, durability: str, rounds: int, mutant: str) 
             async with connect(folder / DATABASE, journal, durability) as database:
                 await database._writer.call(lambda native: native.execute(_OFTEN).close())
                 await write(database, mark, rounds=rounds, seed=seed)
+                if seed == 0:
+                    mark("s", COPIED)
+                    await database.backup(folder / COPY)
+                    mark("a", COPIED)
 
     asyncio.run(work())
 
@@ -95,6 +101,7 @@ def cut(folder: Path, events: list[Event], level: str, images: int | None, scrat
     step = 1 if images is None else max(1, moments * VARIANTS // images)
     disk, marks, report = Disk(folder), Marks(), Report()
     known: dict[bytes, Stored] = {}
+    whole_copy = (folder / COPY).read_bytes()
     for n, moment in enumerate(disk.replay(events)):
         marks.add(disk.marks, moment)
         disk.marks.clear()
@@ -105,9 +112,15 @@ def cut(folder: Path, events: list[Event], level: str, images: int | None, scrat
         hard_progress = moment + 1 if level == "full" else disk.last_sync
         for image in disk.images(choose, VARIANTS):
             report.images += 1
-            key = identity(image)
+            copy = image.pop(COPY, None)
+            if copy is None and moment >= marks.acknowledged.get(COPIED, len(events)):
+                report.found.append(f"event {moment}: the backup is lost")
+            elif copy not in (None, whole_copy):
+                report.found.append(f"event {moment}: the backup is not whole")
+            ours = {name: image[name] for name in image if name.startswith(DATABASE)}
+            key = identity(ours)
             if key not in known:
-                known[key] = look(image, scratch)
+                known[key] = look(ours, scratch)
                 if known[key].damage is None and len(known) % 100 == 0:
                     asyncio.run(use(scratch / DATABASE))
             wrong = problems(
@@ -166,6 +179,15 @@ def test_the_cuts_find(mutant: str, journal: str, shim: Path, memory_folder: Pat
     folder, events = record(shim, memory_folder, journal, "full", QUICK_ROUNDS, mutant)
     report = cut(folder, events, "full", QUICK_IMAGES, memory_folder / "cut")
     assert report.found != []
+
+
+def test_the_cuts_find_a_backup_that_is_not_synced(
+    shim: Path, memory_folder: Path, journal: str
+) -> None:
+    folder, events = record(shim, memory_folder, journal, "full", QUICK_ROUNDS)
+    events = list(without_syncs_of(events, ".partial"))
+    report = cut(folder, events, "full", QUICK_IMAGES, memory_folder / "cut")
+    assert "the backup is not whole" in report.found[0]
 
 
 if __name__ == "__main__":

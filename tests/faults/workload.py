@@ -2,7 +2,8 @@
 
 Each piece of work has a key, and is marked before it starts and after its await has returned. Of a
 key "f-…" there is 1 row, of a unit "u-…" 3, of a batch "m-…" 3, of a unit that is rolled back "r-…"
-none; anything else is torn. "p-…" is progress, whose last value is all that can be seen of it.
+none; anything else is torn. "p-…" is progress, whose last value is all that can be seen of it, and
+"c-…" a copy, which is a file of its own.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def _is_there(stored: Stored, key: str) -> bool:
     if key[0] == "p":
         job, _, step = key.rpartition("-")
         return stored.progress.get(job, 0) >= int(step)
-    return key[0] == "r" or key in stored.rows
+    return key[0] in "rc" or key in stored.rows
 
 
 # Mutants: engines that are broken on purpose.
