@@ -89,6 +89,7 @@ class Upkeep:
         self._looking_since: float | None = None
         self._is_shrinking = False
         self._leave_alone_until = 0.0
+        self._blocker: Borrowing | None = None  # what kept the log from being emptied
         self._warned_of: Borrowing | str | None = None
 
     def loss(self) -> str | None:
@@ -147,7 +148,11 @@ class Upkeep:
         oldest = self._readers.oldest_borrowing()
         if oldest is not None and time.monotonic() - oldest.since > _CYCLE_SECONDS:
             self._warn_of_reader(size_bytes, oldest)
-        elif not self._is_shrinking and self._loop.time() >= self._leave_alone_until:
+        elif not self._is_shrinking and (
+            self._loop.time() >= self._leave_alone_until
+            # Whoever was in the way has gone.
+            or (self._blocker is not None and self._blocker != oldest)
+        ):
             self._is_shrinking = True
             emptied = self._writer.call_outside(
                 partial(checkpoint, patience_seconds=_PATIENCE_SECONDS)
@@ -163,7 +168,8 @@ class Upkeep:
             return
         if not emptied.result():
             self._leave_alone_until = self._loop.time() + _PAUSE_SECONDS
-            self._warn_of_reader(size_bytes, self._readers.oldest_borrowing())
+            self._blocker = self._readers.oldest_borrowing()
+            self._warn_of_reader(size_bytes, self._blocker)
 
     def _warn_of_reader(self, size_bytes: int, reader: Borrowing | None) -> None:
         if reader is None:
