@@ -130,6 +130,27 @@ async def test_a_backup_is_of_one_moment_while_tasks_and_another_process_write(
     assert failures == []
 
 
+@pytest.mark.slow
+async def test_writers_go_on_while_a_large_database_is_copied(
+    path: Path, tmp_path: Path, journal: Any
+) -> None:
+    """They share the processors with it, and on a rollback journal the lock as well."""
+    async with reelbase.connect(path, journal=journal, busy_timeout=30.0) as database:
+        await fill(database, 250)
+        async with writing(database) as failures:
+            with OtherProcess(path, _WRITE_PAIRS):
+                began, before = time.monotonic(), (await database.stats()).rows["pairs"]
+                await asyncio.sleep(2.0)
+                copying, during = time.monotonic(), (await database.stats()).rows["pairs"]
+                await database.backup(tmp_path / "copy.db")
+                ended, after = time.monotonic(), (await database.stats()).rows["pairs"]
+    usual, meanwhile = (during - before) / (copying - began), (after - during) / (ended - copying)
+    print(f"{ended - copying:.1f} s; {usual:.0f} pairs a second before, {meanwhile:.0f} during")
+    assert failures == []
+    assert meanwhile > (usual / 10 if journal == "wal" else 0)
+    assert_whole(tmp_path / "copy.db")
+
+
 _WRITE_PAIRS = """
 import sqlite3, sys, time
 native = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)

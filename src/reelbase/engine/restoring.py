@@ -124,7 +124,7 @@ def _put_in_place(copy: Path, target: Path, busy_timeout_seconds: float) -> Path
             with _at_rest_and_locked(target, busy_timeout_seconds):
                 os.replace(copy, target)
         except sqlite3.DatabaseError as error:
-            if result_code(error) != sqlite3.SQLITE_CORRUPT:
+            if result_code(error) != sqlite3.SQLITE_CORRUPT or not copy.exists():
                 raise
             set_aside = _set_aside(target)
     else:
