@@ -309,6 +309,7 @@ async def _decide(options: ConnectOptions, connection: Connection) -> JournalDec
             options.path,
             create=options.create,
             migrate=options.migrate,
+            own=options.migrations,
             busy_timeout_seconds=options.busy_timeout_seconds,
         )
     )

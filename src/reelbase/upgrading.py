@@ -25,7 +25,7 @@ from reelbase.engine.connection import Connection, ConnectionSettings, notify, o
 from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, version_of
 from reelbase.engine.opening import prepare_file, size_of_usable_file
-from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.schema import SCHEMA_VERSION, check_ownership
 from reelbase.errors import DatabaseIOError, SchemaError, translate
 
 R = TypeVar("R")
@@ -134,12 +134,20 @@ async def _on_a_thread(work: Callable[[], R]) -> R:
         connection.close_soon()
 
 
-def _open(path: Path, busy_timeout: float) -> sqlite3.Connection:
-    """A writing connection to an existing file of ours, in whatever journal mode it has."""
-    mode = prepare_file(path, create=False, migrate=True, busy_timeout_seconds=busy_timeout)
+def _open(path: Path, own: Migrations | None, busy_timeout: float) -> sqlite3.Connection:
+    """A writing connection to a file that may be migrated, in whatever journal mode it has."""
+    mode = prepare_file(
+        path, create=False, migrate=True, own=own, busy_timeout_seconds=busy_timeout
+    )
     if mode is None:
         raise _empty(path)
     return open_native(ConnectionSettings(str(path), mode, busy_timeout), "writer")
+
+
+def _open_as_it_is(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    if size_of_usable_file(path, create=False) == 0:
+        raise _empty(path)
+    return sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
 
 
 def _empty(path: Path) -> SchemaError:
@@ -153,7 +161,7 @@ def _empty(path: Path) -> SchemaError:
 def _upgrade(
     path: Path, to: int | None, own: Migrations | None, busy_timeout: float, progress: OnProgress
 ) -> Upgrade:
-    with contextlib.closing(_open(path, busy_timeout)) as native:
+    with contextlib.closing(_open(path, own, busy_timeout)) as native:
         _refuse_downgrade(native, path, to)
         return bring_up_to_date(native, str(path), own=own, to=to, on_progress=progress)
 
@@ -172,10 +180,10 @@ def _rehearse(
         ) from error
     with folder as name:
         copy = Path(name) / path.name
-        with contextlib.closing(_open(path, busy_timeout)) as native:
+        with contextlib.closing(_open(path, own, busy_timeout)) as native:
             _refuse_downgrade(native, path, to)
             write_copy(native, copy, on_step=partial(progress, "copying"))
-        with contextlib.closing(_open(copy, busy_timeout)) as native:
+        with contextlib.closing(_open(copy, own, busy_timeout)) as native:
             return bring_up_to_date(
                 native, str(path), own=own, to=to, keeps_copy=False, on_progress=progress
             )
@@ -199,12 +207,8 @@ def _refuse_downgrade(native: sqlite3.Connection, path: Path, to: int | None) ->
 
 
 def _adopt(path: Path, busy_timeout: float) -> int:
-    if size_of_usable_file(path, create=False) == 0:
-        raise _empty(path)
     try:
-        with contextlib.closing(
-            sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
-        ) as native:
+        with contextlib.closing(_open_as_it_is(path, busy_timeout)) as native:
             return adopt_native(native, str(path))
     except sqlite3.Error as error:
         raise translate(error, f"adopting {path}") from error
@@ -212,7 +216,8 @@ def _adopt(path: Path, busy_timeout: float) -> int:
 
 def _history(path: Path, busy_timeout: float) -> list[AppliedMigration]:
     try:
-        with contextlib.closing(_open(path, busy_timeout)) as native:
+        with contextlib.closing(_open_as_it_is(path, busy_timeout)) as native:
+            check_ownership(native, str(path), may_be_older=True)
             return [*ledger.ours(native), *ledger.of_applications(native)]
     except sqlite3.Error as error:
         raise translate(error, f"reading the ledger of {path}") from error

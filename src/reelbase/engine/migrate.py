@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 
 from reelbase.engine import chain
+from reelbase.engine.backup import one_moment
 from reelbase.engine.chain import Migration, Migrations
 from reelbase.engine.connection import set_pragma
 from reelbase.engine.copies import forget_old_copies, keep_copy
 from reelbase.engine.fingerprint import differences, in_one_sentence, names_of
 from reelbase.engine.ledger import ledger_differences, left_of, ours, record, refuse_edited
-from reelbase.engine.schema import is_empty, schema_sql, statements_of
+from reelbase.engine.schema import check_ownership, is_empty, schema_sql, statements_of
 from reelbase.errors import SchemaError, translate
 
 # What is being done, and how much of it: pages of the copy, or migrations.
@@ -62,6 +63,28 @@ def pending(
     return left + left_of(native, own, path)
 
 
+def check(
+    native: sqlite3.Connection, path: str, *, migrate: bool, own: Migrations | None
+) -> list[Migration]:
+    """The migrations that the database lacks, once it is sure that they may run. Reads only.
+
+    Raises SchemaError: foreign, newer, older (unless it may be migrated), unversioned, and what
+    speaks against migrating it: drifted, edited, gap.
+    """
+    with one_moment(native):  # somebody may be migrating it
+        check_ownership(native, path, may_be_older=migrate)
+        left = pending(native, path, own)
+        if left and not migrate:
+            raise SchemaError(
+                f"{path} has not been migrated to {left[-1]}; connect with migrate=True",
+                code="older",
+                details={"path": path, "application": left[-1].application},
+            )
+        if left:
+            _refuse_changed(native, path)
+    return left
+
+
 def bring_up_to_date(
     native: sqlite3.Connection,
     path: str,
@@ -84,8 +107,7 @@ def bring_up_to_date(
         version = version_of(native)
         left = pending(native, path, own, to)
         if left:
-            _refuse_drifted(native, path, version)
-            refuse_edited(ours(native), chain.migrations(), path)
+            _refuse_changed(native, path)
             if keeps_copy:
                 copy = keep_copy(
                     path, version, lambda done, total: on_progress("copying", done, total)
@@ -132,7 +154,8 @@ def version_of(native: sqlite3.Connection) -> int:
     return int(version)
 
 
-def _refuse_drifted(native: sqlite3.Connection, path: str, version: int) -> None:
+def _refuse_changed(native: sqlite3.Connection, path: str) -> None:
+    version = version_of(native)
     # Without its table there is no ledger to be read.
     found = differences(native, version) or ledger_differences(native, version)
     if found:
@@ -142,6 +165,7 @@ def _refuse_drifted(native: sqlite3.Connection, path: str, version: int) -> None
             code="drifted",
             details={"path": path, "version": version, "differences": found},
         )
+    refuse_edited(ours(native), chain.migrations(), path)
 
 
 def refuse_broken_references(native: sqlite3.Connection, context: str) -> None:

@@ -19,7 +19,7 @@ from reelbase.engine.connection import (
     open_native,
     set_pragma,
 )
-from reelbase.engine.migrate import bring_up_to_date, create, pending
+from reelbase.engine.migrate import bring_up_to_date, check, create
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.errors import (
     DatabaseBusyError,
@@ -38,7 +38,12 @@ _NO_SHARED_MEMORY = frozenset({4618, 5130, 5386, 3850})
 
 
 def prepare_file(
-    path: Path, *, create: bool, migrate: bool, busy_timeout_seconds: float
+    path: Path,
+    *,
+    create: bool,
+    migrate: bool,
+    busy_timeout_seconds: float,
+    own: Migrations | None = None,
 ) -> Literal["wal", "delete"] | None:
     """Makes an empty file where none is, and refuses one that is not ours without changing it.
 
@@ -46,7 +51,7 @@ def prepare_file(
     """
     if size_of_usable_file(path, create=create) == 0:
         return None
-    return _inspect(path, busy_timeout_seconds, migrate=migrate)
+    return _inspect(path, busy_timeout_seconds, migrate=migrate, own=own)
 
 
 def size_of_usable_file(path: Path, *, create: bool) -> int:
@@ -91,11 +96,15 @@ def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
     return path.stat()
 
 
-def _inspect(path: Path, busy_timeout_seconds: float, *, migrate: bool) -> Literal["wal", "delete"]:
+def _inspect(
+    path: Path, busy_timeout_seconds: float, *, migrate: bool, own: Migrations | None
+) -> Literal["wal", "delete"]:
     """Looks into an existing file without changing it."""
     try:
         try:
-            return _look_into(path, _way_to_look(path), busy_timeout_seconds, migrate=migrate)
+            return _look_into(
+                path, _way_to_look(path), busy_timeout_seconds, migrate=migrate, own=own
+            )
         except sqlite3.Error as error:
             alone = _lacks_shared_memory(error)
             if not alone and result_code(error) != sqlite3.SQLITE_READONLY:
@@ -110,7 +119,9 @@ def _inspect(path: Path, busy_timeout_seconds: float, *, migrate: bool) -> Liter
             (application_id,) = native.execute("PRAGMA application_id").fetchone()
             if application_id not in (0, APPLICATION_ID):
                 check_ownership(native, str(path), may_be_older=migrate)
-        return _look_into(path, "mode=rw", busy_timeout_seconds, migrate=migrate, alone=alone)
+        return _look_into(
+            path, "mode=rw", busy_timeout_seconds, migrate=migrate, own=own, alone=alone
+        )
     except sqlite3.Error as error:
         raise translate(error, f"opening {path}") from error
 
@@ -128,14 +139,20 @@ def _lacks_shared_memory(error: sqlite3.Error) -> bool:
 
 
 def _look_into(
-    path: Path, how: str, busy_timeout_seconds: float, *, migrate: bool, alone: bool = False
+    path: Path,
+    how: str,
+    busy_timeout_seconds: float,
+    *,
+    migrate: bool,
+    own: Migrations | None,
+    alone: bool = False,
 ) -> Literal["wal", "delete"]:
     """The journal mode of a file that is empty or ours. alone: with locks that nobody shares."""
     with contextlib.closing(_connect(path, how, busy_timeout_seconds)) as native:
         if alone:
             set_pragma(native, "locking_mode", "exclusive")
         if not is_empty(native):
-            check_ownership(native, str(path), may_be_older=migrate)
+            check(native, str(path), migrate=migrate, own=own)
         (mode,) = native.execute("PRAGMA journal_mode").fetchone()
         return "wal" if mode == "wal" else "delete"
 
@@ -186,14 +203,7 @@ def _open_writer(
             set_pragma(native, "locking_mode", "normal")
         if is_empty(native):  # which reads, and so lets go of the locks
             create(native, settings.path, own)
-        check_ownership(native, settings.path, may_be_older=migrate)
-        left = pending(native, settings.path, own)
-        if left and not migrate:
-            raise SchemaError(
-                f"{settings.path} has not been migrated to {left[-1]}; connect with migrate=True",
-                code="older",
-                details={"path": settings.path, "application": left[-1].application},
-            )
+        left = check(native, settings.path, migrate=migrate, own=own)
         if left:
             bring_up_to_date(native, settings.path, own=own)
     except BaseException:

@@ -1,0 +1,625 @@
+"""Promises about upgrades: an application's own migrations, dry runs, refusals, adopting, copies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import reelbase
+from reelbase import (
+    SCHEMA_VERSION,
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseIOError,
+    Migrations,
+    MigrationStep,
+    SchemaError,
+)
+from reelbase.engine import chain, copies
+from reelbase.engine.chain import Migration, migrations
+from reelbase.engine.fingerprint import differences
+from reelbase.engine.schema import statements_of
+
+FILE_ID = "00000000-0000-7000-8000-000000000001"
+
+FIRST = "CREATE TABLE notes (id INTEGER PRIMARY KEY, file_id TEXT REFERENCES files (id));\n"
+SECOND = "ALTER TABLE notes ADD COLUMN text TEXT NOT NULL DEFAULT '';\n"
+
+Make = Callable[..., Migrations]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Make:
+    """Makes an application's migrations of the texts that are given, in a folder of their own."""
+    made = 0
+
+    def make(*texts: str, application: str = "notebook", **files: str) -> Migrations:
+        nonlocal made
+        made += 1
+        folder = tmp_path / f"own {made}"
+        folder.mkdir()
+        for number, text in enumerate(texts, start=1):
+            (folder / f"{number:04}_step_{number}.sql").write_bytes(text.encode())
+        return Migrations(application, folder)
+
+    return make
+
+
+def make_old(path: Path, version: int = 1) -> Path:
+    """A database as a version of the library left it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for migration in migrations()[:version]:
+            connection.executescript(migration.sql)
+            connection.execute(
+                "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)",
+                (migration.version, migration.name, migration.checksum),
+            )
+        connection.execute("INSERT INTO profiles (id) VALUES ('a')")
+        connection.execute(
+            "INSERT INTO files (id, profile_id, name, path) VALUES (?, 'a', 'n', 'p')", (FILE_ID,)
+        )
+    return path
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    return make_old(folder / "media.db")
+
+
+def change(path: Path, script: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(script)
+
+
+def value(path: Path, sql: str) -> Any:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchone()[0]
+
+
+def version_of(path: Path) -> int:
+    return int(value(path, "PRAGMA user_version"))
+
+
+async def refused(path: Path, journal: Any, code: str, **options: Any) -> SchemaError:
+    """The error of connect(); nothing in the file, and nothing beside it, has changed."""
+    before = bytes_of(path), sorted(os.listdir(path.parent))
+    with pytest.raises(SchemaError) as caught:
+        await reelbase.connect(path, journal=journal, **options)
+    assert caught.value.code == code
+    assert str(path) in str(caught.value)
+    assert (bytes_of(path), sorted(os.listdir(path.parent))) == before
+    return caught.value
+
+
+def bytes_of(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+# Drifted and edited databases
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("DROP INDEX files_newest", "index files_newest on files is missing"),
+        (
+            "ALTER TABLE files ADD COLUMN rating TEXT",
+            "table files has a column rating that is not ours",
+        ),
+        ("DELETE FROM schema_migrations", "the ledger lacks version 1 (foundation)"),
+        (
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES (9, 'x', '')",
+            "the ledger has version 9 (x), which version 1 does not have",
+        ),
+    ],
+)
+async def test_a_drifted_database_is_not_migrated(
+    script: str, sentence: str, old: Path, journal: Any
+) -> None:
+    change(old, script)
+    error = await refused(old, journal, "drifted")
+    assert error.details["differences"] == [sentence]
+    assert sentence in str(error)
+
+
+async def test_many_differences_are_counted_in_the_message_and_listed_in_the_details(
+    old: Path, journal: Any
+) -> None:
+    change(old, "DROP TABLE jobs; DROP TABLE clips")
+    error = await refused(old, journal, "drifted")
+    assert len(error.details["differences"]) > 20
+    assert f"and {len(error.details['differences']) - 10} more" in str(error)
+
+
+async def test_a_file_that_was_through_another_text_of_a_migration_is_not_migrated(
+    old: Path, journal: Any
+) -> None:
+    change(old, "UPDATE schema_migrations SET checksum = 'abc'")
+    error = await refused(old, journal, "edited")
+    assert error.details["version"] == 1
+    assert error.details["application"] is None
+    assert error.details["applied"]["checksum"] == "abc"
+    assert "version 1 (foundation)" in str(error)
+
+
+# What users keep in the file
+
+
+async def test_users_indexes_and_triggers_on_a_table_that_is_built_anew_come_back(
+    old: Path, journal: Any
+) -> None:
+    mine = (
+        "CREATE INDEX my_index ON profiles (created_at)",
+        "CREATE TRIGGER my_trigger AFTER INSERT ON profiles BEGIN INSERT INTO mine VALUES (NEW.id); END",
+        "CREATE VIEW my_view AS SELECT id FROM profiles",
+    )
+    change(old, "CREATE TABLE mine (id TEXT REFERENCES profiles (id));" + ";".join(mine))
+    async with reelbase.connect(old, journal=journal) as database:
+        await database.profiles.ensure("b")
+        assert await database.fetch_all(str, "SELECT id FROM mine") == ["b"]
+        assert await database.fetch_all(str, "SELECT id FROM my_view ORDER BY id") == ["a", "b"]
+        kept = await database.fetch_all(
+            str, "SELECT sql FROM sqlite_schema WHERE name LIKE 'my!_%' ESCAPE '!' ORDER BY name"
+        )
+    assert kept == list(mine)
+
+
+async def test_what_does_not_fit_the_new_table_is_named(
+    old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(old, "CREATE INDEX my_index ON llm_templates (model)")
+    rebuilt = Migration(
+        version=2,
+        name="rebuilt",
+        sql="PRAGMA user_version = 2; DROP TABLE llm_templates; CREATE TABLE llm_templates (id TEXT);",
+        checksum="",
+    )
+    first = migrations()[0]
+    monkeypatch.setattr(chain, "migrations", lambda: (first, rebuilt))
+    with pytest.raises(SchemaError) as caught:
+        await reelbase.connect(old, journal=journal)
+    assert caught.value.code == "dependent"
+    assert caught.value.details == {"name": "my_index", "table": "llm_templates"}
+    assert version_of(old) == 1
+    assert value(old, "SELECT count(*) FROM sqlite_schema WHERE name = 'my_index'") == 1
+
+
+async def test_a_table_of_the_users_in_the_way_is_named(old: Path, journal: Any) -> None:
+    change(old, "CREATE TABLE speakers (mine TEXT)")
+    with pytest.raises(DatabaseError, match="table speakers already exists") as caught:
+        await reelbase.connect(old, journal=journal)
+    assert "version 5 (transcription)" in str(caught.value)
+    assert version_of(old) == 1
+
+
+# An application's own migrations
+
+
+async def test_an_application_has_its_tables_from_the_start(
+    own: Make, tmp_path: Path, journal: Any
+) -> None:
+    folder = tmp_path / "new"
+    mine = own(FIRST, SECOND)
+    for _ in range(2):
+        async with reelbase.connect(
+            folder / "media.db", journal=journal, migrations=mine, migrate=True
+        ) as database:
+            await database.execute("INSERT INTO notes (text) VALUES ('n')")
+            report = await database.check()
+        assert report.problems == []
+    assert os.listdir(folder) == ["media.db"]  # nothing was there to be copied
+    lines = await reelbase.migration_history(folder / "media.db")
+    assert [(line.application, line.version) for line in lines[-2:]] == [
+        ("notebook", 1),
+        ("notebook", 2),
+    ]
+    assert [line.version for line in lines[:-2]] == list(range(1, SCHEMA_VERSION + 1))
+    assert lines[-1].checksum == mine.steps[-1].checksum
+    assert lines[-1].applied_at.tzinfo is not None
+
+
+async def test_in_memory_too(own: Make) -> None:
+    async with reelbase.connect(":memory:", migrations=own(FIRST, SECOND)) as database:
+        assert await database.fetch_all(str, "SELECT text FROM notes") == []
+
+
+async def test_ours_and_theirs_run_in_one_transaction_behind_one_copy(
+    own: Make, old: Path, journal: Any
+) -> None:
+    async with reelbase.connect(old, journal=journal, migrations=own(FIRST)):
+        pass
+    assert version_of(old) == SCHEMA_VERSION
+    assert sorted(os.listdir(old.parent)) == ["media.db", "media.db.v1.bak"]
+    async with reelbase.connect(old, journal=journal, migrations=own(FIRST, SECOND)) as database:
+        await database.execute("INSERT INTO notes (file_id, text) VALUES (?, 't')", (FILE_ID,))
+    assert sorted(os.listdir(old.parent)) == [
+        "media.db",
+        "media.db.v1.bak",
+        f"media.db.v{SCHEMA_VERSION}.bak",
+    ]
+
+
+async def test_several_applications_share_a_file(own: Make, path: Path, journal: Any) -> None:
+    other = own("CREATE TABLE others (a)", application="other-app")
+    for mine in (own(FIRST), other, own(FIRST, SECOND)):
+        async with reelbase.connect(path, journal=journal, migrations=mine):
+            pass
+    lines = await reelbase.migration_history(path)
+    assert [(line.application, line.version) for line in lines if line.application] == [
+        ("notebook", 1),
+        ("notebook", 2),
+        ("other-app", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("CREATE TABLE a (b); nonsense;", "statement"),
+        ("CREATE TABLE a (b); COMMIT;\n CREATE TABLE c (d);", None),
+        ("CREATE TABLE a (b);\nEND TRANSACTION;\n", "forbidden"),
+        ("CREATE TABLE a (b); ROLLBACK;", "forbidden"),
+        ("CREATE TABLE a (b); ATTACH ':memory:' AS c;", "forbidden"),
+        ("PRAGMA user_version = 99;", "forbidden"),
+        ("PRAGMA application_id = 1;", "forbidden"),
+        ("DROP INDEX files_newest;", "drifted"),
+        ("ALTER TABLE files ADD COLUMN rating INTEGER;", "drifted"),
+        (f"INSERT INTO notes (file_id) VALUES ('{FILE_ID[:-1]}9');", "broken_reference"),
+        ("DELETE FROM profiles;", "broken_reference"),
+    ],
+)
+async def test_a_step_that_fails_or_oversteps_leaves_everything_as_it_was(
+    text: str, code: str | None, own: Make, old: Path, journal: Any
+) -> None:
+    """Ours before it are undone too."""
+    mine = own(FIRST, text)
+    if code is None:
+        async with reelbase.connect(old, journal=journal, migrations=mine):
+            pass  # BEGIN IMMEDIATE and COMMIT that frame a script for the sqlite3 program are left out
+        return
+    with pytest.raises(DatabaseError) as caught:
+        await reelbase.connect(old, journal=journal, migrations=mine)
+    assert caught.value.code == code
+    assert "version 2 (step_2) of notebook" in str(caught.value)
+    assert version_of(old) == 1
+    with closing(sqlite3.connect(old)) as connection:
+        assert differences(connection, 1) == []
+        assert connection.execute(
+            "SELECT count(*) FROM sqlite_schema WHERE name IN ('notes', 'application_migrations', 'a')"
+        ).fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM files").fetchone() == (1,)
+
+
+async def test_a_step_that_fails_on_a_new_file_leaves_it_empty(
+    own: Make, tmp_path: Path, journal: Any
+) -> None:
+    target = tmp_path / "new.db"
+    with pytest.raises(DatabaseError):
+        await reelbase.connect(target, journal=journal, migrations=own("nonsense"))
+    async with reelbase.connect(target, journal=journal, migrations=own(FIRST)) as database:
+        assert await database.fetch_all(int, "SELECT id FROM notes") == []
+
+
+async def test_an_edited_step_is_refused(own: Make, path: Path, journal: Any) -> None:
+    async with reelbase.connect(path, journal=journal, migrations=own(FIRST)):
+        pass
+    error = await refused(path, journal, "edited", migrations=own(FIRST + "-- edited\n", SECOND))
+    assert error.details["application"] == "notebook"
+
+
+async def test_a_release_that_lacks_a_step_is_refused(own: Make, path: Path, journal: Any) -> None:
+    async with reelbase.connect(path, journal=journal, migrations=own(FIRST, SECOND)):
+        pass
+    error = await refused(path, journal, "newer", migrations=own(FIRST))
+    assert error.details["version"] == 2
+
+
+async def test_a_step_that_was_put_in_below_others_is_refused(
+    own: Make, path: Path, journal: Any
+) -> None:
+    async with reelbase.connect(path, journal=journal, migrations=own(FIRST, SECOND)):
+        pass
+    change(path, "DELETE FROM application_migrations WHERE version = 1")
+    error = await refused(path, journal, "gap", migrations=own(FIRST, SECOND))
+    assert error.details["version"] == 1
+
+
+async def test_without_leave_their_step_is_refused_too(own: Make, path: Path, journal: Any) -> None:
+    async with reelbase.connect(path, journal=journal, migrations=own(FIRST)):
+        pass
+    error = await refused(path, journal, "older", migrations=own(FIRST, SECOND), migrate=False)
+    assert error.details["application"] == "notebook"
+    async with reelbase.connect(path, journal=journal, migrations=own(FIRST), migrate=False):
+        pass
+
+
+async def test_windows_line_ends_are_no_edit(own: Make, path: Path, journal: Any) -> None:
+    for mine in (own(FIRST), own(FIRST.replace("\n", "\r\n"))):
+        async with reelbase.connect(path, journal=journal, migrations=mine):
+            pass
+    assert not list(path.parent.glob("*.2.bak"))
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        ([], "holds no migration"),
+        (["0002_a.sql"], "should have number 0001"),
+        (["0001_a.sql", "0003_b.sql"], "should have number 0002"),
+        (["0001_a.sql", "0001_b.sql"], "should have number 0002"),
+        (["1_a.sql"], "not named like"),
+        (["0001-a.sql"], "not named like"),
+    ],
+)
+def test_a_folder_that_is_no_chain_is_refused(names: list[str], match: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("not a migration")
+    for name in names:
+        (tmp_path / name).write_text("SELECT 1;")
+    with pytest.raises(ValueError, match=match):
+        Migrations("notebook", tmp_path)
+
+
+def test_other_arguments_are_refused_by_name(tmp_path: Path) -> None:
+    for application in ("", "My App", "../x", "1a"):
+        with pytest.raises(ValueError, match="application"):
+            Migrations(application, tmp_path)
+    with pytest.raises(TypeError, match="application"):
+        Migrations(1, tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="is no folder"):
+        Migrations("notebook", tmp_path / "nowhere")
+    (tmp_path / "0001_a.sql").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="UTF-8"):
+        Migrations("notebook", tmp_path)
+    with pytest.raises(TypeError, match="migrations"):
+        reelbase.connect(tmp_path / "a.db", migrations=tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_package_may_hold_them() -> None:
+    mine = Migrations("copy", resources.files("reelbase").joinpath("migrations"))
+    assert [step.checksum for step in mine.steps] == [step.checksum for step in migrations()]
+    assert repr(mine) == f"<Migrations of copy: {SCHEMA_VERSION}>"
+
+
+def test_statements_are_told_apart_wherever_they_stand() -> None:
+    script = (
+        "BEGIN IMMEDIATE;\nCREATE TABLE a (b); CREATE TABLE c (d) -- ;\n;"
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT ';'; END; SELECT 1"
+    )
+    assert [statement.strip() for statement in statements_of(script)] == [
+        "CREATE TABLE a (b);",
+        "CREATE TABLE c (d) -- ;\n;",
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT ';'; END;",
+        "SELECT 1",
+    ]
+    assert list(statements_of(" \n")) == []
+
+
+# Dry runs, versions, and the way back
+
+
+async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(own: Make, old: Path) -> None:
+    before = bytes_of(old)
+    told: list[tuple[str, int, int]] = []
+    report = await reelbase.migrate(
+        old, dry_run=True, migrations=own(FIRST), progress=lambda *facts: told.append(facts)
+    )
+    assert report.is_dry_run
+    assert (report.from_version, report.to_version, report.copy) == (1, SCHEMA_VERSION, None)
+    assert report.steps[0] == MigrationStep(None, 2, "downloads")
+    assert report.steps[-1] == MigrationStep("notebook", 1, "step_1")
+    assert len(report.steps) == SCHEMA_VERSION
+    assert bytes_of(old) == before
+    assert os.listdir(old.parent) == ["media.db"]
+    assert told[0][0] == "copying"
+    assert told[-1] == ("committing", SCHEMA_VERSION, SCHEMA_VERSION)
+
+
+async def test_a_dry_run_finds_what_would_fail(own: Make, old: Path) -> None:
+    before = bytes_of(old)
+    with pytest.raises(DatabaseError, match=r"version 1 \(step_1\) of notebook"):
+        await reelbase.migrate(old, dry_run=True, migrations=own("nonsense"))
+    change(old, "DELETE FROM schema_migrations; VACUUM")
+    drifted = bytes_of(old)
+    with pytest.raises(SchemaError, match="the ledger lacks"):
+        await reelbase.migrate(old, dry_run=True)
+    assert drifted != before
+    assert bytes_of(old) == drifted
+    assert os.listdir(old.parent) == ["media.db"]
+
+
+async def test_a_version_in_between(own: Make, old: Path, journal: Any) -> None:
+    report = await reelbase.migrate(old, to=3, migrations=own(FIRST))
+    assert [step.version for step in report.steps] == [2, 3]
+    assert report.copy == Path(f"{old}.v1.bak")
+    assert version_of(old) == 3
+    assert (await reelbase.migrate(old, to=3)).steps == []
+    async with reelbase.connect(old, journal=journal) as database:
+        assert await database.files.count_for_profile("a") == 1
+    assert sorted(os.listdir(old.parent)) == ["media.db", "media.db.v1.bak", "media.db.v3.bak"]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_nothing_leads_back(dry_run: bool, old: Path) -> None:
+    await reelbase.migrate(old)
+    with pytest.raises(SchemaError, match=r"which is .*media\.db\.v1\.bak") as caught:
+        await reelbase.migrate(old, to=1, dry_run=dry_run)
+    assert caught.value.code == "downgrade"
+    with pytest.raises(SchemaError, match=r"media\.db\.v2\.bak is not there"):
+        await reelbase.migrate(old, to=2, dry_run=dry_run)
+    for wrong in (0, SCHEMA_VERSION + 1):
+        with pytest.raises(ValueError, match="to must be"):
+            await reelbase.migrate(old, to=wrong)
+    assert version_of(old) == SCHEMA_VERSION
+
+
+async def test_what_is_no_database_of_ours_is_not_migrated(tmp_path: Path) -> None:
+    target = tmp_path / "a.db"
+    with pytest.raises(DatabaseIOError):
+        await reelbase.migrate(target)
+    target.touch()
+    for call in (reelbase.migrate, reelbase.adopt, reelbase.migration_history):
+        with pytest.raises(SchemaError) as caught:
+            await call(target)
+        assert caught.value.code == "empty"
+    change(target, "CREATE TABLE schema_migrations (version TEXT)")  # as other programs have it
+    for call in (reelbase.migrate, reelbase.adopt, reelbase.migration_history):
+        with pytest.raises(SchemaError) as caught:
+            await call(target)
+        assert caught.value.code == "foreign"
+    for wrong in ("", ":memory:", "a\0b"):
+        with pytest.raises(ValueError, match="path"):
+            await reelbase.migrate(wrong)
+    with pytest.raises(TypeError, match="path"):
+        await reelbase.adopt(b"a.db")  # type: ignore[arg-type]
+
+
+async def test_a_database_that_somebody_writes_is_busy(old: Path) -> None:
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseBusyError):
+            await reelbase.migrate(old, busy_timeout=0.05)
+    assert version_of(old) == 1
+
+
+# Copies
+
+
+async def test_without_room_for_the_copy_nothing_is_touched(
+    old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bytes_of(old)
+    usage = shutil.disk_usage(old.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(DatabaseFullError) as caught:
+        await reelbase.migrate(old)
+    assert caught.value.details["needed"] == len(before)
+    assert caught.value.details["free"] == 1000
+    assert f"{len(before):,}" in str(caught.value)
+    assert "1,000" in str(caught.value)
+    assert bytes_of(old) == before
+    assert os.listdir(old.parent) == ["media.db"]
+
+
+async def test_an_older_copy_of_the_same_version_is_not_taken_for_todays(old: Path) -> None:
+    earlier = Path(f"{old}.v1.bak")
+    shutil.copy(old, earlier)
+    change(old, "INSERT INTO profiles (id) VALUES ('later')")
+    report = await reelbase.migrate(old)
+    assert report.copy == Path(f"{old}.v1.2.bak")
+    assert value(report.copy, "SELECT count(*) FROM profiles") == 2
+    assert value(earlier, "SELECT count(*) FROM profiles") == 1
+
+
+async def test_the_same_copy_is_not_kept_twice(own: Make, old: Path, journal: Any) -> None:
+    """A container that restarts a failing upgrade for a night must not fill the disk."""
+    for _ in range(3):
+        with pytest.raises(DatabaseError):
+            await reelbase.connect(old, journal=journal, migrations=own("nonsense"))
+    assert sorted(os.listdir(old.parent)) == ["media.db", "media.db.v1.bak"]
+
+
+async def test_the_newest_copies_are_kept(old: Path) -> None:
+    others = ["media.db.v1.bak.gz", "media.db.vx.bak", "xmedia.db.v1.bak", "media.db.v1.bak2"]
+    for age, name in enumerate(
+        ["media.db.v1.bak", "media.db.v1.2.bak", "media.db.v01.bak", *others]
+    ):
+        (old.parent / name).write_bytes(b"somebody's")
+        os.utime(old.parent / name, (1_000_000 - age, 1_000_000 - age))
+    report = await reelbase.migrate(old)
+    assert report.copy == Path(f"{old}.v1.3.bak")
+    assert copies.KEPT_COPIES == 3
+    assert sorted(os.listdir(old.parent)) == sorted(
+        ["media.db", "media.db.v1.bak", "media.db.v1.2.bak", "media.db.v1.3.bak", *others]
+    )
+
+
+# Adopting
+
+
+def unmark(path: Path) -> None:
+    change(path, "PRAGMA application_id = 0; PRAGMA user_version = 0")
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+async def test_a_database_that_lost_its_marks_is_adopted(
+    version: int, tmp_path: Path, journal: Any
+) -> None:
+    target = make_old(tmp_path / "a.db", version)
+    change(target, "CREATE TABLE mine (a); CREATE INDEX my_index ON files (size_bytes)")
+    unmark(target)
+    assert "reelbase adopt" in str(await refused(target, journal, "unversioned"))
+    assert await reelbase.adopt(target) == version
+    assert await reelbase.adopt(target) == version  # one that is marked stays as it is
+    assert version_of(target) == version
+    async with reelbase.connect(target, journal=journal) as database:
+        assert (await database.check()).problems == []
+
+
+@pytest.mark.parametrize("lost", ["application_id", "user_version"])
+async def test_one_of_the_marks_may_be_lost(lost: str, old: Path, journal: Any) -> None:
+    change(old, f"PRAGMA {lost} = 0")
+    await refused(old, journal, "unversioned")
+    assert await reelbase.adopt(old) == 1
+    assert value(old, "PRAGMA application_id") == 0x7265656C
+
+
+async def test_a_ledger_that_was_lost_is_written_anew(old: Path, journal: Any) -> None:
+    change(old, "DELETE FROM schema_migrations")
+    unmark(old)
+    assert await reelbase.adopt(old) == 1
+    async with reelbase.connect(old, journal=journal):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("version", "script", "code", "text"),
+    [
+        (2, "DROP INDEX files_newest", "unknown_schema", "version 2 is the nearest"),
+        (2, "DROP TABLE config", "unknown_schema", "table config is missing"),
+        (
+            4,
+            "CREATE TABLE speakers (a)",
+            "unknown_schema",
+            "table speakers belongs to a later version",
+        ),
+        (1, "PRAGMA application_id = 77", "foreign", "77"),
+        (1, "PRAGMA user_version = 3", "unknown_schema", "has the schema of version 1"),
+        (1, "UPDATE schema_migrations SET checksum = ''", "edited", "foundation"),
+        (
+            1,
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES (9, 'x', '')",
+            "newer",
+            "up to 9",
+        ),
+        (1, "UPDATE files SET profile_id = 'nobody'", "broken_reference", "profiles"),
+    ],
+)
+async def test_what_is_not_a_version_to_the_letter_is_not_adopted(
+    version: int, script: str, code: str, text: str, tmp_path: Path
+) -> None:
+    target = make_old(tmp_path / "a.db", version)
+    unmark(target)
+    change(target, script)
+    before = bytes_of(target)
+    with pytest.raises(SchemaError) as caught:
+        await reelbase.adopt(target)
+    assert caught.value.code == code
+    assert text in str(caught.value)
+    assert bytes_of(target) == before
+
+
+def test_reports_are_objects_in_json() -> None:
+    step = MigrationStep(None, 2, "downloads")
+    assert msgspec.json.encode(step) == b'{"application":null,"version":2,"name":"downloads"}'
