@@ -134,6 +134,11 @@ async def test_a_drifted_database_is_not_migrated(
     assert sentence in str(error)
 
 
+async def test_the_ledger_of_a_drifted_database_can_be_read(old: Path) -> None:
+    change(old, "DROP INDEX files_newest")
+    assert [line.version for line in await reelbase.migration_history(old)] == [1]
+
+
 async def test_many_differences_are_counted_in_the_message_and_listed_in_the_details(
     old: Path, journal: Any
 ) -> None:
@@ -518,7 +523,7 @@ async def test_an_older_copy_of_the_same_version_is_not_taken_for_todays(old: Pa
     change(old, "INSERT INTO profiles (id) VALUES ('later')")
     report = await reelbase.migrate(old)
     assert report.copy == Path(f"{old}.v1.2.bak")
-    assert value(report.copy, "SELECT count(*) FROM profiles") == 2
+    assert value(Path(f"{old}.v1.2.bak"), "SELECT count(*) FROM profiles") == 2
     assert value(earlier, "SELECT count(*) FROM profiles") == 1
 
 

@@ -26,6 +26,7 @@ from reelbase.engine.journal import (
     synchronous_for,
 )
 from reelbase.engine.mailbox import Mailbox
+from reelbase.engine.migrate import check
 from reelbase.engine.mounts import PROC_MOUNTS
 from reelbase.engine.opening import open_writer, prepare_file
 from reelbase.engine.readers import Readers
@@ -308,8 +309,7 @@ async def _decide(options: ConnectOptions, connection: Connection) -> JournalDec
             prepare_file,
             options.path,
             create=options.create,
-            migrate=options.migrate,
-            own=options.migrations,
+            refuse=partial(check, migrate=options.migrate, own=options.migrations),
             busy_timeout_seconds=options.busy_timeout_seconds,
         )
     )

@@ -23,9 +23,9 @@ from reelbase.engine.backup import write_copy
 from reelbase.engine.chain import Migrations
 from reelbase.engine.connection import Connection, ConnectionSettings, notify, open_native
 from reelbase.engine.ledger import AppliedMigration
-from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, version_of
-from reelbase.engine.opening import prepare_file, size_of_usable_file
-from reelbase.engine.schema import SCHEMA_VERSION, check_ownership
+from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, check, version_of
+from reelbase.engine.opening import open_to_look, prepare_file, size_of_usable_file
+from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.errors import DatabaseIOError, SchemaError, translate
 
 R = TypeVar("R")
@@ -137,17 +137,14 @@ async def _on_a_thread(work: Callable[[], R]) -> R:
 def _open(path: Path, own: Migrations | None, busy_timeout: float) -> sqlite3.Connection:
     """A writing connection to a file that may be migrated, in whatever journal mode it has."""
     mode = prepare_file(
-        path, create=False, migrate=True, own=own, busy_timeout_seconds=busy_timeout
+        path,
+        create=False,
+        refuse=partial(check, migrate=True, own=own),
+        busy_timeout_seconds=busy_timeout,
     )
     if mode is None:
         raise _empty(path)
     return open_native(ConnectionSettings(str(path), mode, busy_timeout), "writer")
-
-
-def _open_as_it_is(path: Path, busy_timeout: float) -> sqlite3.Connection:
-    if size_of_usable_file(path, create=False) == 0:
-        raise _empty(path)
-    return sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
 
 
 def _empty(path: Path) -> SchemaError:
@@ -207,17 +204,22 @@ def _refuse_downgrade(native: sqlite3.Connection, path: Path, to: int | None) ->
 
 
 def _adopt(path: Path, busy_timeout: float) -> int:
+    if size_of_usable_file(path, create=False) == 0:
+        raise _empty(path)
     try:
-        with contextlib.closing(_open_as_it_is(path, busy_timeout)) as native:
+        with contextlib.closing(
+            sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
+        ) as native:
             return adopt_native(native, str(path))
     except sqlite3.Error as error:
         raise translate(error, f"adopting {path}") from error
 
 
 def _history(path: Path, busy_timeout: float) -> list[AppliedMigration]:
+    if size_of_usable_file(path, create=False) == 0:
+        raise _empty(path)
     try:
-        with contextlib.closing(_open_as_it_is(path, busy_timeout)) as native:
-            check_ownership(native, str(path), may_be_older=True)
+        with contextlib.closing(open_to_look(path, busy_timeout)) as native:
             return [*ledger.ours(native), *ledger.of_applications(native)]
     except sqlite3.Error as error:
         raise translate(error, f"reading the ledger of {path}") from error

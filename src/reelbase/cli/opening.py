@@ -13,6 +13,7 @@ import reelbase
 from reelbase import Database
 from reelbase.cli.running import UsageError
 from reelbase.engine.opening import prepare_file
+from reelbase.engine.schema import check_ownership
 
 BUSY_SECONDS = 30.0
 LONG_SECONDS = 86_400.0  # a command's unit of work may take as long as it needs
@@ -38,7 +39,13 @@ async def existing(text: str) -> AsyncIterator[Database]:
     """The database of that name, in the journal mode that it has: the application decides on that."""
     path = file_path(text)
     mode = await asyncio.to_thread(
-        partial(prepare_file, path, create=False, migrate=False, busy_timeout_seconds=BUSY_SECONDS)
+        partial(
+            prepare_file,
+            path,
+            create=False,
+            refuse=partial(check_ownership, may_be_older=False),
+            busy_timeout_seconds=BUSY_SECONDS,
+        )
     )
     if mode is None:
         raise UsageError(f"{path} is empty; name a database")

@@ -7,6 +7,8 @@ import os
 import sqlite3
 import stat
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +32,8 @@ from reelbase.errors import (
     translate,
 )
 
+Refuse = Callable[[sqlite3.Connection, str], object]
+
 _RETRY_SECONDS = 0.02
 
 # A WAL database whose -shm cannot be had: SQLITE_IOERR_SHMOPEN, SHMLOCK, SHMMAP, and LOCK (9p
@@ -41,17 +45,18 @@ def prepare_file(
     path: Path,
     *,
     create: bool,
-    migrate: bool,
+    refuse: Refuse,
     busy_timeout_seconds: float,
-    own: Migrations | None = None,
 ) -> Literal["wal", "delete"] | None:
     """Makes an empty file where none is, and refuses one that is not ours without changing it.
+
+    refuse: raises SchemaError for a database that is not wanted.
 
     Returns the journal mode that an existing database has, None for a new one.
     """
     if size_of_usable_file(path, create=create) == 0:
         return None
-    return _inspect(path, busy_timeout_seconds, migrate=migrate, own=own)
+    return _inspect(path, busy_timeout_seconds, refuse)
 
 
 def size_of_usable_file(path: Path, *, create: bool) -> int:
@@ -96,15 +101,11 @@ def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
     return path.stat()
 
 
-def _inspect(
-    path: Path, busy_timeout_seconds: float, *, migrate: bool, own: Migrations | None
-) -> Literal["wal", "delete"]:
+def _inspect(path: Path, busy_timeout_seconds: float, refuse: Refuse) -> Literal["wal", "delete"]:
     """Looks into an existing file without changing it."""
     try:
         try:
-            return _look_into(
-                path, _way_to_look(path), busy_timeout_seconds, migrate=migrate, own=own
-            )
+            return _look_into(path, _way_to_look(path), busy_timeout_seconds, refuse)
         except sqlite3.Error as error:
             alone = _lacks_shared_memory(error)
             if not alone and result_code(error) != sqlite3.SQLITE_READONLY:
@@ -118,10 +119,8 @@ def _inspect(
         ):
             (application_id,) = native.execute("PRAGMA application_id").fetchone()
             if application_id not in (0, APPLICATION_ID):
-                check_ownership(native, str(path), may_be_older=migrate)
-        return _look_into(
-            path, "mode=rw", busy_timeout_seconds, migrate=migrate, own=own, alone=alone
-        )
+                check_ownership(native, str(path), may_be_older=True)
+        return _look_into(path, "mode=rw", busy_timeout_seconds, refuse, alone=alone)
     except sqlite3.Error as error:
         raise translate(error, f"opening {path}") from error
 
@@ -142,9 +141,8 @@ def _look_into(
     path: Path,
     how: str,
     busy_timeout_seconds: float,
+    refuse: Refuse,
     *,
-    migrate: bool,
-    own: Migrations | None,
     alone: bool = False,
 ) -> Literal["wal", "delete"]:
     """The journal mode of a file that is empty or ours. alone: with locks that nobody shares."""
@@ -152,7 +150,7 @@ def _look_into(
         if alone:
             set_pragma(native, "locking_mode", "exclusive")
         if not is_empty(native):
-            check(native, str(path), migrate=migrate, own=own)
+            refuse(native, str(path))
         (mode,) = native.execute("PRAGMA journal_mode").fetchone()
         return "wal" if mode == "wal" else "delete"
 
@@ -257,7 +255,12 @@ def open_to_look(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
 
     Raises what prepare_file() does.
     """
-    prepare_file(path, create=False, migrate=True, busy_timeout_seconds=busy_timeout_seconds)
+    prepare_file(
+        path,
+        create=False,
+        refuse=partial(check_ownership, may_be_older=True),
+        busy_timeout_seconds=busy_timeout_seconds,
+    )
     native = _connect(path, _way_to_look(path), busy_timeout_seconds)
     set_pragma(native, "query_only", 1)
     return native
