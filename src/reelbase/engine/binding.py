@@ -53,20 +53,31 @@ def to_optional_id(value: UUID | str | None) -> str | None:
     return None if value is None else to_id(value)
 
 
+# The last moment that was written, and how: one statement, or one unit, writes the same many times.
+_last_written: tuple[datetime | None, str] = (None, "")
+
+
 def to_moment(value: datetime | None) -> str | None:
     """UTC to the millisecond (cut, not rounded), fixed width: ``YYYY-MM-DDTHH:MM:SS.mmmZ``."""
+    global _last_written
     if value is None:
         return None
+    written, text = _last_written  # once: other threads write it too
+    if value is written:
+        return text
     if not isinstance(value, datetime):
         raise TypeError(f"must be a datetime, not {type(value).__name__}")
+    utc = value
     if value.tzinfo is not UTC:
         if value.utcoffset() is None:
             raise ValueError("must be an aware datetime; this one has no time zone")
         try:
-            value = value.astimezone(UTC)
+            utc = value.astimezone(UTC)
         except OverflowError:
             raise ValueError("is out of the range of datetime in UTC") from None
-    return value.isoformat(timespec="milliseconds")[:_SECONDS_LENGTH] + "Z"
+    text = utc.isoformat(timespec="milliseconds")[:_SECONDS_LENGTH] + "Z"
+    _last_written = (value, text)
+    return text
 
 
 def has_surrogates(text: str) -> bool:

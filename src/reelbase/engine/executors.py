@@ -39,10 +39,12 @@ Clock = Callable[[], datetime]
 def read_clock(clock: Clock) -> datetime:
     """The clock's time as it will be stored: UTC, cut to the millisecond. ValueError if it is naive."""
     moment = clock()
-    if moment.utcoffset() is None:
-        raise ValueError("the clock gave a naive datetime; it must be aware")
-    moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    if moment.tzinfo is not UTC:
+        if moment.utcoffset() is None:
+            raise ValueError("the clock gave a naive datetime; it must be aware")
+        moment = moment.astimezone(UTC)
+    excess = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - excess) if excess else moment
 
 
 class DatabaseExecutor:
