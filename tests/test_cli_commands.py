@@ -391,24 +391,34 @@ def mangled(lines: list[bytes]) -> dict[str, list[bytes]]:
     }
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    folder = tmp_path_factory.mktemp("exported")
+    work(folder / "source.db", fill)
+    assert run("export", folder / "source.db", folder / "export.ndjson") == 0
+    return (folder / "export.ndjson").read_bytes().splitlines(keepends=True)
+
+
 @pytest.mark.parametrize("what", mangled([b'{"rows": {}}', b'{"files"']))
 async def test_what_is_no_whole_export_imports_nothing(
-    what: str, tmp_path: Path, database: Database, path: Path
+    what: str, exported: list[bytes], database: Database, path: Path
 ) -> None:
-    source = tmp_path / "source.db"
-    exported = tmp_path / "export.ndjson"
-    await asyncio.to_thread(work, source, fill)
-    assert await asyncio.to_thread(run, "export", source, exported) == 0
-    lines = exported.read_bytes().splitlines(keepends=True)
     before = contents(path)
     with pytest.raises(DatabaseError) as caught:
-        await import_lines(database, mangled(lines)[what])
+        await import_lines(database, mangled(exported)[what])
     assert caught.value.code in ("export_format", "constraint", "broken_reference")
     assert contents(path) == before
-    await import_lines(database, lines)
+
+
+async def test_only_an_empty_database_takes_an_export(
+    exported: list[bytes], database: Database, path: Path
+) -> None:
+    await import_lines(database, exported)
+    before = contents(path)
     with pytest.raises(DatabaseError) as caught:
-        await import_lines(database, lines)
+        await import_lines(database, exported)
     assert caught.value.code == "not_empty"
+    assert contents(path) == before
 
 
 def test_a_target_that_exists_is_left_alone(
