@@ -45,8 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments,
         [
             f"{facts.database}: {verb}",
-            f"schema version {facts.schema_version}, journal mode {facts.journal_mode}: "
-            f"{facts.journal_reason}",
+            f"schema version {facts.schema_version}; {facts.journal_reason}",
         ],
     )
     return 0

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(msgspec.to_builtins(facts), indent=2))
     else:
         print_tables(list(_report(facts)))
-        print(f"journal mode {facts.journal_mode}: {facts.journal_reason}")
+        print(f"journal mode {facts.journal_mode}; by its filesystem {facts.journal_reason}")
         if facts.schema_version < facts.latest_schema_version:
             print(
                 f"schema version {facts.schema_version}; `reelbase migrate` brings it to "
