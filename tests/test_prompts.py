@@ -611,7 +611,9 @@ def test_every_part_of_a_cjk_text_finds_it(text: str, data: st.DataObject, memor
         tracked = await database.prompts.track(text)
         results = await database.prompts.search(text[start:end], limit=None)
         assert tracked in results
-        assert all(text[start:end] in prompt.text for prompt in results)
+        # Other texts in this database may have a blank or a dot inside of it.
+        for prompt in results:
+            assert text[start:end] in "".join(filter(str.isalnum, prompt.text))
 
     memory(check)
 
