@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -25,6 +26,7 @@ from reelbase import (
     MigrationStep,
     SchemaError,
 )
+from reelbase.cli.main import main
 from reelbase.engine import chain, copies
 from reelbase.engine.chain import Migration, migrations
 from reelbase.engine.fingerprint import differences
@@ -137,6 +139,27 @@ async def test_a_drifted_database_is_not_migrated(
 async def test_the_ledger_of_a_drifted_database_can_be_read(old: Path) -> None:
     change(old, "DROP INDEX files_newest")
     assert [line.version for line in await reelbase.migration_history(old)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        (
+            "DELETE FROM schema_migrations WHERE version = 2",
+            "the ledger lacks version 2 (downloads)",
+        ),
+        (
+            "UPDATE schema_migrations SET checksum = '' WHERE version = 2",
+            "the ledger has another text for version 2 (downloads)",
+        ),
+    ],
+)
+async def test_check_reads_the_ledger_too(
+    script: str, problem: str, path: Path, journal: Any
+) -> None:
+    change(path, script)
+    async with reelbase.connect(path, journal=journal) as database:
+        assert (await database.check()).problems == [problem]
 
 
 async def test_many_differences_are_counted_in_the_message_and_listed_in_the_details(
@@ -623,6 +646,77 @@ async def test_what_is_not_a_version_to_the_letter_is_not_adopted(
     assert caught.value.code == code
     assert text in str(caught.value)
     assert bytes_of(target) == before
+
+
+# The commands
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    try:
+        code = main([str(word) for word in words])
+    except SystemExit as exit:
+        code = int(exit.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_commands_of_an_upgrade(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "has version 1; `reelbase migrate" in run(capsys, "version", old)[1]
+    code, out, _ = run(capsys, "migrate", old, "--dry-run")
+    assert (code, version_of(old)) == (0, 1)
+    assert out.startswith("reelbase 0002 downloads\n")
+    assert "would be run" in out
+    code, out, _ = run(capsys, "migrate", old, "--to", 3, "--json")
+    assert code == 0
+    assert json.loads(out)["to_version"] == 3
+    assert json.loads(out)["copy"] == f"{old}.v1.bak"
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "0001_notes.sql").write_text(FIRST)
+    code, out, err = run(capsys, "migrate", old, "--own", "notebook", tmp_path / "own")
+    assert (code, err) == (0, "")
+    assert "notebook 0001 notes\n" in out
+    assert f"is kept in {old}.v3.bak" in out
+    assert "there is nothing to do" in run(capsys, "migrate", old)[1]
+    code, out, _ = run(capsys, "history", old)
+    assert code == 0
+    assert [line.split()[:3] for line in out.splitlines()[4:-1]] == [
+        *(["reelbase", f"{step.version:04}", step.name] for step in migrations()),
+        ["notebook", "0001", "notes"],
+    ]
+    lines = json.loads(run(capsys, "history", old, "--json")[1])["migrations"]
+    assert [line["version"] for line in lines] == [*range(1, SCHEMA_VERSION + 1), 1]
+    assert json.loads(run(capsys, "version", old, "--json")[1])["database"] == SCHEMA_VERSION
+    unmark(old)
+    code, _, err = run(capsys, "version", old)
+    assert code == 1
+    assert "reelbase adopt" in err
+    assert run(capsys, "adopt", old)[:2] == (0, f"{old} has version {SCHEMA_VERSION}\n")
+    adopted = json.loads(run(capsys, "adopt", old, "--json")[1])
+    assert adopted == {"version": SCHEMA_VERSION, "newest": SCHEMA_VERSION}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["migrate", "--to", 1], 1),
+        (["migrate", "--to", 99], 2),
+        (["migrate", "--own", "My App", "."], 2),
+        (["migrate", "--nonsense"], 2),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    words: list[object], expected: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = make_old(tmp_path / "a.db", 2)
+    code, out, err = run(capsys, *words, target)
+    assert (code, out) == (expected, "")
+    assert err.splitlines()[-1].startswith("reelbase")
+    assert version_of(target) == 2
+    for command in ("history", "version", "adopt", "migrate"):
+        assert run(capsys, command, ":memory:")[0] == 2
+        assert run(capsys, command, tmp_path / "nowhere.db")[0] == 2
 
 
 def test_reports_are_objects_in_json() -> None:

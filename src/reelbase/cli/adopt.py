@@ -7,6 +7,7 @@ import json
 
 import reelbase
 from reelbase import SCHEMA_VERSION
+from reelbase.cli.opening import add_database, add_json
 from reelbase.cli.output import in_one_line
 from reelbase.cli.running import UsageError, run_async
 
@@ -22,20 +23,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             " differs are named, and nothing is changed."
         ),
     )
-    parser.add_argument("database", metavar="FILE", help="the database")
-    parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
+    add_database(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        version = run_async(_adopt(arguments.database))
+        version = run_async(_adopt(arguments.file))
     except ValueError as error:
         raise UsageError(str(error)) from error
     if arguments.json:
         print(json.dumps({"version": version, "newest": SCHEMA_VERSION}, indent=2))
         return 0
-    name = in_one_line(arguments.database)
+    name = in_one_line(arguments.file)
     hint = "" if version == SCHEMA_VERSION else f"; `reelbase migrate {name}` brings it up to date"
     print(f"{name} has version {version}{hint}")
     return 0

@@ -9,6 +9,7 @@ import msgspec
 
 import reelbase
 from reelbase import AppliedMigration
+from reelbase.cli.opening import add_database, add_json
 from reelbase.cli.output import Table, in_one_line, print_tables
 from reelbase.cli.running import UsageError, run_async
 
@@ -22,18 +23,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             " of reelbase first, then those of applications. Changes nothing."
         ),
     )
-    parser.add_argument("database", metavar="FILE", help="the database")
-    parser.add_argument("--json", action="store_true", help="print the ledger as a JSON array")
+    add_database(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        lines = run_async(_history(arguments.database))
+        lines = run_async(_history(arguments.file))
     except ValueError as error:
         raise UsageError(str(error)) from error
     if arguments.json:
-        print(json.dumps(msgspec.to_builtins(lines), indent=2))
+        print(json.dumps({"migrations": msgspec.to_builtins(lines)}, indent=2))
         return 0
     rows = [
         [
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         ]
         for line in lines
     ]
-    title = f"Migrations of {in_one_line(arguments.database)}"
+    title = f"Migrations of {in_one_line(arguments.file)}"
     print_tables([Table(title, ["migration", "applied at", "checksum"], rows)])
     return 0
 

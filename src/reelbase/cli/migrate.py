@@ -9,6 +9,7 @@ import msgspec
 
 import reelbase
 from reelbase import SCHEMA_VERSION, MigrationReport, Migrations, MigrationStep
+from reelbase.cli.opening import add_database, add_json
 from reelbase.cli.output import Progress, counted, in_one_line, progress_display
 from reelbase.cli.running import UsageError, run_async
 
@@ -25,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             " database do the same by themselves."
         ),
     )
-    parser.add_argument("database", metavar="FILE", help="the database")
+    add_database(parser)
     parser.add_argument(
         "--to", type=int, metavar="N", help="the version to stop at (default: the newest)"
     )
@@ -40,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar=("NAME", "FOLDER"),
         help="then run the migrations of the application NAME, which lie in FOLDER",
     )
-    parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -51,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
     if arguments.json:
-        print(json.dumps(msgspec.to_builtins(report), indent=2))
+        print(json.dumps(msgspec.to_builtins(report, enc_hook=str), indent=2))
     else:
-        _print(arguments.database, report)
+        _print(arguments.file, report)
     return 0
 
 
@@ -68,7 +69,7 @@ async def _migrate(arguments: argparse.Namespace, own: Migrations | None) -> Mig
 
     try:
         return await reelbase.migrate(
-            arguments.database,
+            arguments.file,
             to=arguments.to,
             dry_run=arguments.dry_run,
             migrations=own,

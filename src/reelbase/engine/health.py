@@ -13,6 +13,7 @@ import msgspec
 from reelbase.engine.connection import set_pragma
 from reelbase.engine.fingerprint import differences
 from reelbase.engine.journal import JournalMode
+from reelbase.engine.ledger import ledger_differences
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.errors import DatabaseFullError, result_code
 
@@ -56,7 +57,9 @@ def problems_of(native: sqlite3.Connection, decided: JournalMode) -> list[str]:
         for (text,) in native.execute(f"PRAGMA quick_check({_MOST_PROBLEMS})"):
             if text != "ok":
                 problems.append(f"damaged: {text}")
-        problems += differences(native, SCHEMA_VERSION)
+        changed = differences(native, SCHEMA_VERSION)
+        # Without its table there is no ledger to be read.
+        problems += changed or ledger_differences(native, SCHEMA_VERSION)
         problems += _broken_references(native)
     except sqlite3.DatabaseError as error:
         if result_code(error) not in _DAMAGED:

@@ -93,7 +93,16 @@ def ledger_differences(native: sqlite3.Connection, version: int) -> list[str]:
             for number in found
             if number not in expected
         ),
+        *(
+            f"the ledger has another text for {migration}"
+            for number, migration in expected.items()
+            if number in found and not _is_same(found[number], migration)
+        ),
     ]
+
+
+def _is_same(line: AppliedMigration, migration: Migration) -> bool:
+    return (line.name, line.checksum) == (migration.name, migration.checksum)
 
 
 def refuse_edited(
@@ -103,7 +112,7 @@ def refuse_edited(
     known = {migration.version: migration for migration in shipped}
     for line in applied:
         migration = known.get(line.version)
-        if migration and (migration.name, migration.checksum) != (line.name, line.checksum):
+        if migration and not _is_same(line, migration):
             raise SchemaError(
                 f"the migration to {migration} is not the one that {path} has been through"
                 f" ({line.name}, checksum {line.checksum[:12]}…, now {migration.checksum[:12]}…):"

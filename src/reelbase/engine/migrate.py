@@ -156,8 +156,10 @@ def version_of(native: sqlite3.Connection) -> int:
 
 def _refuse_changed(native: sqlite3.Connection, path: str) -> None:
     version = version_of(native)
-    # Without its table there is no ledger to be read.
-    found = differences(native, version) or ledger_differences(native, version)
+    found = differences(native, version)
+    if not found:  # there is a ledger that can be read
+        refuse_edited(ours(native), chain.migrations(), path)
+        found = ledger_differences(native, version)
     if found:
         raise SchemaError(
             f"{path} is not as version {version} left it: {in_one_sentence(found)}. Undo that, or restore a"
@@ -165,7 +167,6 @@ def _refuse_changed(native: sqlite3.Connection, path: str) -> None:
             code="drifted",
             details={"path": path, "version": version, "differences": found},
         )
-    refuse_edited(ours(native), chain.migrations(), path)
 
 
 def refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
