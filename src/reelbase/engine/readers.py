@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from reelbase.engine.connection import Connection, ConnectionSettings, open_native
+from reelbase.engine.connection import Connection, ConnectionSettings, notify, open_native
 from reelbase.engine.executor import Cleanup
 from reelbase.engine.mailbox import Mailbox
 from reelbase.engine.step import Step
@@ -165,6 +165,9 @@ class Readers:
         self._pool: list[Reader] = []
         self._spare: list[Reader] = []
         self._borrowed: set[Reader] = set()
+        self._leaving: set[Connection] = (
+            set()
+        )  # given back, not needed any more, and not closed yet
         self._is_closed = False
         self.lost_file: str | None = (
             None  # what became of it, when its name no longer stands for it
@@ -242,11 +245,14 @@ class Readers:
         if len(self._spare) < len(self._pool) and not self._is_closed:
             self._spare.append(reader)
         else:
-            reader.connection.close_soon()
+            leaving = reader.connection
+            self._leaving.add(leaving)
+            leaving.close_soon(partial(notify, self._loop, self._leaving.discard, leaving))
 
     def close_soon(self, then: Callable[[], None]) -> None:
         """Closes the connections one after the other and calls then, without waiting."""
         left = [reader.connection for reader in (*self._pool, *self._spare, *self._borrowed)]
+        left += self._leaving
 
         def close_next() -> None:
             if left:
@@ -265,3 +271,5 @@ class Readers:
         for reader in (*self._pool, *self._spare, *self._borrowed):
             reader.is_closed = True
             await reader.connection.shut()
+        for connection in tuple(self._leaving):
+            await connection.shut()
