@@ -810,7 +810,7 @@ print(json.dumps(report))
 """
 
 
-KILLS = 40
+KILLS = 12
 
 
 @file_modes
