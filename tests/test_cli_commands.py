@@ -433,3 +433,12 @@ def test_a_target_that_exists_is_left_alone(
     assert run("export", tmp_path / "nothing.db", target) == 2
     assert run("import", tmp_path / "new.db", tmp_path / "nothing") == 2
     assert not (tmp_path / "new.db").exists()
+
+
+def test_a_ledger_without_a_line_is_no_version(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as native:
+        native.execute("DELETE FROM schema_migrations")
+    assert run("version", path) == 1
+    assert "empty ledger" in capsys.readouterr().err

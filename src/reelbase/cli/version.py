@@ -9,7 +9,7 @@ import sqlite3
 from importlib import metadata
 
 import reelbase
-from reelbase import SCHEMA_VERSION
+from reelbase import SCHEMA_VERSION, SchemaError
 from reelbase.cli.output import in_one_line
 from reelbase.cli.running import UsageError, run_async
 
@@ -71,4 +71,9 @@ def release() -> str:
 
 async def _version_of(database: str) -> int:
     ledger = await reelbase.migration_history(database)
-    return max(line.version for line in ledger if line.application is None)
+    known = [line.version for line in ledger if line.application is None]
+    if not known:
+        raise SchemaError(
+            f"{database} has an empty ledger of migrations; see `reelbase check`", code="drifted"
+        )
+    return max(known)

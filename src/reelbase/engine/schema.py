@@ -87,7 +87,7 @@ def check_ownership(native: sqlite3.Connection, path: str, *, may_be_older: bool
     if version < SCHEMA_VERSION and not may_be_older:
         raise SchemaError(
             f"{path} has schema version {version}, this reelbase needs {SCHEMA_VERSION}; "
-            "connect with migrate=True",
+            "connect with migrate=True, or run `reelbase migrate`",
             code="older",
             details=details,
         )
