@@ -51,6 +51,7 @@ OWN = {
 _PROLOGUE = """
 import asyncio, contextlib, json, os, shutil, signal, sqlite3, sys, traceback
 import reelbase
+from reelbase import upgrading
 from reelbase.engine import migrate, opening
 
 source, folder, own_folder, journal, mutant = sys.argv[1:6]
@@ -179,7 +180,14 @@ real_pending = migrate.pending
 def look_before_the_lock(path):
     with contextlib.closing(sqlite3.connect(path)) as native:
         left = real_pending(native, path, own)
-    migrate.pending = lambda *arguments: left
+    real_upgrade = upgrading.bring_up_to_date
+    def upgrade(*arguments, **options):
+        migrate.pending = lambda *arguments: left
+        try:
+            return real_upgrade(*arguments, **options)
+        finally:
+            migrate.pending = real_pending
+    upgrading.bring_up_to_date = upgrade
 
 async def upgrade(path, told):
     report = await reelbase.migrate(path, migrations=own, busy_timeout=30)
@@ -305,4 +313,4 @@ def test_processes_that_look_before_they_have_the_lock_are_caught(
     folder.mkdir()
     mutant = "looks before the lock"
     report, _ = run(_TOGETHER, source, folder, own_folder, journal, mutant, 1)
-    assert report["failed"] > 0
+    assert (report["failed"], report["migrated"]) == (7, [1])
