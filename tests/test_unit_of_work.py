@@ -1058,3 +1058,21 @@ async def test_units_in_memory() -> None:
         with pytest.raises(Boom):
             await failing()
         assert [profile.id for profile in await database.profiles.list()] == ["kept"]
+
+
+async def test_foreign_keys_may_wait_for_the_end_of_a_unit(database: Database) -> None:
+    defer = "PRAGMA defer_foreign_keys = ON"
+    async with database.transaction() as unit:
+        await unit.execute(defer)
+        file = await unit.files.add("later", "n", "p")
+        await unit.profiles.ensure("later")
+    assert await database.files.get(file.id) == file
+    with pytest.raises(ConstraintError):
+        async with database.transaction() as unit:
+            await unit.execute(defer)
+            await unit.files.add("nobody", "n", "p")
+    assert unit.state == "rolled_back"
+    with pytest.raises(DatabaseError, match="unit of work"):
+        await database.execute(defer)
+    with pytest.raises(ConstraintError):
+        await database.files.add("nobody", "n", "p")

@@ -42,10 +42,10 @@ _READING_PRAGMA = re.compile(
 )
 
 
-# Pragmas that do something even without an argument.
-# Ends with the transaction, so that no connection keeps it.
-_OF_TRANSACTION = re.compile(r"\s*defer_foreign_keys\s*=", re.IGNORECASE)
+# The setting that ends with the transaction, so that a unit of work may have it.
+_OF_A_UNIT = re.compile(r"\s*defer_foreign_keys\s*=", re.IGNORECASE)
 
+# Pragmas that do something even without an argument.
 _DOING_PRAGMA = re.compile(
     r"\s*(?:\w+\s*\.\s*)?(?:wal_checkpoint|optimize|incremental_vacuum|shrink_memory)\b",
     re.IGNORECASE,
@@ -60,6 +60,7 @@ class RawStatement(Statement):
         self.sql = sql
         self.name = "SQL"
         self.entity = "row"
+        self.is_for_units = False
         self._decoder = None
         match = _FIRST_WORD.match(sql)
         word = (match[1] or "").upper() if match else ""
@@ -68,7 +69,9 @@ class RawStatement(Statement):
         if word in _REFUSED:
             raise DatabaseError(f"{word} is refused here: {_REFUSED[word]}", code="statement")
         if word == "PRAGMA" and match is not None:
-            self._refuse_setting(sql[match.end() :])
+            self.is_for_units = _OF_A_UNIT.match(sql, match.end()) is not None
+            if not self.is_for_units:
+                self._refuse_setting(sql[match.end() :])
         self.writes = word not in _READING
         # WITH may begin a SELECT or an INSERT; only a connection that refuses to write can tell.
         self.may_write = word == "WITH"
@@ -104,8 +107,6 @@ class RawStatement(Statement):
     @staticmethod
     def _refuse_setting(pragma: str) -> None:
         sets = ("=" in pragma or "(" in pragma) and not _READING_PRAGMA.match(pragma)
-        if _OF_TRANSACTION.match(pragma):
-            return
         if sets or _DOING_PRAGMA.match(pragma):
             raise DatabaseError(
                 "a PRAGMA that sets or does something is refused: connections are set up by connect()",
@@ -170,6 +171,10 @@ class RawSql:
 
     async def _run(self, shape: Shape, row_type: Any, sql: str, params: Params) -> Any:
         statement = raw_statement(row_type, sql)
+        if statement.is_for_units and self._executor.commits:
+            raise DatabaseError(
+                "this PRAGMA ends with its transaction: use it in a unit of work", code="statement"
+            )
         step: Step[Any] = Step(statement, shape, statement.bind(params))
         try:
             return await self._executor.run_one(step)
