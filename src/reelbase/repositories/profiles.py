@@ -94,7 +94,8 @@ class ProfileRepository(Repository):
         return await self._run(self._count.one())
 
     async def delete(self, profile_id: str, *, missing_ok: bool = False) -> bool:
-        """Deletes the profile and everything it owns: files, transcripts, clips, templates, jobs.
+        """Deletes the profile and everything it owns: files with all that belongs to them, jobs, tags,
+        settings, notifications, templates, language models, prompts.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """

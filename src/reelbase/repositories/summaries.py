@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -297,7 +297,7 @@ class SummaryRepository(Repository):
         count = await self._run(self._delete.count(id=summary_id))
         return self._deleted(count, summary_id, missing_ok=missing_ok)
 
-    async def _refusal(self, action: str, summary_id: int) -> Summary:
+    async def _refusal(self, action: str, summary_id: int) -> NoReturn:
         """Raises the reason why a step changed nothing: there is no such summary, or it has ended."""
         summary = await self._run(self._get.one(id=summary_id))
         raise self._refused(action, summary_id, summary.status)

@@ -150,7 +150,8 @@ class FileChanging(FileFinding):
         return await self._run(self._update.one(**self._update.changes(changes, id=file_id)))
 
     async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
-        """Deletes the row, not the bytes, with its transcripts and clips. Jobs that name it stay.
+        """Deletes the row, not the bytes, with all that belongs to it: transcripts, clips, speakers,
+        summaries, media info, status, links to tags. Jobs that name it stay.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
