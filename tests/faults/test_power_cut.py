@@ -49,11 +49,12 @@ def main(folder: Path, journal: str, durability: str, rounds: int, mutant: str) 
     mark = marking_on(os.open(folder / MARKS, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
 
     async def work() -> None:
-        for seed in range(2):
+        first = 2 * DURABILITIES.index(durability)  # each writes something else
+        for seed in (first, first + 1):
             async with connect(folder / DATABASE, journal, durability) as database:
                 await database._writer.call(lambda native: native.execute(_OFTEN).close())
                 await write(database, mark, rounds=rounds, seed=seed)
-                if seed == 0:
+                if seed == first:
                     mark("s", COPIED)
                     await database.backup(folder / COPY)
                     mark("a", COPIED)
