@@ -123,7 +123,7 @@ class Disk:
         self._unsafe_names: list[Names] = []  # the folder after each change since its last sync
         self._open: dict[int, tuple[str, File | None]] = {}
         self.marks: list[str] = []  # lines, as they come
-        self.last_sync = -1  # the moment of the last sync of a file of data
+        self.last_syncs: dict[str, int] = {}  # the moment of each file's last
 
     @property
     def _names(self) -> Names:
@@ -162,7 +162,7 @@ class Disk:
                 self._safe_names, self._unsafe_names = self._names, []
             else:
                 file.sync()
-                self.last_sync = moment
+                self.last_syncs[name] = moment
         return True
 
     def _opens(self, event: Event) -> None:

@@ -29,7 +29,7 @@ from reelbase.engine.transaction import Transaction
 from .conftest import Figure
 
 TIMEOUT_SECONDS = 5.0
-QUICK_POINTS = 200
+QUICK_POINTS = 150
 FULL_POINTS = 6000
 
 # at_once: the awaited future is cancelled.  soon: one turn of the loop later.  with_result: the

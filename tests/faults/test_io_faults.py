@@ -32,7 +32,7 @@ from reelbase.errors import translate
 from .conftest import Figure
 from .workload import MUTANTS, PROFILE, ROWS, stored_in
 
-QUICK_POINTS = 80
+QUICK_POINTS = 60
 PATIENCE_SECONDS = 10.0
 _BUSY_SECONDS = 0.3
 _OFTEN = "PRAGMA wal_autocheckpoint = 20"

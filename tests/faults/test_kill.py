@@ -22,7 +22,7 @@ import pytest
 from .conftest import Figure
 from .workload import MUTANTS, Marks, Stored, connect, marking_on, problems, stored_in, write
 
-QUICK_KILLS = 20
+QUICK_KILLS = 15
 FULL_KILLS = 2000
 KILLS_PER_FILE = 40
 LONGEST_SECONDS = 0.06

@@ -36,7 +36,7 @@ COPY = "copy.db"
 COPIED = "c-copy"  # the key of the backup
 DURABILITIES = ("balanced", "full", "normal")
 QUICK_ROUNDS, FULL_ROUNDS = 2, 4
-QUICK_IMAGES = 200
+QUICK_IMAGES = 150
 VARIANTS = 5  # images of each event
 # So that a short recording has many checkpoints.
 _OFTEN = "PRAGMA wal_autocheckpoint = 40"
@@ -109,8 +109,9 @@ def cut(folder: Path, events: list[Event], level: str, images: int | None, scrat
         if n % step != 0:
             continue
         # What the level does not make safe when its call returns is safe with the next sync.
-        hard = disk.last_sync if level == "normal" else moment + 1
-        hard_progress = moment + 1 if level == "full" else disk.last_sync
+        synced = max(disk.last_syncs.get(name, -1) for name in (DATABASE, f"{DATABASE}-wal"))
+        hard = synced if level == "normal" else moment + 1
+        hard_progress = moment + 1 if level == "full" else synced
         for image in disk.images(choose, VARIANTS):
             report.images += 1
             copy = image.pop(COPY, None)
