@@ -248,17 +248,40 @@ async def test_copies_on_a_full_disk(
         assert not await restored.profiles.exists("old")
 
 
-def test_a_limit_of_file_sizes(path: Path, mode: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, path, mode],
+def run(path: Path, journal: str, mutant: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", __name__, path, journal, mutant],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
+
+
+def test_a_limit_of_file_sizes(path: Path, mode: str) -> None:
+    done = run(path, mode)
     assert done.returncode == 0, done.stderr
 
 
+def test_the_limit_finds_failures_that_are_swallowed(path: Path, mode: str) -> None:
+    done = run(path, mode, "swallow_failures")
+    assert done.returncode == 1
+    assert "AssertionError" in done.stderr
+
+
+def swallow_failures() -> None:
+    """The mutant: what the disk refuses is taken for stored."""
+    add = reelbase.FileRepository.add
+
+    async def careless(*args: Any, **options: Any) -> Any:
+        with suppress(DatabaseError):
+            return await add(*args, **options)
+
+    setattr(reelbase.FileRepository, "add", careless)  # noqa: B010
+
+
 if __name__ == "__main__":
+    if sys.argv[3]:
+        swallow_failures()
     asyncio.run(survive_a_limit(Path(sys.argv[1]), sys.argv[2]))

@@ -11,7 +11,7 @@ import random
 import typing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,7 @@ from samples import contents
 from test_roundtrip import METHODS, World, parameters
 
 from reelbase import Database, DatabaseError, UnitOfWork
+from reelbase.engine.statement import Statement
 
 from .conftest import Figure
 
@@ -146,17 +147,22 @@ def brief(value: Any) -> str:
         return f"a deep {type(value).__name__}"
 
 
-async def test_anything_is_refused_or_kept(
-    database: Database, world: World, path: Path, full: bool, figure: Figure
-) -> None:
-    every = parameters()
-    count = FULL_VALUES if full else QUICK_VALUES
+class Trial(NamedTuple):
+    """How many values were tried and kept, and what was wrong with what became of them."""
+
+    tried: int
+    kept: int
+    problems: list[str]
+
+
+async def trial(
+    database: Database, world: World, path: Path, chosen: list[Any], count: int
+) -> Trial:
+    """So many values into each of these parameters."""
     tried = kept = 0
     problems: list[str] = []
     before = contents(path)
-    for n, (attribute, method, name, hint) in enumerate(
-        every if full else random.Random(1).sample(every, QUICK_PARAMETERS)
-    ):
+    for n, (attribute, method, name, hint) in enumerate(chosen):
         good = METHODS[attribute, method](world)
         for value in values_for(hint, count, n):
             arguments = good | {name: value}
@@ -173,10 +179,35 @@ async def test_anything_is_refused_or_kept(
                     await getattr(getattr(database, attribute), method)(**arguments)
             tried += 1
         assert contents(path) == before, f"{attribute}.{method}({name}=…) left something"
+    return Trial(tried, kept, problems)
 
+
+async def test_anything_is_refused_or_kept(
+    database: Database, world: World, path: Path, full: bool, figure: Figure
+) -> None:
+    every = parameters()
+    chosen = every if full else random.Random(1).sample(every, QUICK_PARAMETERS)
+    count = FULL_VALUES if full else QUICK_VALUES
+    tried, kept, problems = await trial(database, world, path, chosen, count)
     assert problems == []
     assert kept > tried / 20
-    figure(f"hostile values: {tried} into {len(every)} parameters, {kept} kept, the others refused")
+    figure(
+        f"hostile values: {tried} into {len(chosen)} parameters, {kept} kept, the others refused"
+    )
+
+
+async def test_the_trial_finds_texts_that_are_stored_otherwise(
+    database: Database, world: World, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind = Statement.bind
+
+    def careless(statement: Statement, values: Any) -> Any:
+        bound = bind(statement, values)
+        return bound | {"name": bound["name"].strip() + "."} if bound.get("name") else bound
+
+    monkeypatch.setattr(Statement, "bind", careless)
+    chosen = [found for found in parameters() if found[:3] == ("files", "update", "name")]
+    assert (await trial(database, world, path, chosen, FULL_VALUES)).problems != []
 
 
 @pytest.mark.parametrize(
