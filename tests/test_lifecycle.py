@@ -1490,6 +1490,8 @@ async def after():
 
 loop = asyncio.new_event_loop()
 loop.run_until_complete(before())
+import warnings
+warnings.simplefilter("ignore")  # from Python 3.12 on a fork beside threads is warned of
 pid = os.fork()
 if pid == 0:
     sys.exit(0)
