@@ -129,7 +129,7 @@ def settings_for(path: Path) -> ConnectionSettings:
 
 def new_file(number: int) -> File:
     """The file that the number-th insert stores, as it is when an upload begins: nothing is known of
-    its bytes. Id and time are those of the peers."""
+    its bytes. Id and time are those of the contenders."""
     file = _file(random.Random(_SEED - 1 - number), 1_000_000 + number)
     return msgspec.structs.replace(file, content_hash=None, source_url=None)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 import reelbase
-from bench import peers
+from bench import baselines
 from bench.data import Stage
 from bench.measuring import OURS, WrongResultError
 from reelbase import File
@@ -25,7 +25,7 @@ from reelbase import File
 MEMORY = "memory"
 QUESTION = "Streaming rows one by one; peak resident memory above the start"
 LIMIT_MB = 50
-CONTENDERS = (peers.SYNC, OURS, peers.BY_HAND)
+CONTENDERS = (baselines.SYNC, OURS, baselines.BY_HAND)
 
 _STREAM = """
 SELECT
@@ -109,19 +109,19 @@ async def _stream(name: str, path: Path) -> Footprint:
                 async for file in stream:
                     rows += 1
                     total_bytes += file.size_bytes or 0
-    elif name == peers.SYNC:
-        with peers.plain(path) as native:
+    elif name == baselines.SYNC:
+        with baselines.plain(path) as native:
             start_mb, started = _memory_mb("VmRSS"), time.perf_counter()
             for row in native.execute(_STREAM):
                 rows += 1
                 total_bytes += row[8]
     else:
-        async with peers.by_hand(path) as connection:
+        async with baselines.by_hand(path) as connection:
             start_mb, started = _memory_mb("VmRSS"), time.perf_counter()
             async with connection.execute(_STREAM) as cursor:
                 async for row in cursor:
                     rows += 1
-                    total_bytes += peers.file_by_hand(row).size_bytes or 0
+                    total_bytes += baselines.file_by_hand(row).size_bytes or 0
     elapsed = time.perf_counter() - started
     return Footprint(rows, total_bytes, _memory_mb("VmHWM") - start_mb, elapsed / rows * 1e6)
 

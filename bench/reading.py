@@ -12,7 +12,7 @@ from typing import Any
 import aiosqlite
 
 import reelbase
-from bench import peers
+from bench import baselines
 from bench.data import PROFILE, Stage, records_of
 from bench.measuring import OURS, Contender, Row, Target, require_equal
 from reelbase import Database, File
@@ -51,9 +51,9 @@ class _Opened:
 async def _opened(stage: Stage) -> AsyncIterator[_Opened]:
     async with AsyncExitStack() as stack:
         yield _Opened(
-            stack.enter_context(peers.plain(stage.copy())),
-            await stack.enter_async_context(peers.by_hand(stage.copy())),
-            await stack.enter_async_context(peers.by_hand(stage.copy())),
+            stack.enter_context(baselines.plain(stage.copy())),
+            await stack.enter_async_context(baselines.by_hand(stage.copy())),
+            await stack.enter_async_context(baselines.by_hand(stage.copy())),
             await stack.enter_async_context(reelbase.connect(stage.copy(), journal="wal")),
         )
 
@@ -81,11 +81,11 @@ async def _rows(stage: Stage) -> AsyncIterator[list[Contender]]:
 
         async def fetch_by_hand(_: int) -> list[Any]:
             rows = await opened.by_hand.execute_fetchall(_ROWS)
-            return [peers.file_by_hand(row) for row in rows]
+            return [baselines.file_by_hand(row) for row in rows]
 
         yield _contenders(
             stage.files,
-            {peers.SYNC: fetch_tuples, OURS: fetch_ours, peers.BY_HAND: fetch_by_hand},
+            {baselines.SYNC: fetch_tuples, OURS: fetch_ours, baselines.BY_HAND: fetch_by_hand},
         )
 
 
@@ -98,27 +98,27 @@ async def _get(stage: Stage) -> AsyncIterator[list[Contender]]:
     async with _opened(stage) as opened:
 
         async def get_sync(_: int) -> list[Any]:
-            return [peers.fetch_one(opened.native, sql, each) for each in params]
+            return [baselines.fetch_one(opened.native, sql, each) for each in params]
 
         async def get_on_thread(_: int) -> list[Any]:
-            return [await peers.get_on_thread(opened.hop, sql, each) for each in params]
+            return [await baselines.get_on_thread(opened.hop, sql, each) for each in params]
 
         async def get_ours(_: int) -> list[Any]:
             return [await opened.database.files.get(file_id) for file_id in ids]
 
         async def get_by_hand(_: int) -> list[Any]:
             return [
-                peers.file_by_hand(await peers.get_by_hand(opened.by_hand, sql, each))
+                baselines.file_by_hand(await baselines.get_by_hand(opened.by_hand, sql, each))
                 for each in params
             ]
 
         yield _contenders(
             files,
             {
-                peers.SYNC: get_sync,
-                peers.HOP: get_on_thread,
+                baselines.SYNC: get_sync,
+                baselines.HOP: get_on_thread,
                 OURS: get_ours,
-                peers.BY_HAND: get_by_hand,
+                baselines.BY_HAND: get_by_hand,
             },
         )
 
@@ -133,13 +133,13 @@ async def _gathered(stage: Stage) -> AsyncIterator[list[Contender]]:
     async with _opened(stage) as opened:
 
         async def get_sync(_: int) -> list[Any]:
-            return [peers.fetch_one(opened.native, sql, each) for _ in times for each in params]
+            return [baselines.fetch_one(opened.native, sql, each) for _ in times for each in params]
 
         async def get_on_thread(_: int) -> list[Any]:
             results: list[Any] = []
             for _ in times:
                 results += await asyncio.gather(
-                    *(peers.get_on_thread(opened.hop, sql, each) for each in params)
+                    *(baselines.get_on_thread(opened.hop, sql, each) for each in params)
                 )
             return results
 
@@ -150,8 +150,8 @@ async def _gathered(stage: Stage) -> AsyncIterator[list[Contender]]:
                 results += await asyncio.gather(*(get(file_id) for file_id in ids))
             return results
 
-        async def get_record(each: peers.Params) -> File:
-            return peers.file_by_hand(await peers.get_by_hand(opened.by_hand, sql, each))
+        async def get_record(each: baselines.Params) -> File:
+            return baselines.file_by_hand(await baselines.get_by_hand(opened.by_hand, sql, each))
 
         async def get_by_hand(_: int) -> list[Any]:
             results: list[Any] = []
@@ -162,10 +162,10 @@ async def _gathered(stage: Stage) -> AsyncIterator[list[Contender]]:
         yield _contenders(
             files * stage.sizes.gathers,
             {
-                peers.SYNC: get_sync,
-                peers.HOP: get_on_thread,
+                baselines.SYNC: get_sync,
+                baselines.HOP: get_on_thread,
                 OURS: get_ours,
-                peers.BY_HAND: get_by_hand,
+                baselines.BY_HAND: get_by_hand,
             },
         )
 
@@ -186,14 +186,14 @@ async def _list(stage: Stage) -> AsyncIterator[list[Contender]]:
 
         async def list_by_hand(_: int) -> list[Any]:
             return [
-                peers.file_by_hand(row)
+                baselines.file_by_hand(row)
                 for _ in times
                 for row in await opened.by_hand.execute_fetchall(sql, params)
             ]
 
         yield _contenders(
             stage.newest(_LISTED) * stage.sizes.lists,
-            {peers.SYNC: list_tuples, OURS: list_ours, peers.BY_HAND: list_by_hand},
+            {baselines.SYNC: list_tuples, OURS: list_ours, baselines.BY_HAND: list_by_hand},
         )
 
 
@@ -208,21 +208,21 @@ READING = (
     Row(
         name="get",
         question="A file by its id, one call after the other; per call",
-        targets=(Target(peers.HOP, time=1.15),),
+        targets=(Target(baselines.HOP, time=1.15),),
         operations=lambda stage: stage.sizes.gets,
         contenders=_get,
     ),
     Row(
         name="gathered",
         question=f"{_GATHERED} gets gathered, again and again; per get",
-        targets=(Target(peers.SYNC, speed=0.5),),
+        targets=(Target(baselines.SYNC, speed=0.5),),
         operations=lambda stage: stage.sizes.gathers * _GATHERED,
         contenders=_gathered,
     ),
     Row(
         name="list",
         question=f"The newest {_LISTED} files of a profile; per list",
-        targets=(Target(peers.SYNC, speed=0.6),),
+        targets=(Target(baselines.SYNC, speed=0.6),),
         operations=lambda stage: stage.sizes.lists,
         contenders=_list,
     ),

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 import reelbase
-from bench import peers
+from bench import baselines
 from bench.data import PROFILE, Stage
 from bench.measuring import OURS, Contender, Row, require_equal
 from reelbase import (
@@ -190,7 +190,7 @@ async def _readers(name: str, stage: Stage) -> AsyncIterator[list[Contender]]:
     async with reelbase.connect(library.path, journal="wal") as database:
         work = await _reading(name, library, database)
         sql, params = work.step.statement.sql, work.step.parameters
-        with peers.plain(library.path) as native:
+        with baselines.plain(library.path) as native:
             cursor = native.execute(sql, params)
             tuples = cursor.fetchall()
             columns = tuple(column[0] for column in cursor.description)
@@ -206,7 +206,7 @@ async def _readers(name: str, stage: Stage) -> AsyncIterator[list[Contender]]:
                 require_equal(name, results, [wanted] * _TIMES)
 
             yield [
-                Contender(peers.SYNC, sync, partial(check, peers.SYNC, tuples)),
+                Contender(baselines.SYNC, sync, partial(check, baselines.SYNC, tuples)),
                 Contender(OURS, ours, partial(check, OURS, records)),
             ]
 
@@ -239,7 +239,7 @@ async def _replacing(stage: Stage) -> AsyncIterator[list[Contender]]:
         require_equal(name, [*results, stored], [len(segments), len(segments)])
 
     async with reelbase.connect(library.path, journal="wal", durability="normal") as database:
-        with peers.plain(library.path) as native:
+        with baselines.plain(library.path) as native:
 
             async def sync(_: int) -> list[Any]:
                 native.execute("BEGIN IMMEDIATE")
@@ -252,7 +252,7 @@ async def _replacing(stage: Stage) -> AsyncIterator[list[Contender]]:
             async def ours(_: int) -> list[Any]:
                 return [await database.segments.replace_all(transcript_id, segments)]
 
-            runs = {peers.SYNC: sync, OURS: ours}
+            runs = {baselines.SYNC: sync, OURS: ours}
             yield [Contender(name, run, partial(check, name)) for name, run in runs.items()]
 
 
@@ -268,11 +268,11 @@ async def _deleting(kind: str, stage: Stage) -> AsyncIterator[list[Contender]]:
         require_equal(name, [*results, left], [1, 0])
 
     async with reelbase.connect(library.path, journal="wal", durability="normal") as database:
-        with peers.plain(library.path) as native:
+        with baselines.plain(library.path) as native:
 
             async def sync(_: int) -> list[Any]:
-                deleted[peers.SYNC] = waiting.pop()
-                params = {"id": deleted[peers.SYNC]}
+                deleted[baselines.SYNC] = waiting.pop()
+                params = {"id": deleted[baselines.SYNC]}
                 return [native.execute(statement.sql, params).rowcount]
 
             async def ours(_: int) -> list[Any]:
@@ -281,7 +281,7 @@ async def _deleting(kind: str, stage: Stage) -> AsyncIterator[list[Contender]]:
                     return [int(await database.speakers.delete(key))]
                 return [int(await database.files.delete(key))]
 
-            runs = {peers.SYNC: sync, OURS: ours}
+            runs = {baselines.SYNC: sync, OURS: ours}
             yield [Contender(name, run, partial(check, name)) for name, run in runs.items()]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import reelbase
-from bench import peers
+from bench import baselines
 from bench.data import Stage, records_of
 from bench.measuring import OURS, Contender, Row, Target, require_equal
 from reelbase import Database, NewVideo, Video, VideoRepository
@@ -31,7 +31,7 @@ class _Work:
     """A statement with its parameters, and the call of the library that does the same."""
 
     def __init__(
-        self, sql: str, params: peers.Params, ours: Callable[[Database], Awaitable[Any]]
+        self, sql: str, params: baselines.Params, ours: Callable[[Database], Awaitable[Any]]
     ) -> None:
         self.sql = sql
         self.params = params
@@ -84,7 +84,7 @@ def _work(path: Path) -> dict[str, _Work]:
     }
 
 
-def _fetch_all(native: sqlite3.Connection, sql: str, params: peers.Params) -> list[Any]:
+def _fetch_all(native: sqlite3.Connection, sql: str, params: baselines.Params) -> list[Any]:
     return native.execute(sql, params).fetchall()
 
 
@@ -96,9 +96,9 @@ async def _contenders(name: str, stage: Stage) -> AsyncIterator[list[Contender]]
     # Reading only, so that one file serves all.
     async with (
         reelbase.connect(path, journal="wal") as database,
-        peers.by_hand(path) as hop,
+        baselines.by_hand(path) as hop,
     ):
-        with peers.plain(path) as native:
+        with baselines.plain(path) as native:
             expected = _fetch_all(native, work.sql, work.params)
 
             async def sync(_: int) -> list[Any]:
@@ -122,7 +122,7 @@ async def _contenders(name: str, stage: Stage) -> AsyncIterator[list[Contender]]
                     wanted = records_of(Video, expected) if contender == OURS else expected
                 require_equal(contender, results, [wanted] * _TIMES)
 
-            runs = {peers.SYNC: sync, peers.HOP: on_thread, OURS: ours}
+            runs = {baselines.SYNC: sync, baselines.HOP: on_thread, OURS: ours}
             yield [Contender(each, run, partial(check, each)) for each, run in runs.items()]
 
 
@@ -130,7 +130,7 @@ VIDEOS = tuple(
     Row(
         name=f"videos-{name}",
         question=f"{question}; per call",
-        targets=(Target(peers.HOP, time=3),),
+        targets=(Target(baselines.HOP, time=3),),
         operations=lambda stage: _TIMES,
         contenders=partial(_contenders, name),
     )

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 import reelbase
-from bench import peers
+from bench import baselines
 from bench.data import Durability, Stage, new_file, records_of
 from bench.measuring import OURS, Contender, Row, Target, require_equal
 from reelbase import File, Job
@@ -63,30 +63,32 @@ def _numbers(stage: Stage, round_number: int) -> range:
 class _Writers(msgspec.Struct):
     """How each contender does one write, and the file that it writes to."""
 
-    sync: Callable[[peers.Params], Any]
-    by_hand: Callable[[peers.Params], Awaitable[Any]]
-    autocommit: Callable[[peers.Params], Awaitable[Any]]
+    sync: Callable[[baselines.Params], Any]
+    by_hand: Callable[[baselines.Params], Awaitable[Any]]
+    autocommit: Callable[[baselines.Params], Awaitable[Any]]
     database: reelbase.Database
     paths: dict[str, Path]
 
 
 @asynccontextmanager
 async def _writers(stage: Stage, durability: Durability, sql: str) -> AsyncIterator[_Writers]:
-    names = (peers.SYNC, peers.BY_HAND, peers.AUTOCOMMIT, OURS)
+    names = (baselines.SYNC, baselines.BY_HAND, baselines.AUTOCOMMIT, OURS)
     paths = {name: stage.copy() for name in names}
     async with AsyncExitStack() as stack:
-        native = stack.enter_context(peers.plain(paths[peers.SYNC], durability))
-        by_hand = await stack.enter_async_context(peers.by_hand(paths[peers.BY_HAND], durability))
+        native = stack.enter_context(baselines.plain(paths[baselines.SYNC], durability))
+        by_hand = await stack.enter_async_context(
+            baselines.by_hand(paths[baselines.BY_HAND], durability)
+        )
         autocommit = await stack.enter_async_context(
-            peers.by_hand(paths[peers.AUTOCOMMIT], durability)
+            baselines.by_hand(paths[baselines.AUTOCOMMIT], durability)
         )
         database = await stack.enter_async_context(
             reelbase.connect(paths[OURS], journal="wal", durability=durability)
         )
         yield _Writers(
-            partial(peers.fetch_one, native, sql),
-            partial(peers.write_by_hand, by_hand, asyncio.Lock(), sql),
-            partial(peers.write_autocommit, autocommit, sql),
+            partial(baselines.fetch_one, native, sql),
+            partial(baselines.write_by_hand, by_hand, asyncio.Lock(), sql),
+            partial(baselines.write_autocommit, autocommit, sql),
             database,
             paths,
         )
@@ -96,10 +98,10 @@ def _contenders(
     stage: Stage,
     writers: _Writers,
     ours: _Write,
-    params: Callable[[int], peers.Params],
+    params: Callable[[int], baselines.Params],
     check: Callable[[str, Path, range, list[Any]], None],
 ) -> list[Contender]:
-    prepared: dict[int, peers.Params] = {}
+    prepared: dict[int, baselines.Params] = {}
 
     def prepare(name: str, round_number: int, results: list[Any]) -> None:
         """Also makes ready what the next round writes."""
@@ -117,10 +119,10 @@ def _contenders(
         return lambda round_number: _by_tasks(write, _numbers(stage, round_number))
 
     runs: dict[str, Callable[[int], Awaitable[list[Any]]]] = {
-        peers.SYNC: sync,
+        baselines.SYNC: sync,
         OURS: tasks(ours),
-        peers.BY_HAND: tasks(lambda number: writers.by_hand(prepared[number])),
-        peers.AUTOCOMMIT: tasks(lambda number: writers.autocommit(prepared[number])),
+        baselines.BY_HAND: tasks(lambda number: writers.by_hand(prepared[number])),
+        baselines.AUTOCOMMIT: tasks(lambda number: writers.autocommit(prepared[number])),
     }
     return [Contender(name, run, partial(prepare, name)) for name, run in runs.items()]
 
@@ -175,9 +177,11 @@ async def _inserts(durability: Durability, stage: Stage) -> AsyncIterator[list[C
 
         files: dict[int, File] = {}
 
-        def params(number: int) -> peers.Params:
+        def params(number: int) -> baselines.Params:
             files[number] = new_file(number)
-            bound: peers.Params = FileRepository._add.bind(msgspec.structs.asdict(files[number]))
+            bound: baselines.Params = FileRepository._add.bind(
+                msgspec.structs.asdict(files[number])
+            )
             return bound
 
         yield _contenders(stage, writers, ours, params, check)
@@ -211,8 +215,8 @@ async def _progress(read_back: bool, stage: Stage) -> AsyncIterator[list[Contend
                 return jobs.update(job_id, progress=progress(number))
             return jobs.progress(job_id, progress(number))
 
-        def params(number: int) -> peers.Params:
-            bound: peers.Params = statement.bind(
+        def params(number: int) -> baselines.Params:
+            bound: baselines.Params = statement.bind(
                 {
                     "id": stage.jobs[number % _TASKS],
                     "progress": progress(number),
@@ -229,21 +233,21 @@ WRITING = (
     Row(
         name="insert",
         question=f"{_TASKS} tasks insert files, synchronous=NORMAL; per insert",
-        targets=(Target(peers.SYNC, speed=1.2),),
+        targets=(Target(baselines.SYNC, speed=1.2),),
         operations=_operations,
         contenders=partial(_inserts, "normal"),
     ),
     Row(
         name="insert-full",
         question=f"{_TASKS} tasks insert files, synchronous=FULL; per insert",
-        targets=(Target(peers.SYNC, speed=8),),
+        targets=(Target(baselines.SYNC, speed=8),),
         operations=_operations,
         contenders=partial(_inserts, "full"),
     ),
     Row(
         name="progress",
         question=f"{_TASKS} tasks report the progress of a job each, NORMAL; per update",
-        targets=(Target(peers.SYNC, speed=1.3),),
+        targets=(Target(baselines.SYNC, speed=1.3),),
         operations=_operations,
         contenders=partial(_progress, False),
     ),
