@@ -188,11 +188,11 @@ def acknowledge_early() -> None:
     """The caller hears of a write before its COMMIT."""
 
     def run_and_tell(native: sqlite3.Connection, request: Request) -> Any:
-        result = worker.run_one(native, request)
+        settled = worker.run_one(native, request)
         loop = request.future.get_loop()
-        loop.call_soon_threadsafe(settle, [(request.future, *result)])
+        loop.call_soon_threadsafe(settle, [settled])
         time.sleep(0.001)  # the caller goes on at once
-        return result
+        return settled
 
     setattr(writer, "run_one", run_and_tell)  # noqa: B010
 

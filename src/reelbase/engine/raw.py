@@ -9,12 +9,14 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from reelbase.engine.binding import SqlValue, to_any
+from reelbase.engine.decoding import decoder_for, row_decoder_for
 from reelbase.engine.executor import Executor, call_site
 from reelbase.engine.statement import Statement
-from reelbase.engine.step import Shape, Step
+from reelbase.engine.step import Count, FetchAll, FetchOne, FetchOptional, RunMany, Step
 from reelbase.engine.stream import RowStream
 from reelbase.errors import DatabaseError, DatabaseReadOnlyError, RecordNotFoundError
 
+R = TypeVar("R")
 T = TypeVar("T")
 Params = Sequence[Any] | Mapping[str, Any]
 
@@ -61,7 +63,6 @@ class RawStatement(Statement):
         self.name = "SQL"
         self.entity = "row"
         self.is_for_units = False
-        self._decoder = None
         match = _FIRST_WORD.match(sql)
         word = (match[1] or "").upper() if match else ""
         if not word:
@@ -95,8 +96,13 @@ class RawStatement(Statement):
             return int(changed)
         return super().count_of(cursor)
 
+    # Looked up anew each time: the columns of a * may change.
+
     def decode(self, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]]) -> list[Any]:
-        return self._decoder_of(cursor)(rows)  # looked up anew: the columns of a * may change
+        return decoder_for(self.row_type, self._columns_of(cursor))(rows)
+
+    def decode_one(self, cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Any:
+        return row_decoder_for(self.row_type, self._columns_of(cursor))(row)
 
     def _bound(self, name: str | int, value: Any) -> SqlValue:
         try:
@@ -140,15 +146,15 @@ class RawSql:
         Raises DatabaseError: code row_mismatch when a row does not fit row_type, statement for
         wrong SQL.
         """
-        return await self._run(Shape.ALL, row_type, sql, params)  # type: ignore[no-any-return]
+        return await self._run(FetchAll, row_type, sql, params)
 
     async def fetch_one(self, row_type: type[T], sql: str, params: Params = ()) -> T:
         """The first row; RecordNotFoundError when there is none."""
-        return await self._run(Shape.ONE, row_type, sql, params)  # type: ignore[no-any-return]
+        return await self._run(FetchOne, row_type, sql, params)
 
     async def fetch_optional(self, row_type: type[T], sql: str, params: Params = ()) -> T | None:
         """The first row, or None."""
-        return await self._run(Shape.OPTIONAL, row_type, sql, params)  # type: ignore[no-any-return]
+        return await self._run(FetchOptional, row_type, sql, params)
 
     def stream(
         self, row_type: type[T], sql: str, params: Params = (), *, batch: int = 500
@@ -161,21 +167,20 @@ class RawSql:
 
     async def execute(self, sql: str, params: Params = ()) -> int:
         """Runs one statement; how many rows it changed (0 for DDL)."""
-        return await self._run(Shape.COUNT, tuple, sql, params)  # type: ignore[no-any-return]
+        return await self._run(Count, tuple, sql, params)
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
         """Runs the statement once per row of parameters, all or nothing; how many rows it changed."""
         statement = raw_statement(tuple, sql)
-        step: Step[int] = Step(statement, Shape.MANY, list(rows))
-        return await self._executor.run_one(step)
+        return await self._executor.run_one(RunMany(statement, list(rows)))
 
-    async def _run(self, shape: Shape, row_type: Any, sql: str, params: Params) -> Any:
+    async def _run(self, kind: type[Step[R]], row_type: Any, sql: str, params: Params) -> R:
         statement = raw_statement(row_type, sql)
         if statement.is_for_units and self._executor.commits:
             raise DatabaseError(
                 "this PRAGMA ends with its transaction: use it in a unit of work", code="statement"
             )
-        step: Step[Any] = Step(statement, shape, statement.bind(params))
+        step = kind(statement, statement.bind(params))
         try:
             return await self._executor.run_one(step)
         except DatabaseReadOnlyError:

@@ -57,10 +57,6 @@ class Reader(Worker):
         self.has_ended = False  # nothing that it still runs is of use to whoever had borrowed it
         self._cleanups: list[Cleanup] = []
 
-    @property
-    def is_asleep(self) -> bool:
-        return not self._awake
-
     def _run_waiting(self, native: sqlite3.Connection) -> None:
         while True:
             try:
@@ -85,7 +81,7 @@ class Reader(Worker):
 
     def _run(self, native: sqlite3.Connection, request: Request) -> None:
         if not request.future.cancelled():
-            self._settle(request, *run_one(native, request))
+            self._settle(run_one(native, request))
 
     def _run_group(self, native: sqlite3.Connection, request: Request) -> None:
         """Runs the quick reads that wait in one transaction: to take and leave a lock costs SQLite as
@@ -146,7 +142,7 @@ class Reader(Worker):
 
     def interrupt(self) -> None:
         """Makes the statement that it runs, if any, fail."""
-        if self._awake:
+        if self.is_awake:
             with contextlib.suppress(DatabaseClosedError):
                 self.connection.native.interrupt()
 
@@ -195,9 +191,7 @@ class Readers:
         self, work: Callable[[sqlite3.Connection], R], *, is_long: bool
     ) -> asyncio.Future[R]:
         future: asyncio.Future[R] = self._loop.create_future()
-        request = Request(work, future, is_long=is_long)
-        request.enqueued = time.monotonic()
-        self._inbox.append(request)
+        self._inbox.append(Request(work, future, is_long=is_long))
         self._wake_another()
         return future
 
@@ -205,7 +199,7 @@ class Readers:
         """Wakes a reader unless one is about to look at the queue anyway."""
         asleep = None
         for reader in self._pool:
-            if reader.is_asleep:
+            if not reader.is_awake:
                 asleep = asleep or reader
             elif not reader.is_in_long_read:
                 return

@@ -17,15 +17,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from reelbase.engine import binding
 from reelbase.engine.binding import Converter, SqlValue
-from reelbase.engine.decoding import Decoder, decoder_for
-from reelbase.engine.step import Shape, Step
+from reelbase.engine.decoding import Decoder, RowDecoder, decoder_for, row_decoder_for
+from reelbase.engine.step import Count, FetchAll, FetchOne, FetchOptional, InsertOne, RunMany, Step
 from reelbase.errors import DatabaseError, RecordNotFoundError
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ _FLAG_PREFIXES = ("set_", "filter_")
 
 
 class Statement:
-    """SQL with named parameters. Immutable but for the decoder, which its first result decides, and
+    """SQL with named parameters. Immutable but for the decoders, which its first result decides, and
     for was_slow: whether its last run took so long that others should not wait behind it."""
 
     writes = False
@@ -68,6 +68,7 @@ class Statement:
         self.name = name
         self.entity = entity
         self._decoder: Decoder | None = None
+        self._row_decoder: RowDecoder | None = None
         self._converters = self._declared(params or {})
 
     def __set_name__(self, owner: type, attribute: str) -> None:
@@ -84,10 +85,15 @@ class Statement:
         """The names in the SQL, in order of appearance."""
         return tuple(self._converters)
 
+    @property
+    def _fields(self) -> dict[str, Any]:
+        """The types of the record's fields; {} when the rows are no records."""
+        if not (isinstance(self.row_type, type) and issubclass(self.row_type, msgspec.Struct)):
+            return {}
+        return {field.name: field.type for field in msgspec.structs.fields(self.row_type)}
+
     def _declared(self, params: Mapping[str, Any]) -> dict[str, Converter]:
-        fields: dict[str, Any] = {}
-        if isinstance(self.row_type, type) and issubclass(self.row_type, msgspec.Struct):
-            fields = {field.name: field.type for field in msgspec.structs.fields(self.row_type)}
+        fields = self._fields
         converters: dict[str, Converter] = {}
         for match in _PARAMETER.finditer(self.sql):
             name = match["name"]
@@ -134,14 +140,19 @@ class Statement:
 
     def decode(self, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]]) -> list[Any]:
         if self._decoder is None:
-            self._decoder = self._decoder_of(cursor)
+            self._decoder = decoder_for(self.row_type, self._columns_of(cursor))
         return self._decoder(rows)
 
-    def _decoder_of(self, cursor: sqlite3.Cursor) -> Decoder:
+    def decode_one(self, cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Any:
+        if self._row_decoder is None:
+            self._row_decoder = row_decoder_for(self.row_type, self._columns_of(cursor))
+        return self._row_decoder(row)
+
+    def _columns_of(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
         columns = tuple(column[0] for column in cursor.description or ())
         if not columns:
             raise DatabaseError(f"{self.name} returns no rows", code="no_rows")
-        return decoder_for(self.row_type, columns)
+        return columns
 
     def not_found(self, parameters: Any) -> RecordNotFoundError:
         entity = self.entity or "row"
@@ -150,9 +161,11 @@ class Statement:
                 return record_not_found(entity, parameters[key])
         return record_not_found(entity, None)
 
-    def unstorable(self, shape: Shape, parameters: Any) -> ValueError:
-        """Says which parameter holds text that UTF-8 cannot express, or an int past 64 bits."""
-        rows = parameters if shape is Shape.MANY else [parameters]
+    def unstorable(self, rows: Sequence[Any]) -> ValueError:
+        """Says which parameter holds text that UTF-8 cannot express, or an int past 64 bits.
+
+        rows: one set of parameters or several.
+        """
         for row in rows:
             named = row if isinstance(row, Mapping) else dict(enumerate(row, 1))
             for name, value in named.items():
@@ -186,15 +199,15 @@ class Query(Statement, Generic[T]):
 
     def all(self, **params: Any) -> Step[list[T]]:
         """Every row, in the order of the SQL; [] when there is none."""
-        return Step(self, Shape.ALL, self.bind(params))
+        return FetchAll(self, self.bind(params))
 
     def optional(self, **params: Any) -> Step[T | None]:
         """The first row, or None."""
-        return Step(self, Shape.OPTIONAL, self.bind(params))
+        return FetchOptional(self, self.bind(params))
 
     def one(self, **params: Any) -> Step[T]:
         """The first row. Running it raises RecordNotFoundError when there is none."""
-        return Step(self, Shape.ONE, self.bind(params))
+        return FetchOne(self, self.bind(params))
 
 
 class Command(Query[T]):
@@ -221,11 +234,11 @@ class Command(Query[T]):
 
     def count(self, **params: Any) -> Step[int]:
         """How many rows it changed (cascades not counted). Not for SQL with RETURNING."""
-        return Step(self, Shape.COUNT, self.bind(params))
+        return Count(self, self.bind(params))
 
     def many(self, rows: Iterable[Mapping[str, Any]]) -> Step[int]:
         """The statement once per row; how many rows it changed in all."""
-        return Step(self, Shape.MANY, list(rows))
+        return RunMany(self, list(rows))
 
     def changes(self, changes: Mapping[str, Any], **params: Any) -> dict[str, Any]:
         """Parameters of a partial update: a ``set_<field>`` flag and a value for every field it can set.
@@ -242,3 +255,21 @@ class Command(Query[T]):
             params[f"set_{field}"] = value is not msgspec.UNSET
             params[field] = None if value is msgspec.UNSET else value
         return params
+
+
+class Insertion(Command[T]):
+    """INSERT of a row that is stored as it is bound: every field of the record is a parameter, and goes
+    into the column of its name. The record is made of them, for RETURNING costs half an insert.
+    """
+
+    def __init__(self, row_type: type[T], sql: str) -> None:
+        super().__init__(row_type, sql)
+        if missing := set(self._fields) - self._converters.keys():
+            raise TypeError(f"not a parameter: {', '.join(sorted(missing))}; use RETURNING: {sql}")
+
+    def one(self, **params: Any) -> Step[T]:
+        """The new row."""
+        return InsertOne(self, self.bind(params))
+
+    def _columns_of(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
+        return self.parameters

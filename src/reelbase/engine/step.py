@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,34 +17,28 @@ if TYPE_CHECKING:
 _sql_log = logging.getLogger("reelbase.sql")
 
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 _SLOW_SECONDS = 0.001
 
 
-class Shape(Enum):
-    """What becomes of a statement's rows."""
-
-    ALL = "all"
-    OPTIONAL = "optional"
-    ONE = "one"
-    COUNT = "count"
-    MANY = "many"
-
-
 class Step(Generic[R_co]):
-    """A statement with bound parameters and a shape: R_co is what running it returns."""
+    """A statement with bound parameters: R_co is what running it returns. The kinds of step below differ
+    in what becomes of the rows."""
 
-    __slots__ = ("parameters", "shape", "statement")
+    __slots__ = ("parameters", "statement")
 
-    def __init__(self, statement: Statement, shape: Shape, parameters: Any) -> None:
+    reads_all = False  # its time grows with its rows
+    runs_many = False  # the statement more than once: only a savepoint makes it all or nothing
+
+    def __init__(self, statement: Statement, parameters: Any) -> None:
         self.statement = statement
-        self.shape = shape
         self.parameters = parameters
 
     @property
     def may_be_long(self) -> bool:
         """Whether it may take long enough that finished requests must not wait for it."""
-        return self.shape is Shape.ALL or self.statement.was_slow
+        return self.reads_all or self.statement.was_slow
 
     def work(self, slow_query_seconds: float | None) -> Callable[[sqlite3.Connection], R_co]:
         """run(), as what a connection's thread is given."""
@@ -58,14 +51,11 @@ class Step(Generic[R_co]):
         started = time.perf_counter()
         statement = self.statement
         try:
-            if self.shape is Shape.MANY:
-                result: Any = self._many(native)
-            else:
-                result = self._result(native.execute(statement.sql, self.parameters))
+            result: R_co = self._result(native)
         except sqlite3.Error as error:
             raise translate(error, statement.name) from error
         except (UnicodeEncodeError, OverflowError) as error:
-            raise statement.unstorable(self.shape, self.parameters) from error
+            raise statement.unstorable(self._all_parameters()) from error
         elapsed_seconds = time.perf_counter() - started
         statement.was_slow = elapsed_seconds > _SLOW_SECONDS
         if slow_query_seconds is not None and elapsed_seconds >= slow_query_seconds:
@@ -73,37 +63,93 @@ class Step(Generic[R_co]):
             _sql_log.info(
                 "%.1f ms %s: %s", elapsed_seconds * 1000, statement.name, statement.sql.strip()
             )
-        return result  # type: ignore[no-any-return]
+        return result
 
-    def _many(self, native: sqlite3.Connection) -> int:
-        """Runs the statement once per row; how many rows it changed in all.
+    def _result(self, native: sqlite3.Connection) -> Any:
+        raise NotImplementedError
 
-        Bound here, on the thread: thousands of rows must not hold up the event loop.
-        """
+    def _all_parameters(self) -> Sequence[Any]:
+        return (self.parameters,)
+
+
+class FetchAll(Step[list[T]]):
+    """Every row."""
+
+    __slots__ = ()
+    reads_all = True
+
+    def _result(self, native: sqlite3.Connection) -> list[T]:
+        cursor = native.execute(self.statement.sql, self.parameters)
+        return self.statement.decode(cursor, cursor.fetchall())
+
+
+class FetchOptional(Step[R_co]):
+    """The first row, or None."""
+
+    __slots__ = ()
+
+    def _result(self, native: sqlite3.Connection) -> Any:
+        cursor = native.execute(self.statement.sql, self.parameters)
+        row = cursor.fetchone()
+        cursor.close()  # others may follow the first: left open, it would pin the log
+        if row is None:
+            return self._missing()
+        return self.statement.decode_one(cursor, row)
+
+    def _missing(self) -> Any:
+        return None
+
+
+class FetchOne(FetchOptional[R_co]):
+    """The first row; RecordNotFoundError when there is none."""
+
+    __slots__ = ()
+
+    def _missing(self) -> Any:
+        raise self.statement.not_found(self.parameters)
+
+
+class InsertOne(FetchOne[R_co]):
+    """The new row, which is the one that was bound."""
+
+    __slots__ = ()
+
+    def _result(self, native: sqlite3.Connection) -> Any:
+        cursor = native.execute(self.statement.sql, self.parameters)
+        if cursor.rowcount == 0:  # ignored by a trigger that the user made
+            return self._missing()
+        return self.statement.decode_one(cursor, tuple(self.parameters.values()))
+
+
+class Count(Step[int]):
+    """How many rows the statement changed."""
+
+    __slots__ = ()
+
+    def _result(self, native: sqlite3.Connection) -> int:
+        return _count(self.statement, native.execute(self.statement.sql, self.parameters))
+
+
+class RunMany(Step[int]):
+    """The statement once per row of parameters, which are not bound yet; how many rows it changed in all."""
+
+    __slots__ = ()
+    runs_many = True
+
+    def _result(self, native: sqlite3.Connection) -> int:
+        """Bound here, on the thread: thousands of rows must not hold up the event loop."""
         statement = self.statement
         rows = map(statement.bind, self.parameters)
         if statement.is_plain_write:
             return max(native.executemany(statement.sql, rows).rowcount, 0)
         # From Python 3.12 on executemany() fails on a statement with RETURNING.
-        return sum(self._count(native.execute(statement.sql, row)) for row in rows)
+        return sum(_count(statement, native.execute(statement.sql, row)) for row in rows)
 
-    def _count(self, cursor: sqlite3.Cursor) -> int:
-        for _ in cursor:
-            pass  # SQLite counts the rows of a RETURNING only as they are read
-        return self.statement.count_of(cursor)
+    def _all_parameters(self) -> Sequence[Any]:
+        return self.parameters  # type: ignore[no-any-return]
 
-    def _result(self, cursor: sqlite3.Cursor) -> Any:
-        if self.shape is Shape.COUNT:
-            return self._count(cursor)
-        statement = self.statement
-        if self.shape is Shape.ALL:
-            return statement.decode(cursor, cursor.fetchall())
-        first = cursor.fetchone()
-        if first is None:
-            cursor.close()
-            if self.shape is Shape.OPTIONAL:
-                return None
-            raise statement.not_found(self.parameters)
-        (record,) = statement.decode(cursor, [first])
-        cursor.close()
-        return record
+
+def _count(statement: Statement, cursor: sqlite3.Cursor) -> int:
+    for _ in cursor:
+        pass  # SQLite counts the rows of a RETURNING only as they are read
+    return statement.count_of(cursor)

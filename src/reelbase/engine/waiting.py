@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from typing import Any
 
@@ -46,7 +47,7 @@ class WaitingWorker(Worker):
         A queue that moves may be long: it is not the lock that such a request waits for.
         """
         self._expiry = None
-        now = self._loop.time()
+        now = time.monotonic()
         for request in self._waiting():
             if request.enqueued + self.busy_timeout_seconds > now:
                 break

@@ -17,7 +17,7 @@ from typing import Any
 
 from reelbase.engine.connection import Connection
 from reelbase.engine.mailbox import Mailbox, Settled
-from reelbase.engine.step import Shape, Step
+from reelbase.engine.step import Step
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
 _REPORT_COUNT = 64
@@ -45,13 +45,13 @@ class Request:
         self.future = future
         self.is_long = is_long
         self.is_relaxed = is_relaxed
-        self.enqueued = 0.0
+        self.enqueued = time.monotonic()
 
 
 class Worker:
     """A connection and the queue that its thread empties.
 
-    Two threads, no lock: deques are atomic, and ``_awake`` is written so that the worst case is one
+    Two threads, no lock: deques are atomic, and ``is_awake`` is written so that the worst case is one
     needless wake-up. The loop appends first and then looks whether the thread is awake; the thread
     says that it goes to sleep first and then looks whether something came in.
     """
@@ -61,7 +61,7 @@ class Worker:
         self.inbox = inbox
         self._mailbox = mailbox
         self._loop = asyncio.get_running_loop()
-        self._awake = False
+        self.is_awake = False
         self._settled: list[Settled] = []
         self._unreported_since = 0.0
         self.is_closed = False
@@ -79,8 +79,8 @@ class Worker:
 
     def wake(self) -> None:
         """Sees to it that the thread looks at the queue. Callable from any thread."""
-        if not self._awake:
-            self._awake = True
+        if not self.is_awake:
+            self.is_awake = True
             self.connection.wake(self._drain)
 
     def _has_work(self) -> bool:
@@ -95,10 +95,10 @@ class Worker:
             except BaseException as error:
                 self._give_up(native, error)
                 continue
-            self._awake = False
-            if not self._has_work() or self._awake:
+            self.is_awake = False
+            if not self._has_work() or self.is_awake:
                 break
-            self._awake = True
+            self.is_awake = True
         # At the very end: the loop's thread wakes up, and this one had better be out of its way.
         self._report()
 
@@ -113,7 +113,7 @@ class Worker:
         for request in self._in_hand:
             unexpected = DatabaseError(f"the database thread met {error!r}", code="unexpected")
             unexpected.__cause__ = error
-            self._settle(request, None, unexpected)
+            self._settle((request.future, None, unexpected))
         self._in_hand = []
         self._report()
 
@@ -122,10 +122,10 @@ class Worker:
         if native.in_transaction:
             native.execute("ROLLBACK")
 
-    def _settle(self, request: Request, result: Any, error: BaseException | None) -> None:
+    def _settle(self, *settled: Settled) -> None:
         if not self._settled:
             self._unreported_since = time.monotonic()
-        self._settled.append((request.future, result, error))
+        self._settled += settled
 
     def _report_if_due(self) -> None:
         if (
@@ -140,14 +140,14 @@ class Worker:
             self._settled = []
 
 
-def run_one(native: sqlite3.Connection, request: Request) -> tuple[Any, BaseException | None]:
+def run_one(native: sqlite3.Connection, request: Request) -> Settled:
     """Runs a request's work; errors come back as values."""
     try:
-        return request.work(native), None
+        return request.future, request.work(native), None
     except sqlite3.Error as error:
-        return None, translate(error, "database")
+        return request.future, None, translate(error, "database")
     except Exception as error:
-        return None, error
+        return request.future, None, error
 
 
 class StepRunner:
@@ -161,7 +161,7 @@ class StepRunner:
 
     def writing(self, native: sqlite3.Connection) -> list[Any]:
         """Inside a transaction: what fails is undone, the rest of the transaction stays."""
-        if len(self._steps) == 1 and self._steps[0].shape is not Shape.MANY:
+        if len(self._steps) == 1 and not self._steps[0].runs_many:
             return self.inside(native)  # SQLite itself undoes a statement that fails
         native.execute(_BEGIN_SAVEPOINT)
         try:

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from reelbase.engine.connection import Connection, set_pragma
 from reelbase.engine.journal import Synchronous
-from reelbase.engine.mailbox import Mailbox, settle
-from reelbase.engine.step import Shape, Step
+from reelbase.engine.mailbox import Mailbox, Settled, settle
+from reelbase.engine.step import Step
 from reelbase.engine.transaction import Transaction, commit, commit_error
 from reelbase.engine.waiting import WaitingWorker
 from reelbase.engine.worker import Request, StepRunner, run_one
@@ -91,7 +91,7 @@ class Writer(WaitingWorker):
 
     def run_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step as a durable transaction of its own; resolved after the COMMIT."""
-        if step.shape is Shape.MANY:
+        if step.runs_many:
             work: Callable[[sqlite3.Connection], Any] = self._all_or_nothing(step)
         else:
             work = step.work(self.slow_query_seconds)
@@ -139,8 +139,7 @@ class Writer(WaitingWorker):
         self.refuse_if_closed()
         if self.lost_file is not None:
             raise DatabaseIOError(self.lost_file, code="moved")
-        is_first = not self._awake and self._transaction is None
-        request.enqueued = self._loop.time()
+        is_first = not self.is_awake and self._transaction is None
         self.inbox.append(request)
         if self._transaction is None:  # else its end looks at the queue
             self.wake()
@@ -186,13 +185,13 @@ class Writer(WaitingWorker):
         try:
             self._begin(native, transaction.begin_sql, self._data_level)
         except DatabaseError as error:
-            self._settle(request, None, error)
+            self._settle((request.future, None, error))
         else:
             transaction.began = True
             self._transaction = transaction
             if self._is_closing:
                 transaction.abandon()
-            self._settle(request, None, None)
+            self._settle((request.future, None, None))
         self._report()
 
     def _continue_transaction(self, native: sqlite3.Connection, transaction: Transaction) -> bool:
@@ -204,7 +203,7 @@ class Writer(WaitingWorker):
                 return False
             self._in_hand = [request]
             # Also those whose caller was cancelled: the end of a transaction or savepoint must run.
-            self._settle(request, *run_one(native, request))
+            self._settle(run_one(native, request))
             if transaction.began and not transaction.inbox:
                 self._report()
         self._transaction = None
@@ -214,19 +213,19 @@ class Writer(WaitingWorker):
     def _run_outside(self, native: sqlite3.Connection, request: Request) -> None:
         self._in_hand = [request]
         self._set_level(native, self._data_level)
-        self._settle(request, *run_one(native, request))
+        self._settle(run_one(native, request))
         self._report()
 
     def _run_group(self, native: sqlite3.Connection, first: Request) -> None:
         """Runs a request and those that wait behind it in one transaction."""
         self._in_hand = group = [first]
         group_until = time.monotonic() + _GROUP_SECONDS
-        results: list[tuple[Any, BaseException | None]] = []
+        results: list[Settled] = []
         level = self._level_of_group(first)
         try:
             self._begin(native, "BEGIN IMMEDIATE", level)
         except DatabaseError as error:
-            self._settle(first, None, error)
+            self._settle((first.future, None, error))
             self._report()
             return
         while True:
@@ -234,7 +233,8 @@ class Writer(WaitingWorker):
             if not native.in_transaction:
                 # The statement made SQLite roll back the whole group (disk full, a trigger's
                 # RAISE(ROLLBACK)): the others did no wrong and get a transaction each.
-                self._settle(group.pop(), *results.pop())
+                del group[-1]
+                self._settle(results[-1])
                 self._run_alone(native, group)
                 return
             if len(group) >= _GROUP_COUNT or time.monotonic() >= group_until:
@@ -247,8 +247,7 @@ class Writer(WaitingWorker):
         if failure is not None:
             self._commit_failed(native, group, results, failure)
             return
-        for request, result in zip(group, results, strict=True):
-            self._settle(request, *result)
+        self._settle(*results)
         self._report()
 
     def _level_of_group(self, first: Request) -> int:
@@ -279,27 +278,31 @@ class Writer(WaitingWorker):
             try:
                 self._begin(native, "BEGIN IMMEDIATE", self._data_level)
             except DatabaseError as error:
-                self._settle(request, None, error)
+                self._settle((request.future, None, error))
                 continue
-            result = run_one(native, request)
+            settled = run_one(native, request)
             if native.in_transaction and (failure := commit(native)) is not None:
-                result = (None, commit_error(failure, "commit"))
-            self._settle(request, *result)
+                settled = (request.future, None, commit_error(failure, "commit"))
+            self._settle(settled)
         self._report()
 
     def _commit_failed(
         self,
         native: sqlite3.Connection,
         group: list[Request],
-        results: list[tuple[Any, BaseException | None]],
+        results: list[Settled],
         failure: sqlite3.Error,
     ) -> None:
         if len(group) > 1 and result_code(failure) == sqlite3.SQLITE_CONSTRAINT:
             # A deferred foreign key is checked at COMMIT, where it cannot be told whose it is.
             self._run_alone(native, group)
             return
-        for request, (_, own_error) in zip(group, results, strict=True):
-            self._settle(request, None, own_error or commit_error(failure, "commit"))
+        self._settle(
+            *(
+                (future, None, own_error or commit_error(failure, "commit"))
+                for future, _, own_error in results
+            )
+        )
         self._report()
 
     def _begin(self, native: sqlite3.Connection, begin_sql: str, level: int) -> None:

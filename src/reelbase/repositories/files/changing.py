@@ -10,7 +10,7 @@ import msgspec
 
 from reelbase.engine.binding import to_id
 from reelbase.engine.identifiers import new_id
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statement import Command, Insertion, Query
 from reelbase.repositories.files.finding import FileFinding
 from reelbase.repositories.files.records import File, NewFile
 
@@ -23,7 +23,7 @@ def _id_of(file: NewFile) -> str:
 
 
 class FileChanging(FileFinding):
-    _add = Command(
+    _add = Insertion(
         File,
         """
         INSERT INTO files (
@@ -34,9 +34,6 @@ class FileChanging(FileFinding):
           :id, :profile_id, :name, :path, :type, :folder, :source_file_id,
           :origin, :size_bytes, :content_type, :content_hash, :source_url, :created_at
         )
-        RETURNING
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
         """,
     )
 
