@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+import bench.peers.main as peers
 from bench import reporting
 from bench.data import QUICK, Sizes, Stage, staged
 from bench.measuring import OURS, measure
@@ -29,7 +30,10 @@ _NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with --check when a target is missed on asyncio's own loop."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["peers"]:
+        return peers.main(given[1:])
+    options = _parser().parse_args(given)
     loops = _loops(options.loop)
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     report: dict[str, Any] = {}

@@ -112,11 +112,11 @@ class Stage:
 @contextmanager
 def staged(sizes: Sizes, folder: Path | None = None) -> Iterator[Stage]:
     """A stage in a temporary folder on a disk: under folder, or where one is found."""
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=folder or _disk()) as name:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=folder or disk()) as name:
         yield Stage(Path(name), sizes)
 
 
-def _disk() -> Path:
+def disk() -> Path:
     """Not where a file is memory: there a durable commit would cost nothing."""
     usual = Path(tempfile.gettempdir())
     return Path.cwd() if reelbase.filesystem_of(usual).type in _IN_MEMORY else usual

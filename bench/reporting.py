@@ -52,10 +52,10 @@ def table(row: Row, results: Results) -> str:
         cells = [name]
         for loop in loops:
             result = results[loop][name]
-            cells.append(_spread(result.microseconds, 1))
-            cells.append("" if name == OURS else _spread(result.speed_of_ours, 2))
+            cells.append(spread_text(result.microseconds, 1))
+            cells.append("" if name == OURS else spread_text(result.speed_of_ours, 2))
         lines.append(cells)
-    return "\n".join((f"{row.name}: {row.question}", *_aligned(lines), *verdicts(row, results)))
+    return "\n".join((f"{row.name}: {row.question}", *aligned(lines), *verdicts(row, results)))
 
 
 def verdicts(row: Row, results: Results) -> list[str]:
@@ -77,17 +77,17 @@ def memory_table(footprints: dict[str, Footprint]) -> str:
     return "\n".join(
         (
             f"memory: {QUESTION}; {ours.rows:,} rows",
-            *_aligned(lines),
+            *aligned(lines),
             f"  target: under {LIMIT_MB} MB: {ours.peak_mb:.1f} MB, {verdict}",
         )
     )
 
 
-def _spread(spread: Spread, digits: int) -> str:
+def spread_text(spread: Spread, digits: int) -> str:
     return f"{spread.median:.{digits}f} ({spread.least:.{digits}f} - {spread.most:.{digits}f})"
 
 
-def _aligned(lines: list[list[str]]) -> list[str]:
+def aligned(lines: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  "

@@ -1,0 +1,1 @@
+"""``python -m bench peers``: the library against everything a user would pick instead."""

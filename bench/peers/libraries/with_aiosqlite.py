@@ -1,0 +1,108 @@
+"""aiosqlite by hand and with care: one connection, a lock around every transaction, BEGIN IMMEDIATE."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiosqlite
+
+from bench.peers.data import moment_text
+from bench.peers.interface import Durability, NewDownload, Peer, pragma_statements
+from bench.peers.libraries import sql
+from bench.peers.libraries.records import download, segment, transcript
+
+
+class Aiosqlite(Peer):
+    name = "aiosqlite"
+    packages = ("aiosqlite",)
+
+    async def open(self, path: Path, durability: Durability) -> None:
+        self._lock = asyncio.Lock()
+        self._connection = await aiosqlite.connect(path, isolation_level=None)
+        for statement in pragma_statements(durability):
+            await self._connection.execute_fetchall(statement)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        async with self._lock:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                await self._connection.rollback()
+                raise
+            await self._connection.commit()
+
+    async def get(self, download_id: UUID) -> Any:
+        async with self._connection.execute(sql.GET, (str(download_id),)) as cursor:
+            return download(await cursor.fetchone())
+
+    async def newest(self, limit: int) -> Sequence[Any]:
+        rows = await self._connection.execute_fetchall(sql.NEWEST, (limit,))
+        return [download(row) for row in rows]
+
+    async def add(self, new: NewDownload) -> Any:
+        now = moment_text(datetime.now(UTC))
+        async with self._transaction() as connection:
+            await connection.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
+            (row,) = await connection.execute_fetchall(sql.ADD, sql.parameters(new, now))
+        return download(row)
+
+    async def add_many(self, new: Sequence[NewDownload]) -> None:
+        now = moment_text(datetime.now(UTC))
+        async with self._transaction() as connection:
+            await connection.executemany(
+                sql.ADD_ONE_OF_MANY, [sql.parameters(each, now) for each in new]
+            )
+
+    async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
+        now = moment_text(datetime.now(UTC))
+        async with self._lock:  # else it would join a transaction of another task
+            await self._connection.execute(sql.PROGRESS, (percent, speed, eta, now, str(download_id)))
+
+    async def grow(self, download_id: UUID) -> None:
+        async with self._transaction() as connection:
+            async with connection.execute(sql.GET, (str(download_id),)) as cursor:
+                row = await cursor.fetchone()
+            await connection.execute(sql.SET_FILESIZE, (row[8] + 1, str(download_id)))
+
+    async def claim(self, session_id: str) -> Any | None:
+        now = moment_text(datetime.now(UTC))
+        async with self._lock:
+            rows = list(await self._connection.execute_fetchall(sql.CLAIM, (now, session_id)))
+        return download(rows[0]) if rows else None
+
+    async def set_both(self, first: UUID, second: UUID, filesize: int) -> None:
+        async with self._transaction() as connection:
+            await connection.execute(sql.SET_FILESIZE, (filesize, str(first)))
+            await connection.execute(sql.SET_FILESIZE, (filesize, str(second)))
+
+    async def scan(self, sql: str) -> int:
+        ((count,),) = await self._connection.execute_fetchall(sql)
+        return int(count)
+
+    async def transcript(self, transcript_id: UUID) -> Any:
+        async with self._connection.execute(sql.TRANSCRIPT, (str(transcript_id),)) as cursor:
+            return transcript(await cursor.fetchone())
+
+    async def page(self, transcript_id: UUID, after: Any | None, limit: int) -> Sequence[Any]:
+        if after is None:
+            query, parameters = sql.FIRST_PAGE, (str(transcript_id), limit)
+        else:
+            query = sql.NEXT_PAGE
+            parameters = (str(transcript_id), after.start_time, after.id, limit)
+        rows = await self._connection.execute_fetchall(query, parameters)
+        return [segment(row, json.loads) for row in rows]
+
+
+PEER = Aiosqlite

@@ -1,0 +1,127 @@
+"""One peer in a process of its own: ``python -m bench.peers.worker PEER LOOP SIZES``.
+
+Reads orders from standard input, a line of JSON each, and answers each with one on standard output.
+Between two orders it waits without running, so that it does not disturb those whose turn it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from bench.peers.data import Data, Sizes
+from bench.peers.interface import Durability, Peer
+from bench.peers.libraries import peer_named
+from bench.peers.work import WORKS
+
+_WORKS = {work.name: work for work in WORKS}
+
+
+class Open(msgspec.Struct, tag=True):
+    path: str
+    durability: Durability
+
+
+class Run(msgspec.Struct, tag=True):
+    work: str
+    round_number: int
+
+
+class Close(msgspec.Struct, tag=True):
+    pass
+
+
+class Answer(msgspec.Struct, omit_defaults=True):
+    """seconds: of the run, of so many results.  errors: by the number of the operation that failed.
+
+    failure: why the order could not be carried out.
+    """
+
+    seconds: float = 0.0
+    results: int = 0
+    errors: dict[int, str] = {}  # noqa: RUF012 - msgspec copies it
+    failure: str | None = None
+    versions: dict[str, str] = {}  # noqa: RUF012
+
+
+Order = Open | Run | Close
+
+
+async def _serve(peer: Peer, data: Data, orders: BinaryIO, answers: BinaryIO) -> None:
+    for line in orders:
+        order: Order = msgspec.json.decode(line, type=Order)
+        try:
+            answer = await _answer(peer, data, order)
+        except Exception as error:
+            answer = Answer(failure=f"{type(error).__name__}: {error}"[:500])
+        answers.write(msgspec.json.encode(answer) + b"\n")
+        answers.flush()
+
+
+async def _answer(peer: Peer, data: Data, order: Order) -> Answer:
+    if isinstance(order, Open):
+        await peer.open(Path(order.path), order.durability)
+        return Answer(versions={name: version(name) for name in peer.packages})
+    if isinstance(order, Close):
+        await peer.close()
+        return Answer()
+    work = _WORKS[order.work]
+    prepared = work.prepare(data, order.round_number)
+    background = None if work.arrange is None else await work.arrange(peer, prepared)
+    seconds, results = await _timed(lambda: work.run(peer, prepared))
+    if background is not None:
+        await background
+    work.check(data, prepared, results)
+    errors = {
+        number: f"{type(result).__name__}: {result}"[:200]
+        for number, result in enumerate(results)
+        if isinstance(result, Exception)
+    }
+    return Answer(seconds, len(results), errors)
+
+
+async def _timed(run: Callable[[], Any]) -> tuple[float, list[Any]]:
+    """With the cyclic collector at rest, whose turn would come by chance."""
+    gc.collect()
+    gc.disable()
+    try:
+        started = time.perf_counter()
+        results = await run()
+        return time.perf_counter() - started, results
+    finally:
+        gc.enable()
+
+
+def new_loop(name: str) -> asyncio.AbstractEventLoop:
+    if name == "uvloop":
+        import uvloop  # noqa: PLC0415 - it is optional
+
+        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        return loop
+    return asyncio.new_event_loop()
+
+
+def main(name: str, loop: str, sizes: str) -> None:
+    # What a peer prints must not come between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    peer = peer_named(name)()
+    data = Data(msgspec.json.decode(sizes, type=Sizes))
+    with asyncio.Runner(loop_factory=lambda: new_loop(loop)) as runner:
+        runner.run(_serve(peer, data, sys.stdin.buffer, answers))
+    answers.flush()
+    # Peers that hang at the end are another row's business.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
