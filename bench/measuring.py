@@ -11,11 +11,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench.data import Stage
+if TYPE_CHECKING:
+    from bench.data import Stage
 
 OURS = "reelbase"
 _WARM_UP = 2

@@ -14,10 +14,8 @@ from uuid import UUID
 
 import msgspec
 
-import reelbase
 from bench.peers.interface import NewDownload
-from reelbase import Download, NewSegment
-from reelbase.repositories.downloads import DownloadStatus
+from bench.peers.records import Download, DownloadStatus, Segment
 
 PROFILE = "library"
 _SEED = 20261121
@@ -78,10 +76,14 @@ class Data:
             :limit
         ]
 
-    def segments(self) -> list[NewSegment]:
+    def segments(self) -> list[Segment]:
+        """Of the one transcript, in order."""
         rng = random.Random(_SEED)
         return [
-            NewSegment(
+            Segment(
+                id=number + 1,
+                transcript_id=self.transcript_id,
+                speaker_id=None,
                 start_time=number * 2.5,
                 end_time=number * 2.5 + 2.4,
                 text=f"sentence {number} " + "と言いました " * rng.randint(1, 4),
@@ -118,6 +120,8 @@ class Template:
         self._numbers = count()
 
     async def create(self) -> None:
+        import reelbase  # noqa: PLC0415 - a peer's process imports this module, and no other library
+
         async with reelbase.connect(self.path, journal="wal", durability="normal") as database:
             await database.profiles.ensure(PROFILE)
             file = await database.files.add(PROFILE, "talk.mp4", "talk.mp4")
@@ -128,7 +132,19 @@ class Template:
                 id=self.data.transcript_id,
                 language="ja",
             )
-            await database.segments.replace_all(self.data.transcript_id, self.data.segments())
+            await database.segments.replace_all(
+                self.data.transcript_id,
+                [
+                    reelbase.NewSegment(
+                        segment.start_time,
+                        segment.end_time,
+                        segment.text,
+                        confidence=segment.confidence,
+                        words=segment.words,
+                    )
+                    for segment in self.data.segments()
+                ],
+            )
         with closing(sqlite3.connect(self.path, isolation_level=None)) as native:
             native.execute("BEGIN")
             native.executemany(_ADD_SESSION, [(session(number),) for number in range(_SESSIONS)])

@@ -14,11 +14,20 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.connection import _EVERY, _WRITER
-
 Durability = Literal["normal", "full"]
 
-BUSY_TIMEOUT_MS = 5000
+# What the library sets its writer to; not imported, so that a peer's process holds the peer alone.
+PRAGMAS: dict[str, int | str] = {
+    "busy_timeout": 5000,
+    "foreign_keys": 1,
+    "mmap_size": 0,
+    "cell_size_check": 1,
+    "temp_store": 2,
+    "cache_size": -16384,
+    "wal_autocheckpoint": 1000,
+    "journal_size_limit": 64 * 1024 * 1024,
+    "analysis_limit": 400,
+}
 
 
 class NewDownload(msgspec.Struct, frozen=True):
@@ -32,13 +41,8 @@ class NewDownload(msgspec.Struct, frozen=True):
 
 
 def pragmas(durability: Durability) -> dict[str, int | str]:
-    """What every connection of every peer is set to: as the library sets its own."""
-    return {
-        "busy_timeout": BUSY_TIMEOUT_MS,
-        **dict(_EVERY),
-        **dict(_WRITER),
-        "synchronous": durability.upper(),
-    }
+    """What every connection of every peer is set to."""
+    return {**PRAGMAS, "synchronous": durability.upper()}
 
 
 def pragma_statements(durability: Durability) -> list[str]:

@@ -17,7 +17,6 @@ from typing import Any
 
 import msgspec
 
-import reelbase
 from bench.data import disk
 from bench.peers import reporting
 from bench.peers.data import QUICK, Data, Sizes, Template

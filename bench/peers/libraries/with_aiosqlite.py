@@ -16,7 +16,7 @@ import aiosqlite
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragma_statements
 from bench.peers.libraries import sql
-from bench.peers.libraries.records import download, segment, transcript
+from bench.peers.records import download, segment, transcript
 
 
 class Aiosqlite(Peer):
