@@ -148,7 +148,9 @@ class Template:
         with closing(sqlite3.connect(self.path, isolation_level=None)) as native:
             native.execute("BEGIN")
             native.executemany(_ADD_SESSION, [(session(number),) for number in range(_SESSIONS)])
-            native.executemany(_ADD_DOWNLOAD, (tuple(_stored(each)) for each in self.data.downloads))
+            native.executemany(
+                _ADD_DOWNLOAD, (tuple(_stored(each)) for each in self.data.downloads)
+            )
             native.execute("COMMIT")
             native.execute("ANALYZE")
             native.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -163,7 +165,9 @@ def session(number: int) -> str:
 
 def moment_text(moment: datetime) -> str:
     """As the schema stores it: UTC, milliseconds, Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+    return (
+        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+    )
 
 
 def _stored(download: Download) -> Iterator[object]:

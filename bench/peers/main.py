@@ -4,62 +4,90 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import platform
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from bench.data import disk
 from bench.peers import reporting
 from bench.peers.data import QUICK, Data, Sizes, Template
+from bench.peers.faults import attempted, find, footprint, latency
 from bench.peers.libraries import PEERS
-from bench.peers.running import measure, workers
+from bench.peers.reporting import Report
+from bench.peers.running import Worker, measure, workers
 from bench.peers.work import WORKS
 
-_WORKS = {work.name: work for work in WORKS}
+WORKS_BY_NAME = {work.name: work for work in WORKS}
+LATENCY, FAULTS, FOOTPRINT = "latency", "faults", "footprint"
+ROWS = (*WORKS_BY_NAME, LATENCY, FAULTS, FOOTPRINT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 1 with --check when a target is missed on asyncio's own loop."""
     options = _parser().parse_args(arguments)
     sizes = QUICK if options.quick else Sizes()
     loops = ["asyncio", "uvloop"] if options.loop == "both" else [options.loop]
-    report: dict[str, Any] = {}
+    report = Report()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder or disk()) as folder:
         template = Template(Data(sizes), Path(folder))
         asyncio.run(template.create())
         for loop in loops:
             with workers(options.peer or PEERS, loop, sizes) as started:
-                for name in options.works or _WORKS:
-                    standings = measure(_WORKS[name], template, started, options.rounds)
-                    report.setdefault(name, {})[loop] = standings
-                    print("\n" + reporting.table(_WORKS[name], loop, standings), flush=True)
-                report["versions"] = {
-                    name: number
-                    for worker in started
-                    for name, number in worker.versions.items()
-                }
-    report["facts"] = reporting.facts(loops, options.rounds)
+                for name in options.rows or ROWS:
+                    _measure(name, loop, template, started, options.rounds, report)
+                for worker in started:
+                    report.versions.update(worker.versions)
+    report.facts = reporting.facts(loops, options.rounds)
+    print("\n" + reporting.versions(report))
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-    return 0
+    return 1 if options.check and reporting.is_missed(report) else 0
+
+
+def _measure(
+    name: str,
+    loop: str,
+    template: Template,
+    started: Sequence[Worker],
+    rounds: int,
+    report: Report,
+) -> None:
+    if name in WORKS_BY_NAME:
+        standings = measure(WORKS_BY_NAME[name], template, started, rounds)
+        report.standings.setdefault(name, {})[loop] = standings
+        text = reporting.table(WORKS_BY_NAME[name], loop, standings)
+    elif name == LATENCY:
+        latencies = {
+            worker.name: attempted(partial(latency, template, worker)) for worker in started
+        }
+        report.latencies[loop] = latencies
+        text = reporting.latency_table(loop, latencies)
+    elif name == FAULTS:
+        found = {worker.name: attempted(partial(find, template, worker)) for worker in started}
+        report.findings[loop] = found
+        text = reporting.findings_table(loop, found)
+    elif loop == "uvloop":
+        return  # the loop makes no difference to what a peer weighs
+    else:
+        report.footprints = {
+            worker.name: attempted(partial(footprint, template, worker.name)) for worker in started
+        }
+        text = reporting.footprint_table(report.footprints)
+    print("\n" + text, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench peers", description=__doc__)
     parser.add_argument(
-        "works",
+        "rows",
         nargs="*",
-        metavar="WORK",
-        choices=[*_WORKS, []],
-        help=f"what to measure, all by default: {', '.join(_WORKS)}",
+        metavar="ROW",
+        choices=[*ROWS, []],
+        help=f"what to measure, all by default: {', '.join(ROWS)}",
     )
     parser.add_argument(
         "--peer", action="append", choices=PEERS, help="one of them; may be repeated"
@@ -69,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="little data: does it work at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also writes all figures there")
     parser.add_argument("--folder", type=Path, help="where the databases are made, on a disk")
+    parser.add_argument("--check", action="store_true", help="exit code 1 when a target is missed")
     return parser
 
 

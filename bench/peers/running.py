@@ -23,8 +23,9 @@ from bench.measuring import Spread, WrongResultError
 from bench.peers.data import Sizes, Template
 from bench.peers.interface import Durability
 from bench.peers.libraries import OURS
+from bench.peers.trials import Outcome
 from bench.peers.work import Work
-from bench.peers.worker import Answer, Close, Open, Order, Run
+from bench.peers.worker import Answer, Close, Open, Order, Run, Try
 
 ROOT = Path(__file__).resolve().parents[2]
 _WARM_UP = 1
@@ -47,7 +48,7 @@ class Standing(msgspec.Struct, frozen=True):
     microseconds: Spread | None = None
     speed_of_ours: Spread | None = None
     operations: int = 0
-    errors: dict[str, int] = {}  # noqa: RUF012 - msgspec copies it
+    errors: dict[str, int] = {}
     lost: int = 0
     failure: str | None = None
 
@@ -58,14 +59,26 @@ class Worker:
     def __init__(self, name: str, loop: str, sizes: Sizes) -> None:
         self.name = name
         self.versions: dict[str, str] = {}
-        self._arguments = [name, loop, msgspec.json.encode(sizes).decode()]
+        self._arguments = (loop, sizes)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def twin(self) -> Worker:
+        """Another process of the same peer."""
+        return Worker(self.name, *self._arguments)
 
     def open(self, path: Path, durability: Durability) -> None:
         """Raises PeerFailedError, as the other orders do."""
         if self._process is None:
+            loop, sizes = self._arguments
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.peers.worker", *self._arguments],
+                [
+                    sys.executable,
+                    "-m",
+                    "bench.peers.worker",
+                    self.name,
+                    loop,
+                    msgspec.json.encode(sizes).decode(),
+                ],
                 cwd=ROOT,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=subprocess.PIPE,
@@ -75,6 +88,15 @@ class Worker:
 
     def run(self, work: Work, round_number: int) -> Answer:
         return self._ask(Run(work.name, round_number))
+
+    def begin(self, trial: str, seed: int) -> None:
+        """Several processes may be at it at once; outcome() waits for it."""
+        self._send(Try(trial, seed))
+
+    def outcome(self) -> Outcome:
+        outcome = self._receive().outcome
+        assert outcome is not None
+        return outcome
 
     def close(self) -> None:
         self._ask(Close())
@@ -86,18 +108,27 @@ class Worker:
             self._process = None
 
     def _ask(self, order: Order) -> Answer:
-        process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
+        self._send(order)
+        return self._receive()
+
+    def _send(self, order: Order) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
         try:
-            process.stdin.write(msgspec.json.encode(order) + b"\n")
-            process.stdin.flush()
+            self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+            self._process.stdin.flush()
         except BrokenPipeError:
             self.end()
             raise PeerFailedError("its process has ended") from None
-        if not select.select([process.stdout], [], [], _PATIENCE_SECONDS)[0]:
+
+    def _receive(self) -> Answer:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        answers = self._process.stdout
+        if not select.select([answers], [], [], _PATIENCE_SECONDS)[0]:
             self.end()
             raise PeerFailedError(f"no answer within {_PATIENCE_SECONDS} s")
-        line = process.stdout.readline()
+        line = answers.readline()
         if not line:
             self.end()
             raise PeerFailedError("its process ended")

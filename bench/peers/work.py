@@ -309,7 +309,10 @@ def _progresses(data: Data, round_number: int) -> list[_Progress]:
 
 async def _report(peer: Peer, progresses: list[_Progress]) -> list[Any]:
     return await by_tasks(
-        [partial(peer.progress, each.id, each.percent, each.speed, each.eta) for each in progresses],
+        [
+            partial(peer.progress, each.id, each.percent, each.speed, each.eta)
+            for each in progresses
+        ],
         TASKS,
     )
 
@@ -318,9 +321,7 @@ def _lost_progress(
     native: sqlite3.Connection, _: Data, progresses: list[_Progress], failed: set[int]
 ) -> int:
     """How many downloads do not show the last report that succeeded."""
-    last = {
-        each.id: each for number, each in enumerate(progresses) if number not in failed
-    }
+    last = {each.id: each for number, each in enumerate(progresses) if number not in failed}
     (shown,) = native.execute(
         """
         SELECT count(*)
@@ -387,9 +388,7 @@ async def _grow(peer: Peer, growing: _Growing) -> list[Any]:
     return await by_tasks([partial(peer.grow, growing.download.id)] * growing.times, TASKS)
 
 
-def _lost_growth(
-    native: sqlite3.Connection, _: Data, growing: _Growing, failed: set[int]
-) -> int:
+def _lost_growth(native: sqlite3.Connection, _: Data, growing: _Growing, failed: set[int]) -> int:
     (filesize,) = native.execute(
         "SELECT filesize FROM downloads WHERE id = ?", (str(growing.download.id),)
     ).fetchone()
@@ -427,9 +426,7 @@ def _check_claimed(_: Data, new: list[NewDownload], results: list[Any]) -> None:
         raise WrongResultError("a claimed download is not extracting")
 
 
-def _lost_claims(
-    native: sqlite3.Connection, _: Data, new: list[NewDownload], __: set[int]
-) -> int:
+def _lost_claims(native: sqlite3.Connection, _: Data, new: list[NewDownload], __: set[int]) -> int:
     """A worker whose claim failed claims again, so that none may be left."""
     (claimed,) = native.execute(
         """

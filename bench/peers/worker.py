@@ -21,6 +21,7 @@ import msgspec
 from bench.peers.data import Data, Sizes
 from bench.peers.interface import Durability, Peer
 from bench.peers.libraries import peer_named
+from bench.peers.trials import TRIALS, Outcome
 from bench.peers.work import WORKS
 
 _WORKS = {work.name: work for work in WORKS}
@@ -36,6 +37,11 @@ class Run(msgspec.Struct, tag=True):
     round_number: int
 
 
+class Try(msgspec.Struct, tag=True):
+    trial: str
+    seed: int
+
+
 class Close(msgspec.Struct, tag=True):
     pass
 
@@ -48,19 +54,23 @@ class Answer(msgspec.Struct, omit_defaults=True):
 
     seconds: float = 0.0
     results: int = 0
-    errors: dict[int, str] = {}  # noqa: RUF012 - msgspec copies it
+    errors: dict[int, str] = {}
     failure: str | None = None
-    versions: dict[str, str] = {}  # noqa: RUF012
+    versions: dict[str, str] = {}
+    outcome: Outcome | None = None
 
 
-Order = Open | Run | Close
+Order = Open | Run | Try | Close
 
 
-async def _serve(peer: Peer, data: Data, orders: BinaryIO, answers: BinaryIO) -> None:
+async def _serve(peer: Peer | str, data: Data, orders: BinaryIO, answers: BinaryIO) -> None:
+    """peer: a text says why there is none."""
     for line in orders:
         order: Order = msgspec.json.decode(line, type=Order)
         try:
-            answer = await _answer(peer, data, order)
+            answer = (
+                Answer(failure=peer) if isinstance(peer, str) else await _answer(peer, data, order)
+            )
         except Exception as error:
             answer = Answer(failure=f"{type(error).__name__}: {error}"[:500])
         answers.write(msgspec.json.encode(answer) + b"\n")
@@ -74,6 +84,8 @@ async def _answer(peer: Peer, data: Data, order: Order) -> Answer:
     if isinstance(order, Close):
         await peer.close()
         return Answer()
+    if isinstance(order, Try):
+        return Answer(outcome=await TRIALS[order.trial](peer, data, order.seed))
     work = _WORKS[order.work]
     prepared = work.prepare(data, order.round_number)
     background = None if work.arrange is None else await work.arrange(peer, prepared)
@@ -114,7 +126,10 @@ def main(name: str, loop: str, sizes: str) -> None:
     # What a peer prints must not come between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    peer = peer_named(name)()
+    try:
+        peer: Peer | str = peer_named(name)()
+    except ImportError as error:
+        peer = f"not installed ({error}); it comes with the extra [peers]"
     data = Data(msgspec.json.decode(sizes, type=Sizes))
     with asyncio.Runner(loop_factory=lambda: new_loop(loop)) as runner:
         runner.run(_serve(peer, data, sys.stdin.buffer, answers))

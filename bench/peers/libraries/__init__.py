@@ -29,6 +29,7 @@ PEERS = tuple(_MODULES)
 
 
 def peer_named(name: str) -> type[Peer]:
-    """ImportError when the peer is not installed."""
-    found: type[Peer] = import_module(f"bench.peers.libraries.{_MODULES[name]}").PEER
+    """name: one of PEERS, or any module with a PEER in it. ImportError when it is not installed."""
+    module = f"{__name__}.{_MODULES[name]}" if name in _MODULES else name
+    found: type[Peer] = import_module(module).PEER
     return found

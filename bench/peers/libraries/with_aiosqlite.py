@@ -1,4 +1,7 @@
-"""aiosqlite by hand and with care: one connection, a lock around every transaction, BEGIN IMMEDIATE."""
+"""aiosqlite by hand and with care: one connection, a lock around every transaction, BEGIN IMMEDIATE.
+
+BEGIN stands before the ``try``, where everybody writes it: who is cancelled there leaves it open.
+"""
 
 from __future__ import annotations
 
@@ -68,13 +71,16 @@ class Aiosqlite(Peer):
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
         now = moment_text(datetime.now(UTC))
         async with self._lock:  # else it would join a transaction of another task
-            await self._connection.execute(sql.PROGRESS, (percent, speed, eta, now, str(download_id)))
+            await self._connection.execute(
+                sql.PROGRESS, (percent, speed, eta, now, str(download_id))
+            )
 
     async def grow(self, download_id: UUID) -> None:
         async with self._transaction() as connection:
             async with connection.execute(sql.GET, (str(download_id),)) as cursor:
-                row = await cursor.fetchone()
-            await connection.execute(sql.SET_FILESIZE, (row[8] + 1, str(download_id)))
+                row = download(await cursor.fetchone())
+            filesize = (row.filesize or 0) + 1
+            await connection.execute(sql.SET_FILESIZE, (filesize, str(download_id)))
 
     async def claim(self, session_id: str) -> Any | None:
         now = moment_text(datetime.now(UTC))
@@ -97,11 +103,13 @@ class Aiosqlite(Peer):
 
     async def page(self, transcript_id: UUID, after: Any | None, limit: int) -> Sequence[Any]:
         if after is None:
-            query, parameters = sql.FIRST_PAGE, (str(transcript_id), limit)
+            rows = await self._connection.execute_fetchall(
+                sql.FIRST_PAGE, (str(transcript_id), limit)
+            )
         else:
-            query = sql.NEXT_PAGE
-            parameters = (str(transcript_id), after.start_time, after.id, limit)
-        rows = await self._connection.execute_fetchall(query, parameters)
+            rows = await self._connection.execute_fetchall(
+                sql.NEXT_PAGE, (str(transcript_id), after.start_time, after.id, limit)
+            )
         return [segment(row, json.loads) for row in rows]
 
 

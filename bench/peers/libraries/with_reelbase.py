@@ -48,7 +48,8 @@ class Reelbase(Peer):
     async def grow(self, download_id: UUID) -> None:
         async with self._database.transaction() as unit:
             download = await unit.downloads.get(download_id)
-            await unit.execute(sql.SET_FILESIZE, [download.filesize + 1, str(download_id)])
+            filesize = (download.filesize or 0) + 1
+            await unit.execute(sql.SET_FILESIZE, [filesize, str(download_id)])
 
     async def claim(self, session_id: str) -> Any | None:
         now = moment_text(datetime.now(UTC))

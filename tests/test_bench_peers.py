@@ -1,0 +1,175 @@
+"""The bench against other libraries runs, and finds what is wrong with a peer that does all wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # where `python -m bench` finds it
+
+from bench.measuring import Spread, WrongResultError  # noqa: E402
+from bench.peers.data import QUICK, Data, Template  # noqa: E402
+from bench.peers.faults import Findings, attempted, find  # noqa: E402
+from bench.peers.interface import PRAGMAS  # noqa: E402
+from bench.peers.libraries.with_sqlite3 import Sqlite3  # noqa: E402
+from bench.peers.main import ROWS, WORKS_BY_NAME, main  # noqa: E402
+from bench.peers.reporting import Report, best_peer, is_missed  # noqa: E402
+from bench.peers.running import PeerFailedError, Standing, measure, workers  # noqa: E402
+from bench.peers.work import WORKS, Work  # noqa: E402
+from reelbase.engine.connection import _EVERY, _WRITER  # noqa: E402
+
+MUTANT = "mutant_peer"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    template = Template(Data(QUICK), tmp_path_factory.mktemp("peers"))
+    asyncio.run(template.create())
+    return template
+
+
+def test_every_row_runs_and_prints_a_table(tmp_path: Path) -> None:
+    peers = ["reelbase", "sqlite3", "aiosqlite"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench", "peers", "--quick", "--rounds", "1"),
+            *("--loop", "asyncio", "--json", str(tmp_path / "figures.json")),
+            *(argument for peer in peers for argument in ("--peer", peer)),
+        ],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = msgspec.json.decode((tmp_path / "figures.json").read_bytes(), type=Report)
+    for name in ROWS:
+        assert f"\n{name}" in done.stdout
+    assert report.standings.keys() == WORKS_BY_NAME.keys()
+    for standings in report.standings.values():
+        for peer in peers:
+            standing = standings["asyncio"][peer]
+            assert standing.microseconds is not None, standing.failure
+            assert standing.microseconds.least > 0
+            assert not standing.lost
+    for findings in report.findings["asyncio"].values():
+        assert isinstance(findings, Findings)
+        assert (findings.lost_updates, findings.torn, findings.is_kept) == (0, 0, True)
+    assert {
+        "reelbase",
+        "aiosqlite",
+        "Python",
+        "SQLite",
+    } <= report.facts.keys() | report.versions.keys()
+
+
+def test_the_peers_are_set_up_as_the_library_is() -> None:
+    own = {name: value for name, value in PRAGMAS.items() if name != "busy_timeout"}
+    assert own == {**dict(_EVERY), **dict(_WRITER)}
+
+
+async def _results(work: Work, template: Template) -> tuple[Any, list[Any]]:
+    peer = Sqlite3()
+    await peer.open(template.copy(), work.durability)
+    try:
+        prepared = work.prepare(template.data, 0)
+        background = None if work.arrange is None else await work.arrange(peer, prepared)
+        results = await work.run(peer, prepared)
+        if background is not None:
+            await background
+        work.check(template.data, prepared, results)
+        return prepared, results
+    finally:
+        await peer.close()
+
+
+@pytest.mark.parametrize("name", [work.name for work in WORKS if work.lost is None])
+def test_a_wrong_read_is_refused(name: str, template: Template) -> None:
+    work = WORKS_BY_NAME[name]
+    prepared, results = asyncio.run(_results(work, template))
+    reads = [number for number, result in enumerate(results) if result is not None]
+    changed = (*results[reads[0]][:3], "changed", *results[reads[0]][4:])
+    shorter = [*results[: reads[0]], *results[reads[0] + 1 :]]
+    for mutant in ([*results[: reads[0]], changed, *results[reads[0] + 1 :]], shorter):
+        with pytest.raises((WrongResultError, ValueError)):
+            work.check(template.data, prepared, mutant)
+
+
+@pytest.mark.parametrize("name", ["insert", "insert-64", "insert-64-full", "progress"])
+def test_a_write_that_is_lost_is_counted(name: str, template: Template) -> None:
+    with workers([MUTANT], "asyncio", QUICK) as started:
+        (standing,) = measure(WORKS_BY_NAME[name], template, started, 1).values()
+    assert standing.failure is None
+    assert standing.lost == standing.operations
+
+
+def test_an_update_that_is_lost_is_counted(template: Template) -> None:
+    with workers([MUTANT], "asyncio", QUICK) as started:
+        (standing,) = measure(WORKS_BY_NAME["read-modify-write"], template, started, 1).values()
+    assert standing.lost == standing.operations - 2  # each round stores one of 64
+
+
+def test_what_goes_wrong_is_found(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.peers.faults._EXIT_PATIENCE_SECONDS", 1.0)
+    with workers([MUTANT], "asyncio", QUICK) as (worker,):
+        findings = find(template, worker)
+    assert findings.lost_updates > 0
+    assert findings.torn > 0
+    assert not findings.is_usable
+    assert findings.exit_seconds is None
+    assert not findings.is_kept
+
+
+def test_a_peer_that_is_not_installed_says_so(template: Template) -> None:
+    with workers(["no_such_module"], "asyncio", QUICK) as started:
+        (standing,) = measure(WORKS_BY_NAME["get"], template, started, 1).values()
+        assert standing.failure is not None
+        assert "not installed (No module named 'no_such_module')" in standing.failure
+        said = attempted(lambda: started[0].open(template.copy(), "normal"))
+        assert isinstance(said, str)
+        assert "[peers]" in said
+
+
+def test_a_process_that_ends_is_a_failure_of_the_peer(template: Template) -> None:
+    with workers(["reelbase"], "asyncio", QUICK) as (worker,):
+        worker.open(template.copy(), "normal")
+        assert worker._process is not None
+        worker._process.kill()
+        worker._process.wait()
+        with pytest.raises(PeerFailedError, match="ended"):
+            worker.run(WORKS_BY_NAME["get"], 0)
+        worker.open(template.copy(), "normal")  # it starts again
+        assert worker.run(WORKS_BY_NAME["get"], 0).results == QUICK.gets
+
+
+def test_the_best_peer_is_the_fastest_that_lost_nothing() -> None:
+    def standing(times: float, lost: int = 0) -> Standing:
+        return Standing(Spread(times, times, times), Spread(times, times, times), 10, {}, lost)
+
+    standings = {
+        "reelbase": standing(1),
+        "sqlite3": standing(0.5),
+        "fast and wrong": standing(1.5, lost=3),
+        "slow": standing(4),
+        "right": standing(1.9),
+    }
+    assert best_peer(standings) == "right"
+    report = Report(standings={"get": {"asyncio": standings}})
+    assert is_missed(report)  # 2 is the target
+    standings["right"] = standing(2)
+    assert not is_missed(report)
+
+
+def test_an_unknown_row_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["nonsense"])
+    assert refused.value.code == 2
+    assert "nonsense" in capsys.readouterr().err
