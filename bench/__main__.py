@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-import bench.peers.main as peers
 from bench import reporting
 from bench.data import QUICK, Sizes, Stage, staged
 from bench.measuring import OURS, measure
 from bench.memory import LIMIT_MB, MEMORY, measure_memory
+from bench.peers import growth
+from bench.peers import main as peers
 from bench.reading import READING
 from bench.transcription import TRANSCRIPTION
 from bench.videos import VIDEOS
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["peers"]:
         return peers.main(given[1:])
+    if given[:1] == ["growth"]:
+        return growth.main(given[1:])
     options = _parser().parse_args(given)
     loops = _loops(options.loop)
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)

@@ -17,8 +17,10 @@ sys.path.insert(0, str(ROOT))  # where `python -m bench` finds it
 from bench.measuring import Spread, WrongResultError  # noqa: E402
 from bench.peers.data import QUICK, Data, Template  # noqa: E402
 from bench.peers.faults import Findings, attempted, find  # noqa: E402
+from bench.peers.growth import Growth  # noqa: E402
 from bench.peers.interface import PRAGMAS  # noqa: E402
 from bench.peers.libraries.with_sqlite3 import Sqlite3  # noqa: E402
+from bench.peers.load import Load, check  # noqa: E402
 from bench.peers.main import ROWS, WORKS_BY_NAME, main  # noqa: E402
 from bench.peers.reporting import Report, best_peer, is_missed  # noqa: E402
 from bench.peers.running import PeerFailedError, Standing, measure, workers  # noqa: E402
@@ -173,3 +175,35 @@ def test_an_unknown_row_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None
         main(["nonsense"])
     assert refused.value.code == 2
     assert "nonsense" in capsys.readouterr().err
+
+
+def test_growth_runs_and_draws(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench", "growth", "--quick", "--peer", "reelbase"),
+            *("--json", str(tmp_path / "growth.json"), "--plots", str(tmp_path)),
+        ],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT / "src"), "MPLCONFIGDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    growth = msgspec.json.decode((tmp_path / "growth.json").read_bytes(), type=Growth)
+    assert [point.at for point in growth.rows["get"]["reelbase"]] == [1000, 10_000]
+    for curves in (growth.rows, growth.tasks, growth.processes):
+        for by_peer in curves.values():
+            for point in by_peer["reelbase"]:
+                assert point.operations_per_second > 0
+                assert not point.failed
+    for name in ("rows.png", "tasks.png", "processes.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_load_that_gives_something_else_is_refused() -> None:
+    load = Load("get", 1, 2, 100)
+    with pytest.raises(WrongResultError):
+        check(load, [Data(QUICK).downloads[0]] * 2)
+    with pytest.raises(WrongResultError):
+        check(Load("list", 1, 1, 100), [[]])

@@ -21,6 +21,8 @@ PROFILE = "library"
 _SEED = 20261121
 _START = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 _SESSIONS = 50
+# The number of the first download that is added while the clock runs.
+_NEW = 1_000_000_000
 
 _ADD_SESSION = "INSERT INTO sessions (id) VALUES (?)"
 _ADD_DOWNLOAD = """
@@ -45,6 +47,8 @@ class Sizes(msgspec.Struct, frozen=True):
     writes_per_task: int = 8
     bulk: int = 10_000
     claims_per_worker: int = 16
+    latencies: int = 500
+    footprints: int = 5
 
 
 QUICK = Sizes(
@@ -58,6 +62,8 @@ QUICK = Sizes(
     writes_per_task=1,
     bulk=100,
     claims_per_worker=2,
+    latencies=20,
+    footprints=1,
 )
 
 
@@ -68,7 +74,7 @@ class Data:
         self.sizes = sizes
         self.downloads = [_download(number) for number in range(sizes.downloads)]
         self.active = [download for download in self.downloads if download.status.is_active]
-        self.transcript_id = UUID(int=_id(random.Random(_SEED), 0))
+        self.transcript_id = id_of(0)
         self.transcript_text = "What was said. " * 200
 
     def newest(self, limit: int) -> list[Download]:
@@ -100,7 +106,7 @@ class Data:
         """Those with the numbers from first on; none of them is in the file."""
         return [
             NewDownload(
-                id=UUID(int=_id(random.Random(_SEED - 1 - number), 1_000_000 + number)),
+                id=id_of(_NEW + number),
                 session_id=session_id,
                 url=f"https://example.org/watch/{number}",
                 format_id=None if number % 3 else "137+140",
@@ -155,6 +161,22 @@ class Template:
             native.execute("ANALYZE")
             native.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def grow(self, path: Path, numbers: range) -> None:
+        """Stores the downloads of these numbers, like the known ones but for the id and the session."""
+        known = [tuple(_stored(each)) for each in self.data.downloads]
+        with closing(sqlite3.connect(path, isolation_level=None)) as native:
+            native.execute("PRAGMA cache_size = -262144")
+            native.execute("BEGIN")
+            native.executemany(
+                _ADD_DOWNLOAD,
+                (
+                    (str(id_of(number)), session(number), *known[number % len(known)][2:])
+                    for number in numbers
+                ),
+            )
+            native.execute("COMMIT")
+            native.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def copy(self) -> Path:
         return Path(shutil.copy(self.path, self._folder / f"{next(self._numbers)}.db"))
 
@@ -180,9 +202,11 @@ def _stored(download: Download) -> Iterator[object]:
             yield value
 
 
-def _id(rng: random.Random, number: int) -> int:
+def id_of(number: int) -> UUID:
+    """The id of the number-th download: a UUIDv7, its random part made of the number."""
     milliseconds = int(_START.timestamp() * 1000) + number
-    return milliseconds << 80 | 7 << 76 | rng.getrandbits(12) << 64 | 2 << 62 | rng.getrandbits(62)
+    high, low = number * 0x9E37 & 0xFFF, number * 0x9E3779B97F4A7C15 & (1 << 62) - 1
+    return UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | low)
 
 
 def _download(number: int) -> Download:
@@ -193,7 +217,7 @@ def _download(number: int) -> Download:
     is_finished = not status.is_active
     is_running = status is DownloadStatus.DOWNLOADING
     return Download(
-        id=UUID(int=_id(rng, number)),
+        id=id_of(number),
         session_id=session(number),
         url=f"https://example.org/watch?v={rng.getrandbits(64):016x}",
         status=status,

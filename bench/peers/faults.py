@@ -24,7 +24,6 @@ from bench.peers.trials import GROWTHS, PAIRS, Outcome, pair_of
 T = TypeVar("T")
 
 _EXIT_PATIENCE_SECONDS = 10.0
-_FOOTPRINTS = 5
 _FILESIZE = "SELECT filesize FROM downloads WHERE id = ?"
 
 # The other process: another program's writer, which holds the lock for some milliseconds at a time.
@@ -175,7 +174,7 @@ def latency(template: Template, worker: Worker) -> Latency:
 def footprint(template: Template, name: str) -> Footprint:
     """The medians of some fresh processes. PeerFailedError."""
     measured = []
-    for _ in range(_FOOTPRINTS):
+    for _ in range(template.data.sizes.footprints):
         done = subprocess.run(
             [sys.executable, "-m", "bench.peers.footprint", name, str(template.copy())],
             cwd=ROOT,

@@ -23,6 +23,7 @@ from bench.measuring import Spread, WrongResultError
 from bench.peers.data import Sizes, Template
 from bench.peers.interface import Durability
 from bench.peers.libraries import OURS
+from bench.peers.load import Load
 from bench.peers.trials import Outcome
 from bench.peers.work import Work
 from bench.peers.worker import Answer, Close, Open, Order, Run, Try
@@ -97,6 +98,13 @@ class Worker:
         outcome = self._receive().outcome
         assert outcome is not None
         return outcome
+
+    def begin_load(self, load: Load) -> None:
+        """As begin(); loaded() waits for it."""
+        self._send(load)
+
+    def loaded(self) -> Answer:
+        return self._receive()
 
     def close(self) -> None:
         self._ask(Close())

@@ -24,7 +24,6 @@ PAIRS = 8
 _CANCELLED_UNITS = 400
 _USABLE_WITHIN_SECONDS = 10.0
 _PACE_SECONDS = 0.004
-_LATENCIES = 500
 
 
 class Outcome(msgspec.Struct, omit_defaults=True):
@@ -100,7 +99,8 @@ async def _is_usable(peer: Peer, data: Data, seed: int) -> bool:
 async def write_at_pace(peer: Peer, data: Data, seed: int) -> Outcome:
     """One write every few milliseconds; how long each took."""
     outcome = Outcome()
-    for new in data.new_downloads(2_000_000 + seed * _LATENCIES, _LATENCIES, session(0)):
+    count = data.sizes.latencies
+    for new in data.new_downloads(2_000_000 + seed * count, count, session(0)):
         started = time.perf_counter()
         try:
             await peer.add(new)

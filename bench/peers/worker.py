@@ -18,11 +18,13 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from bench.peers import load
 from bench.peers.data import Data, Sizes
 from bench.peers.interface import Durability, Peer
 from bench.peers.libraries import peer_named
+from bench.peers.load import Load
 from bench.peers.trials import TRIALS, Outcome
-from bench.peers.work import WORKS
+from bench.peers.work import WORKS, by_tasks
 
 _WORKS = {work.name: work for work in WORKS}
 
@@ -60,7 +62,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     outcome: Outcome | None = None
 
 
-Order = Open | Run | Try | Close
+Order = Open | Run | Load | Try | Close
 
 
 async def _serve(peer: Peer | str, data: Data, orders: BinaryIO, answers: BinaryIO) -> None:
@@ -86,6 +88,11 @@ async def _answer(peer: Peer, data: Data, order: Order) -> Answer:
         return Answer()
     if isinstance(order, Try):
         return Answer(outcome=await TRIALS[order.trial](peer, data, order.seed))
+    if isinstance(order, Load):
+        calls = load.calls(peer, data, order)
+        seconds, results = await _timed(lambda: by_tasks(calls, order.tasks))
+        load.check(order, results)
+        return Answer(seconds, len(results), _errors(results))
     work = _WORKS[order.work]
     prepared = work.prepare(data, order.round_number)
     background = None if work.arrange is None else await work.arrange(peer, prepared)
@@ -93,12 +100,15 @@ async def _answer(peer: Peer, data: Data, order: Order) -> Answer:
     if background is not None:
         await background
     work.check(data, prepared, results)
-    errors = {
+    return Answer(seconds, len(results), _errors(results))
+
+
+def _errors(results: list[Any]) -> dict[int, str]:
+    return {
         number: f"{type(result).__name__}: {result}"[:200]
         for number, result in enumerate(results)
         if isinstance(result, Exception)
     }
-    return Answer(seconds, len(results), errors)
 
 
 async def _timed(run: Callable[[], Any]) -> tuple[float, list[Any]]:
