@@ -17,7 +17,7 @@ import apsw.aio
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragmas
 from bench.peers.libraries import sql
-from bench.peers.libraries.records import download, segment, transcript
+from bench.peers.records import download, segment, transcript
 
 # These run in the connection's thread, where it is a synchronous one. No other task comes between.
 

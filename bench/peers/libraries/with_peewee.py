@@ -30,7 +30,7 @@ from playhouse.pwasyncio import AsyncSqliteDatabase
 
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragmas
-from reelbase.repositories.downloads import DownloadStatus
+from bench.peers.records import DownloadStatus
 
 database = AsyncSqliteDatabase(None, lock_type="IMMEDIATE")
 

@@ -30,14 +30,8 @@ from piccolo.query.functions import Coalesce
 from piccolo.table import Table
 
 from bench.peers.data import moment_text
-from bench.peers.interface import (
-    BUSY_TIMEOUT_MS,
-    Durability,
-    NewDownload,
-    Peer,
-    pragma_statements,
-)
-from reelbase.repositories.downloads import DownloadStatus
+from bench.peers.interface import Durability, NewDownload, Peer, pragma_statements
+from bench.peers.records import DownloadStatus
 
 
 class _Connection(sqlite3.Connection):
@@ -49,7 +43,7 @@ class _Connection(sqlite3.Connection):
             self.execute(statement)
 
 
-engine = SQLiteEngine(timeout=BUSY_TIMEOUT_MS / 1000, factory=_Connection)
+engine = SQLiteEngine(factory=_Connection)
 
 
 def _now() -> str:

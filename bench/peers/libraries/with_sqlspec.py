@@ -15,27 +15,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlspec import SQLSpec
 from sqlspec.adapters.aiosqlite import AiosqliteConfig, AiosqliteDriver
 
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragmas
 from bench.peers.libraries import sql
-from reelbase import Download, Segment
+from bench.peers.records import Download, Segment, Transcript
 
 _FIRST_PAGE = sql.FIRST_PAGE.replace(", words", ', words AS "words [JSON]"')
 _NEXT_PAGE = sql.NEXT_PAGE.replace(", words", ', words AS "words [JSON]"')
-
-
-class Transcript(msgspec.Struct, frozen=True):
-    id: UUID
-    profile_id: str
-    file_id: UUID
-    text: str
-    llm_explanation: str | None
-    language: str | None
-    created_at: datetime
 
 
 class Sqlspec(Peer):

@@ -21,7 +21,7 @@ from tortoise.transactions import in_transaction
 
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragmas
-from reelbase.repositories.downloads import DownloadStatus
+from bench.peers.records import DownloadStatus
 
 
 class MomentField(fields.DatetimeField):
