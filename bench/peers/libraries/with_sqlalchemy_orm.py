@@ -1,0 +1,219 @@
+"""The ORM of SQLAlchemy on aiosqlite: declarative models, and a session of its own for each call.
+
+expire_on_commit=False, as the chapter on asyncio wants it. What needs no object is an UPDATE of the
+ORM; what reads and then writes changes the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import JSON, ForeignKey, func, insert, literal, select, text, tuple_, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from bench.peers.interface import Durability, NewDownload, Peer
+from bench.peers.libraries.sqlalchemy_engine import set_up, url, writing
+from bench.peers.libraries.sqlalchemy_types import STATUS, Identifier, Moment
+from reelbase.repositories.downloads import DownloadStatus
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        UUID: Identifier,
+        datetime: Moment,
+        DownloadStatus: STATUS,
+        list[Any]: JSON(none_as_null=True),
+    }
+
+
+class Session(Base):
+    __tablename__ = "sessions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+    last_seen: Mapped[datetime]
+
+
+class Download(Base):
+    __tablename__ = "downloads"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id"))
+    url: Mapped[str]
+    status: Mapped[DownloadStatus] = mapped_column(default=DownloadStatus.QUEUED)
+    format_id: Mapped[str | None]
+    quality: Mapped[str | None]
+    output_template: Mapped[str | None]
+    filename: Mapped[str | None]
+    filesize: Mapped[int | None]
+    progress_percent: Mapped[float] = mapped_column(default=0.0)
+    speed: Mapped[str | None]
+    eta: Mapped[str | None]
+    error_message: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+
+
+class Transcript(Base):
+    __tablename__ = "transcripts"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    profile_id: Mapped[str]
+    file_id: Mapped[UUID]
+    text: Mapped[str]
+    llm_explanation: Mapped[str | None]
+    language: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class Segment(Base):
+    __tablename__ = "transcript_segments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transcript_id: Mapped[UUID] = mapped_column(ForeignKey("transcripts.id"))
+    speaker_id: Mapped[int | None]
+    start_time: Mapped[float]
+    end_time: Mapped[float]
+    text: Mapped[str]
+    confidence: Mapped[float | None]
+    words: Mapped[list[Any] | None]
+
+
+_UNFINISHED = [status for status in DownloadStatus if status.is_active]
+
+
+class SqlalchemyOrm(Peer):
+    name = "SQLAlchemy ORM"
+    packages = ("SQLAlchemy", "aiosqlite")
+
+    async def open(self, path: Path, durability: Durability) -> None:
+        self._engine = create_async_engine(url(path))
+        set_up(self._engine, durability)
+        self._session = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._writing = async_sessionmaker(writing(self._engine), expire_on_commit=False)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def get(self, download_id: UUID) -> Any:
+        async with self._session() as session:
+            return await session.get_one(Download, download_id)
+
+    async def newest(self, limit: int) -> Sequence[Any]:
+        async with self._session() as session:
+            found = await session.scalars(
+                select(Download)
+                .order_by(Download.created_at.desc(), Download.id.desc())
+                .limit(limit)
+            )
+            return found.all()
+
+    async def add(self, new: NewDownload) -> Any:
+        now = datetime.now(UTC)
+        async with self._writing.begin() as session:
+            await session.execute(
+                sqlite.insert(Session)
+                .values(id=new.session_id, created_at=now, last_seen=now)
+                .on_conflict_do_nothing(index_elements=[Session.id])
+            )
+            download = Download(
+                id=new.id,
+                session_id=new.session_id,
+                url=new.url,
+                format_id=new.format_id,
+                quality=new.quality,
+            )
+            session.add(download)
+        return download
+
+    async def add_many(self, new: Sequence[NewDownload]) -> None:
+        async with self._writing.begin() as session:
+            await session.execute(
+                insert(Download),
+                [
+                    {
+                        "id": each.id,
+                        "session_id": each.session_id,
+                        "url": each.url,
+                        "format_id": each.format_id,
+                        "quality": each.quality,
+                    }
+                    for each in new
+                ],
+                # Else rows with a NULL and rows without would be inserted by statements of their own.
+                execution_options={"render_nulls": True},
+            )
+
+    async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
+        async with self._writing.begin() as session:
+            await session.execute(
+                update(Download)
+                .where(Download.id == download_id, Download.status.in_(_UNFINISHED))
+                .values(
+                    status=DownloadStatus.DOWNLOADING,
+                    progress_percent=percent,
+                    speed=speed,
+                    eta=eta,
+                    started_at=func.coalesce(
+                        Download.started_at, literal(datetime.now(UTC), Moment)
+                    ),
+                )
+            )
+
+    async def grow(self, download_id: UUID) -> None:
+        async with self._writing.begin() as session:
+            download = await session.get_one(Download, download_id)
+            download.filesize += 1
+
+    async def claim(self, session_id: str) -> Any | None:
+        oldest = (
+            select(Download.id)
+            .where(Download.session_id == session_id, Download.status == DownloadStatus.QUEUED)
+            .order_by(Download.created_at, Download.id)
+            .limit(1)
+            .scalar_subquery()
+        )
+        async with self._writing.begin() as session:
+            return await session.scalar(
+                update(Download)
+                .where(Download.id == oldest)
+                .values(status=DownloadStatus.EXTRACTING, started_at=datetime.now(UTC))
+                .returning(Download)
+            )
+
+    async def set_both(self, first: UUID, second: UUID, filesize: int) -> None:
+        async with self._writing.begin() as session:
+            for download_id in (first, second):
+                await session.execute(
+                    update(Download).where(Download.id == download_id).values(filesize=filesize)
+                )
+
+    async def scan(self, sql: str) -> int:
+        async with self._session() as session:
+            return int(await session.scalar(text(sql)))
+
+    async def transcript(self, transcript_id: UUID) -> Any:
+        async with self._session() as session:
+            return await session.get_one(Transcript, transcript_id)
+
+    async def page(self, transcript_id: UUID, after: Any | None, limit: int) -> Sequence[Any]:
+        query = select(Segment).where(Segment.transcript_id == transcript_id)
+        if after is not None:
+            query = query.where(
+                tuple_(Segment.start_time, Segment.id) > (after.start_time, after.id)
+            )
+        async with self._session() as session:
+            found = await session.scalars(
+                query.order_by(Segment.start_time, Segment.id).limit(limit)
+            )
+            return found.all()
+
+
+PEER = SqlalchemyOrm
