@@ -10,7 +10,7 @@ from sqlalchemy import Enum, String
 from sqlalchemy.types import TypeDecorator
 
 from bench.peers.data import moment_text
-from reelbase.repositories.downloads import DownloadStatus
+from bench.peers.records import DownloadStatus
 
 
 class Identifier(TypeDecorator[UUID]):

@@ -23,7 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from bench.peers.interface import Durability, NewDownload, Peer
 from bench.peers.libraries.sqlalchemy_engine import set_up, url, writing
 from bench.peers.libraries.sqlalchemy_types import STATUS, Identifier, Moment
-from reelbase.repositories.downloads import DownloadStatus
+from bench.peers.records import DownloadStatus
 
 
 class Base(CommonTableAttributes, DeclarativeBase):
@@ -187,7 +187,7 @@ class AdvancedAlchemy(Peer):
         async with self._writing.get_session() as session:
             repository = DownloadRepository(session=session)
             download = await repository.get(download_id)
-            download.filesize += 1
+            download.filesize = (download.filesize or 0) + 1
             await repository.update(download)
             await session.commit()
 

@@ -19,7 +19,7 @@ from aiosqlitepool import SQLiteConnectionPool
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragma_statements
 from bench.peers.libraries import sql
-from bench.peers.libraries.records import download, segment, transcript
+from bench.peers.records import download, segment, transcript
 
 
 class Aiosqlitepool(Peer):
@@ -77,8 +77,9 @@ class Aiosqlitepool(Peer):
         async with self._pool.connection() as connection:
             await connection.execute("BEGIN IMMEDIATE")
             async with connection.execute(sql.GET, (str(download_id),)) as cursor:
-                row = await cursor.fetchone()
-            await connection.execute(sql.SET_FILESIZE, (row[8] + 1, str(download_id)))
+                row = download(await cursor.fetchone())
+            filesize = (row.filesize or 0) + 1
+            await connection.execute(sql.SET_FILESIZE, (filesize, str(download_id)))
             await connection.commit()
 
     async def claim(self, session_id: str) -> Any | None:

@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bench.peers.interface import Durability, NewDownload, Peer
 from bench.peers.libraries.sqlalchemy_engine import set_up, url, writing
 from bench.peers.libraries.sqlalchemy_types import STATUS, Identifier, Moment
-from reelbase.repositories.downloads import DownloadStatus
+from bench.peers.records import DownloadStatus
 
 _METADATA = MetaData()
 
@@ -162,7 +162,7 @@ class SqlalchemyCore(Peer):
             await connection.execute(
                 update(downloads)
                 .where(downloads.c.id == download_id)
-                .values(filesize=result.one().filesize + 1)
+                .values(filesize=(result.one().filesize or 0) + 1)
             )
 
     async def claim(self, session_id: str) -> Any | None:

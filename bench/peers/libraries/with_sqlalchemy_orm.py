@@ -20,7 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from bench.peers.interface import Durability, NewDownload, Peer
 from bench.peers.libraries.sqlalchemy_engine import set_up, url, writing
 from bench.peers.libraries.sqlalchemy_types import STATUS, Identifier, Moment
-from reelbase.repositories.downloads import DownloadStatus
+from bench.peers.records import DownloadStatus
 
 
 class Base(DeclarativeBase):
@@ -170,7 +170,7 @@ class SqlalchemyOrm(Peer):
     async def grow(self, download_id: UUID) -> None:
         async with self._writing.begin() as session:
             download = await session.get_one(Download, download_id)
-            download.filesize += 1
+            download.filesize = (download.filesize or 0) + 1
 
     async def claim(self, session_id: str) -> Any | None:
         oldest = (

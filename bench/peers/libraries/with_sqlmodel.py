@@ -31,7 +31,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from bench.peers.interface import Durability, NewDownload, Peer
 from bench.peers.libraries.sqlalchemy_engine import set_up, url, writing
 from bench.peers.libraries.sqlalchemy_types import STATUS, Identifier, Moment
-from reelbase.repositories.downloads import DownloadStatus
+from bench.peers.records import DownloadStatus
 
 
 class Session(SQLModel, table=True):
@@ -180,7 +180,7 @@ class Sqlmodel(Peer):
     async def grow(self, download_id: UUID) -> None:
         async with self._writing.begin() as session:
             download = await session.get_one(Download, download_id)
-            download.filesize += 1
+            download.filesize = (download.filesize or 0) + 1
             session.add(download)
 
     async def claim(self, session_id: str) -> Any | None:
