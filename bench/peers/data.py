@@ -49,6 +49,8 @@ class Sizes(msgspec.Struct, frozen=True):
     claims_per_worker: int = 16
     latencies: int = 500
     footprints: int = 5
+    loads: int = 5  # as many operations each as the next number says
+    load: int = 512
 
 
 QUICK = Sizes(
@@ -64,6 +66,8 @@ QUICK = Sizes(
     claims_per_worker=2,
     latencies=20,
     footprints=1,
+    loads=1,
+    load=32,
 )
 
 

@@ -26,8 +26,6 @@ _ROWS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 _TASKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _PROCESSES = (1, 2, 4, 8)
 _TASKS_PER_PROCESS = 8
-_OPERATIONS = 512
-_ROUNDS = 5
 _seeds = itertools.count()
 
 
@@ -56,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     peers: Sequence[str] = options.peer or _PEERS
     sizes = Sizes(downloads=1000) if not options.quick else QUICK
     most_rows = 10_000 if options.quick else options.rows
-    growth = Growth(facts=reporting.facts(["asyncio"], _ROUNDS))
+    growth = Growth(facts=reporting.facts(["asyncio"], sizes.loads))
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder or disk()) as folder:
         template = Template(Data(sizes), Path(folder))
         asyncio.run(template.create())
@@ -85,7 +83,9 @@ def _by_rows(template: Template, peers: Sequence[str], counts: Sequence[int]) ->
         present = max(present, rows)
         for kind, tasks in kinds:
             for peer in peers:
-                load = Load(kind, tasks, _OPERATIONS // (8 if kind == "list" else 1), rows)
+                load = Load(
+                    kind, tasks, template.data.sizes.load // (8 if kind == "list" else 1), rows
+                )
                 _note(curves, kind, peer, rows, _measure(template, peer, path, [load]))
     return curves
 
@@ -96,7 +96,7 @@ def _by_tasks(template: Template, peers: Sequence[str], counts: Sequence[int]) -
     for kind in kinds:
         for tasks in counts:
             for peer in peers:
-                load = Load(kind, tasks, _OPERATIONS, len(template.data.downloads))
+                load = Load(kind, tasks, template.data.sizes.load, len(template.data.downloads))
                 _note(curves, kind, peer, tasks, _measure(template, peer, template.copy(), [load]))
     return curves
 
@@ -108,7 +108,7 @@ def _by_processes(template: Template, peers: Sequence[str], counts: Sequence[int
         for processes in counts:
             for peer in peers:
                 rows = len(template.data.downloads)
-                loads = [Load(kind, _TASKS_PER_PROCESS, _OPERATIONS, rows)] * processes
+                loads = [Load(kind, _TASKS_PER_PROCESS, template.data.sizes.load, rows)] * processes
                 result = _measure(template, peer, template.copy(), loads)
                 _note(curves, kind, peer, processes, result)
     return curves
@@ -132,7 +132,7 @@ def _measure(
     try:
         with _opened(template, peer, path, len(loads)) as workers:
             rates, failed = [], 0
-            for _ in range(_ROUNDS):
+            for _ in range(template.data.sizes.loads):
                 for worker, load in zip(workers, loads, strict=True):
                     worker.begin_load(msgspec.structs.replace(load, seed=next(_seeds)))
                 answers = [worker.loaded() for worker in workers]
