@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         template = Template(Data(sizes), Path(folder))
         asyncio.run(template.create())
         growth.rows = _by_rows(template, peers, [rows for rows in _ROWS if rows <= most_rows])
-        growth.tasks = _by_tasks(template, peers, _TASKS[:3] if options.quick else _TASKS)
+        growth.tasks = _by_tasks(template, peers, _TASKS[:2] if options.quick else _TASKS)
         growth.processes = _by_processes(
             template, peers, _PROCESSES[:2] if options.quick else _PROCESSES
         )
