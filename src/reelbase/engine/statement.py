@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -43,6 +44,14 @@ _WELL_KNOWN: dict[str, Converter] = {
     "now": binding.to_moment,
 }
 _FLAG_PREFIXES = ("set_", "filter_")
+
+
+@lru_cache(maxsize=512)  # msgspec evaluates the annotations anew: half of the time of an import
+def _fields_of(row_type: Any) -> Mapping[str, Any]:
+    """The types of the record's fields; {} when the rows are no records."""
+    if not (isinstance(row_type, type) and issubclass(row_type, msgspec.Struct)):
+        return {}
+    return {field.name: field.type for field in msgspec.structs.fields(row_type)}
 
 
 class Statement:
@@ -85,15 +94,8 @@ class Statement:
         """The names in the SQL, in order of appearance."""
         return tuple(self._converters)
 
-    @property
-    def _fields(self) -> dict[str, Any]:
-        """The types of the record's fields; {} when the rows are no records."""
-        if not (isinstance(self.row_type, type) and issubclass(self.row_type, msgspec.Struct)):
-            return {}
-        return {field.name: field.type for field in msgspec.structs.fields(self.row_type)}
-
     def _declared(self, params: Mapping[str, Any]) -> dict[str, Converter]:
-        fields = self._fields
+        fields = _fields_of(self.row_type)
         converters: dict[str, Converter] = {}
         for match in _PARAMETER.finditer(self.sql):
             name = match["name"]
@@ -264,7 +266,7 @@ class Insertion(Command[T]):
 
     def __init__(self, row_type: type[T], sql: str) -> None:
         super().__init__(row_type, sql)
-        if missing := set(self._fields) - self._converters.keys():
+        if missing := set(_fields_of(self.row_type)) - self._converters.keys():
             raise TypeError(f"not a parameter: {', '.join(sorted(missing))}; use RETURNING: {sql}")
 
     def one(self, **params: Any) -> Step[T]:
