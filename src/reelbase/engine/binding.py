@@ -38,7 +38,8 @@ _brief.maxstring = _brief.maxother = _SHOWN_LENGTH
 def to_id(value: UUID | str | None) -> str:
     """The stored form of an id: 36 characters, dashed, lower case. ValueError for anything else."""
     if type(value) is UUID:
-        return typing.cast("str", msgspec.to_builtins(value))  # str(value) takes four times as long
+        text: str = msgspec.to_builtins(value)  # str(value) takes four times as long
+        return text
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, str) and _CANONICAL_ID.fullmatch(value):
@@ -104,8 +105,8 @@ def to_integer(value: int | None) -> int | None:
 
 
 def to_real(value: float | None) -> float | None:
-    if value is None:
-        return None
+    if value is None or (type(value) is float and math.isfinite(value)):
+        return value
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"must be float, not {type(value).__name__}")
     try:

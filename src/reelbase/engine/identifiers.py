@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
+
 _TAIL_BITS = 74  # what RFC 9562 leaves to the maker of a version 7 UUID behind the milliseconds
 _STEPS_AT_ONCE = 256
 
@@ -40,7 +42,8 @@ class _Sequence:
                     self._millisecond += 1
                     self._tail = self._step()
             high, low = self._tail >> 62, self._tail & ((1 << 62) - 1)
-            return UUID(int=self._millisecond << 80 | 7 << 76 | high << 64 | 2 << 62 | low)
+            number = self._millisecond << 80 | 7 << 76 | high << 64 | 2 << 62 | low
+        return msgspec.convert(number.to_bytes(16), UUID)  # UUID(int=…) takes twice as long
 
     def _step(self) -> int:
         """Random, of 32 bits; the system is asked for many at once."""

@@ -127,7 +127,10 @@ class Count(Step[int]):
     __slots__ = ()
 
     def _result(self, native: sqlite3.Connection) -> int:
-        return _count(self.statement, native.execute(self.statement.sql, self.parameters))
+        cursor = native.execute(self.statement.sql, self.parameters)
+        for _ in cursor:
+            pass  # SQLite counts the rows of a RETURNING only as they are read
+        return self.statement.count_of(cursor)
 
 
 class RunMany(Step[int]):
@@ -143,13 +146,7 @@ class RunMany(Step[int]):
         if statement.is_plain_write:
             return max(native.executemany(statement.sql, rows).rowcount, 0)
         # From Python 3.12 on executemany() fails on a statement with RETURNING.
-        return sum(_count(statement, native.execute(statement.sql, row)) for row in rows)
+        return sum(Count(statement, row)._result(native) for row in rows)
 
     def _all_parameters(self) -> Sequence[Any]:
         return self.parameters  # type: ignore[no-any-return]
-
-
-def _count(statement: Statement, cursor: sqlite3.Cursor) -> int:
-    for _ in cursor:
-        pass  # SQLite counts the rows of a RETURNING only as they are read
-    return statement.count_of(cursor)
