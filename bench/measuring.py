@@ -59,6 +59,8 @@ class Row(msgspec.Struct, frozen=True):
 
     operations: how many a single run of a contender does; times are given for one of them.
     contenders: opens them, each on its own copy of the same file; the library is among them.
+    reopens: opens them anew in every round, outside the time. Where the scheduler puts a thread
+        decides what a lone hop costs, for as long as the thread lives: one thread is a sample of one.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Row(msgspec.Struct, frozen=True):
     targets: tuple[Target, ...]
     operations: Callable[[Stage], int]
     contenders: Callable[[Stage], AbstractAsyncContextManager[list[Contender]]]
+    reopens: bool = False
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -89,8 +92,11 @@ class Result(msgspec.Struct, frozen=True):
 
 async def measure(row: Row, stage: Stage, rounds: int) -> dict[str, Result]:
     """The results by contender. Raises WrongResultError."""
-    async with row.contenders(stage) as contenders:
-        seconds = await _interleaved(contenders, rounds)
+    seconds: dict[str, list[float]] = {}
+    for rounds_of_these in [1] * rounds if row.reopens else [rounds]:
+        async with row.contenders(stage) as contenders:
+            for name, values in (await _interleaved(contenders, rounds_of_these)).items():
+                seconds.setdefault(name, []).extend(values)
     operations = row.operations(stage)
     ours = seconds[OURS]
     return {

@@ -7,6 +7,7 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiosqlite
@@ -50,11 +51,17 @@ class _Opened:
 @asynccontextmanager
 async def _opened(stage: Stage) -> AsyncIterator[_Opened]:
     async with AsyncExitStack() as stack:
+
+        def copy() -> Path:
+            path = stage.copy()
+            stack.callback(path.unlink)
+            return path
+
         yield _Opened(
-            stack.enter_context(baselines.plain(stage.copy())),
-            await stack.enter_async_context(baselines.by_hand(stage.copy())),
-            await stack.enter_async_context(baselines.by_hand(stage.copy())),
-            await stack.enter_async_context(reelbase.connect(stage.copy(), journal="wal")),
+            stack.enter_context(baselines.plain(copy())),
+            await stack.enter_async_context(baselines.by_hand(copy())),
+            await stack.enter_async_context(baselines.by_hand(copy())),
+            await stack.enter_async_context(reelbase.connect(copy(), journal="wal")),
         )
 
 
@@ -211,6 +218,7 @@ READING = (
         targets=(Target(baselines.HOP, time=1.15),),
         operations=lambda stage: stage.sizes.gets,
         contenders=_get,
+        reopens=True,
     ),
     Row(
         name="gathered",
