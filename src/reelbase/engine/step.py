@@ -7,7 +7,9 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import msgspec
 
 from reelbase.errors import translate
 
@@ -22,18 +24,19 @@ T = TypeVar("T")
 _SLOW_SECONDS = 0.001
 
 
-class Step(Generic[R_co]):
+class Step(msgspec.Struct, Generic[R_co], eq=False):
     """A statement with bound parameters: R_co is what running it returns. The kinds of step below differ
     in what becomes of the rows."""
 
-    __slots__ = ("parameters", "statement")
+    statement: Statement
+    parameters: Any
 
-    reads_all = False  # its time grows with its rows
-    runs_many = False  # the statement more than once: only a savepoint makes it all or nothing
+    reads_all: ClassVar[bool] = False  # its time grows with its rows
+    # The statement more than once: only a savepoint makes it all or nothing.
+    runs_many: ClassVar[bool] = False
 
-    def __init__(self, statement: Statement, parameters: Any) -> None:
-        self.statement = statement
-        self.parameters = parameters
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.statement.name}>"  # parameters may be secrets
 
     @property
     def may_be_long(self) -> bool:
@@ -75,7 +78,6 @@ class Step(Generic[R_co]):
 class FetchAll(Step[list[T]]):
     """Every row."""
 
-    __slots__ = ()
     reads_all = True
 
     def _result(self, native: sqlite3.Connection) -> list[T]:
@@ -85,8 +87,6 @@ class FetchAll(Step[list[T]]):
 
 class FetchOptional(Step[R_co]):
     """The first row, or None."""
-
-    __slots__ = ()
 
     def _result(self, native: sqlite3.Connection) -> Any:
         cursor = native.execute(self.statement.sql, self.parameters)
@@ -103,16 +103,12 @@ class FetchOptional(Step[R_co]):
 class FetchOne(FetchOptional[R_co]):
     """The first row; RecordNotFoundError when there is none."""
 
-    __slots__ = ()
-
     def _missing(self) -> Any:
         raise self.statement.not_found(self.parameters)
 
 
 class InsertOne(FetchOne[R_co]):
     """The new row, which is the one that was bound."""
-
-    __slots__ = ()
 
     def _result(self, native: sqlite3.Connection) -> Any:
         cursor = native.execute(self.statement.sql, self.parameters)
@@ -124,8 +120,6 @@ class InsertOne(FetchOne[R_co]):
 class Count(Step[int]):
     """How many rows the statement changed."""
 
-    __slots__ = ()
-
     def _result(self, native: sqlite3.Connection) -> int:
         cursor = native.execute(self.statement.sql, self.parameters)
         for _ in cursor:
@@ -136,7 +130,6 @@ class Count(Step[int]):
 class RunMany(Step[int]):
     """The statement once per row of parameters, which are not bound yet; how many rows it changed in all."""
 
-    __slots__ = ()
     runs_many = True
 
     def _result(self, native: sqlite3.Connection) -> int:

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from reelbase.engine.connection import Connection
 from reelbase.engine.mailbox import Mailbox, Settled
 from reelbase.engine.step import Step
@@ -28,24 +30,17 @@ _UNDO_SAVEPOINT = "ROLLBACK TO reelbase_steps"
 _END_SAVEPOINT = "RELEASE reelbase_steps"
 
 
-class Request:
-    """Work for a connection's thread, and the future that its caller awaits."""
+class Request(msgspec.Struct, eq=False):
+    """Work for a connection's thread, and the future that its caller awaits.
 
-    __slots__ = ("enqueued", "future", "is_long", "is_relaxed", "work")
+    enqueued: when it came in, by the monotonic clock.
+    """
 
-    def __init__(
-        self,
-        work: Callable[[sqlite3.Connection], Any],
-        future: asyncio.Future[Any],
-        *,
-        is_long: bool = False,
-        is_relaxed: bool = False,
-    ) -> None:
-        self.work = work
-        self.future = future
-        self.is_long = is_long
-        self.is_relaxed = is_relaxed
-        self.enqueued = time.monotonic()
+    work: Callable[[sqlite3.Connection], Any]
+    future: asyncio.Future[Any]
+    is_long: bool = False
+    is_relaxed: bool = False
+    enqueued: float = msgspec.field(default_factory=time.monotonic)
 
 
 class Worker:

@@ -42,14 +42,10 @@ class _OutsideRequest(Request):
     """Work for which no transaction is begun: it does that itself, or cannot have one."""
 
 
-class _TransactionRequest(_OutsideRequest):
+class _TransactionRequest(_OutsideRequest, kw_only=True):
     """Asks for the writer as a whole."""
 
-    __slots__ = ("transaction",)
-
-    def __init__(self, transaction: Transaction, future: asyncio.Future[Any]) -> None:
-        super().__init__(lambda native: None, future)
-        self.transaction = transaction
+    transaction: Transaction
 
 
 class Writer(WaitingWorker):
@@ -114,7 +110,9 @@ class Writer(WaitingWorker):
     def enqueue_transaction(self, transaction: Transaction) -> asyncio.Future[None]:
         if self._is_closing:
             raise DatabaseClosedError("the database is closed")
-        return self._enqueue(_TransactionRequest(transaction, self.new_future()))
+        return self._enqueue(
+            _TransactionRequest(lambda native: None, self.new_future(), transaction=transaction)
+        )
 
     def new_future(self) -> asyncio.Future[Any]:
         return self._loop.create_future()
