@@ -3,6 +3,7 @@ hand, msgspec structs as schema_type.
 
 It stores moments as isoformat() writes them, which is not how the file has them: they are given to it as
 text. It decodes JSON by sqlite3's converters, which a column of a STRICT table can only get by its name.
+Its compiled coroutines crash the process when tasks are cancelled; its Python sources do not.
 """
 
 from __future__ import annotations

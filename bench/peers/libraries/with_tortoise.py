@@ -2,7 +2,8 @@
 
 Its fields give UUIDs, statuses and lists; for moments there is a field of one's own, since it stores
 them with a blank and an offset. It has no UPDATE with RETURNING (a claim reads and saves, in a
-transaction), no row values, and only BEGIN, not BEGIN IMMEDIATE.
+transaction), no row values, and only BEGIN, not BEGIN IMMEDIATE: a transaction that reads first fails
+with "database is locked" when another process has written meanwhile, whatever the busy timeout.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ class TortoisePeer(Peer):
 
     async def add(self, new: NewDownload) -> Any:
         async with in_transaction():
-            await Session.get_or_create(id=new.session_id)
+            # Writes first, unlike get_or_create().
+            await Session.bulk_create([Session(id=new.session_id)], ignore_conflicts=True)
             return await Download.create(**_values(new))
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
