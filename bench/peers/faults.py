@@ -24,6 +24,7 @@ from bench.peers.trials import GROWTHS, PAIRS, Outcome, pair_of
 T = TypeVar("T")
 
 _EXIT_PATIENCE_SECONDS = 10.0
+_CANCEL_PATIENCE_SECONDS = 60.0
 _FILESIZE = "SELECT filesize FROM downloads WHERE id = ?"
 
 # The other process: another program's writer, which holds the lock for some milliseconds at a time.
@@ -119,7 +120,10 @@ def _cancel(template: Template, worker: Worker) -> tuple[int, bool]:
         native.commit()
     worker.open(path, "normal")
     worker.begin("cancel", 1)
-    is_usable = worker.outcome().is_usable
+    try:
+        is_usable = worker.outcome(_CANCEL_PATIENCE_SECONDS).is_usable
+    except PeerFailedError:
+        is_usable = False  # not even its loop answers
     worker.end()  # one that cannot be used any more may not be able to close either
     torn = 0
     for number in range(PAIRS):

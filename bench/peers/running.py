@@ -31,7 +31,7 @@ from bench.peers.worker import Answer, Close, Open, Order, Run, Try
 ROOT = Path(__file__).resolve().parents[2]
 _WARM_UP = 1
 # A run takes seconds; who needs longer has locked itself out.
-_PATIENCE_SECONDS = 120
+_PATIENCE_SECONDS = 120.0
 
 
 class PeerFailedError(Exception):
@@ -94,8 +94,8 @@ class Worker:
         """Several processes may be at it at once; outcome() waits for it."""
         self._send(Try(trial, seed))
 
-    def outcome(self) -> Outcome:
-        outcome = self._receive().outcome
+    def outcome(self, patience_seconds: float = _PATIENCE_SECONDS) -> Outcome:
+        outcome = self._receive(patience_seconds).outcome
         assert outcome is not None
         return outcome
 
@@ -129,13 +129,13 @@ class Worker:
             self.end()
             raise PeerFailedError("its process has ended") from None
 
-    def _receive(self) -> Answer:
+    def _receive(self, patience_seconds: float = _PATIENCE_SECONDS) -> Answer:
         assert self._process is not None
         assert self._process.stdout is not None
         answers = self._process.stdout
-        if not select.select([answers], [], [], _PATIENCE_SECONDS)[0]:
+        if not select.select([answers], [], [], patience_seconds)[0]:
             self.end()
-            raise PeerFailedError(f"no answer within {_PATIENCE_SECONDS} s")
+            raise PeerFailedError(f"no answer within {patience_seconds:g} s")
         line = answers.readline()
         if not line:
             self.end()
