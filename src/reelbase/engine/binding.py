@@ -27,7 +27,7 @@ SqlValue = str | int | float | bytes | None
 Converter = Callable[[Any], SqlValue]
 
 _CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_INT64 = range(-(2**63), 2**63)
+INT64 = range(-(2**63), 2**63)
 _MAX_JSON_DEPTH = 512
 _SECONDS_LENGTH = len("2026-01-31T23:59:59.999")
 _SHOWN_LENGTH = 60
@@ -99,7 +99,7 @@ def to_integer(value: int | None) -> int | None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"must be int, not {type(value).__name__}")
-    if value not in _INT64:
+    if value not in INT64:
         raise ValueError("does not fit into 64 bits")
     return int(value)
 

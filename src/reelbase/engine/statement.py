@@ -172,8 +172,17 @@ class Statement:
             named = row if isinstance(row, Mapping) else dict(enumerate(row, 1))
             for name, value in named.items():
                 if isinstance(value, str) and binding.has_surrogates(value):
-                    return ValueError(f"{self.name}: {name}: holds a lone surrogate")
+                    problem = "holds a lone surrogate"
+                elif isinstance(value, int) and value not in binding.INT64:
+                    problem = "does not fit into 64 bits"
+                else:
+                    continue
+                return ValueError(f"{self.name}: {self._called(name)}: {problem}")
         return ValueError(f"{self.name}: a parameter does not fit what SQLite can store")
+
+    def _called(self, parameter: str | int) -> str:
+        """What errors call a parameter."""
+        return str(parameter)
 
 
 def record_not_found(entity: str, key: object) -> RecordNotFoundError:
