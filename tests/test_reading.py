@@ -916,6 +916,24 @@ async def test_execute_gives_the_rows_changed(numbers: Database) -> None:
     assert await numbers.execute("SELECT 1") == 0
 
 
+@pytest.mark.parametrize("verb", ["fetch_all", "fetch_one", "fetch_optional"])
+@pytest.mark.parametrize("sql", [ADD, f"WITH one AS (SELECT 1) {ADD}"])
+async def test_a_write_whose_rows_do_not_fit_changes_nothing(
+    verb: str, sql: str, numbers: Database
+) -> None:
+    returning = f"{sql} RETURNING 'text'"
+    with pytest.raises(DatabaseError) as caught:
+        await getattr(numbers, verb)(int, returning, (-1,))
+    assert caught.value.code == "row_mismatch"
+    async with numbers.transaction() as unit:
+        await unit.execute(ADD, (-2,))
+        with pytest.raises(DatabaseError) as caught:
+            await getattr(unit, verb)(int, returning, (-3,))
+        assert caught.value.code == "row_mismatch"
+    added = await numbers.fetch_all(int, "SELECT value FROM numbers WHERE value < 0")
+    assert added == [-2]
+
+
 async def test_execute_many_is_all_or_nothing(numbers: Database) -> None:
     assert await numbers.execute_many(ADD, []) == 0
     assert await numbers.execute_many(ADD, ((n,) for n in (-1, -2))) == 2

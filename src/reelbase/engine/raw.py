@@ -81,6 +81,7 @@ class RawStatement(Statement):
         self.writes = word not in _READING
         # WITH may begin a SELECT or an INSERT; only a connection that refuses to write can tell.
         self.may_write = word == "WITH"
+        self.may_mismatch = self.writes or self.may_write
 
     def bind(self, values: Any) -> Any:
         if type(values) in (tuple, list) and _STORED_AS_THEY_ARE.issuperset(map(type, values)):

@@ -61,6 +61,7 @@ class Statement:
     writes = False
     relaxed = False
     is_plain_write = False  # of a declared one: it gives no rows, so that executemany() can run it
+    may_mismatch = False  # of SQL from outside: it writes, and its rows may not fit the row type
     was_slow = False
 
     def __init__(

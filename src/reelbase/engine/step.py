@@ -32,11 +32,14 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
     parameters: Any
 
     reads_all: ClassVar[bool] = False  # its time grows with its rows
-    # The statement more than once: only a savepoint makes it all or nothing.
-    runs_many: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.statement.name}>"  # parameters may be secrets
+
+    @property
+    def needs_savepoint(self) -> bool:
+        """Whether it may fail when SQLite has already written, so that only a savepoint undoes it."""
+        return self.statement.may_mismatch
 
     @property
     def may_be_long(self) -> bool:
@@ -120,6 +123,10 @@ class InsertOne(FetchOne[R_co]):
 class Count(Step[int]):
     """How many rows the statement changed."""
 
+    @property
+    def needs_savepoint(self) -> bool:
+        return False
+
     def _result(self, native: sqlite3.Connection) -> int:
         cursor = native.execute(self.statement.sql, self.parameters)
         for _ in cursor:
@@ -130,7 +137,9 @@ class Count(Step[int]):
 class RunMany(Step[int]):
     """The statement once per row of parameters, which are not bound yet; how many rows it changed in all."""
 
-    runs_many = True
+    @property
+    def needs_savepoint(self) -> bool:
+        return True
 
     def _result(self, native: sqlite3.Connection) -> int:
         """Bound here, on the thread: thousands of rows must not hold up the event loop."""

@@ -156,7 +156,7 @@ class StepRunner:
 
     def writing(self, native: sqlite3.Connection) -> list[Any]:
         """Inside a transaction: what fails is undone, the rest of the transaction stays."""
-        if len(self._steps) == 1 and not self._steps[0].runs_many:
+        if len(self._steps) == 1 and not self._steps[0].needs_savepoint:
             return self.inside(native)  # SQLite itself undoes a statement that fails
         native.execute(_BEGIN_SAVEPOINT)
         try:

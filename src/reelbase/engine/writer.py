@@ -87,7 +87,7 @@ class Writer(WaitingWorker):
 
     def run_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step as a durable transaction of its own; resolved after the COMMIT."""
-        if step.runs_many:
+        if step.needs_savepoint:
             work: Callable[[sqlite3.Connection], Any] = self._all_or_nothing(step)
         else:
             work = step.work(self.slow_query_seconds)
