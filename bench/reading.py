@@ -226,6 +226,7 @@ READING = (
         targets=(Target(baselines.SYNC, speed=0.5),),
         operations=lambda stage: stage.sizes.gathers * _GATHERED,
         contenders=_gathered,
+        reopens=True,
     ),
     Row(
         name="list",
