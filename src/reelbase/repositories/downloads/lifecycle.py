@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
 from reelbase.engine.identifiers import new_id
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statement import Command, Insertion, Query
 from reelbase.engine.step import Step
 from reelbase.repositories.downloads.listing import DownloadListing
-from reelbase.repositories.downloads.records import Download
+from reelbase.repositories.downloads.records import Download, DownloadStatus
 
 
 class DownloadLifecycle(DownloadListing):
@@ -24,18 +26,17 @@ class DownloadLifecycle(DownloadListing):
         """,
     )
 
-    _add = Command(
+    _add = Insertion(
         Download,
         """
         INSERT INTO downloads (
-          id, session_id, url, status, format_id, quality, output_template, created_at
-        )
-        VALUES (
-          :id, :session_id, :url, 'queued', :format_id, :quality, :output_template, :created_at
-        )
-        RETURNING
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
           progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+        )
+        VALUES (
+          :id, :session_id, :url, :status, :format_id, :quality, :output_template, :filename, :filesize,
+          :progress_percent, :speed, :eta, :error_message, :created_at, :started_at, :completed_at
+        )
         """,
     )
 
@@ -152,17 +153,10 @@ class DownloadLifecycle(DownloadListing):
         ConstraintError: unique when the id is taken.
         """
         now = self._now()
+        key = new_id() if id is None else id
+        queued = self._queued(key, session_id, url, format_id, quality, output_template, now)
         _, download = await self._batch(
-            self._ensure_session.count(session_id=session_id, now=now),
-            self._add.one(
-                id=new_id() if id is None else id,
-                session_id=session_id,
-                url=url,
-                format_id=format_id,
-                quality=quality,
-                output_template=output_template,
-                created_at=now,
-            ),
+            self._ensure_session.count(session_id=session_id, now=now), self._add.one(**queued)
         )
         return download
 
@@ -180,15 +174,7 @@ class DownloadLifecycle(DownloadListing):
             raise TypeError(f"urls must be a list of str, not {type(urls).__name__}")
         now = self._now()
         rows = [
-            {
-                "id": new_id(),
-                "session_id": session_id,
-                "url": url,
-                "format_id": format_id,
-                "quality": quality,
-                "output_template": output_template,
-                "created_at": now,
-            }
+            self._queued(new_id(), session_id, url, format_id, quality, output_template, now)
             for url in urls
         ]
         if not rows:
@@ -199,6 +185,36 @@ class DownloadLifecycle(DownloadListing):
             self._get_many.all(ids=[row["id"] for row in rows]),
         )
         return added
+
+    @staticmethod
+    def _queued(
+        id: UUID | str,
+        session_id: str,
+        url: str,
+        format_id: str | None,
+        quality: str | None,
+        output_template: str | None,
+        now: datetime,
+    ) -> dict[str, Any]:
+        """A new download, field by field."""
+        return {
+            "id": id,
+            "session_id": session_id,
+            "url": url,
+            "status": DownloadStatus.QUEUED,
+            "format_id": format_id,
+            "quality": quality,
+            "output_template": output_template,
+            "filename": None,
+            "filesize": None,
+            "progress_percent": 0.0,
+            "speed": None,
+            "eta": None,
+            "error_message": None,
+            "created_at": now,
+            "started_at": None,
+            "completed_at": None,
+        }
 
     async def start(self, download_id: UUID | str, *, extracting: bool = False) -> Download:
         """Moves a queued download to extracting, or a queued or extracting one to downloading.
