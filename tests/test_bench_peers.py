@@ -43,6 +43,7 @@ def test_every_row_runs_and_prints_a_table(tmp_path: Path) -> None:
         [
             *(sys.executable, "-m", "bench", "peers", "--quick", "--rounds", "1"),
             *("--loop", "asyncio", "--json", str(tmp_path / "figures.json")),
+            *("--markdown", str(tmp_path / "figures.md")),
             *(argument for peer in peers for argument in ("--peer", peer)),
         ],
         cwd=ROOT,
@@ -62,6 +63,12 @@ def test_every_row_runs_and_prints_a_table(tmp_path: Path) -> None:
             assert standing.microseconds is not None, standing.failure
             assert standing.microseconds.least > 0
             assert not standing.lost
+    table = (tmp_path / "figures.md").read_text("utf-8")
+    assert "| | reelbase | sqlite3 | aiosqlite | best peer, target |" in table.replace(
+        "|  |", "| |"
+    )
+    for name in (*WORKS_BY_NAME, "lost updates, two processes", "import ms"):
+        assert f"\n| {name} | " in table
     for findings in report.findings["asyncio"].values():
         assert isinstance(findings, Findings)
         assert (findings.lost_updates, findings.torn, findings.is_kept) == (0, 0, True)

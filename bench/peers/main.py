@@ -19,6 +19,7 @@ from bench.peers.faults import attempted, find, footprint, latency
 from bench.peers.libraries import PEERS
 from bench.peers.reporting import Report
 from bench.peers.running import Worker, measure, workers
+from bench.peers.summary import summary
 from bench.peers.work import WORKS
 
 WORKS_BY_NAME = {work.name: work for work in WORKS}
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     report.versions.update(worker.versions)
     report.facts = reporting.facts(loops, options.rounds)
     print("\n" + reporting.versions(report))
+    if options.markdown:
+        tables = (f"On {loop}:\n\n{summary(report, loop)}\n" for loop in loops)
+        options.markdown.write_text("\n".join(tables), "utf-8")
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     return 1 if options.check and reporting.is_missed(report) else 0
@@ -96,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=7, help="default 7; more is steadier")
     parser.add_argument("--quick", action="store_true", help="little data: does it work at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also writes all figures there")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="writes everything there in one table"
+    )
     parser.add_argument("--folder", type=Path, help="where the databases are made, on a disk")
     parser.add_argument("--check", action="store_true", help="exit code 1 when a target is missed")
     return parser
