@@ -24,7 +24,8 @@ from bench.peers.load import Load, check  # noqa: E402
 from bench.peers.main import ROWS, WORKS_BY_NAME, main  # noqa: E402
 from bench.peers.reporting import Report, best_peer, is_missed  # noqa: E402
 from bench.peers.running import PeerFailedError, Standing, measure, workers  # noqa: E402
-from bench.peers.work import WORKS, Work  # noqa: E402
+from bench.peers.work import Work  # noqa: E402
+from bench.peers.works import WORKS  # noqa: E402
 from reelbase.engine.connection import _EVERY, _WRITER  # noqa: E402
 
 MUTANT = "mutant_peer"

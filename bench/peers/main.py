@@ -20,7 +20,7 @@ from bench.peers.libraries import PEERS
 from bench.peers.reporting import Report
 from bench.peers.running import Worker, measure, workers
 from bench.peers.summary import summary
-from bench.peers.work import WORKS
+from bench.peers.works import WORKS
 
 WORKS_BY_NAME = {work.name: work for work in WORKS}
 LATENCY, FAULTS, FOOTPRINT = "latency", "faults", "footprint"

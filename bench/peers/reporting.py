@@ -15,7 +15,8 @@ from bench.peers.footprint import Footprint
 from bench.peers.libraries import CEILING, OURS
 from bench.peers.running import Standing
 from bench.peers.trials import PAIRS
-from bench.peers.work import WORKS, Work
+from bench.peers.work import Work
+from bench.peers.works import WORKS
 from bench.reporting import aligned, spread_text
 
 

@@ -10,7 +10,7 @@ from bench.peers.libraries import OURS
 from bench.peers.reporting import Report, best_peer
 from bench.peers.running import Standing
 from bench.peers.trials import PAIRS
-from bench.peers.work import WORKS
+from bench.peers.works import WORKS
 
 
 def summary(report: Report, loop: str) -> str:

@@ -24,7 +24,8 @@ from bench.peers.interface import Durability, Peer
 from bench.peers.libraries import peer_named
 from bench.peers.load import Load
 from bench.peers.trials import TRIALS, Outcome
-from bench.peers.work import WORKS, by_tasks
+from bench.peers.work import by_tasks
+from bench.peers.works import WORKS
 
 _WORKS = {work.name: work for work in WORKS}
 
