@@ -6,6 +6,7 @@ import sqlite3
 from types import TracebackType
 
 from reelbase.catalogue import Catalogue
+from reelbase.engine.connection import set_pragma
 from reelbase.engine.executors import Clock, SnapshotExecutor, read_clock
 from reelbase.engine.readers import Reader, Readers
 from reelbase.engine.secrets import Secrets
@@ -24,6 +25,15 @@ def _pin(native: sqlite3.Connection) -> None:
     """BEGIN alone sees nothing yet; the first read decides on the moment."""
     native.execute("BEGIN")
     native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
+def _refuse_writes(native: sqlite3.Connection) -> None:
+    """What a reader does always: of WITH, only the connection can tell whether it writes."""
+    set_pragma(native, "query_only", 1)
+
+
+def _allow_writes(native: sqlite3.Connection) -> None:
+    set_pragma(native, "query_only", 0)
 
 
 class SnapshotContext:
@@ -54,6 +64,12 @@ class SnapshotContext:
             # ":memory:" has one connection: the snapshot holds it, and writers wait.
             transaction = Transaction(self._writer, "BEGIN")
             await transaction.begin()
+            transaction.at_end(_allow_writes)
+            try:
+                await transaction.call(_refuse_writes)
+            except BaseException:
+                await transaction.roll_back()
+                raise
             self._session = transaction
         else:
             reader = await self._readers.borrow("snapshot", self._where)

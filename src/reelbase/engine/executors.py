@@ -169,12 +169,11 @@ class UnitExecutor:
     def now(self) -> datetime:
         return self._now
 
-    async def run(self, *steps: Step[Any]) -> list[Any]:
-        return await self._transaction.run(steps)
+    def run(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
+        return self._transaction.run(steps)
 
-    async def run_one(self, step: Step[R]) -> R:
-        (result,) = await self._transaction.run((step,))
-        return result  # type: ignore[no-any-return]
+    def run_one(self, step: Step[R]) -> Awaitable[R]:
+        return self._transaction.run_one(step)
 
     async def cursor_host(self, cleanup: Cleanup, where: str) -> CursorHost:
         transaction = self._transaction

@@ -10,11 +10,12 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reelbase.engine.executor import Cleanup
 from reelbase.engine.step import Step
-from reelbase.engine.worker import Request, StepRunner
+from reelbase.engine.worker import Request, StepRunner, writing_one
 from reelbase.errors import (
     CommitUncertainError,
     DatabaseClosedError,
@@ -69,6 +70,23 @@ def roll_back(native: sqlite3.Connection) -> None:
                 raise
 
 
+class _Outcome(asyncio.Future[None]):
+    """What a task waits for that must not be cancelled before it knows: its CancelledError comes when
+    the outcome is there, or patience_seconds later if it never is."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self._patience_seconds = patience_seconds
+        self._giving_up: asyncio.TimerHandle | None = None
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """False: the task keeps the cancel until this is done."""
+        if self._giving_up is None and not self.done():
+            give_up = partial(super().cancel, msg)
+            self._giving_up = self.get_loop().call_later(self._patience_seconds, give_up)
+        return False
+
+
 class Transaction:
     """What a unit of work is to the engine: its own queue on the writer, and the truth of its end."""
 
@@ -100,13 +118,17 @@ class Transaction:
                 self._submit(self._roll_back)
             raise
 
-    async def run(self, steps: Sequence[Step[Any]]) -> list[Any]:
+    def run(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
         """Runs steps; when one fails none of them remains and the transaction goes on."""
-        return await self.call(StepRunner(steps, self._writer.slow_query_seconds).writing)
+        return self.call(StepRunner(steps, self._writer.slow_query_seconds).writing)
 
-    async def call(self, work: Callable[[sqlite3.Connection], R]) -> R:
+    def run_one(self, step: Step[R]) -> asyncio.Future[R]:
+        """Runs a step; when it fails nothing of it remains and the transaction goes on."""
+        return self.call(writing_one(step, self._writer.slow_query_seconds))
+
+    def call(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
         self._refuse_if_ended()
-        return await self._submit(lambda native: self._guarded(native, work))
+        return self._submit(lambda native: self._guarded(native, work))
 
     async def commit(self) -> None:
         """Raises what made COMMIT fail. A cancel meanwhile is let go on once the outcome is known."""
@@ -118,7 +140,7 @@ class Transaction:
                 code="savepoint",
             )
         self._ended = True
-        await self._outcome(self._submit(self._commit))
+        await self._conclude(self._commit)
 
     async def roll_back(self) -> None:
         """Undoes everything. Idempotent."""
@@ -127,7 +149,7 @@ class Transaction:
         self._ended = True
         self.was_rolled_back = True
         self._interrupt()
-        await self._outcome(self._submit(self._roll_back))
+        await self._conclude(self._roll_back)
 
     async def begin_savepoint(self) -> object:
         """Opens a savepoint and returns what its end must be called with."""
@@ -138,7 +160,7 @@ class Transaction:
         except BaseException as error:
             self._savepoints.remove(mark)
             if isinstance(error, asyncio.CancelledError) and not self._ended:
-                await self._outcome(self._submit(self._undo_savepoint))
+                await self._conclude(self._undo_savepoint)
             raise
         return mark
 
@@ -154,11 +176,9 @@ class Transaction:
             )
         self._savepoints.pop()
         if keep:
-            await self._outcome(
-                self._submit(lambda native: self._guarded(native, self._release_savepoint))
-            )
+            await self._conclude(lambda native: self._guarded(native, self._release_savepoint))
         else:
-            await self._outcome(self._submit(self._undo_savepoint))
+            await self._conclude(self._undo_savepoint)
 
     @property
     def has_ended(self) -> bool:
@@ -197,32 +217,26 @@ class Transaction:
             )
 
     def _submit(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
-        self._writer.refuse_if_closed()
-        future: asyncio.Future[R] = self._writer.new_future()
-        self.inbox.append(Request(work, future))
-        self._writer.wake()
-        return future
+        return self._enqueue(Request(work, self._writer.new_future()))
 
-    async def _outcome(self, future: asyncio.Future[None]) -> None:
-        """Waits for an end that is already in the queue; a cancel meanwhile is let go on afterwards."""
-        cancelled: asyncio.CancelledError | None = None
-        deadline: float | None = None
-        loop = asyncio.get_running_loop()
-        while not future.done():
-            timeout = None if deadline is None else deadline - loop.time()
-            if timeout is not None and timeout <= 0:
+    def _enqueue(self, request: Request) -> asyncio.Future[Any]:
+        self._writer.refuse_if_closed()
+        self.inbox.append(request)
+        self._writer.wake()
+        return request.future
+
+    async def _conclude(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Runs what ends the transaction, or a savepoint; a cancel meanwhile is let go on afterwards."""
+        outcome = _Outcome(self._writer.busy_timeout_seconds + 1.0)
+        self._enqueue(Request(work, outcome))
+        try:
+            await outcome
+        except asyncio.CancelledError:
+            if outcome.done() and not outcome.cancelled():
+                outcome.exception()  # seen; the cancel is what the caller gets
+            else:
                 self.state = "unknown"  # a disk that does not answer; the request stays queued
-                break
-            try:
-                await asyncio.wait((future,), timeout=timeout)
-            except asyncio.CancelledError as error:
-                cancelled = error
-                deadline = deadline or loop.time() + self._writer.busy_timeout_seconds + 1.0
-        if cancelled is not None:
-            if future.done():
-                future.exception()  # seen; the cancel is what the caller gets
-            raise cancelled
-        future.result()
+            raise
 
     # On the connection's thread.
 

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from reelbase.engine.connection import Connection
 from reelbase.engine.mailbox import Mailbox, Settled
 from reelbase.engine.step import Step
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
+
+R = TypeVar("R")
 
 _REPORT_COUNT = 64
 _REPORT_SECONDS = 0.001
@@ -181,3 +183,18 @@ class StepRunner:
     def inside(self, native: sqlite3.Connection) -> list[Any]:
         """Inside a transaction that somebody else ends, whatever comes of the steps."""
         return [step.run(native, self._slow_query_seconds) for step in self._steps]
+
+
+def writing_one(
+    step: Step[R], slow_query_seconds: float | None
+) -> Callable[[sqlite3.Connection], R]:
+    """The work of a request of one step, of which nothing remains when it fails."""
+    if not step.needs_savepoint:
+        return step.work(slow_query_seconds)  # SQLite itself undoes a statement that fails
+    runner = StepRunner((step,), slow_query_seconds)
+
+    def work(native: sqlite3.Connection) -> R:
+        (result,) = runner.writing(native)
+        return result  # type: ignore[no-any-return]
+
+    return work

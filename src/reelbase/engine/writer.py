@@ -19,7 +19,7 @@ from reelbase.engine.mailbox import Mailbox, Settled, settle
 from reelbase.engine.step import Step
 from reelbase.engine.transaction import Transaction, commit, commit_error
 from reelbase.engine.waiting import WaitingWorker
-from reelbase.engine.worker import Request, StepRunner, run_one
+from reelbase.engine.worker import Request, StepRunner, run_one, writing_one
 from reelbase.errors import (
     DatabaseClosedError,
     DatabaseError,
@@ -87,17 +87,13 @@ class Writer(WaitingWorker):
 
     def run_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step as a durable transaction of its own; resolved after the COMMIT."""
-        if step.needs_savepoint:
-            work: Callable[[sqlite3.Connection], Any] = self._all_or_nothing(step)
-        else:
-            work = step.work(self.slow_query_seconds)
         return self._enqueue(
-            Request(work, self._loop.create_future(), is_relaxed=step.statement.relaxed)
+            Request(
+                writing_one(step, self.slow_query_seconds),
+                self._loop.create_future(),
+                is_relaxed=step.statement.relaxed,
+            )
         )
-
-    def _all_or_nothing(self, step: Step[Any]) -> Callable[[sqlite3.Connection], Any]:
-        runner = StepRunner((step,), self.slow_query_seconds)
-        return lambda native: runner.writing(native)[0]
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work, which must not end the transaction, like a step."""
