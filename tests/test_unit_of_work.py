@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -532,6 +533,40 @@ async def test_an_uncertain_commit_makes_the_state_unknown(
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
     assert state(units[0]) == "unknown"
     assert await notes.execute(ADD, ("next",)) == 1
+
+
+async def test_a_cancel_waits_for_a_disk_that_does_not_answer_only_so_long(
+    path: Path, journal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reelbase.engine import transaction
+
+    commit, answers = transaction.commit, threading.Event()
+
+    def hung(native: sqlite3.Connection) -> sqlite3.Error | None:
+        answers.wait(10)
+        return commit(native)
+
+    async def work() -> None:
+        async with database.transaction() as unit:
+            units.append(unit)
+            await unit.execute(ADD, ("a",))
+            asyncio.get_running_loop().call_later(0.05, task.cancel)
+
+    units: list[UnitOfWork] = []
+    loop = asyncio.get_running_loop()
+    async with impatient(path, journal, busy_timeout=0.0) as database:
+        monkeypatch.setattr(transaction, "commit", hung)
+        task = asyncio.create_task(work())
+        started = loop.time()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert 0.9 < loop.time() - started < 5  # busy_timeout and a second
+        assert state(units[0]) == "unknown"
+        answers.set()
+        async with asyncio.timeout(5):
+            while state(units[0]) != "committed":  # noqa: ASYNC110 - the truth, once it is known
+                await asyncio.sleep(0.01)
+        assert await database.execute(ADD, ("next",)) == 1
 
 
 # Statements in a unit.
