@@ -7,6 +7,7 @@ once: a ratio is the median of the ratios of all rounds.
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -93,9 +94,10 @@ class Result(msgspec.Struct, frozen=True):
 async def measure(row: Row, stage: Stage, rounds: int) -> dict[str, Result]:
     """The results by contender. Raises WrongResultError."""
     seconds: dict[str, list[float]] = {}
+    order = random.Random(row.name)
     for rounds_of_these in [1] * rounds if row.reopens else [rounds]:
         async with row.contenders(stage) as contenders:
-            for name, values in (await _interleaved(contenders, rounds_of_these)).items():
+            for name, values in (await _interleaved(contenders, rounds_of_these, order)).items():
                 seconds.setdefault(name, []).extend(values)
     operations = row.operations(stage)
     ours = seconds[OURS]
@@ -108,13 +110,16 @@ async def measure(row: Row, stage: Stage, rounds: int) -> dict[str, Result]:
     }
 
 
-async def _interleaved(contenders: list[Contender], rounds: int) -> dict[str, list[float]]:
+async def _interleaved(
+    contenders: list[Contender], rounds: int, order: random.Random
+) -> dict[str, list[float]]:
+    """In a new order each time: what ran before decides what the scheduler takes the machine for."""
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     gc.collect()
     gc.freeze()
     try:
         for round_number in range(_WARM_UP + rounds):
-            for contender in contenders:
+            for contender in order.sample(contenders, len(contenders)):
                 elapsed, results = await _timed(contender, round_number)
                 contender.check(round_number, results)
                 if round_number >= _WARM_UP:
