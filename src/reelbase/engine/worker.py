@@ -119,10 +119,10 @@ class Worker:
         if native.in_transaction:
             native.execute("ROLLBACK")
 
-    def _settle(self, *settled: Settled) -> None:
+    def _settle(self, settled: Settled) -> None:
         if not self._settled:
             self._unreported_since = time.monotonic()
-        self._settled += settled
+        self._settled.append(settled)
 
     def _report_if_due(self) -> None:
         if (

@@ -241,7 +241,7 @@ class Writer(WaitingWorker):
         if failure is not None:
             self._commit_failed(native, group, results, failure)
             return
-        self._settle(*results)
+        self._settled += results
         self._report()
 
     def _level_of_group(self, first: Request) -> int:
@@ -291,12 +291,8 @@ class Writer(WaitingWorker):
             # A deferred foreign key is checked at COMMIT, where it cannot be told whose it is.
             self._run_alone(native, group)
             return
-        self._settle(
-            *(
-                (future, None, own_error or commit_error(failure, "commit"))
-                for future, _, own_error in results
-            )
-        )
+        for future, _, own_error in results:
+            self._settle((future, None, own_error or commit_error(failure, "commit")))
         self._report()
 
     def _begin(self, native: sqlite3.Connection, begin_sql: str, level: int) -> None:
