@@ -245,6 +245,16 @@ async def test_add_makes_the_session(database: Database, clock: FrozenClock) -> 
     assert (session.created_at, session.last_seen) == (START, START)
 
 
+async def test_add_makes_the_session_also_where_foreign_keys_are_deferred(
+    database: Database,
+) -> None:
+    async with database.transaction() as unit:
+        await unit.execute("PRAGMA defer_foreign_keys = ON")
+        download = await unit.downloads.add("s", URL)
+    assert await database.downloads.get(download.id) == download
+    assert (await database.sessions.get("s")).id == "s"
+
+
 async def test_add_leaves_a_session_that_is_there(database: Database, clock: FrozenClock) -> None:
     session = await database.sessions.ensure("s")
     clock.advance(100)
