@@ -329,7 +329,6 @@ DOWNLOADS = Case(
             "list_for_session", lambda owner: {"session_id": owner.session_id}, newest_first=False
         ),
     ),
-    kept_as={"session_id": "sessions.id"},
 )
 
 PROJECTS = Case(

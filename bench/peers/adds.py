@@ -26,13 +26,25 @@ from bench.peers.work import (
 _WORKERS = 8
 
 
-def _new(
-    size: Callable[[Data], int], session_number: int, data: Data, round_number: int
+def _for_one_session(
+    size: Callable[[Data], int], session_id: str, data: Data, round_number: int
 ) -> list[NewDownload]:
     count = size(data)
-    # A session of their own, which the first one makes.
-    name = f"{session(session_number)}-{round_number}" if session_number else session(0)
-    return data.new_downloads(round_number * count, count, name)
+    return data.new_downloads(
+        round_number * count, count, session_id.format(round_number=round_number)
+    )
+
+
+def _for_sessions(size: Callable[[Data], int], data: Data, round_number: int) -> list[NewDownload]:
+    """All but the first are for sessions that exist."""
+    first, *others = _for_one_session(size, "new-{round_number}", data, round_number)
+    return [
+        first,
+        *(
+            msgspec.structs.replace(each, session_id=session(number))
+            for number, each in enumerate(others)
+        ),
+    ]
 
 
 async def _adds(peer: Peer, new: list[NewDownload]) -> list[Any]:
@@ -83,7 +95,7 @@ def _inserts_by_tasks(name: str, durability: Durability, target: float) -> Work:
         question=f"{TASKS} tasks add downloads, synchronous={durability.upper()}; per download",
         target=target,
         operations=count,
-        prepare=partial(_new, count, 1),
+        prepare=partial(_for_sessions, count),
         run=_adds_by_tasks,
         check=_check_added,
         durability=durability,
@@ -148,7 +160,7 @@ ADDS = (
         question="A download added, one call after the other, synchronous=NORMAL; per call",
         target=1.3,
         operations=lambda data: data.sizes.inserts,
-        prepare=partial(_new, lambda data: data.sizes.inserts, 1),
+        prepare=partial(_for_sessions, lambda data: data.sizes.inserts),
         run=_adds,
         check=_check_added,
         lost=_lost_downloads,
@@ -159,7 +171,7 @@ ADDS = (
         name="bulk",
         question="10,000 downloads added in one call; per download",
         operations=lambda data: data.sizes.bulk,
-        prepare=partial(_new, lambda data: data.sizes.bulk, 0),
+        prepare=partial(_for_one_session, lambda data: data.sizes.bulk, session(0)),
         run=_add_many,
         check=nothing_to_check,
         lost=_lost_downloads,
@@ -168,7 +180,7 @@ ADDS = (
         name="claim",
         question=f"{_WORKERS} workers claim the downloads of a session, NORMAL; per claim",
         operations=_claim_count,
-        prepare=partial(_new, _claim_count, 2),
+        prepare=partial(_for_one_session, _claim_count, "queue-{round_number}"),
         run=_claims,
         check=_check_claimed,
         arrange=_queue,

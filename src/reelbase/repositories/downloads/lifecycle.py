@@ -157,7 +157,7 @@ class DownloadLifecycle(DownloadListing):
         key = new_id() if id is None else id
         queued = self._queued(key, session_id, url, format_id, quality, output_template, now)
         add = self._add.one(**queued)
-        if self._executor.commits:  # in a unit the foreign key may be deferred
+        if self._commits():  # in a unit the foreign key may be deferred
             # Most sessions have their row, and a statement alone needs no savepoint: a quarter less.
             try:
                 return await self._run(add)
