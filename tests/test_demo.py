@@ -31,7 +31,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(reelbase.__file__).parents[1
 
 # The command with leases so short that a test can wait for them, and reading that takes a moment.
 SLOW_COMMAND = """
-import sys, time
+import signal, sys, time
+# Tests that run in the background have it ignored, and a child inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from reelbase.cli.demo import reading, working
 working.LEASE_SECONDS = {lease}
 read = reading.Reader.read

@@ -21,7 +21,15 @@ from bench.peers.libraries import PEERS
 from bench.peers.load import Kind, Load
 from bench.peers.running import PeerFailedError, Worker
 
-_PEERS = ("reelbase", "sqlite3", "aiosqlite", "aiosqlitepool", "SQLAlchemy Core", "SQLAlchemy ORM")
+_PEERS = (
+    "reelbase",
+    "sqlite3",
+    "aiosqlite",
+    "aiosqlitepool",
+    "apsw",
+    "SQLAlchemy Core",
+    "SQLAlchemy ORM",
+)
 _ROWS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 _TASKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _PROCESSES = (1, 2, 4, 8)
