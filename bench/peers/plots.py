@@ -19,6 +19,8 @@ _TITLES = {
     "add": "add",
     "progress": "report of progress",
 }
+_COLOURS = {OURS: "tab:red", CEILING: "black"}
+_OTHERS = ("blue", "orange", "green", "brown", "purple", "pink", "gray", "olive", "cyan")
 
 
 def plot(growth: Growth, folder: Path) -> None:
@@ -30,9 +32,10 @@ def plot(growth: Growth, folder: Path) -> None:
 
 def _picture(curves: Curves, axis: str, path: Path) -> None:
     figure, panels = pyplot.subplots(
-        1, len(curves), figsize=(5 * len(curves), 4.2), squeeze=False, layout="constrained"
+        1, len(curves), figsize=(5 * len(curves), 4.4), squeeze=False, layout="constrained"
     )
     for panel, (kind, by_peer) in zip(panels[0], curves.items(), strict=True):
+        panel.set_prop_cycle(color=[f"tab:{colour}" for colour in _OTHERS])
         for peer, points in by_peer.items():
             panel.plot(
                 [point.at for point in points],
@@ -42,7 +45,7 @@ def _picture(curves: Curves, axis: str, path: Path) -> None:
                 markersize=3,
                 linewidth=2.5 if peer == OURS else 1.2,
                 linestyle="--" if peer == CEILING else "-",
-                color="black" if peer == CEILING else "tab:red" if peer == OURS else None,
+                color=_COLOURS.get(peer),
             )
         panel.set(title=_TITLES[kind], xlabel=axis, ylabel="operations a second", xscale="log")
         panel.set_yscale("log")
@@ -50,7 +53,8 @@ def _picture(curves: Curves, axis: str, path: Path) -> None:
         ticks = sorted({point.at for points in by_peer.values() for point in points})
         panel.set_xticks(ticks, [_short(tick) for tick in ticks])
         panel.minorticks_off()
-    panels[0][0].legend(fontsize="small")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
 
