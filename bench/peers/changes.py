@@ -36,7 +36,7 @@ def _progress_count(data: Data) -> int:
 def _progresses(data: Data, round_number: int) -> list[_Progress]:
     return [
         _Progress(
-            data.active[number % TASKS].id,
+            data.downloading[number % TASKS].id,
             ((round_number * 7919 + number * 31) % 9973) / 100,
             f"{number % 97}.5MiB/s",
             f"00:{number % 60:02}",

@@ -77,7 +77,9 @@ class Data:
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
         self.downloads = [_download(number) for number in range(sizes.downloads)]
-        self.active = [download for download in self.downloads if download.status.is_active]
+        self.downloading = [
+            download for download in self.downloads if download.status is DownloadStatus.DOWNLOADING
+        ]
         self.transcript_id = id_of(0)
         self.transcript_text = "What was said. " * 200
 

@@ -50,9 +50,8 @@ def pragma_statements(durability: Durability) -> list[str]:
 
 
 class Peer(ABC):
-    """name: as its users call it.  packages: what pip calls the parts whose versions matter."""
+    """packages: what pip calls the parts whose versions matter."""
 
-    name: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
 
     @abstractmethod

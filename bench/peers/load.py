@@ -44,7 +44,9 @@ def calls(peer: Peer, data: Data, load: Load) -> list[Callable[[], Awaitable[Any
         new = data.new_downloads(first, load.operations, session(load.seed))
         return [partial(peer.add, each) for each in new]
     return [
-        partial(peer.progress, rng.choice(data.active).id, rng.random() * 100, "1MiB/s", "00:01")
+        partial(
+            peer.progress, rng.choice(data.downloading).id, rng.random() * 100, "1MiB/s", "00:01"
+        )
         for _ in range(load.operations)
     ]
 

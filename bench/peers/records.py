@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
+
+from bench.peers.interface import NewDownload
 
 
 class DownloadStatus(enum.StrEnum):
@@ -89,6 +90,28 @@ def download(row: Any) -> Download:
     )
 
 
+def queued(new: NewDownload, now: str) -> Download:
+    """What has been stored, made of what was bound."""
+    return Download(
+        new.id,
+        new.session_id,
+        new.url,
+        DownloadStatus.QUEUED,
+        new.format_id,
+        new.quality,
+        None,
+        None,
+        None,
+        0.0,
+        None,
+        None,
+        None,
+        datetime.fromisoformat(now),
+        None,
+        None,
+    )
+
+
 def transcript(row: Any) -> Transcript:
     return Transcript(
         UUID(row[0]),
@@ -101,6 +124,6 @@ def transcript(row: Any) -> Transcript:
     )
 
 
-def segment(row: Any, decode_json: Callable[[str], Any]) -> Segment:
-    words = None if row[7] is None else decode_json(row[7])
+def segment(row: Any) -> Segment:
+    words = None if row[7] is None else msgspec.json.decode(row[7])
     return Segment(row[0], UUID(row[1]), row[2], row[3], row[4], row[5], row[6], words)

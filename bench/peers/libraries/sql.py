@@ -23,6 +23,7 @@ ORDER BY created_at DESC, id DESC
 LIMIT ?
 """
 
+# Only when ADD has found that there is no session.
 ENSURE_SESSION = """
 INSERT INTO sessions (id, created_at, last_seen)
 VALUES (?, ?, ?)
@@ -30,14 +31,6 @@ ON CONFLICT (id) DO NOTHING
 """
 
 ADD = """
-INSERT INTO downloads (id, session_id, url, status, format_id, quality, created_at)
-VALUES (?, ?, ?, 'queued', ?, ?, ?)
-RETURNING
-  id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-  progress_percent, speed, eta, error_message, created_at, started_at, completed_at
-"""
-
-ADD_ONE_OF_MANY = """
 INSERT INTO downloads (id, session_id, url, status, format_id, quality, created_at)
 VALUES (?, ?, ?, 'queued', ?, ?, ?)
 """
@@ -101,5 +94,5 @@ LIMIT ?
 
 
 def parameters(new: NewDownload, now: str) -> tuple[Any, ...]:
-    """Of ADD and ADD_ONE_OF_MANY."""
+    """Of ADD."""
     return (str(new.id), new.session_id, new.url, new.format_id, new.quality, now)

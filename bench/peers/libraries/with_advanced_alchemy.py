@@ -15,6 +15,7 @@ from uuid import UUID
 
 from advanced_alchemy.base import CommonTableAttributes, create_registry
 from advanced_alchemy.config import AsyncSessionConfig, SQLAlchemyAsyncConfig
+from advanced_alchemy.exceptions import IntegrityError
 from advanced_alchemy.filters import LimitOffset, OrderBy
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from sqlalchemy import JSON, ForeignKey, func, literal, select, text, tuple_, update
@@ -134,7 +135,6 @@ class SegmentRepository(SQLAlchemyAsyncRepository[Segment]):
 
 
 class AdvancedAlchemy(Peer):
-    name = "advanced-alchemy"
     packages = ("advanced-alchemy", "SQLAlchemy", "aiosqlite")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -164,13 +164,22 @@ class AdvancedAlchemy(Peer):
             )
 
     async def add(self, new: NewDownload) -> Any:
-        now = datetime.now(UTC)
-        async with self._writing.get_session() as session:
-            await SessionRepository(session=session).get_or_upsert(
-                match_fields="id", upsert=False, id=new.session_id, created_at=now, last_seen=now
-            )
-            download = await DownloadRepository(session=session).add(_download(new))
-            await session.commit()
+        try:
+            async with self._writing.get_session() as session:
+                download = await DownloadRepository(session=session).add(_download(new))
+                await session.commit()
+        except IntegrityError:  # what is not the session's absence comes again
+            now = datetime.now(UTC)
+            async with self._writing.get_session() as session:
+                await SessionRepository(session=session).get_or_upsert(
+                    match_fields="id",
+                    upsert=False,
+                    id=new.session_id,
+                    created_at=now,
+                    last_seen=now,
+                )
+                download = await DownloadRepository(session=session).add(_download(new))
+                await session.commit()
         return download
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:

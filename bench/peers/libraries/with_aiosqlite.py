@@ -6,7 +6,6 @@ BEGIN stands before the ``try``, where everybody writes it: who is cancelled the
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -19,11 +18,10 @@ import aiosqlite
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragma_statements
 from bench.peers.libraries import sql
-from bench.peers.records import download, segment, transcript
+from bench.peers.records import download, queued, segment, transcript
 
 
 class Aiosqlite(Peer):
-    name = "aiosqlite"
     packages = ("aiosqlite",)
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -47,8 +45,8 @@ class Aiosqlite(Peer):
             await self._connection.commit()
 
     async def get(self, download_id: UUID) -> Any:
-        async with self._connection.execute(sql.GET, (str(download_id),)) as cursor:
-            return download(await cursor.fetchone())
+        (row,) = await self._connection.execute_fetchall(sql.GET, (str(download_id),))
+        return download(row)
 
     async def newest(self, limit: int) -> Sequence[Any]:
         rows = await self._connection.execute_fetchall(sql.NEWEST, (limit,))
@@ -56,30 +54,32 @@ class Aiosqlite(Peer):
 
     async def add(self, new: NewDownload) -> Any:
         now = moment_text(datetime.now(UTC))
-        async with self._transaction() as connection:
-            await connection.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
-            (row,) = await connection.execute_fetchall(sql.ADD, sql.parameters(new, now))
-        return download(row)
+        parameters = sql.parameters(new, now)
+        try:
+            async with self._lock:  # else it would join a transaction of another task
+                await self._connection.execute(sql.ADD, parameters)
+        except aiosqlite.IntegrityError:  # what is not the session's absence comes again
+            async with self._transaction() as connection:
+                await connection.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
+                await connection.execute(sql.ADD, parameters)
+        return queued(new, now)
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
         now = moment_text(datetime.now(UTC))
         async with self._transaction() as connection:
-            await connection.executemany(
-                sql.ADD_ONE_OF_MANY, [sql.parameters(each, now) for each in new]
-            )
+            await connection.executemany(sql.ADD, [sql.parameters(each, now) for each in new])
 
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
         now = moment_text(datetime.now(UTC))
-        async with self._lock:  # else it would join a transaction of another task
+        async with self._lock:
             await self._connection.execute(
                 sql.PROGRESS, (percent, speed, eta, now, str(download_id))
             )
 
     async def grow(self, download_id: UUID) -> None:
         async with self._transaction() as connection:
-            async with connection.execute(sql.GET, (str(download_id),)) as cursor:
-                row = download(await cursor.fetchone())
-            filesize = (row.filesize or 0) + 1
+            (row,) = await connection.execute_fetchall(sql.GET, (str(download_id),))
+            filesize = (download(row).filesize or 0) + 1
             await connection.execute(sql.SET_FILESIZE, (filesize, str(download_id)))
 
     async def claim(self, session_id: str) -> Any | None:
@@ -98,8 +98,8 @@ class Aiosqlite(Peer):
         return int(count)
 
     async def transcript(self, transcript_id: UUID) -> Any:
-        async with self._connection.execute(sql.TRANSCRIPT, (str(transcript_id),)) as cursor:
-            return transcript(await cursor.fetchone())
+        (row,) = await self._connection.execute_fetchall(sql.TRANSCRIPT, (str(transcript_id),))
+        return transcript(row)
 
     async def page(self, transcript_id: UUID, after: Any | None, limit: int) -> Sequence[Any]:
         if after is None:
@@ -110,7 +110,7 @@ class Aiosqlite(Peer):
             rows = await self._connection.execute_fetchall(
                 sql.NEXT_PAGE, (str(transcript_id), after.start_time, after.id, limit)
             )
-        return [segment(row, json.loads) for row in rows]
+        return [segment(row) for row in rows]
 
 
 PEER = Aiosqlite

@@ -6,7 +6,6 @@ uncommitted, the pool rolls back when the connection comes back.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +18,10 @@ from aiosqlitepool import SQLiteConnectionPool
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragma_statements
 from bench.peers.libraries import sql
-from bench.peers.records import download, segment, transcript
+from bench.peers.records import download, queued, segment, transcript
 
 
 class Aiosqlitepool(Peer):
-    name = "aiosqlitepool"
     packages = ("aiosqlitepool", "aiosqlite")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -39,11 +37,9 @@ class Aiosqlitepool(Peer):
         await self._pool.close()
 
     async def get(self, download_id: UUID) -> Any:
-        async with (
-            self._pool.connection() as connection,
-            connection.execute(sql.GET, (str(download_id),)) as cursor,
-        ):
-            return download(await cursor.fetchone())
+        async with self._pool.connection() as connection:
+            (row,) = await connection.execute_fetchall(sql.GET, (str(download_id),))
+        return download(row)
 
     async def newest(self, limit: int) -> Sequence[Any]:
         async with self._pool.connection() as connection:
@@ -52,20 +48,22 @@ class Aiosqlitepool(Peer):
 
     async def add(self, new: NewDownload) -> Any:
         now = moment_text(datetime.now(UTC))
+        parameters = sql.parameters(new, now)
         async with self._pool.connection() as connection:
-            await connection.execute("BEGIN IMMEDIATE")
-            await connection.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
-            (row,) = await connection.execute_fetchall(sql.ADD, sql.parameters(new, now))
-            await connection.commit()
-        return download(row)
+            try:
+                await connection.execute(sql.ADD, parameters)
+            except aiosqlite.IntegrityError:  # what is not the session's absence comes again
+                await connection.execute("BEGIN IMMEDIATE")
+                await connection.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
+                await connection.execute(sql.ADD, parameters)
+                await connection.commit()
+        return queued(new, now)
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
         now = moment_text(datetime.now(UTC))
         async with self._pool.connection() as connection:
             await connection.execute("BEGIN IMMEDIATE")
-            await connection.executemany(
-                sql.ADD_ONE_OF_MANY, [sql.parameters(each, now) for each in new]
-            )
+            await connection.executemany(sql.ADD, [sql.parameters(each, now) for each in new])
             await connection.commit()
 
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
@@ -76,9 +74,8 @@ class Aiosqlitepool(Peer):
     async def grow(self, download_id: UUID) -> None:
         async with self._pool.connection() as connection:
             await connection.execute("BEGIN IMMEDIATE")
-            async with connection.execute(sql.GET, (str(download_id),)) as cursor:
-                row = download(await cursor.fetchone())
-            filesize = (row.filesize or 0) + 1
+            (row,) = await connection.execute_fetchall(sql.GET, (str(download_id),))
+            filesize = (download(row).filesize or 0) + 1
             await connection.execute(sql.SET_FILESIZE, (filesize, str(download_id)))
             await connection.commit()
 
@@ -101,11 +98,9 @@ class Aiosqlitepool(Peer):
         return int(count)
 
     async def transcript(self, transcript_id: UUID) -> Any:
-        async with (
-            self._pool.connection() as connection,
-            connection.execute(sql.TRANSCRIPT, (str(transcript_id),)) as cursor,
-        ):
-            return transcript(await cursor.fetchone())
+        async with self._pool.connection() as connection:
+            (row,) = await connection.execute_fetchall(sql.TRANSCRIPT, (str(transcript_id),))
+        return transcript(row)
 
     async def page(self, transcript_id: UUID, after: Any | None, limit: int) -> Sequence[Any]:
         if after is None:
@@ -115,7 +110,7 @@ class Aiosqlitepool(Peer):
             parameters = (str(transcript_id), after.start_time, after.id, limit)
         async with self._pool.connection() as connection:
             rows = await connection.execute_fetchall(query, parameters)
-        return [segment(row, json.loads) for row in rows]
+        return [segment(row) for row in rows]
 
 
 PEER = Aiosqlitepool

@@ -4,7 +4,6 @@ makes more than one call to run (async_run). It has no records; those are made o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ import apsw.aio
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragmas
 from bench.peers.libraries import sql
-from bench.peers.records import download, segment, transcript
+from bench.peers.records import download, queued, segment, transcript
 
 # These run in the connection's thread, where it is a synchronous one. No other task comes between.
 
@@ -32,15 +31,19 @@ def _rows(connection: apsw.Connection, query: str, parameters: Sequence[Any]) ->
     return connection.execute(query, parameters).fetchall()
 
 
-def _add(connection: apsw.Connection, new: NewDownload, now: str) -> Any:
-    with connection:
-        connection.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
-        return connection.execute(sql.ADD, sql.parameters(new, now)).fetchone()
+def _add(connection: apsw.Connection, new: NewDownload, now: str) -> None:
+    parameters = sql.parameters(new, now)
+    try:
+        connection.execute(sql.ADD, parameters)
+    except apsw.ConstraintError:  # what is not the session's absence comes again
+        with connection:
+            connection.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
+            connection.execute(sql.ADD, parameters)
 
 
 def _add_many(connection: apsw.Connection, new: Sequence[NewDownload], now: str) -> None:
     with connection:
-        connection.executemany(sql.ADD_ONE_OF_MANY, (sql.parameters(each, now) for each in new))
+        connection.executemany(sql.ADD, (sql.parameters(each, now) for each in new))
 
 
 def _grow(connection: apsw.Connection, download_id: UUID) -> None:
@@ -56,7 +59,6 @@ def _set_both(connection: apsw.Connection, first: UUID, second: UUID, filesize: 
 
 
 class Apsw(Peer):
-    name = "apsw"
     packages = ("apsw",)
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -77,7 +79,9 @@ class Apsw(Peer):
         return [download(row) for row in await self._run(_rows, sql.NEWEST, (limit,))]
 
     async def add(self, new: NewDownload) -> Any:
-        return download(await self._run(_add, new, moment_text(datetime.now(UTC))))
+        now = moment_text(datetime.now(UTC))
+        await self._run(_add, new, now)
+        return queued(new, now)
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
         await self._run(_add_many, new, moment_text(datetime.now(UTC)))
@@ -111,7 +115,7 @@ class Apsw(Peer):
         else:
             parameters = (str(transcript_id), after.start_time, after.id, limit)
             rows = await self._run(_rows, sql.NEXT_PAGE, parameters)
-        return [segment(row, json.loads) for row in rows]
+        return [segment(row) for row in rows]
 
 
 PEER = Apsw

@@ -19,6 +19,7 @@ from peewee import (
     FloatField,
     ForeignKeyField,
     IntegerField,
+    IntegrityError,
     JSONField,
     TextField,
     Tuple,
@@ -133,7 +134,6 @@ _ROWS_PER_INSERT = 100
 
 
 class Peewee(Peer):
-    name = "peewee"
     packages = ("peewee", "aiosqlite", "greenlet")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -152,9 +152,13 @@ class Peewee(Peer):
             return await database.list(newest.limit(limit))
 
     async def add(self, new: NewDownload) -> Any:
-        async with database, database.atomic():
-            await Session.insert(id=new.session_id).on_conflict_ignore().aexecute()
-            return await Download.acreate(**_row(new))
+        async with database:
+            try:
+                return await Download.acreate(**_row(new))
+            except IntegrityError:  # what is not the session's absence comes again
+                async with database.atomic():
+                    await Session.insert(id=new.session_id).on_conflict_ignore().aexecute()
+                    return await Download.acreate(**_row(new))
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
         async with database, database.atomic():

@@ -102,7 +102,6 @@ _ROWS_PER_INSERT = 1000
 
 
 class Piccolo(Peer):
-    name = "Piccolo"
     packages = ("piccolo", "aiosqlite")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -123,10 +122,13 @@ class Piccolo(Peer):
         )
 
     async def add(self, new: NewDownload) -> Any:
-        async with engine.transaction(transaction_type=TransactionType.immediate):
-            await Session.insert(Session(id=new.session_id)).on_conflict(action="DO NOTHING")
-            download = _download(new)
+        download = _download(new)
+        try:
             await download.save()
+        except sqlite3.IntegrityError:  # what is not the session's absence comes again
+            async with engine.transaction(transaction_type=TransactionType.immediate):
+                await Session.insert(Session(id=new.session_id)).on_conflict(action="DO NOTHING")
+                await download.save()
         return download
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:

@@ -16,7 +16,6 @@ from reelbase import Download
 
 
 class Reelbase(Peer):
-    name = "reelbase"
     packages = ("reelbase", "aiosqlite", "msgspec")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -38,9 +37,7 @@ class Reelbase(Peer):
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
         now = moment_text(datetime.now(UTC))
-        await self._database.execute_many(
-            sql.ADD_ONE_OF_MANY, [sql.parameters(each, now) for each in new]
-        )
+        await self._database.execute_many(sql.ADD, [sql.parameters(each, now) for each in new])
 
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
         await self._database.downloads.progress(download_id, percent, speed=speed, eta=eta)

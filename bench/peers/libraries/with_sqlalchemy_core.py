@@ -26,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.peers.interface import Durability, NewDownload, Peer
@@ -93,7 +94,6 @@ _UNFINISHED = [status for status in DownloadStatus if status.is_active]
 
 
 class SqlalchemyCore(Peer):
-    name = "SQLAlchemy Core"
     packages = ("SQLAlchemy", "aiosqlite")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -122,16 +122,18 @@ class SqlalchemyCore(Peer):
 
     async def add(self, new: NewDownload) -> Any:
         now = datetime.now(UTC)
-        async with self._writing.begin() as connection:
-            await connection.execute(
-                sqlite.insert(sessions)
-                .values(id=new.session_id, created_at=now, last_seen=now)
-                .on_conflict_do_nothing(index_elements=[sessions.c.id])
-            )
-            result = await connection.execute(
-                insert(downloads).values(_values(new, now)).returning(downloads)
-            )
-            return result.one()
+        add = insert(downloads).values(_values(new, now)).returning(downloads)
+        try:
+            async with self._writing.begin() as connection:
+                return (await connection.execute(add)).one()
+        except IntegrityError:  # what is not the session's absence comes again
+            async with self._writing.begin() as connection:
+                await connection.execute(
+                    sqlite.insert(sessions)
+                    .values(id=new.session_id, created_at=now, last_seen=now)
+                    .on_conflict_do_nothing(index_elements=[sessions.c.id])
+                )
+                return (await connection.execute(add)).one()
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
         now = datetime.now(UTC)

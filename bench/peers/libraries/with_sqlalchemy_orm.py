@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import JSON, ForeignKey, func, insert, literal, select, text, tuple_, update
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -90,7 +91,6 @@ _UNFINISHED = [status for status in DownloadStatus if status.is_active]
 
 
 class SqlalchemyOrm(Peer):
-    name = "SQLAlchemy ORM"
     packages = ("SQLAlchemy", "aiosqlite")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -116,21 +116,25 @@ class SqlalchemyOrm(Peer):
             return found.all()
 
     async def add(self, new: NewDownload) -> Any:
-        now = datetime.now(UTC)
-        async with self._writing.begin() as session:
-            await session.execute(
-                sqlite.insert(Session)
-                .values(id=new.session_id, created_at=now, last_seen=now)
-                .on_conflict_do_nothing(index_elements=[Session.id])
-            )
-            download = Download(
-                id=new.id,
-                session_id=new.session_id,
-                url=new.url,
-                format_id=new.format_id,
-                quality=new.quality,
-            )
-            session.add(download)
+        download = Download(
+            id=new.id,
+            session_id=new.session_id,
+            url=new.url,
+            format_id=new.format_id,
+            quality=new.quality,
+        )
+        try:
+            async with self._writing.begin() as session:
+                session.add(download)
+        except IntegrityError:  # what is not the session's absence comes again
+            now = datetime.now(UTC)
+            async with self._writing.begin() as session:
+                await session.execute(
+                    sqlite.insert(Session)
+                    .values(id=new.session_id, created_at=now, last_seen=now)
+                    .on_conflict_do_nothing(index_elements=[Session.id])
+                )
+                session.add(download)
         return download
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,13 +9,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragma_statements
 from bench.peers.libraries import sql
 
 
 class Sqlite3(Peer):
-    name = "sqlite3"
     packages = ()
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -35,23 +35,27 @@ class Sqlite3(Peer):
 
     async def add(self, new: NewDownload) -> Any:
         now = moment_text(datetime.now(UTC))
-        self._connection.execute("BEGIN IMMEDIATE")
+        parameters = sql.parameters(new, now)
         try:
-            self._connection.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
-            row = self._connection.execute(sql.ADD, sql.parameters(new, now)).fetchone()
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
-        return row
+            self._connection.execute(sql.ADD, parameters)
+        except sqlite3.IntegrityError:  # what is not the session's absence comes again
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
+                self._connection.execute(sql.ADD, parameters)
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._connection.commit()
+        download_id, session_id, url, format_id, quality, created_at = parameters
+        asked_for = (download_id, session_id, url, "queued", format_id, quality)
+        return (*asked_for, None, None, None, 0.0, None, None, None, created_at, None, None)
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
         now = moment_text(datetime.now(UTC))
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._connection.executemany(
-                sql.ADD_ONE_OF_MANY, [sql.parameters(each, now) for each in new]
-            )
+            self._connection.executemany(sql.ADD, [sql.parameters(each, now) for each in new])
         except BaseException:
             self._connection.rollback()
             raise
@@ -97,7 +101,7 @@ class Sqlite3(Peer):
         else:
             parameters = (str(transcript_id), after[3], after[0], limit)
             rows = self._connection.execute(sql.NEXT_PAGE, parameters)
-        return [(*row[:7], None if row[7] is None else json.loads(row[7])) for row in rows]
+        return [(*row[:7], None if row[7] is None else msgspec.json.decode(row[7])) for row in rows]
 
 
 PEER = Sqlite3

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlmodel import (
     JSON,
@@ -92,7 +93,6 @@ _UNFINISHED = [status for status in DownloadStatus if status.is_active]
 
 
 class Sqlmodel(Peer):
-    name = "SQLModel"
     packages = ("sqlmodel", "SQLAlchemy", "pydantic", "aiosqlite")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -122,21 +122,25 @@ class Sqlmodel(Peer):
             return found.all()
 
     async def add(self, new: NewDownload) -> Any:
-        now = datetime.now(UTC)
-        async with self._writing.begin() as session:
-            await session.exec(
-                sqlite.insert(Session)
-                .values(id=new.session_id, created_at=now, last_seen=now)
-                .on_conflict_do_nothing(index_elements=[col(Session.id)])
-            )
-            download = Download(
-                id=new.id,
-                session_id=new.session_id,
-                url=new.url,
-                format_id=new.format_id,
-                quality=new.quality,
-            )
-            session.add(download)
+        download = Download(
+            id=new.id,
+            session_id=new.session_id,
+            url=new.url,
+            format_id=new.format_id,
+            quality=new.quality,
+        )
+        try:
+            async with self._writing.begin() as session:
+                session.add(download)
+        except IntegrityError:  # what is not the session's absence comes again
+            now = datetime.now(UTC)
+            async with self._writing.begin() as session:
+                await session.exec(
+                    sqlite.insert(Session)
+                    .values(id=new.session_id, created_at=now, last_seen=now)
+                    .on_conflict_do_nothing(index_elements=[col(Session.id)])
+                )
+                session.add(download)
         return download
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:

@@ -18,18 +18,18 @@ from uuid import UUID
 
 from sqlspec import SQLSpec
 from sqlspec.adapters.aiosqlite import AiosqliteConfig, AiosqliteDriver
+from sqlspec.exceptions import ForeignKeyViolationError
 
 from bench.peers.data import moment_text
 from bench.peers.interface import Durability, NewDownload, Peer, pragmas
 from bench.peers.libraries import sql
-from bench.peers.records import Download, Segment, Transcript
+from bench.peers.records import Download, Segment, Transcript, queued
 
 _FIRST_PAGE = sql.FIRST_PAGE.replace(", words", ', words AS "words [JSON]"')
 _NEXT_PAGE = sql.NEXT_PAGE.replace(", words", ', words AS "words [JSON]"')
 
 
 class Sqlspec(Peer):
-    name = "sqlspec"
     packages = ("sqlspec", "aiosqlite", "msgspec")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -38,6 +38,7 @@ class Sqlspec(Peer):
             AiosqliteConfig(
                 connection_config={
                     "database": str(path),
+                    "isolation_level": None,  # a statement alone is a transaction
                     "detect_types": sqlite3.PARSE_COLNAMES,
                 },
                 driver_features={
@@ -63,23 +64,25 @@ class Sqlspec(Peer):
 
     async def add(self, new: NewDownload) -> Any:
         now = moment_text(datetime.now(UTC))
-        async with self._session() as session, session.transaction():
-            await session.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
-            result = await session.execute(sql.ADD, sql.parameters(new, now))
-        return result.one(schema_type=Download)
+        parameters = sql.parameters(new, now)
+        async with self._session() as session:
+            try:
+                await session.execute(sql.ADD, parameters)
+            except ForeignKeyViolationError:
+                async with session.transaction():
+                    await session.execute(sql.ENSURE_SESSION, (new.session_id, now, now))
+                    await session.execute(sql.ADD, parameters)
+        return queued(new, now)
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
         now = moment_text(datetime.now(UTC))
         async with self._session() as session, session.transaction():
-            await session.execute_many(
-                sql.ADD_ONE_OF_MANY, [sql.parameters(each, now) for each in new]
-            )
+            await session.execute_many(sql.ADD, [sql.parameters(each, now) for each in new])
 
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
         now = moment_text(datetime.now(UTC))
         async with self._session() as session:
             await session.execute(sql.PROGRESS, (percent, speed, eta, now, download_id))
-            await session.commit()
 
     async def grow(self, download_id: UUID) -> None:
         async with self._session() as session, session.transaction():
@@ -90,7 +93,6 @@ class Sqlspec(Peer):
         now = moment_text(datetime.now(UTC))
         async with self._session() as session:
             result = await session.execute(sql.CLAIM, (now, session_id))
-            await session.commit()
         return result.one_or_none(schema_type=Download)
 
     async def set_both(self, first: UUID, second: UUID, filesize: int) -> None:

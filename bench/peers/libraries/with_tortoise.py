@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from tortoise import Tortoise, connections, fields, timezone
+from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 from tortoise.functions import Coalesce
 from tortoise.models import Model
@@ -93,7 +94,6 @@ _ACTIVE = [status for status in DownloadStatus if status.is_active]
 
 
 class TortoisePeer(Peer):
-    name = "Tortoise"
     packages = ("tortoise-orm", "aiosqlite")
 
     async def open(self, path: Path, durability: Durability) -> None:
@@ -120,10 +120,13 @@ class TortoisePeer(Peer):
         return await Download.all().order_by("-created_at", "-id").limit(limit)
 
     async def add(self, new: NewDownload) -> Any:
-        async with in_transaction():
-            # Writes first, unlike get_or_create().
-            await Session.bulk_create([Session(id=new.session_id)], ignore_conflicts=True)
+        try:
             return await Download.create(**_values(new))
+        except IntegrityError:  # what is not the session's absence comes again
+            async with in_transaction():
+                # Writes first, unlike get_or_create().
+                await Session.bulk_create([Session(id=new.session_id)], ignore_conflicts=True)
+                return await Download.create(**_values(new))
 
     async def add_many(self, new: Sequence[NewDownload]) -> None:
         async with in_transaction():
