@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -1120,6 +1121,7 @@ async def test_close_beside_a_foreign_lock_neither_hangs_nor_raises(
 async def test_a_cancelled_connect_leaves_nothing_open(
     connect: Connect, path: Path, delay_seconds: float
 ) -> None:
+    threads = set(threading.enumerate())
     connecting = asyncio.ensure_future(as_coroutine(connect(path)))
     await asyncio.sleep(delay_seconds)
     connecting.cancel()
@@ -1127,9 +1129,10 @@ async def test_a_cancelled_connect_leaves_nothing_open(
     if not connecting.cancelled():
         await connecting.result().close()
     for _ in range(200):
-        if not side_files(path) and is_free(path):
+        if threads.issuperset(threading.enumerate()):  # what was begun has ended
             break
         await asyncio.sleep(0.01)
+    assert threads.issuperset(threading.enumerate())
     assert side_files(path) == []
     assert is_free(path)
 
