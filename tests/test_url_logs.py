@@ -555,7 +555,7 @@ LONG = 100_000
     ],
 )
 async def test_hostile_text_is_masked_in_no_time(text: str, database: Database) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     await database.error_log.add(text, text)
     await database.unsupported_urls.add(text, error=text)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
