@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import gc
 import sqlite3
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -283,6 +284,17 @@ async def test_a_snapshot_in_memory_refuses_writes_too() -> None:
             assert await view.fetch_one(int, COUNT) == ROWS
         assert await database.fetch_one(int, COUNT) == ROWS
         assert await database.execute("INSERT INTO numbers VALUES (-1)") == 1  # afterwards
+
+
+async def test_a_snapshot_in_memory_that_is_left_with_an_open_stream_allows_writes_again() -> None:
+    async with reelbase.connect(":memory:") as database:
+        await fill(database)
+        async with database.snapshot() as view:
+            rows = view.stream(int, NUMBERS, batch=10)
+            assert await anext(rows) == 0
+        assert await database.execute("INSERT INTO numbers VALUES (-1)") == 1
+        async with database.snapshot() as view:
+            assert await view.fetch_one(int, COUNT) == ROWS + 1
 
 
 async def test_a_snapshot_that_has_ended_is_refused(numbers: Database, path: Path) -> None:
@@ -935,6 +947,47 @@ async def test_a_write_whose_rows_do_not_fit_changes_nothing(
         assert caught.value.code == "row_mismatch"
     added = await numbers.fetch_all(int, "SELECT value FROM numbers WHERE value < 0")
     assert added == [-2]
+
+
+async def test_writes_that_begin_with_WITH_may_come_at_once(numbers: Database) -> None:
+    """Which of them write is found out by trying."""
+    add = "WITH new (x) AS (SELECT ?) INSERT INTO numbers SELECT x FROM new -- once"
+    counts = await asyncio.gather(*(numbers.execute(add, (-n,)) for n in range(1, 6)))
+    assert counts == [1] * 5
+    assert await numbers.execute_many(f"{add}, many", [(-6,), (-7,)]) == 2
+    async with numbers.transaction() as unit:
+        assert await unit.execute(f"{add}, in a unit", (-8,)) == 1
+        assert await unit.execute_many(f"{add}, many in a unit", [(-9,), (-10,)]) == 2
+        assert await unit.execute("WITH old (x) AS (SELECT 1) SELECT x FROM old") == 0
+    assert await numbers.fetch_one(int, COUNT) == ROWS + 10
+
+
+async def test_a_list_of_parameters_may_be_used_again(numbers: Database) -> None:
+    row = [0]
+
+    def rows() -> Iterator[list[int]]:
+        for row[0] in (-1, -2, -3):
+            yield row
+
+    assert await numbers.execute_many(ADD, rows()) == 3
+    assert await numbers.fetch_all(int, "SELECT value FROM numbers WHERE value < 0") == [-3, -2, -1]
+
+
+class Shelf(enum.IntEnum):
+    TOP = ROWS + 7
+
+
+async def test_numbers_of_an_enumeration(numbers: Database) -> None:
+    assert await numbers.execute(ADD, (Shelf.TOP,)) == 1
+    found = "SELECT value FROM numbers WHERE value = ?"
+    assert await numbers.fetch_one(int, found, (Shelf.TOP,)) == ROWS + 7
+    with pytest.raises(ValueError, match="64 bits"):
+        await numbers.execute("INSERT INTO numbers VALUES (?), (?)", (Shelf.TOP, 2**63))
+
+
+async def test_zero_has_no_sign(database: Database) -> None:
+    """SQLite keeps none, so that what is written is what is read."""
+    assert str(await database.fetch_one(float, "SELECT ?", (-0.0,))) == "0.0"
 
 
 async def test_execute_many_is_all_or_nothing(numbers: Database) -> None:

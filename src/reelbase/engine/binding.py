@@ -43,7 +43,7 @@ def to_id(value: UUID | str | None) -> str:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, str) and _CANONICAL_ID.fullmatch(value):
-        return value
+        return str.__str__(value)
     try:
         return str(UUID(value))
     except (ValueError, AttributeError, TypeError):
@@ -99,14 +99,17 @@ def to_integer(value: int | None) -> int | None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"must be int, not {type(value).__name__}")
-    if value not in INT64:
+    number = int(value)  # in a range, a member of an IntEnum would be looked for one by one
+    if number not in INT64:
         raise ValueError("does not fit into 64 bits")
-    return int(value)
+    return number
 
 
 def to_real(value: float | None) -> float | None:
-    if value is None or (type(value) is float and math.isfinite(value)):
+    if value is None:
         return value
+    if type(value) is float and math.isfinite(value):
+        return value + 0.0  # SQLite stores -0.0 as 0.0
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"must be float, not {type(value).__name__}")
     try:
@@ -117,7 +120,7 @@ def to_real(value: float | None) -> float | None:
         raise ValueError(f"must be finite, not {number}")  # SQLite would store NaN as NULL
     if number != value:
         raise ValueError(f"is an integer that no float can hold: {_shown(value)}")
-    return number
+    return number + 0.0
 
 
 def to_flag(value: bool | None) -> int | None:
@@ -136,9 +139,7 @@ def to_blob(value: bytes | None) -> bytes | None:
 
 def to_limit(value: int | None) -> int | None:
     """LIMIT: None means no limit, which SQLite writes as -1."""
-    if value is None:
-        return -1
-    return to_offset(value)
+    return -1 if value is None else to_offset(value)
 
 
 def to_offset(value: int) -> int | None:

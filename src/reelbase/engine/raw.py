@@ -80,8 +80,7 @@ class RawStatement(Statement):
                 self._refuse_setting(sql[match.end() :])
         self.writes = word not in _READING
         # WITH may begin a SELECT or an INSERT; only a connection that refuses to write can tell.
-        self.may_write = word == "WITH"
-        self.may_mismatch = self.writes or self.may_write
+        self.may_write = self.writes or word == "WITH"
 
     def bind(self, values: Any) -> Any:
         if type(values) in (tuple, list) and _STORED_AS_THEY_ARE.issuperset(map(type, values)):
@@ -98,7 +97,7 @@ class RawStatement(Statement):
         )
 
     def count_of(self, cursor: sqlite3.Cursor) -> int:
-        if cursor.rowcount < 0 and self.may_write and self.writes:
+        if cursor.rowcount < 0:
             # sqlite3 counts for statements only that begin with their verb; WITH is none.
             (changed,) = cursor.connection.execute("SELECT changes()").fetchone()
             return int(changed)
@@ -174,6 +173,8 @@ class RawSql:
         ``async with`` when you may leave it early."""
         where = call_site()
         statement = raw_statement(row_type, sql)
+        if statement.writes:
+            raise DatabaseReadOnlyError("a stream only reads; use fetch_all()")
         return RowStream(self._executor, statement, statement.bind(params), batch, where)
 
     async def execute(self, sql: str, params: Params = ()) -> int:
@@ -183,19 +184,24 @@ class RawSql:
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
         """Runs the statement once per row of parameters, all or nothing; how many rows it changed."""
         statement = raw_statement(tuple, sql)
-        return await self._executor.run_one(RunMany(statement, list(rows)))
+        # They are bound on the thread, and the caller may use a list again until then.
+        kept = [list(row) if isinstance(row, list) else row for row in rows]
+        return await self._run_step(statement, RunMany(statement, kept))
 
     async def _run(self, kind: type[Step[R]], row_type: Any, sql: str, params: Params) -> R:
         statement = raw_statement(row_type, sql)
+        return await self._run_step(statement, kind(statement, statement.bind(params)))
+
+    async def _run_step(self, statement: RawStatement, step: Step[R]) -> R:
         if statement.is_for_units and self._executor.commits:
             raise DatabaseError(
                 "this PRAGMA ends with its transaction: use it in a unit of work", code="statement"
             )
-        step = kind(statement, statement.bind(params))
+        was_known = statement.writes  # else another call may find out meanwhile
         try:
             return await self._executor.run_one(step)
         except DatabaseReadOnlyError:
-            if statement.writes or not statement.may_write:
+            if was_known or not statement.may_write:
                 raise
             statement.writes = True  # WITH … INSERT; known from now on
             return await self._executor.run_one(step)

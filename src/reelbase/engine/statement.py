@@ -59,9 +59,9 @@ class Statement:
     for was_slow: whether its last run took so long that others should not wait behind it."""
 
     writes = False
+    may_write = False
     relaxed = False
     is_plain_write = False  # of a declared one: it gives no rows, so that executemany() can run it
-    may_mismatch = False  # of SQL from outside: it writes, and its rows may not fit the row type
     was_slow = False
 
     def __init__(
@@ -174,7 +174,7 @@ class Statement:
             for name, value in named.items():
                 if isinstance(value, str) and binding.has_surrogates(value):
                     problem = "holds a lone surrogate"
-                elif isinstance(value, int) and value not in binding.INT64:
+                elif isinstance(value, int) and int(value) not in binding.INT64:
                     problem = "does not fit into 64 bits"
                 else:
                     continue
@@ -230,6 +230,7 @@ class Command(Query[T]):
     """
 
     writes = True
+    may_write = True
 
     def __init__(
         self,
@@ -241,7 +242,7 @@ class Command(Query[T]):
         relaxed: bool = False,
     ) -> None:
         super().__init__(row_type, sql, params=params, entity=entity)
-        self.is_plain_write = "RETURNING" not in sql
+        self.is_plain_write = "RETURNING" not in sql.upper()
         self.relaxed = relaxed
 
     def count(self, **params: Any) -> Step[int]:

@@ -37,11 +37,6 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
         return f"<{type(self).__name__} {self.statement.name}>"  # parameters may be secrets
 
     @property
-    def needs_savepoint(self) -> bool:
-        """Whether it may fail when SQLite has already written, so that only a savepoint undoes it."""
-        return self.statement.may_mismatch
-
-    @property
     def may_be_long(self) -> bool:
         """Whether it may take long enough that finished requests must not wait for it."""
         return self.reads_all or self.statement.was_slow
@@ -78,6 +73,10 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
         return (self.parameters,)
 
 
+# Cursors are closed whatever happens. One whose rows go on, or whose text is no UTF-8, would stay open
+# for as long as somebody holds the error: it would pin the log and keep transactions from ending.
+
+
 class FetchAll(Step[list[T]]):
     """Every row."""
 
@@ -85,7 +84,11 @@ class FetchAll(Step[list[T]]):
 
     def _result(self, native: sqlite3.Connection) -> list[T]:
         cursor = native.execute(self.statement.sql, self.parameters)
-        return self.statement.decode(cursor, cursor.fetchall())
+        try:
+            rows = cursor.fetchall()
+        finally:
+            cursor.close()
+        return self.statement.decode(cursor, rows)
 
 
 class FetchOptional(Step[R_co]):
@@ -93,8 +96,10 @@ class FetchOptional(Step[R_co]):
 
     def _result(self, native: sqlite3.Connection) -> Any:
         cursor = native.execute(self.statement.sql, self.parameters)
-        row = cursor.fetchone()
-        cursor.close()  # others may follow the first: left open, it would pin the log
+        try:
+            row = cursor.fetchone()
+        finally:
+            cursor.close()
         if row is None:
             return self._missing()
         return self.statement.decode_one(cursor, row)
@@ -123,23 +128,19 @@ class InsertOne(FetchOne[R_co]):
 class Count(Step[int]):
     """How many rows the statement changed."""
 
-    @property
-    def needs_savepoint(self) -> bool:
-        return False
-
     def _result(self, native: sqlite3.Connection) -> int:
+        before = native.total_changes
         cursor = native.execute(self.statement.sql, self.parameters)
-        for _ in cursor:
-            pass  # SQLite counts the rows of a RETURNING only as they are read
-        return self.statement.count_of(cursor)
+        try:
+            for _ in cursor:
+                pass  # SQLite counts the rows of a RETURNING only as they are read
+        finally:
+            cursor.close()
+        return self.statement.count_of(cursor) if native.total_changes != before else 0
 
 
 class RunMany(Step[int]):
     """The statement once per row of parameters, which are not bound yet; how many rows it changed in all."""
-
-    @property
-    def needs_savepoint(self) -> bool:
-        return True
 
     def _result(self, native: sqlite3.Connection) -> int:
         """Bound here, on the thread: thousands of rows must not hold up the event loop."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reelbase.engine.executor import Cleanup
 from reelbase.engine.step import Step
-from reelbase.engine.worker import Request, StepRunner, writing_one
+from reelbase.engine.worker import Request, StepRunner
 from reelbase.errors import (
     CommitUncertainError,
     DatabaseClosedError,
@@ -84,7 +84,12 @@ class _Outcome(asyncio.Future[None]):
         if self._giving_up is None and not self.done():
             give_up = partial(super().cancel, msg)
             self._giving_up = self.get_loop().call_later(self._patience_seconds, give_up)
+            self.add_done_callback(self._give_up_no_more)
         return False
+
+    def _give_up_no_more(self, _: asyncio.Future[None]) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()  # it would keep the outcome until it is due
 
 
 class Transaction:
@@ -124,7 +129,11 @@ class Transaction:
 
     def run_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step; when it fails nothing of it remains and the transaction goes on."""
-        return self.call(writing_one(step, self._writer.slow_query_seconds))
+        slow_query_seconds = self._writer.slow_query_seconds
+        if not step.statement.may_write:
+            return self.call(step.work(slow_query_seconds))
+        runner = StepRunner((step,), slow_query_seconds)
+        return self.call(lambda native: runner.writing(native)[0])
 
     def call(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
         self._refuse_if_ended()
@@ -234,7 +243,7 @@ class Transaction:
         except asyncio.CancelledError:
             if outcome.done() and not outcome.cancelled():
                 outcome.exception()  # seen; the cancel is what the caller gets
-            else:
+            elif self.state == "open":
                 self.state = "unknown"  # a disk that does not answer; the request stays queued
             raise
 
@@ -260,7 +269,8 @@ class Transaction:
 
     def _close_cursors(self, native: sqlite3.Connection) -> None:
         # An open cursor would keep the read transaction, and the next BEGIN IMMEDIATE would fail.
-        for cleanup in self._cleanups:
+        # The first ones last: what a snapshot has set is set back when nothing runs any more.
+        for cleanup in reversed(self._cleanups):
             cleanup(native)
 
     def _commit(self, native: sqlite3.Connection) -> None:
@@ -280,10 +290,12 @@ class Transaction:
 
     def _roll_back(self, native: sqlite3.Connection) -> None:
         self.began = False
-        self._close_cursors(native)
-        if self._lost is None:
-            roll_back(native)
-        self.state = "rolled_back"
+        try:
+            self._close_cursors(native)
+        finally:
+            if self._lost is None:
+                roll_back(native)
+            self.state = "rolled_back"
 
     def _undo_savepoint(self, native: sqlite3.Connection) -> None:
         if native.in_transaction:

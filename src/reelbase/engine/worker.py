@@ -92,6 +92,7 @@ class Worker:
             except BaseException as error:
                 self._give_up(native, error)
                 continue
+            self._in_hand = []
             self.is_awake = False
             if not self._has_work() or self.is_awake:
                 break
@@ -158,8 +159,6 @@ class StepRunner:
 
     def writing(self, native: sqlite3.Connection) -> list[Any]:
         """Inside a transaction: what fails is undone, the rest of the transaction stays."""
-        if len(self._steps) == 1 and not self._steps[0].needs_savepoint:
-            return self.inside(native)  # SQLite itself undoes a statement that fails
         native.execute(_BEGIN_SAVEPOINT)
         try:
             results = self.inside(native)
@@ -183,18 +182,3 @@ class StepRunner:
     def inside(self, native: sqlite3.Connection) -> list[Any]:
         """Inside a transaction that somebody else ends, whatever comes of the steps."""
         return [step.run(native, self._slow_query_seconds) for step in self._steps]
-
-
-def writing_one(
-    step: Step[R], slow_query_seconds: float | None
-) -> Callable[[sqlite3.Connection], R]:
-    """The work of a request of one step, of which nothing remains when it fails."""
-    if not step.needs_savepoint:
-        return step.work(slow_query_seconds)  # SQLite itself undoes a statement that fails
-    runner = StepRunner((step,), slow_query_seconds)
-
-    def work(native: sqlite3.Connection) -> R:
-        (result,) = runner.writing(native)
-        return result  # type: ignore[no-any-return]
-
-    return work

@@ -17,9 +17,9 @@ from reelbase.engine.connection import Connection, set_pragma
 from reelbase.engine.journal import Synchronous
 from reelbase.engine.mailbox import Mailbox, Settled, settle
 from reelbase.engine.step import Step
-from reelbase.engine.transaction import Transaction, commit, commit_error
+from reelbase.engine.transaction import Transaction, commit, commit_error, roll_back
 from reelbase.engine.waiting import WaitingWorker
-from reelbase.engine.worker import Request, StepRunner, run_one, writing_one
+from reelbase.engine.worker import Request, StepRunner, run_one
 from reelbase.errors import (
     DatabaseClosedError,
     DatabaseError,
@@ -89,7 +89,7 @@ class Writer(WaitingWorker):
         """Runs a step as a durable transaction of its own; resolved after the COMMIT."""
         return self._enqueue(
             Request(
-                writing_one(step, self.slow_query_seconds),
+                step.work(self.slow_query_seconds),
                 self._loop.create_future(),
                 is_relaxed=step.statement.relaxed,
             )
@@ -223,12 +223,15 @@ class Writer(WaitingWorker):
             self._report()
             return
         while True:
-            results.append(run_one(native, group[-1]))
-            if not native.in_transaction:
+            changes = native.total_changes
+            results.append(settled := run_one(native, group[-1]))
+            if not native.in_transaction or (settled[2] and native.total_changes != changes):
                 # The statement made SQLite roll back the whole group (disk full, a trigger's
-                # RAISE(ROLLBACK)): the others did no wrong and get a transaction each.
+                # RAISE(ROLLBACK)), or left something behind when it failed (OR FAIL, a row that
+                # does not fit): the others did no wrong and get a transaction each.
+                roll_back(native)
                 del group[-1]
-                self._settle(results[-1])
+                self._settle(settled)
                 self._run_alone(native, group)
                 return
             if len(group) >= _GROUP_COUNT or time.monotonic() >= group_until:
@@ -275,7 +278,9 @@ class Writer(WaitingWorker):
                 self._settle((request.future, None, error))
                 continue
             settled = run_one(native, request)
-            if native.in_transaction and (failure := commit(native)) is not None:
+            if settled[2]:
+                roll_back(native)
+            elif native.in_transaction and (failure := commit(native)) is not None:
                 settled = (request.future, None, commit_error(failure, "commit"))
             self._settle(settled)
         self._report()
