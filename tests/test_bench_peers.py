@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +18,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # where `python -m bench` finds it
 
+import mutant_peer  # noqa: E402
+
 from bench.measuring import Spread, WrongResultError  # noqa: E402
 from bench.peers.data import QUICK, Data, Template  # noqa: E402
 from bench.peers.faults import Findings, attempted, find  # noqa: E402
 from bench.peers.growth import Growth  # noqa: E402
-from bench.peers.interface import PRAGMAS  # noqa: E402
+from bench.peers.interface import PRAGMAS, Peer  # noqa: E402
 from bench.peers.libraries.with_sqlite3 import Sqlite3  # noqa: E402
 from bench.peers.load import Load, check  # noqa: E402
 from bench.peers.main import ROWS, WORKS_BY_NAME, main  # noqa: E402
+from bench.peers.records import Download  # noqa: E402
 from bench.peers.reporting import Report, best_peer, is_missed  # noqa: E402
 from bench.peers.running import PeerFailedError, Standing, measure, workers  # noqa: E402
-from bench.peers.work import Work  # noqa: E402
+from bench.peers.work import TASKS, Work, nothing_to_check  # noqa: E402
 from bench.peers.works import WORKS  # noqa: E402
 from reelbase.engine.connection import _EVERY, _WRITER  # noqa: E402
 
@@ -86,9 +93,10 @@ def test_the_peers_are_set_up_as_the_library_is() -> None:
     assert own == {**dict(_EVERY), **dict(_WRITER)}
 
 
-async def _results(work: Work, template: Template) -> tuple[Any, list[Any]]:
-    peer = Sqlite3()
-    await peer.open(template.copy(), work.durability)
+async def _run(work: Work, template: Template, peer: Peer) -> tuple[Any, list[Any], int]:
+    """What was asked for, what came back, and how many operations were lost; it has been checked."""
+    path = template.copy()
+    await peer.open(path, work.durability)
     try:
         prepared = work.prepare(template.data, 0)
         background = None if work.arrange is None else await work.arrange(peer, prepared)
@@ -96,24 +104,117 @@ async def _results(work: Work, template: Template) -> tuple[Any, list[Any]]:
         if background is not None:
             await background
         work.check(template.data, prepared, results)
-        return prepared, results
     finally:
         await peer.close()
+    failed = {number for number, result in enumerate(results) if isinstance(result, Exception)}
+    with closing(sqlite3.connect(path)) as native:
+        lost = 0 if work.lost is None else work.lost(native, template.data, prepared, failed)
+    return prepared, results, lost
 
 
-@pytest.mark.parametrize("name", [work.name for work in WORKS if work.lost is None])
-def test_a_wrong_read_is_refused(name: str, template: Template) -> None:
+@pytest.mark.parametrize("name", [work.name for work in WORKS if work.check != nothing_to_check])
+def test_a_wrong_result_is_refused(name: str, template: Template) -> None:
     work = WORKS_BY_NAME[name]
-    prepared, results = asyncio.run(_results(work, template))
-    reads = [number for number, result in enumerate(results) if result is not None]
-    changed = (*results[reads[0]][:3], "changed", *results[reads[0]][4:])
-    shorter = [*results[: reads[0]], *results[reads[0] + 1 :]]
-    for mutant in ([*results[: reads[0]], changed, *results[reads[0] + 1 :]], shorter):
+    prepared, results, lost = asyncio.run(_run(work, template, Sqlite3()))
+    assert lost == 0
+    first = next(number for number, result in enumerate(results) if result is not None)
+    before, after = results[:first], results[first + 1 :]
+    changed = (*results[first][:3], "changed", *results[first][4:])
+    for mutant in ([*before, changed, *after], [*before, *after]):
         with pytest.raises((WrongResultError, ValueError)):
             work.check(template.data, prepared, mutant)
 
 
-@pytest.mark.parametrize("name", ["insert", "insert-64", "insert-64-full", "progress"])
+@pytest.mark.parametrize("name", ["get", "insert", "claim"])
+def test_every_field_of_a_download_is_compared(name: str, template: Template) -> None:
+    work = WORKS_BY_NAME[name]
+    prepared, (first, *others), _ = asyncio.run(_run(work, template, Sqlite3()))
+    for field in range(len(first)):
+        changed = (*first[:field], "changed", *first[field + 1 :])
+        with pytest.raises(WrongResultError):
+            work.check(template.data, prepared, [changed, *others])
+
+
+@pytest.mark.parametrize(
+    ("name", "mutant"),
+    [
+        ("insert-64", mutant_peer.SwapsSessions),
+        ("claim", mutant_peer.ClaimsTwice),
+        ("claim", mutant_peer.ClaimsTheNewest),
+        ("claim", mutant_peer.ClaimsBackwards),
+        ("claim", mutant_peer.ClaimsNothing),
+        ("beside-scan", mutant_peer.ScansNothing),
+    ],
+)
+def test_a_wrong_answer_is_refused(name: str, mutant: type[Peer], template: Template) -> None:
+    with pytest.raises(WrongResultError):
+        asyncio.run(_run(WORKS_BY_NAME[name], template, mutant()))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("insert", "url", "https://example.org/another"),
+        ("insert-64", "url", "https://example.org/another"),
+        ("insert-64-full", "url", "https://example.org/another"),
+        ("bulk", "url", "https://example.org/another"),
+        ("bulk", "session_id", "nobody"),
+        ("bulk", "status", "extracting"),
+        ("bulk", "format_id", "another"),
+        ("bulk", "quality", None),
+        ("bulk", "output_template", "another"),
+        ("bulk", "filesize", 1),
+        ("bulk", "progress_percent", 50),
+        ("bulk", "created_at", "2020-01-31T12:00:00.000Z"),
+        ("bulk", "started_at", "2026-01-31T12:00:00.000Z"),
+    ],
+)
+def test_what_is_stored_otherwise_is_lost(
+    name: str, column: str, value: object, template: Template
+) -> None:
+    work = WORKS_BY_NAME[name]
+    mutant = mutant_peer.StoresOtherwise(column, value)
+    _, _, lost = asyncio.run(_run(work, template, mutant))
+    assert lost == work.operations(template.data)
+
+
+def _reports(data: Data) -> int:
+    work = WORKS_BY_NAME["mixed"]
+    return sum(not isinstance(each, Download) for each in work.prepare(data, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "mutant", "lost"),
+    [
+        ("insert", mutant_peer.StoresNoSession, lambda data: 1),
+        ("bulk", mutant_peer.DropsTheLast, lambda data: 1),
+        ("claim", mutant_peer.ForgetsClaims, WORKS_BY_NAME["claim"].operations),
+        ("mixed", mutant_peer.ReportsNothing, _reports),
+    ],
+)
+def test_what_the_file_does_not_show_is_counted(
+    name: str, mutant: type[Peer], lost: Callable[[Data], int], template: Template
+) -> None:
+    _, _, counted = asyncio.run(_run(WORKS_BY_NAME[name], template, mutant()))
+    assert counted == lost(template.data) > 0
+
+
+def test_reports_after_the_one_that_is_shown_are_lost(template: Template, tmp_path: Path) -> None:
+    longer = Template(Data(msgspec.structs.replace(QUICK, writes_per_task=3)), tmp_path)
+    shutil.copy(template.path, longer.path)
+    _, _, lost = asyncio.run(_run(WORKS_BY_NAME["progress"], longer, mutant_peer.ReportsOnce()))
+    assert lost == TASKS * 2
+
+
+def test_an_operation_that_fails_is_an_error(template: Template) -> None:
+    with workers(["failing_peer"], "asyncio", QUICK) as started:
+        (standing,) = measure(WORKS_BY_NAME["claim"], template, started, 1).values()
+    assert standing.failure is None
+    assert standing.errors == {"RuntimeError: not now": standing.operations // 2}
+    assert standing.lost == 0
+
+
+@pytest.mark.parametrize("name", ["insert", "progress"])
 def test_a_write_that_is_lost_is_counted(name: str, template: Template) -> None:
     with workers([MUTANT], "asyncio", QUICK) as started:
         (standing,) = measure(WORKS_BY_NAME[name], template, started, 1).values()

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from bench.measuring import WrongResultError
-from bench.peers.data import Data, session
+from bench.peers.data import Data, moment_text, session
 from bench.peers.interface import Durability, NewDownload, Peer
-from bench.peers.records import Download
+from bench.peers.records import Download, DownloadStatus
 from bench.peers.work import (
     TASKS,
     Work,
     by_tasks,
     nothing_to_check,
     plain,
-    successes,
 )
 
 _WORKERS = 8
+# Longer than any run of a peer.
+_RECENT = timedelta(minutes=2)
 
 
 def _for_one_session(
@@ -60,30 +61,64 @@ async def _add_many(peer: Peer, new: list[NewDownload]) -> list[Any]:
     return new
 
 
-def _check_added(_: Data, new: list[NewDownload], results: list[Any]) -> None:
+def _recently() -> tuple[str, str]:
+    """The earliest and the latest moment that a run which has just ended can have stored."""
+    now = datetime.now(UTC)
+    return moment_text(now - _RECENT), moment_text(now)
+
+
+def _require(result: Any, new: NewDownload, status: DownloadStatus) -> None:
+    """This download in full, with moments of this run."""
     names = Download.__struct_fields__
+    row = dict(zip(names, plain(result, names), strict=True))
+    is_started = status is not DownloadStatus.QUEUED
+    moments = [row["created_at"], row["started_at"]] if is_started else [row["created_at"]]
+    wanted = dict.fromkeys(names) | {
+        "id": str(new.id),
+        "session_id": new.session_id,
+        "url": new.url,
+        "status": status.value,
+        "format_id": new.format_id,
+        "quality": new.quality,
+        "progress_percent": 0,
+        "created_at": moments[0],
+        "started_at": moments[-1] if is_started else None,
+    }
+    earliest, latest = _recently()
+    if row != wanted or not all(earliest <= (moment or "") <= latest for moment in moments):
+        raise WrongResultError(f"the download stored for {new} is {row}")
+
+
+def _check_added(_: Data, new: list[NewDownload], results: list[Any]) -> None:
     for each, result in zip(new, results, strict=True):
-        if isinstance(result, Exception):
-            continue
-        row = dict(zip(names, plain(result, names), strict=True))
-        wanted = (str(each.id), each.session_id, each.url, "queued", each.format_id, each.quality)
-        if (*(row[name] for name in names[:6]), row["progress_percent"]) != (*wanted, 0):
-            raise WrongResultError(f"the download stored for {each} is {row}")
+        if not isinstance(result, Exception):
+            _require(result, each, DownloadStatus.QUEUED)
 
 
 def _lost_downloads(
     native: sqlite3.Connection, _: Data, new: list[NewDownload], failed: set[int]
 ) -> int:
-    ids = [each.id for number, each in enumerate(new) if number not in failed]
+    wanted = [each for number, each in enumerate(new) if number not in failed]
     (found,) = native.execute(
         """
         SELECT count(*)
         FROM json_each(?) AS wanted
-        JOIN downloads ON downloads.id = wanted.value AND status = 'queued'
+        JOIN downloads ON downloads.id = wanted.value ->> 'id'
+        JOIN sessions ON sessions.id = downloads.session_id
+        WHERE downloads.session_id = wanted.value ->> 'session_id'
+          AND url = wanted.value ->> 'url'
+          AND status = 'queued'
+          AND format_id IS wanted.value ->> 'format_id'
+          AND quality IS wanted.value ->> 'quality'
+          AND progress_percent = 0
+          AND coalesce(
+            output_template, filename, filesize, speed, eta, error_message, started_at, completed_at
+          ) IS NULL
+          AND downloads.created_at BETWEEN ? AND ?
         """,
-        (msgspec.json.encode(ids).decode(),),
+        (msgspec.json.encode(wanted).decode(), *_recently()),
     ).fetchone()
-    return len(ids) - int(found)
+    return len(wanted) - int(found)
 
 
 def _inserts_by_tasks(name: str, durability: Durability, target: float) -> Work:
@@ -107,46 +142,55 @@ def _claim_count(data: Data) -> int:
     return _WORKERS * data.sizes.claims_per_worker
 
 
+def _queue_size(data: Data) -> int:
+    """So many that some are left."""
+    return _claim_count(data) + _WORKERS
+
+
 async def _claims(peer: Peer, new: list[NewDownload]) -> list[Any]:
-    """Each worker claims until nothing is left, so that each also gets a None, which is not kept."""
-    claimed: list[Any] = []
-
-    async def work() -> None:
-        while True:
-            try:
-                download = await peer.claim(new[0].session_id)
-            except Exception as error:
-                claimed.append(error)
-                continue
-            if download is None:
-                return
-            claimed.append(download)
-
-    await asyncio.gather(*(work() for _ in range(_WORKERS)))
-    return claimed
+    claim = partial(peer.claim, new[0].session_id)
+    return await by_tasks([claim] * (len(new) - _WORKERS), _WORKERS)
 
 
 def _check_claimed(_: Data, new: list[NewDownload], results: list[Any]) -> None:
-    claimed = [plain(result, Download.__struct_fields__) for result in successes(results)]
-    if sorted(row[0] for row in claimed) != sorted(str(each.id) for each in new):
-        raise WrongResultError(f"{len(claimed)} claims of {len(new)} downloads")
-    if {row[3] for row in claimed} != {"extracting"}:
-        raise WrongResultError("a claimed download is not extracting")
+    """The oldest, each once, and by every worker from the older to the newer."""
+    numbers = {str(each.id): number for number, each in enumerate(new)}
+    claimed: list[int] = []
+    for worker in range(_WORKERS):
+        own: list[int] = []
+        for result in results[worker::_WORKERS]:
+            if isinstance(result, Exception):
+                continue
+            if result is None:
+                raise WrongResultError("a claim of nothing, though something is queued")
+            number = numbers.get(plain(result, Download.__struct_fields__)[0])
+            if number is None:
+                raise WrongResultError(f"a claim of a download of another session: {result}")
+            _require(result, new[number], DownloadStatus.EXTRACTING)
+            own.append(number)
+        if own != sorted(own):
+            raise WrongResultError(f"worker {worker} claimed in this order: {own}")
+        claimed += own
+    if sorted(claimed) != list(range(len(claimed))):
+        raise WrongResultError(f"not the oldest, or one twice: {sorted(claimed)}")
 
 
-def _lost_claims(native: sqlite3.Connection, _: Data, new: list[NewDownload], __: set[int]) -> int:
-    """A worker whose claim failed claims again, so that none may be left."""
+def _lost_claims(
+    native: sqlite3.Connection, data: Data, new: list[NewDownload], failed: set[int]
+) -> int:
+    """The oldest are claimed, of which the check has made sure."""
+    ids = [each.id for each in new[: _claim_count(data) - len(failed)]]
     (claimed,) = native.execute(
         """
         SELECT count(*)
-        FROM downloads
-        WHERE session_id = ?
-          AND status = 'extracting'
-          AND started_at IS NOT NULL
+        FROM json_each(?) AS wanted
+        JOIN downloads ON downloads.id = wanted.value
+        WHERE status = 'extracting'
+          AND started_at BETWEEN ? AND ?
         """,
-        (new[0].session_id,),
+        (msgspec.json.encode(ids).decode(), *_recently()),
     ).fetchone()
-    return len(new) - int(claimed)
+    return len(ids) - int(claimed)
 
 
 async def _queue(peer: Peer, new: list[NewDownload]) -> None:
@@ -180,7 +224,7 @@ ADDS = (
         name="claim",
         question=f"{_WORKERS} workers claim the downloads of a session, NORMAL; per claim",
         operations=_claim_count,
-        prepare=partial(_for_one_session, _claim_count, "queue-{round_number}"),
+        prepare=partial(_for_one_session, _queue_size, "queue-{round_number}"),
         run=_claims,
         check=_check_claimed,
         arrange=_queue,

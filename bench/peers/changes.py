@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -56,23 +58,27 @@ async def _report(peer: Peer, progresses: list[_Progress]) -> list[Any]:
 
 
 def _lost_progress(
-    native: sqlite3.Connection, _: Data, progresses: list[_Progress], failed: set[int]
+    native: sqlite3.Connection,
+    _: Data,
+    operations: Sequence[Download | _Progress],
+    failed: set[int],
 ) -> int:
-    """How many downloads do not show the last report that succeeded."""
-    last = {each.id: each for number, each in enumerate(progresses) if number not in failed}
-    (shown,) = native.execute(
-        """
-        SELECT count(*)
-        FROM json_each(?) AS wanted
-        JOIN downloads ON downloads.id = wanted.value ->> 'id'
-        WHERE status = 'downloading'
-          AND progress_percent = wanted.value ->> 'percent'
-          AND speed = wanted.value ->> 'speed'
-          AND eta = wanted.value ->> 'eta'
-        """,
-        (msgspec.json.encode(list(last.values())).decode(),),
-    ).fetchone()
-    return len(last) - int(shown)
+    """Those after the report that the download shows; all when it shows none of them."""
+    reports: dict[UUID, list[_Progress]] = defaultdict(list)
+    for number, each in enumerate(operations):
+        if isinstance(each, _Progress) and number not in failed:
+            reports[each.id].append(each)
+    lost = 0
+    for download_id, of_one in reports.items():
+        shown = native.execute(
+            "SELECT status, progress_percent, speed, eta FROM downloads WHERE id = ?",
+            (str(download_id),),
+        ).fetchone()
+        latest_first = [
+            ("downloading", each.percent, each.speed, each.eta) for each in reversed(of_one)
+        ]
+        lost += latest_first.index(shown) if shown in latest_first else len(of_one)
+    return lost
 
 
 def _mixed(data: Data, round_number: int) -> list[Download | _Progress]:
@@ -161,5 +167,6 @@ CHANGES = (
         prepare=_mixed,
         run=_run_mixed,
         check=_check_mixed,
+        lost=_lost_progress,
     ),
 )

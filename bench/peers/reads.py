@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from bisect import bisect_left
 from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from bench.measuring import WrongResultError
 from bench.peers.data import Data
@@ -20,9 +23,10 @@ from bench.peers.work import (
 )
 
 _GATHERED = 32
+_BESIDE = 50
 
 # 200 ms or so: nothing indexed helps.
-SCAN = """
+_SCAN = """
 SELECT count(*)
 FROM downloads AS one
 JOIN downloads AS other ON one.filesize < other.filesize
@@ -83,13 +87,37 @@ def _lists_of(limit: int, divisor: int) -> Work:
     )
 
 
-async def _scan(peer: Peer, _: list[Download]) -> Awaitable[Any]:
-    return asyncio.ensure_future(peer.scan(SCAN))
+class _Beside(msgspec.Struct, frozen=True):
+    """count: what the scan finds."""
+
+    wanted: list[Download]
+    count: int
 
 
-async def _get_beside(peer: Peer, wanted: list[Download]) -> list[Any]:
+def _beside(data: Data, round_number: int) -> _Beside:
+    sizes = sorted(row.filesize for row in data.downloads if row.filesize is not None)
+    others = (row.filesize for row in data.downloads[:600] if row.filesize is not None)
+    return _Beside(
+        _sample(_BESIDE, data, round_number), sum(bisect_left(sizes, other) for other in others)
+    )
+
+
+async def _scan(peer: Peer, beside: _Beside) -> Awaitable[Any]:
+    async def scan() -> None:
+        found = await peer.scan(_SCAN)
+        if found != beside.count:
+            raise WrongResultError(f"the scan found {found}, not {beside.count}")
+
+    return asyncio.ensure_future(scan())
+
+
+async def _get_beside(peer: Peer, beside: _Beside) -> list[Any]:
     await asyncio.sleep(0)  # the scan begins; who has one connection, or no thread, waits for it
-    return await _get(peer, wanted)
+    return await _get(peer, beside.wanted)
+
+
+def _check_beside(data: Data, beside: _Beside, results: list[Any]) -> None:
+    _check_downloads(data, beside.wanted, results)
 
 
 # Reading transcripts.
@@ -171,11 +199,11 @@ READS = (
     ),
     Work(
         name="beside-scan",
-        question="50 gets while a query of 200 ms or so runs; per get",
-        operations=lambda data: 50,
-        prepare=lambda data, round_number: _sample(50, data, round_number),
+        question=f"{_BESIDE} gets while a query of 200 ms or so runs; per get",
+        operations=lambda data: _BESIDE,
+        prepare=_beside,
         arrange=_scan,
         run=_get_beside,
-        check=_check_downloads,
+        check=_check_beside,
     ),
 )

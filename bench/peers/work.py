@@ -31,9 +31,10 @@ class Work(msgspec.Struct, frozen=True):
     target: how many times the speed of the best peer the library is to have.
     prepare: what a round works on, the same in every process.  arrange: makes ready for it; what it
     gives, if anything, is awaited when the clock has stopped.
-    run: the results of all operations, in order; of one that failed, its exception.
-    check: raises WrongResultError.  lost: how many operations that succeeded the file does not show;
-    it gets the numbers of those that failed.
+    run: the results of all operations, in order; of one that failed, its exception. It may also raise:
+    then the peer has no figures.
+    check: raises WrongResultError.  lost: how many operations that succeeded have left nothing in the
+    file and were not overwritten by a later one; it gets the numbers of those that failed.
     """
 
     name: str
@@ -90,10 +91,6 @@ def require(row_type: type[msgspec.Struct], results: Sequence[Any], wanted: Sequ
             raise WrongResultError(
                 f"result {number} is {plain(result, names)}, not {plain(record, names)}"
             )
-
-
-def successes(results: Sequence[Any]) -> list[Any]:
-    return [result for result in results if not isinstance(result, Exception)]
 
 
 def nothing_to_check(_: Data, prepared: Prepared, results: list[Any]) -> None:
