@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bench import reporting
 from bench.data import QUICK, Sizes, Stage, staged
 from bench.measuring import OURS, measure
 from bench.memory import LIMIT_MB, MEMORY, measure_memory
+from bench.options import NewLoop, new_loops, positive
 from bench.peers import growth
 from bench.peers import main as peers
 from bench.reading import READING
@@ -26,8 +27,6 @@ ROWS = {row.name: row for row in (*READING, *WRITING, *VIDEOS, *TRANSCRIPTION)}
 _ROUNDS = 31
 _QUICK_ROUNDS = 2
 
-_NewLoop = Callable[[], asyncio.AbstractEventLoop]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with --check when a target is missed on asyncio's own loop."""
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[:1] == ["growth"]:
         return growth.main(given[1:])
     options = _parser().parse_args(given)
-    loops = _loops(options.loop)
+    loops = new_loops(options.loop)
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     report: dict[str, Any] = {}
     is_missed = False
@@ -60,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if options.check and is_missed else 0
 
 
-def _results(name: str, stage: Stage, loops: dict[str, _NewLoop], rounds: int) -> reporting.Results:
+def _results(name: str, stage: Stage, loops: dict[str, NewLoop], rounds: int) -> reporting.Results:
     results: reporting.Results = {}
     for loop, new_loop in loops.items():
         with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -75,22 +74,6 @@ def _is_missed(name: str, results: reporting.Results) -> bool:
     )
 
 
-def _loops(wanted: str) -> dict[str, _NewLoop]:
-    loops: dict[str, _NewLoop] = {"asyncio": asyncio.new_event_loop}
-    if wanted != "asyncio":
-        try:
-            import uvloop  # noqa: PLC0415 - it is optional
-        except ImportError:
-            if wanted == "uvloop":
-                sys.exit("uvloop is not installed; it comes with the extra [bench]")
-            print("uvloop is not installed (extra [bench]): its figures are left out")
-        else:
-            loops["uvloop"] = uvloop.new_event_loop
-    if wanted == "uvloop":
-        del loops["asyncio"]
-    return loops
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
@@ -101,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what to measure, all by default: {', '.join((*ROWS, MEMORY))}",
     )
     parser.add_argument("--loop", choices=["asyncio", "uvloop", "both"], default="both")
-    parser.add_argument("--rounds", type=_positive, help=f"default {_ROUNDS}; more is steadier")
+    parser.add_argument("--rounds", type=positive, help=f"default {_ROUNDS}; more is steadier")
     parser.add_argument("--quick", action="store_true", help="little data: does it work at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also writes all figures there")
     parser.add_argument(
@@ -109,13 +92,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--check", action="store_true", help="exit code 1 when a target is missed")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
 
 
 if __name__ == "__main__":

@@ -229,5 +229,6 @@ ADDS = (
         check=_check_claimed,
         arrange=_queue,
         lost=_lost_claims,
+        is_retried=True,
     ),
 )

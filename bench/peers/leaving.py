@@ -1,4 +1,4 @@
-"""A program that forgets to close: ``python -m bench.peers.leaving PEER FILE``.
+"""A program that forgets to close: ``python -m bench.peers.leaving PEER LOOP FILE``.
 
 It stores one download, prints "stored", and returns from its main coroutine.
 """
@@ -9,6 +9,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from bench.options import new_loops
 from bench.peers.data import Data, Sizes, session
 from bench.peers.libraries import peer_named
 
@@ -22,5 +23,10 @@ async def _leave(name: str, path: Path) -> None:
     print("stored", flush=True)
 
 
+def main(name: str, loop: str, path: str) -> None:
+    with asyncio.Runner(loop_factory=new_loops(loop)[loop]) as runner:
+        runner.run(_leave(name, Path(path)))
+
+
 if __name__ == "__main__":
-    asyncio.run(_leave(sys.argv[1], Path(sys.argv[2])))
+    main(*sys.argv[1:])

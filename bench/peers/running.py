@@ -32,18 +32,24 @@ ROOT = Path(__file__).resolve().parents[2]
 _WARM_UP = 1
 # A run takes seconds; who needs longer has locked itself out.
 _PATIENCE_SECONDS = 120.0
+_ENDING_SECONDS = 5.0
 
 
 class PeerFailedError(Exception):
     """The peer could not do what it was asked for."""
 
 
+def environment() -> dict[str, str]:
+    """In which a process finds the modules that this one finds."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 class Standing(msgspec.Struct, frozen=True):
     """Of one peer in one work: microseconds for one operation that succeeded, and how many times its
     speed the library has in the same round.
 
-    errors: how often each came.  lost: operations that succeeded and that the file does not show.
-    failure: why there are no figures.
+    errors: of all results, how often each came.  lost: operations that succeeded and that the file
+    does not show.  failure: why there are no figures.
     """
 
     microseconds: Spread | None = None
@@ -52,6 +58,7 @@ class Standing(msgspec.Struct, frozen=True):
     errors: dict[str, int] = {}
     lost: int = 0
     failure: str | None = None
+    results: int = 0
 
 
 class Worker:
@@ -59,29 +66,29 @@ class Worker:
 
     def __init__(self, name: str, loop: str, sizes: Sizes) -> None:
         self.name = name
+        self.loop = loop
         self.versions: dict[str, str] = {}
-        self._arguments = (loop, sizes)
+        self._sizes = sizes
         self._process: subprocess.Popen[bytes] | None = None
 
     def twin(self) -> Worker:
         """Another process of the same peer."""
-        return Worker(self.name, *self._arguments)
+        return Worker(self.name, self.loop, self._sizes)
 
     def open(self, path: Path, durability: Durability) -> None:
         """Raises PeerFailedError, as the other orders do."""
         if self._process is None:
-            loop, sizes = self._arguments
             self._process = subprocess.Popen(
                 [
                     sys.executable,
                     "-m",
                     "bench.peers.worker",
                     self.name,
-                    loop,
-                    msgspec.json.encode(sizes).decode(),
+                    self.loop,
+                    msgspec.json.encode(self._sizes).decode(),
                 ],
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )
@@ -126,8 +133,7 @@ class Worker:
             self._process.stdin.write(msgspec.json.encode(order) + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            self.end()
-            raise PeerFailedError("its process has ended") from None
+            raise self._ended() from None
 
     def _receive(self, patience_seconds: float = _PATIENCE_SECONDS) -> Answer:
         assert self._process is not None
@@ -138,12 +144,21 @@ class Worker:
             raise PeerFailedError(f"no answer within {patience_seconds:g} s")
         line = answers.readline()
         if not line:
-            self.end()
-            raise PeerFailedError("its process ended")
+            raise self._ended()
         answer = msgspec.json.decode(line, type=Answer)
         if answer.failure is not None:
             raise PeerFailedError(answer.failure)
         return answer
+
+    def _ended(self) -> PeerFailedError:
+        assert self._process is not None
+        try:
+            code = self._process.wait(_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return PeerFailedError("its process stopped answering")
+        finally:
+            self.end()
+        return PeerFailedError(f"its process ended, exit code {code}")
 
 
 @contextmanager
@@ -164,6 +179,7 @@ class _Run:
         self.path = path
         self.microseconds: list[float] = []
         self.operations = 0
+        self.results = 0
         self.errors: Counter[str] = Counter()
         self.lost = 0
         self.failure: str | None = None
@@ -171,7 +187,9 @@ class _Run:
     def standing(self, ours: _Run | None) -> Standing:
         if self.failure is not None or not self.microseconds:
             return Standing(
-                errors=dict(self.errors), failure=self.failure or "nothing succeeded in any round"
+                errors=dict(self.errors),
+                failure=self.failure or "nothing succeeded in any round",
+                results=self.results,
             )
         ratios = (
             Spread.of(
@@ -186,20 +204,22 @@ class _Run:
             self.operations,
             dict(self.errors),
             self.lost,
+            results=self.results,
         )
 
 
 def measure(
     work: Work, template: Template, workers: Sequence[Worker], rounds: int
 ) -> dict[str, Standing]:
-    """The standings by peer. WrongResultError when the library's own result is wrong; another peer's
-    wrong result, or failure, is in its standing."""
+    """The standings by peer. WrongResultError when the library's own result is wrong, or one of its
+    writes is lost; another peer's wrong result, or failure, is in its standing."""
     runs = [_Run(worker, template.copy()) for worker in workers]
     for run in runs:
         _attempt(run, partial(run.worker.open, run.path, work.durability))
     for round_number in range(_WARM_UP + rounds):
         # Nobody is always the one who follows the slowest.
-        for run in random.Random(round_number).sample(runs, len(runs)):
+        order = random.Random(f"{work.name} {workers[0].loop} {round_number}")
+        for run in order.sample(runs, len(runs)):
             if run.failure is None:
                 _attempt(run, partial(_round, work, template, run, round_number))
     for run in runs:
@@ -212,21 +232,26 @@ def measure(
     ours = next((run for run in runs if run.worker.name == OURS), None)
     if ours is not None and ours.failure is not None:
         raise WrongResultError(f"{OURS}, {work.name}: {ours.failure}")
+    if ours is not None and ours.lost:
+        raise WrongResultError(f"{OURS}, {work.name}: {ours.lost} of {ours.operations} lost")
     return {run.worker.name: run.standing(ours) for run in runs}
 
 
 def _round(work: Work, template: Template, run: _Run, round_number: int) -> None:
     answer = run.worker.run(work, round_number)
     run.errors.update(answer.errors.values())
-    run.operations += work.operations(template.data)
+    operations = work.operations(template.data)
+    run.operations += operations
+    run.results += answer.results
     if work.lost is not None:
         prepared = work.prepare(template.data, round_number)
         with closing(sqlite3.connect(f"{run.path.as_uri()}?mode=ro", uri=True)) as native:
             run.lost += work.lost(native, template.data, prepared, set(answer.errors))
-    succeeded = 1 - len(answer.errors) / answer.results
+    succeeded = (
+        operations if work.is_retried else operations * (1 - len(answer.errors) / answer.results)
+    )
     if round_number >= _WARM_UP and succeeded:
-        operations = work.operations(template.data) * succeeded
-        run.microseconds.append(answer.seconds / operations * 1e6)
+        run.microseconds.append(answer.seconds / succeeded * 1e6)
 
 
 def _attempt(run: _Run, step: Callable[[], object]) -> None:

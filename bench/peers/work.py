@@ -35,6 +35,7 @@ class Work(msgspec.Struct, frozen=True):
     then the peer has no figures.
     check: raises WrongResultError.  lost: how many operations that succeeded have left nothing in the
     file and were not overwritten by a later one; it gets the numbers of those that failed.
+    is_retried: run goes on until every operation has succeeded; one that failed is a result more.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Work(msgspec.Struct, frozen=True):
     durability: Durability = "normal"
     arrange: Callable[[Peer, Prepared], Awaitable[Awaitable[Any] | None]] | None = None
     lost: Callable[[sqlite3.Connection, Data, Prepared, set[int]], int] | None = None
+    is_retried: bool = False
 
 
 async def by_tasks(calls: Sequence[Callable[[], Awaitable[Any]]], tasks: int) -> list[Any]:
@@ -62,6 +64,10 @@ async def by_tasks(calls: Sequence[Callable[[], Awaitable[Any]]], tasks: int) ->
 
     await asyncio.gather(*(run(task) for task in range(tasks)))
     return results
+
+
+def error_text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def plain(record: Any, names: Sequence[str]) -> tuple[Any, ...]:

@@ -18,13 +18,14 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from bench.options import new_loops
 from bench.peers import load
 from bench.peers.data import Data, Sizes
 from bench.peers.interface import Durability, Peer
 from bench.peers.libraries import peer_named
 from bench.peers.load import Load
 from bench.peers.trials import TRIALS, Outcome
-from bench.peers.work import by_tasks
+from bench.peers.work import by_tasks, error_text
 from bench.peers.works import WORKS
 
 _WORKS = {work.name: work for work in WORKS}
@@ -75,7 +76,7 @@ async def _serve(peer: Peer | str, data: Data, orders: BinaryIO, answers: Binary
                 Answer(failure=peer) if isinstance(peer, str) else await _answer(peer, data, order)
             )
         except Exception as error:
-            answer = Answer(failure=f"{type(error).__name__}: {error}"[:500])
+            answer = Answer(failure=error_text(error))
         answers.write(msgspec.json.encode(answer) + b"\n")
         answers.flush()
 
@@ -106,7 +107,7 @@ async def _answer(peer: Peer, data: Data, order: Order) -> Answer:
 
 def _errors(results: list[Any]) -> dict[int, str]:
     return {
-        number: f"{type(result).__name__}: {result}"[:200]
+        number: error_text(result)
         for number, result in enumerate(results)
         if isinstance(result, Exception)
     }
@@ -124,15 +125,6 @@ async def _timed(run: Callable[[], Any]) -> tuple[float, list[Any]]:
         gc.enable()
 
 
-def new_loop(name: str) -> asyncio.AbstractEventLoop:
-    if name == "uvloop":
-        import uvloop  # noqa: PLC0415 - it is optional
-
-        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-        return loop
-    return asyncio.new_event_loop()
-
-
 def main(name: str, loop: str, sizes: str) -> None:
     # What a peer prints must not come between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
@@ -142,7 +134,7 @@ def main(name: str, loop: str, sizes: str) -> None:
     except ImportError as error:
         peer = f"not installed ({error}); it comes with the extra [peers]"
     data = Data(msgspec.json.decode(sizes, type=Sizes))
-    with asyncio.Runner(loop_factory=lambda: new_loop(loop)) as runner:
+    with asyncio.Runner(loop_factory=new_loops(loop)[loop]) as runner:
         runner.run(_serve(peer, data, sys.stdin.buffer, answers))
     answers.flush()
     # Peers that hang at the end are another row's business.

@@ -28,8 +28,12 @@ _MODULES = {
 PEERS = tuple(_MODULES)
 
 
+def module_of(name: str) -> str:
+    """name: one of PEERS, or any module with a PEER in it."""
+    return f"{__name__}.{_MODULES[name]}" if name in _MODULES else name
+
+
 def peer_named(name: str) -> type[Peer]:
-    """name: one of PEERS, or any module with a PEER in it. ImportError when it is not installed."""
-    module = f"{__name__}.{_MODULES[name]}" if name in _MODULES else name
-    found: type[Peer] = import_module(module).PEER
+    """As module_of(). ImportError when it is not installed."""
+    found: type[Peer] = import_module(module_of(name)).PEER
     return found
