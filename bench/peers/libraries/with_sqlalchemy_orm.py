@@ -9,82 +9,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, ForeignKey, func, insert, literal, select, text, tuple_, update
+from sqlalchemy import func, insert, literal, select, text, tuple_, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase
 
 from bench.peers.interface import Durability, NewDownload, Peer
+from bench.peers.libraries import sqlalchemy_models as models
 from bench.peers.libraries.sqlalchemy_engine import set_up, url, writing
-from bench.peers.libraries.sqlalchemy_types import STATUS, Identifier, Moment
+from bench.peers.libraries.sqlalchemy_types import Moment
 from bench.peers.records import DownloadStatus
 
 
 class Base(DeclarativeBase):
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        UUID: Identifier,
-        datetime: Moment,
-        DownloadStatus: STATUS,
-        list[Any]: JSON(none_as_null=True),
-    }
+    type_annotation_map = models.TYPES
 
 
-class Session(Base):
-    __tablename__ = "sessions"
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    created_at: Mapped[datetime]
-    last_seen: Mapped[datetime]
+class Session(models.Session, Base):
+    pass
 
 
-class Download(Base):
-    __tablename__ = "downloads"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id"))
-    url: Mapped[str]
-    status: Mapped[DownloadStatus] = mapped_column(default=DownloadStatus.QUEUED)
-    format_id: Mapped[str | None]
-    quality: Mapped[str | None]
-    output_template: Mapped[str | None]
-    filename: Mapped[str | None]
-    filesize: Mapped[int | None]
-    progress_percent: Mapped[float] = mapped_column(default=0.0)
-    speed: Mapped[str | None]
-    eta: Mapped[str | None]
-    error_message: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
-    started_at: Mapped[datetime | None]
-    completed_at: Mapped[datetime | None]
+class Download(models.Download, Base):
+    pass
 
 
-class Transcript(Base):
-    __tablename__ = "transcripts"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    profile_id: Mapped[str]
-    file_id: Mapped[UUID]
-    text: Mapped[str]
-    llm_explanation: Mapped[str | None]
-    language: Mapped[str | None]
-    created_at: Mapped[datetime]
+class Transcript(models.Transcript, Base):
+    pass
 
 
-class Segment(Base):
-    __tablename__ = "transcript_segments"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    transcript_id: Mapped[UUID] = mapped_column(ForeignKey("transcripts.id"))
-    speaker_id: Mapped[int | None]
-    start_time: Mapped[float]
-    end_time: Mapped[float]
-    text: Mapped[str]
-    confidence: Mapped[float | None]
-    words: Mapped[list[Any] | None]
+class Segment(models.Segment, Base):
+    pass
 
 
 _UNFINISHED = [status for status in DownloadStatus if status.is_active]
