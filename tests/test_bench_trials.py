@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,10 @@ from bench.peers import faults, running  # noqa: E402
 from bench.peers import main as command  # noqa: E402
 from bench.peers.data import QUICK, Data, Template  # noqa: E402
 from bench.peers.faults import Cancels, Findings  # noqa: E402
+from bench.peers.growth import Growth, wall_seconds  # noqa: E402
+from bench.peers.growth import main as growth_main  # noqa: E402
+from bench.peers.libraries.with_sqlite3 import Sqlite3  # noqa: E402
+from bench.peers.load import Load, calls, forget_added  # noqa: E402
 from bench.peers.main import WORKS_BY_NAME, main  # noqa: E402
 from bench.peers.reporting import (  # noqa: E402
     FINDINGS,
@@ -292,3 +298,46 @@ def test_who_uses_msgspec_is_charged_for_it(template: Template) -> None:
     ceiling, ours = (footprint(template, name) for name in ("sqlite3", "reelbase"))
     assert 0 < ceiling.import_ms < ours.import_ms
     assert 0 < ceiling.opened_mb < ours.opened_mb
+
+
+def test_processes_that_take_turns_are_not_taken_to_run_at_once() -> None:
+    answers = [Answer(seconds=2.0, started=10.0), Answer(seconds=2.0, started=12.0)]
+    assert wall_seconds(answers) == 4
+
+
+def test_what_loads_have_added_is_forgotten_and_nothing_else(template: Template) -> None:
+    def count() -> int:
+        with closing(sqlite3.connect(path)) as native:
+            (rows,) = native.execute("SELECT count(*) FROM downloads").fetchone()
+            return int(rows)
+
+    async def add(first: int, operations: int) -> None:
+        peer = Sqlite3()
+        await peer.open(path, "normal")
+        for call in calls(peer, template.data, Load("add", 1, operations, 0, seed=first)):
+            await call()
+        await peer.close()
+
+    path = template.copy()
+    asyncio.run(add(0, 20))
+    asyncio.run(add(20, 5))  # loads of different lengths add different downloads
+    assert count() == QUICK.downloads + 25
+    forget_added(template.data, path)
+    assert count() == QUICK.downloads
+
+
+def test_growth_says_which_points_there_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.peers.growth._PEERS", ("reelbase", "no_such_module"))
+    monkeypatch.setattr("bench.peers.growth._ROWS", (1000,))
+    figures = tmp_path / "growth.json"
+    assert growth_main(["--quick", "--json", str(figures)]) == 0
+    growth = msgspec.json.decode(figures.read_bytes(), type=Growth)
+    assert "reelbase" in growth.versions
+    assert {failure.peer for failure in growth.failures} == {"no_such_module"}
+    points = 3 + 2 * 3 + 2 * 2  # kinds by rows; by tasks; by processes
+    assert len(growth.failures) == points
+    assert all("not installed" in failure.reason for failure in growth.failures)
+    for curves in (growth.rows, growth.tasks, growth.processes):
+        assert all(by_peer.keys() == {"reelbase"} for by_peer in curves.values())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -23,7 +26,8 @@ _NEW = 4_000_000  # beyond what other rows of the bench add
 class Load(msgspec.Struct, frozen=True, tag=True):
     """rows: how many downloads the file has, whose ids are those of data.id_of.
 
-    seed: another one for every load, so that no two add the same downloads.
+    seed: of the next load at least so many more as this one has operations, so that no two add the
+    same downloads.
     """
 
     kind: Kind
@@ -40,8 +44,7 @@ def calls(peer: Peer, data: Data, load: Load) -> list[Callable[[], Awaitable[Any
     if load.kind == "get":
         return [partial(peer.get, id_of(rng.randrange(load.rows))) for _ in range(load.operations)]
     if load.kind == "add":
-        first = _NEW + load.seed * load.operations
-        new = data.new_downloads(first, load.operations, session(load.seed))
+        new = data.new_downloads(_NEW + load.seed, load.operations, session(load.seed))
         return [partial(peer.add, each) for each in new]
     return [
         partial(
@@ -49,6 +52,14 @@ def calls(peer: Peer, data: Data, load: Load) -> list[Callable[[], Awaitable[Any
         )
         for _ in range(load.operations)
     ]
+
+
+def forget_added(data: Data, path: Path) -> None:
+    """Deletes what loads have added, so that the file has its known rows again."""
+    (first,) = data.new_downloads(_NEW, 1, session(0))
+    with closing(sqlite3.connect(path, isolation_level=None)) as native:
+        native.execute("DELETE FROM downloads WHERE id >= ?", (str(first.id),))
+        native.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def check(load: Load, results: list[Any]) -> None:

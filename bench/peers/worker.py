@@ -51,7 +51,8 @@ class Close(msgspec.Struct, tag=True):
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
-    """seconds: of the run, of so many results.  errors: by the number of the operation that failed.
+    """seconds: of the run, of so many results.  started: by time.perf_counter(), which on Linux is the
+    same in all processes.  errors: by the number of the operation that failed.
 
     failure: why the order could not be carried out.
     """
@@ -62,6 +63,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     failure: str | None = None
     versions: dict[str, str] = {}
     outcome: Outcome | None = None
+    started: float = 0.0
 
 
 Order = Open | Run | Load | Try | Close
@@ -92,17 +94,17 @@ async def _answer(peer: Peer, data: Data, order: Order) -> Answer:
         return Answer(outcome=await TRIALS[order.trial](peer, data, order.seed))
     if isinstance(order, Load):
         calls = load.calls(peer, data, order)
-        seconds, results = await _timed(lambda: by_tasks(calls, order.tasks))
+        started, seconds, results = await _timed(lambda: by_tasks(calls, order.tasks))
         load.check(order, results)
-        return Answer(seconds, len(results), _errors(results))
+        return Answer(seconds, len(results), _errors(results), started=started)
     work = _WORKS[order.work]
     prepared = work.prepare(data, order.round_number)
     background = None if work.arrange is None else await work.arrange(peer, prepared)
-    seconds, results = await _timed(lambda: work.run(peer, prepared))
+    started, seconds, results = await _timed(lambda: work.run(peer, prepared))
     if background is not None:
         await background
     work.check(data, prepared, results)
-    return Answer(seconds, len(results), _errors(results))
+    return Answer(seconds, len(results), _errors(results), started=started)
 
 
 def _errors(results: list[Any]) -> dict[int, str]:
@@ -113,14 +115,14 @@ def _errors(results: list[Any]) -> dict[int, str]:
     }
 
 
-async def _timed(run: Callable[[], Any]) -> tuple[float, list[Any]]:
-    """With the cyclic collector at rest, whose turn would come by chance."""
+async def _timed(run: Callable[[], Any]) -> tuple[float, float, list[Any]]:
+    """When it started, seconds, results. The cyclic collector, whose turn would come by chance, rests."""
     gc.collect()
     gc.disable()
     try:
         started = time.perf_counter()
         results = await run()
-        return time.perf_counter() - started, results
+        return started, time.perf_counter() - started, results
     finally:
         gc.enable()
 
