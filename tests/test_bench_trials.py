@@ -105,8 +105,8 @@ def test_one_poisoned_connection_of_ten_is_found_with_its_reason(
     assert cancels.usable == USES - USES / 10
     assert cancels.errors == {reason: (UNITS + 80) / 10}  # those of the warm-up too
     text = findings_table("asyncio", {"it": msgspec.structs.replace(SOUND, cancels=cancels)})
-    assert "18 of 20 (RuntimeError)" in text
-    assert f"2 x {reason}" in text
+    assert "27 of 30 (RuntimeError)" in text
+    assert f"3 x {reason}" in text
 
 
 def test_an_add_that_is_not_in_the_file_is_no_use(

@@ -28,7 +28,7 @@ T = TypeVar("T")
 _CANCEL_SEEDS = (1, 2, 3)
 _EXIT_PATIENCE_SECONDS = 10.0
 _STORE_PATIENCE_SECONDS = 30.0
-_CANCEL_PATIENCE_SECONDS = 60.0
+_CANCEL_PATIENCE_SECONDS = 75.0
 # Fewer on one side than this part of all units, and the trial says little about the other.
 _ONE_SIDED = 0.05
 _FILESIZE = "SELECT filesize FROM downloads WHERE id = ?"
@@ -56,7 +56,7 @@ class Cancels(msgspec.Struct, frozen=True):
     completed, cancelled: how they ended; the others failed or never ended.  unit_ms: the usual time.
     errors: of the units.  torn: of which one half is in the file.
     lost: completed, and not in the file.
-    usable: of so many uses, a get and an add at once with the others.  unusable: why the others failed.
+    usable: of so many uses, a get and an add each.  unusable: why the others failed.
     """
 
     units: int

@@ -23,7 +23,9 @@ from bench.peers.work import by_tasks, error_text
 GROWING_TASKS = 8
 GROWTHS = 200
 CANCELLED_UNITS = 400
-USES = 20
+_USES_IN_TURN = 10
+_USES_AT_ONCE = 20
+USES = _USES_IN_TURN + _USES_AT_ONCE
 PACE_SECONDS = 0.01
 _CANCELLING_TASKS = 8
 _WARM_UPS = 10  # of each task
@@ -118,12 +120,12 @@ async def _warm_up(peer: Peer, data: Data, errors: list[Exception]) -> float:
 
 
 async def _use(peer: Peer, data: Data, seed: int) -> dict[int, str]:
-    """Many at once, so that every connection has its turn."""
+    """In turn, while a connection that nobody takes may hold a lock, and at once, so that each is taken."""
     unusable: dict[int, str] = {}
 
-    async def use(number: int, new: NewDownload) -> None:
+    async def use(number: int, new: NewDownload, until: float) -> None:
         try:
-            async with asyncio.timeout(_USABLE_WITHIN_SECONDS):
+            async with asyncio.timeout_at(until):
                 await peer.get(data.downloads[0].id)
                 await peer.add(new)
         except TimeoutError:
@@ -131,7 +133,13 @@ async def _use(peer: Peer, data: Data, seed: int) -> dict[int, str]:
         except (Exception, asyncio.CancelledError) as error:
             unusable[number] = error_text(error)
 
-    await asyncio.gather(*(use(number, new) for number, new in enumerate(uses(data, seed))))
+    now = asyncio.get_running_loop().time
+    numbered = list(enumerate(uses(data, seed)))
+    until = now() + _USABLE_WITHIN_SECONDS
+    for number, new in numbered[:_USES_IN_TURN]:
+        await use(number, new, until)
+    until = now() + _USABLE_WITHIN_SECONDS
+    await asyncio.gather(*(use(number, new, until) for number, new in numbered[_USES_IN_TURN:]))
     return unusable
 
 
