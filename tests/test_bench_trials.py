@@ -341,3 +341,13 @@ def test_growth_says_which_points_there_are_not(
     assert all("not installed" in failure.reason for failure in growth.failures)
     for curves in (growth.rows, growth.tasks, growth.processes):
         assert all(by_peer.keys() == {"reelbase"} for by_peer in curves.values())
+
+
+def test_a_footprint_is_taken_on_whichever_loop_comes_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("uvloop")
+    assert main(["footprint", "--loop", "uvloop", "--quick", "--peer", "sqlite3"]) == 0
+    printed = capsys.readouterr().out
+    assert "footprint: import" in printed
+    assert "uvloop " in printed.rpartition("loops ")[2]

@@ -72,7 +72,9 @@ class Cancels(msgspec.Struct, frozen=True):
 
     @property
     def one_side(self) -> str | None:
-        """Where nearly all of the units ended, if they did."""
+        """Where nearly all of the units ended, if any did; None: on both."""
+        if not self.completed + self.cancelled:
+            return None
         if self.completed < self.units * _ONE_SIDED:
             return "hardly any completed"
         return "hardly any cancelled" if self.cancelled < self.units * _ONE_SIDED else None
