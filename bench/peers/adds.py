@@ -99,12 +99,13 @@ def _lost_downloads(
     native: sqlite3.Connection, _: Data, new: list[NewDownload], failed: set[int]
 ) -> int:
     wanted = [each for number, each in enumerate(new) if number not in failed]
+    # CROSS JOIN: by any other order 10,000 of them would take minutes.
     (found,) = native.execute(
         """
         SELECT count(*)
         FROM json_each(?) AS wanted
-        JOIN downloads ON downloads.id = wanted.value ->> 'id'
-        JOIN sessions ON sessions.id = downloads.session_id
+        CROSS JOIN downloads ON downloads.id = wanted.value ->> 'id'
+        CROSS JOIN sessions ON sessions.id = downloads.session_id
         WHERE downloads.session_id = wanted.value ->> 'session_id'
           AND url = wanted.value ->> 'url'
           AND status = 'queued'
@@ -184,7 +185,7 @@ def _lost_claims(
         """
         SELECT count(*)
         FROM json_each(?) AS wanted
-        JOIN downloads ON downloads.id = wanted.value
+        CROSS JOIN downloads ON downloads.id = wanted.value
         WHERE status = 'extracting'
           AND started_at BETWEEN ? AND ?
         """,
