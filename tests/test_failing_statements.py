@@ -23,7 +23,7 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class NoteRepository(Repository):
-    """_add gives rows that do not fit; _folder is fine but for what is in the row."""
+    """_add gives rows that do not fit; _move is fine but for what is in the row."""
 
     entity = "note"
 

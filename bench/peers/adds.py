@@ -230,6 +230,5 @@ ADDS = (
         check=_check_claimed,
         arrange=_queue,
         lost=_lost_claims,
-        is_retried=True,
     ),
 )

@@ -247,9 +247,7 @@ def _round(work: Work, template: Template, run: _Run, round_number: int) -> None
         prepared = work.prepare(template.data, round_number)
         with closing(sqlite3.connect(f"{run.path.as_uri()}?mode=ro", uri=True)) as native:
             run.lost += work.lost(native, template.data, prepared, set(answer.errors))
-    succeeded = (
-        operations if work.is_retried else operations * (1 - len(answer.errors) / answer.results)
-    )
+    succeeded = operations * (1 - len(answer.errors) / answer.results)
     if round_number >= _WARM_UP and succeeded:
         run.microseconds.append(answer.seconds / succeeded * 1e6)
 

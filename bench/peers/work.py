@@ -35,7 +35,6 @@ class Work(msgspec.Struct, frozen=True):
     then the peer has no figures.
     check: raises WrongResultError.  lost: how many operations that succeeded have left nothing in the
     file and were not overwritten by a later one; it gets the numbers of those that failed.
-    is_retried: run goes on until every operation has succeeded; one that failed is a result more.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Work(msgspec.Struct, frozen=True):
     durability: Durability = "normal"
     arrange: Callable[[Peer, Prepared], Awaitable[Awaitable[Any] | None]] | None = None
     lost: Callable[[sqlite3.Connection, Data, Prepared, set[int]], int] | None = None
-    is_retried: bool = False
 
 
 async def by_tasks(calls: Sequence[Callable[[], Awaitable[Any]]], tasks: int) -> list[Any]:

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -21,8 +21,6 @@ from reelbase.engine.connection import Connection
 from reelbase.engine.mailbox import Mailbox, Settled
 from reelbase.engine.step import Step
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
-
-R = TypeVar("R")
 
 _REPORT_COUNT = 64
 _REPORT_SECONDS = 0.001

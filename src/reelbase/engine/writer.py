@@ -1,7 +1,8 @@
 """The one connection that writes: first come, first served, and many commits in one.
 
 Writes that wait together share a transaction. Each is isolated from the others (a statement by
-SQLite, several by a savepoint), and each future is resolved only after the COMMIT. A transaction of a
+SQLite, several by a savepoint; after one that failed and left something the group is rolled back, and
+the others run again by themselves), and each future is resolved only after the COMMIT. A transaction of a
 unit of work takes its turn in the same queue and keeps the connection until it ends.
 """
 
