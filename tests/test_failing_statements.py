@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 import reelbase
 from reelbase import Command, Database, DatabaseError, Repository
+from reelbase.engine import transaction, writer
 
 BAD_TEXT = "CAST(x'ff' AS TEXT)"  # as a file name in Latin-1 is, put in by another program
 
@@ -124,6 +126,41 @@ async def test_those_that_share_its_commit_are_stored(fail: Call, notes: Databas
     )
     assert [outcome for outcome in outcomes if not isinstance(outcome, DatabaseError)] == [1, 1]
     assert (await stored(notes))[0] == count + 2
+
+
+class TwoRepository(Repository):
+    """Two statements, the second of which fails when the first has written."""
+
+    _first = Command(int, "INSERT INTO numbers VALUES (100)")
+    _second = Command(int, "INSERT INTO numbers VALUES (1)")
+
+    async def both(self) -> None:
+        await self._batch(self._first.count(), self._second.count())
+
+
+async def test_a_batch_that_fails_does_not_cost_the_others_their_shared_commit(
+    notes: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = 0
+
+    def counting(native: sqlite3.Connection) -> sqlite3.Error | None:
+        nonlocal commits
+        commits += 1
+        return transaction.commit(native)
+
+    monkeypatch.setattr(writer, "commit", counting)
+    add = "INSERT INTO notes (text) VALUES (?)"
+    numbers = (await stored(notes))[2]
+    outcomes = await asyncio.gather(
+        *(notes.execute(add, [f"before {number}"]) for number in range(10)),
+        notes.repository(TwoRepository).both(),
+        *(notes.execute(add, [f"after {number}"]) for number in range(10)),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes].count(reelbase.ConstraintError) == 1
+    assert outcomes.count(1) == 20
+    assert (await stored(notes))[2] == numbers
+    assert commits <= 2  # the first one may have found nobody beside it
 
 
 @every_failure

@@ -962,7 +962,7 @@ async def test_writes_that_begin_with_WITH_may_come_at_once(numbers: Database) -
     assert await numbers.fetch_one(int, COUNT) == ROWS + 10
 
 
-async def test_a_list_of_parameters_may_be_used_again(numbers: Database) -> None:
+async def test_a_row_of_parameters_may_be_used_again(numbers: Database) -> None:
     row = [0]
 
     def rows() -> Iterator[list[int]]:
@@ -970,7 +970,15 @@ async def test_a_list_of_parameters_may_be_used_again(numbers: Database) -> None
             yield row
 
     assert await numbers.execute_many(ADD, rows()) == 3
-    assert await numbers.fetch_all(int, "SELECT value FROM numbers WHERE value < 0") == [-3, -2, -1]
+    named = {"value": 0}
+
+    def named_rows() -> Iterator[dict[str, int]]:
+        for named["value"] in (-4, -5):
+            yield named
+
+    assert await numbers.execute_many("INSERT INTO numbers VALUES (:value)", named_rows()) == 2
+    found = await numbers.fetch_all(int, "SELECT value FROM numbers WHERE value < 0")
+    assert found == [-5, -4, -3, -2, -1]
 
 
 class Shelf(enum.IntEnum):

@@ -184,8 +184,8 @@ class RawSql:
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
         """Runs the statement once per row of parameters, all or nothing; how many rows it changed."""
         statement = raw_statement(tuple, sql)
-        # They are bound on the thread, and the caller may use a list again until then.
-        kept = [list(row) if isinstance(row, list) else row for row in rows]
+        # They are bound on the thread, and the caller may use a row again until then.
+        kept = [row.copy() if isinstance(row, list | dict) else row for row in rows]
         return await self._run_step(statement, RunMany(statement, kept))
 
     async def _run(self, kind: type[Step[R]], row_type: Any, sql: str, params: Params) -> R:

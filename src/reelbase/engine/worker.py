@@ -33,13 +33,14 @@ _END_SAVEPOINT = "RELEASE reelbase_steps"
 class Request(msgspec.Struct, eq=False):
     """Work for a connection's thread, and the future that its caller awaits.
 
-    enqueued: when it came in, by the monotonic clock.
+    undoes_itself: nothing is left of it when it fails.  enqueued: when, by the monotonic clock.
     """
 
     work: Callable[[sqlite3.Connection], Any]
     future: asyncio.Future[Any]
     is_long: bool = False
     is_relaxed: bool = False
+    undoes_itself: bool = False
     enqueued: float = msgspec.field(default_factory=time.monotonic)
 
 

@@ -83,6 +83,7 @@ class Writer(WaitingWorker):
                 is_relaxed=all(
                     step.statement.relaxed or not step.statement.writes for step in steps
                 ),
+                undoes_itself=True,
             )
         )
 
@@ -224,9 +225,11 @@ class Writer(WaitingWorker):
             self._report()
             return
         while True:
-            changes = native.total_changes
-            results.append(settled := run_one(native, group[-1]))
-            if not native.in_transaction or (settled[2] and native.total_changes != changes):
+            request, changes = group[-1], native.total_changes
+            results.append(settled := run_one(native, request))
+            if not native.in_transaction or (
+                settled[2] and native.total_changes != changes and not request.undoes_itself
+            ):
                 # The statement made SQLite roll back the whole group (disk full, a trigger's
                 # RAISE(ROLLBACK)), or left something behind when it failed (OR FAIL, a row that
                 # does not fit): the others did no wrong and get a transaction each.
@@ -237,10 +240,10 @@ class Writer(WaitingWorker):
                 return
             if len(group) >= _GROUP_COUNT or time.monotonic() >= group_until:
                 break
-            request = self._next_of_group(level)
-            if request is None:
+            following = self._next_of_group(level)
+            if following is None:
                 break
-            group.append(request)
+            group.append(following)
         failure = commit(native)
         if failure is not None:
             self._commit_failed(native, group, results, failure)
