@@ -216,3 +216,18 @@ async def test_a_stream_does_not_write(notes: Database) -> None:
             with pytest.raises(reelbase.DatabaseReadOnlyError):
                 place.stream(str, sql)
     assert (await stored(notes))[0] == 2
+
+
+async def test_a_command_with_a_lower_case_returning_runs_many_times(notes: Database) -> None:
+    """By another way than executemany(), which refuses it from Python 3.12 on."""
+
+    class Numbers(Repository):
+        _add = Command(
+            int, "INSERT INTO numbers VALUES (:number) returning number", params={"number": int}
+        )
+
+        async def add(self, *numbers: int) -> int:
+            return await self._run(self._add.many({"number": number} for number in numbers))
+
+    assert await notes.repository(Numbers).add(100, 200) == 2
+    assert not Numbers._add.is_plain_write

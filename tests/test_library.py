@@ -812,3 +812,13 @@ async def test_deleting_a_template(library: Database, clock: FrozenClock) -> Non
     again = await library.templates.upsert("anna", "s", "p", "m")
     assert again.id != made.id
     assert again.created_at == clock.now
+
+
+async def test_an_id_may_be_of_a_subclass_of_str(database: Database) -> None:
+    class Key(str):
+        pass
+
+    await database.profiles.ensure("p")
+    key = Key("01980000-0000-7000-8000-000000000001")
+    (added,) = await database.files.add_many("p", [NewFile("a", "a", id=key)])
+    assert (str(added.id), await database.files.get(key)) == (key, added)

@@ -8,6 +8,7 @@ import gc
 import sqlite3
 import time
 import tracemalloc
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -1199,3 +1200,15 @@ async def test_a_repository_of_the_users_own(database: Database, look: Look) -> 
         with pytest.raises(DatabaseReadOnlyError):
             await view.repository(NoteRepository).add("third")
     assert look("SELECT text FROM notes ORDER BY id") == [("first",), ("second",)]
+
+
+async def test_a_result_is_not_kept_by_the_reader_that_gave_it(numbers: Database) -> None:
+    class Row(msgspec.Struct, weakref=True):
+        value: int
+
+    row = await numbers.fetch_one(Row, "SELECT value FROM numbers")
+    kept = weakref.ref(row)
+    del row
+    await asyncio.sleep(0.05)  # its thread goes to sleep
+    gc.collect()
+    assert kept() is None
