@@ -194,15 +194,20 @@ class _Answering:
         return self._answer
 
 
-def test_a_claim_that_failed_was_an_attempt_more(template: Template) -> None:
+def test_an_operation_that_failed_is_no_operation_of_the_time_of_one(template: Template) -> None:
     work = msgspec.structs.replace(WORKS_BY_NAME["claim"], lost=None)
     operations = work.operations(template.data)
-    answer = Answer(seconds=1.0, results=operations * 10, errors=dict.fromkeys(range(9), "busy"))
-    run = running._Run(_Answering(answer), template.copy())  # type: ignore[arg-type]
+    failed = operations // 4
+    errors = dict.fromkeys(range(failed), "busy")
+    run = running._Run(
+        _Answering(Answer(seconds=1.0, results=operations, errors=errors)),  # type: ignore[arg-type]
+        template.copy(),
+    )
     running._round(work, template, run, 1)
-    assert run.microseconds == [1e6 / operations]
+    assert run.microseconds == pytest.approx([1e6 / (operations - failed)])
     standing = run.standing(None)
-    assert (standing.operations, standing.results) == (operations, operations * 10)
+    assert (standing.operations, standing.results) == (operations, operations)
+    assert standing.errors == {"busy": failed}
 
 
 def test_a_write_that_the_library_loses_is_an_error(
