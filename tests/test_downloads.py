@@ -7,6 +7,7 @@ import logging
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -450,6 +451,34 @@ async def test_progress_is_one_statement(
                 (record,) = [r for r in caplog.records if r.name == "reelbase.sql"]
                 assert "SELECT" not in record.getMessage()
                 assert "RETURNING" not in record.getMessage()
+
+
+def test_progress_writes_no_index() -> None:
+    """Only the row: a report comes for every chunk, and each index is a page more for the log."""
+    progress = DownloadRepository._progress
+    nothing = dict.fromkeys(progress.parameters)
+    with closing(sqlite3.connect(":memory:")) as plain:
+        plain.executescript(reelbase.schema_sql())
+        program = plain.execute("EXPLAIN " + progress.sql, nothing).fetchall()
+    # The trigger's own steps follow, with addresses from 0 again.
+    length = next(n for n, row in enumerate(program) if n and row[0] == 0)
+    codes = [row[1] for row in program[:length]]
+    assert {"Insert", "Program"} <= set(codes)
+    assert {"IdxInsert", "IdxDelete"}.isdisjoint(codes)
+
+
+@pytest.mark.parametrize("status", ["queued", "extracting"])
+async def test_own_sql_that_sets_the_status_gets_the_status_it_sets(
+    status: str, database: Database
+) -> None:
+    ended = await download_that_is("failed", database)
+    again = """
+        UPDATE downloads
+        SET status = :status, progress_percent = 0, error_message = NULL, completed_at = NULL
+        WHERE id = :id
+    """
+    assert await database.execute(again, {"id": str(ended.id), "status": status}) == 1
+    assert (await database.downloads.get(ended.id)).status == status
 
 
 async def test_progress_does_not_wait_for_the_disk(

@@ -80,7 +80,7 @@ class Peer(ABC):
 
     @abstractmethod
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
-        """Sets progress_percent, speed and eta, and status to downloading, unless it has finished."""
+        """Sets progress_percent, speed and eta, unless it has finished. A trigger sets the status."""
 
     @abstractmethod
     async def grow(self, download_id: UUID) -> None:

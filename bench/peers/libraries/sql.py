@@ -37,13 +37,12 @@ VALUES (?, ?, ?, 'queued', ?, ?, ?)
 
 PROGRESS = """
 UPDATE downloads
-SET status = 'downloading',
-    progress_percent = ?,
+SET progress_percent = ?,
     speed = ?,
     eta = ?,
     started_at = coalesce(started_at, ?)
 WHERE id = ?
-  AND status IN ('queued', 'extracting', 'downloading')
+  AND completed_at IS NULL
 """
 
 SET_FILESIZE = """

@@ -48,9 +48,6 @@ class Segment(models.Segment, Base):
     pass
 
 
-_UNFINISHED = [status for status in DownloadStatus if status.is_active]
-
-
 class SessionRepository(SQLAlchemyAsyncRepository[Session]):
     model_type = Session
 
@@ -61,9 +58,8 @@ class DownloadRepository(SQLAlchemyAsyncRepository[Download]):
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
         await self.session.execute(
             update(Download)
-            .where(Download.id == download_id, Download.status.in_(_UNFINISHED))
+            .where(Download.id == download_id, Download.completed_at.is_(None))
             .values(
-                status=DownloadStatus.DOWNLOADING,
                 progress_percent=percent,
                 speed=speed,
                 eta=eta,

@@ -128,7 +128,6 @@ class Segment(database.Model):
         table_name = "transcript_segments"
 
 
-_ACTIVE = [status for status in DownloadStatus if status.is_active]
 # As its documentation does, because of SQLite's limit of parameters.
 _ROWS_PER_INSERT = 100
 
@@ -168,14 +167,15 @@ class Peewee(Peer):
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
         now = Value(_now(), converter=Download.started_at.db_value)
         update = Download.update(
-            status=DownloadStatus.DOWNLOADING,
             progress_percent=percent,
             speed=speed,
             eta=eta,
             started_at=fn.COALESCE(Download.started_at, now),
         )
         async with database:
-            await update.where(Download.id == download_id, Download.status.in_(_ACTIVE)).aexecute()
+            await update.where(
+                Download.id == download_id, Download.completed_at.is_null()
+            ).aexecute()
 
     async def grow(self, download_id: UUID) -> None:
         async with database, database.atomic():

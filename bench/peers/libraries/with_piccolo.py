@@ -96,7 +96,6 @@ class Segment(Table, tablename="transcript_segments", db=engine):
     words = JSON(null=True, default=None)
 
 
-_ACTIVE = [status.value for status in DownloadStatus if status.is_active]
 # 16 parameters each, of SQLite's 32766.
 _ROWS_PER_INSERT = 1000
 
@@ -140,13 +139,12 @@ class Piccolo(Peer):
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
         await Download.update(
             {
-                Download.status: DownloadStatus.DOWNLOADING,
                 Download.progress_percent: percent,
                 Download.speed: speed,
                 Download.eta: eta,
                 Download.started_at: Coalesce(Download.started_at, _now()),
             }
-        ).where(Download.id == download_id, Download.status.is_in(_ACTIVE))
+        ).where(Download.id == download_id, Download.completed_at.is_null())
 
     async def grow(self, download_id: UUID) -> None:
         async with engine.transaction(transaction_type=TransactionType.immediate):

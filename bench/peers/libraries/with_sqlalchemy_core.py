@@ -90,8 +90,6 @@ segments = Table(
     Column("words", JSON(none_as_null=True)),
 )
 
-_UNFINISHED = [status for status in DownloadStatus if status.is_active]
-
 
 class SqlalchemyCore(Peer):
     packages = ("SQLAlchemy", "aiosqlite")
@@ -144,9 +142,8 @@ class SqlalchemyCore(Peer):
         async with self._writing.begin() as connection:
             await connection.execute(
                 update(downloads)
-                .where(downloads.c.id == download_id, downloads.c.status.in_(_UNFINISHED))
+                .where(downloads.c.id == download_id, downloads.c.completed_at.is_(None))
                 .values(
-                    status=DownloadStatus.DOWNLOADING,
                     progress_percent=percent,
                     speed=speed,
                     eta=eta,

@@ -45,9 +45,6 @@ class Segment(models.Segment, Base):
     pass
 
 
-_UNFINISHED = [status for status in DownloadStatus if status.is_active]
-
-
 class SqlalchemyOrm(Peer):
     packages = ("SQLAlchemy", "aiosqlite")
 
@@ -117,9 +114,8 @@ class SqlalchemyOrm(Peer):
         async with self._writing.begin() as session:
             await session.execute(
                 update(Download)
-                .where(Download.id == download_id, Download.status.in_(_UNFINISHED))
+                .where(Download.id == download_id, Download.completed_at.is_(None))
                 .values(
-                    status=DownloadStatus.DOWNLOADING,
                     progress_percent=percent,
                     speed=speed,
                     eta=eta,

@@ -89,9 +89,6 @@ class Segment(SQLModel, table=True):
     words: list[Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
 
-_UNFINISHED = [status for status in DownloadStatus if status.is_active]
-
-
 class Sqlmodel(Peer):
     packages = ("sqlmodel", "SQLAlchemy", "pydantic", "aiosqlite")
 
@@ -169,9 +166,8 @@ class Sqlmodel(Peer):
         async with self._writing.begin() as session:
             await session.exec(
                 update(Download)
-                .where(col(Download.id) == download_id, col(Download.status).in_(_UNFINISHED))
+                .where(col(Download.id) == download_id, col(Download.completed_at).is_(None))
                 .values(
-                    status=DownloadStatus.DOWNLOADING,
                     progress_percent=percent,
                     speed=speed,
                     eta=eta,

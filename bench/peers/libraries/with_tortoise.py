@@ -90,9 +90,6 @@ class Segment(Model):
         table = "transcript_segments"
 
 
-_ACTIVE = [status for status in DownloadStatus if status.is_active]
-
-
 class TortoisePeer(Peer):
     packages = ("tortoise-orm", "aiosqlite")
 
@@ -133,8 +130,7 @@ class TortoisePeer(Peer):
             await Download.bulk_create([Download(**_values(each)) for each in new])
 
     async def progress(self, download_id: UUID, percent: float, speed: str, eta: str) -> None:
-        await Download.filter(id=download_id, status__in=_ACTIVE).update(
-            status=DownloadStatus.DOWNLOADING,
+        await Download.filter(id=download_id, completed_at__isnull=True).update(
             progress_percent=percent,
             speed=speed,
             eta=eta,

@@ -68,20 +68,20 @@ class DownloadLifecycle(DownloadListing):
         """,
     )
 
-    # The hot path: called for every chunk that arrives.
+    # The hot path: called for every chunk that arrives. The trigger downloads_progress makes it
+    # downloading: a status named here would be written into two indexes anew, changed or not.
     _progress = Command(
         Download,
         """
         UPDATE downloads
-        SET status = 'downloading',
-            progress_percent = :progress_percent,
+        SET progress_percent = :progress_percent,
             speed = :speed,
             eta = :eta,
             filename = iif(:set_filename, :filename, filename),
             filesize = iif(:set_filesize, :filesize, filesize),
             started_at = coalesce(started_at, :now)
         WHERE id = :id
-          AND status IN ('queued', 'extracting', 'downloading')
+          AND completed_at IS NULL
         """,
         relaxed=True,
     )
@@ -99,7 +99,7 @@ class DownloadLifecycle(DownloadListing):
             started_at = coalesce(started_at, :now),
             completed_at = :now
         WHERE id = :id
-          AND status IN ('queued', 'extracting', 'downloading')
+          AND completed_at IS NULL
         RETURNING
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
           progress_percent, speed, eta, error_message, created_at, started_at, completed_at
@@ -116,7 +116,7 @@ class DownloadLifecycle(DownloadListing):
             error_message = :error_message,
             completed_at = :now
         WHERE id = :id
-          AND status IN ('queued', 'extracting', 'downloading')
+          AND completed_at IS NULL
         RETURNING
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
           progress_percent, speed, eta, error_message, created_at, started_at, completed_at
@@ -132,7 +132,7 @@ class DownloadLifecycle(DownloadListing):
             eta = NULL,
             completed_at = :now
         WHERE id = :id
-          AND status IN ('queued', 'extracting', 'downloading')
+          AND completed_at IS NULL
         RETURNING
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
           progress_percent, speed, eta, error_message, created_at, started_at, completed_at

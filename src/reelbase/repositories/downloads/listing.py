@@ -45,7 +45,7 @@ class DownloadListing(Repository):
           progress_percent, speed, eta, error_message, created_at, started_at, completed_at
         FROM downloads
         WHERE session_id = :session_id
-          AND status IN ('queued', 'extracting', 'downloading')
+          AND (status = 'queued' OR status = 'extracting' OR status = 'downloading')
         ORDER BY created_at, id
         """,
     )
@@ -69,7 +69,7 @@ class DownloadListing(Repository):
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
           progress_percent, speed, eta, error_message, created_at, started_at, completed_at
         FROM downloads
-        WHERE status IN ('queued', 'extracting', 'downloading')
+        WHERE status = 'queued' OR status = 'extracting' OR status = 'downloading'
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
         """,
@@ -80,7 +80,7 @@ class DownloadListing(Repository):
         """
         SELECT count(*)
         FROM downloads
-        WHERE status IN ('queued', 'extracting', 'downloading')
+        WHERE status = 'queued' OR status = 'extracting' OR status = 'downloading'
         """,
     )
 

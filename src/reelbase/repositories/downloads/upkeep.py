@@ -22,7 +22,7 @@ class DownloadUpkeep(DownloadListing):
             eta = NULL,
             error_message = :error_message,
             completed_at = :now
-        WHERE status IN ('queued', 'extracting', 'downloading')
+        WHERE status = 'queued' OR status = 'extracting' OR status = 'downloading'
         """,
     )
 
