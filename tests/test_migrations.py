@@ -321,6 +321,34 @@ async def test_every_version_there_was_becomes_what_a_new_database_is(
     assert version_of(Path(f"{old}.v{version}.bak")) == version
 
 
+@pytest.mark.parametrize("version", range(2, 6))
+async def test_downloads_stay_as_they_are_when_their_table_is_built_anew(
+    version: int, old: Path, journal: Any
+) -> None:
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        apply(connection, scripts()[1:version])
+        insert(connection, "sessions", {"id": "s\0猫"})
+        for number, status in enumerate(reelbase.DownloadStatus):
+            row = {
+                "id": f"00000000-0000-7000-8000-{number:012x}",
+                "session_id": "s\0猫",
+                "url": "u" * 10_000 if number else "",
+                "status": str(status),
+                "filename": "a\0b",
+                "filesize": 2**63 - 1,
+                "progress_percent": 0.30000000000000004,
+                "completed_at": None if status.is_active else MOMENT,
+            }
+            insert(connection, "downloads", row)
+        before = connection.execute("SELECT * FROM downloads ORDER BY id").fetchall()
+    async with reelbase.connect(old, journal=journal) as database:
+        assert await database.downloads.queue_depth() == 3
+        assert len(await database.downloads.list()) == len(reelbase.DownloadStatus)
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT * FROM downloads ORDER BY id").fetchall() == before
+    assert_whole(old)
+
+
 async def test_what_only_the_wal_holds_is_migrated_and_copied(tmp_path: Path, journal: Any) -> None:
     """A crash left committed rows in the -wal file."""
     source = make_version_1(tmp_path / "source.db", "wal")
