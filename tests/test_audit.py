@@ -219,6 +219,33 @@ async def test_the_unit_says_who_and_when(database: Database, clock: FrozenClock
     assert (await told(database))[-1][-1] == ""
 
 
+async def test_ones_own_sql_in_a_unit_is_the_actors_too(
+    database: Database, clock: FrozenClock, path: Path
+) -> None:
+    statements = [
+        "INSERT INTO projects (name, workspace_path) VALUES ('a', 'w')",
+        "WITH named (name) AS (VALUES ('b')) INSERT INTO projects (name, workspace_path)"
+        " SELECT name, 'w' FROM named",
+        "UPDATE projects SET name = 'c' WHERE name = 'b'",
+        "DELETE FROM projects WHERE name = 'c'",
+    ]
+    async with database.transaction(actor="ann") as unit:
+        clock.advance(5)
+        for sql in statements:
+            assert await unit.execute(sql) == 1
+        name = await unit.fetch_one(str, "UPDATE projects SET name = 'd' RETURNING name")
+        assert name == "d"
+        more = "INSERT INTO projects (name, workspace_path) VALUES (?, 'w')"
+        assert await unit.execute_many(more, [("e",), ("f",)]) == 2
+        with pytest.raises(ConstraintError):
+            await unit.execute("INSERT INTO projects (name, workspace_path) VALUES ('g', NULL)")
+        assert await unit.fetch_one(int, "WITH n AS (SELECT 1) SELECT count(*) FROM projects") == 3
+    assert {(e.user_id, e.timestamp) for e in await database.audit.list()} == {("ann", START)}
+    assert await database.audit.count() == 7
+    with closing(sqlite3.connect(path)) as prompt:
+        assert prompt.execute("SELECT count(*) FROM audit_context").fetchone() == (0,)
+
+
 async def test_units_of_different_people_are_not_mixed_up(database: Database) -> None:
     async def work(number: int) -> None:
         async with database.transaction(actor=f"user {number}") as unit:

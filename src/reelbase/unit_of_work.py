@@ -8,11 +8,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
+from typing import TypeVar
 
 from reelbase.catalogue import Catalogue
 from reelbase.engine.executors import Clock, UnitExecutor, read_clock
+from reelbase.engine.raw import RawStatement
 from reelbase.engine.secrets import Secrets
+from reelbase.engine.step import Step
 from reelbase.engine.transaction import State, Transaction
+from reelbase.repositories.audit import AuditedRepository
+
+R = TypeVar("R")
 
 _log = logging.getLogger("reelbase")
 
@@ -51,6 +57,12 @@ class UnitOfWork(Catalogue):
         ran gets CancelledError although the state is "committed".
         """
         return self._transaction.state
+
+    async def _run_step(self, statement: RawStatement, step: Step[R]) -> R:
+        if self.actor is None or not statement.may_write:
+            return await super()._run_step(statement, step)
+        # The audit trail names the actor for the user's own SQL too.
+        return await self.repository(AuditedRepository)._run(step)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

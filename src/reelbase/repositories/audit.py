@@ -61,14 +61,14 @@ class AuditedRepository(Repository):
     )
 
     def _run(self, step: Step[A]) -> Awaitable[A]:
-        return self._run_audited(step) if step.statement.writes else super()._run(step)
+        return self._run_audited(step) if step.statement.may_write else super()._run(step)
 
     async def _run_audited(self, step: Step[A]) -> A:
         (result,) = await self._execute(step)
         return result  # type: ignore[no-any-return]
 
     async def _execute(self, *steps: Step[Any]) -> builtins.list[Any]:
-        if not any(step.statement.writes for step in steps):
+        if not any(step.statement.may_write for step in steps):
             return await super()._execute(*steps)
         opening = self._begin_audit.count(user_id=self._actor(), timestamp=self._now())
         _, *results, _ = await super()._execute(opening, *steps, self._end_audit.count())
