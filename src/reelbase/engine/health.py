@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from reelbase.engine.connection import set_pragma
+from reelbase.engine.connection import temporary_files
 from reelbase.engine.fingerprint import differences
 from reelbase.engine.journal import JournalMode
 from reelbase.engine.ledger import ledger_differences
@@ -24,9 +24,6 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp", ".")
 # Pages of a search index that are merged at a time; writers go on between two times.
 _MERGE_PAGES = 500
-
-# PRAGMA temp_store.
-_IN_FILES, _IN_MEMORY = 1, 2
 
 
 class HealthReport(msgspec.Struct, frozen=True):
@@ -143,12 +140,8 @@ def vacuum(native: sqlite3.Connection, path: Path | None) -> None:
         native.execute("VACUUM")
         return
     _refuse_without_room(native, path)
-    # In memory it would take as much of that as the database is large.
-    set_pragma(native, "temp_store", _IN_FILES)
-    try:
+    with temporary_files(native):
         native.execute("VACUUM")
-    finally:
-        set_pragma(native, "temp_store", _IN_MEMORY)
 
 
 def _refuse_without_room(native: sqlite3.Connection, path: Path) -> None:

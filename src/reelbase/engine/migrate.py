@@ -12,7 +12,7 @@ import msgspec
 from reelbase.engine import chain
 from reelbase.engine.backup import one_moment
 from reelbase.engine.chain import Migration, Migrations
-from reelbase.engine.connection import set_pragma
+from reelbase.engine.connection import set_pragma, temporary_files
 from reelbase.engine.copies import forget_old_copies, keep_copy
 from reelbase.engine.fingerprint import differences, in_one_sentence, names_of
 from reelbase.engine.ledger import ledger_differences, left_of, ours, record, refuse_edited
@@ -103,7 +103,11 @@ def bring_up_to_date(
     Raises SchemaError: drifted, edited, broken_reference, forbidden, dependent.
     """
     copy = None
-    with _without_references(native), transaction(native, f"migrating {path}"):
+    with (
+        temporary_files(native),
+        _without_references(native),
+        transaction(native, f"migrating {path}"),
+    ):
         version = version_of(native)
         left = pending(native, path, own, to)
         if left:
