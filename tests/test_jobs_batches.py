@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -226,31 +225,6 @@ async def test_a_parent_with_more_children_than_told_waits_for_all(jobs: JobRepo
     followed = await jobs.get(parent.id)
     assert (followed.status, followed.completed, followed.progress) == ("succeeded", 3, 1.0)
     assert followed.result == counts(1, 1, 1)
-
-
-async def test_a_batchs_options_are_each_childs(jobs: JobRepository, clock: FrozenClock) -> None:
-    later = START + timedelta(minutes=1)
-    parent, children = await jobs.add_batch(
-        "anna", "t", {}, [{"n": 1}, {"n": 2}], priority=3, run_after=later, max_attempts=2
-    )
-    assert {(c.priority, c.run_after, c.max_attempts) for c in children} == {(3, later, 2)}
-    await jobs.add("anna", "t", {"n": 3})
-    assert await jobs.claim("w") is not None  # the other one
-    assert await jobs.claim("w") is None
-    clock.advance(60)
-    for end in ("queued", "failed"):
-        job = await jobs.claim("w")
-        assert job is not None
-        assert job.id == children[0].id
-        assert (await jobs.fail(job.id, "no", retry_in=0)).status == end
-    assert await state(jobs, parent.id) == ("running", 1, 0.5)
-
-
-async def test_a_batch_without_attempts_is_refused(jobs: JobRepository) -> None:
-    with pytest.raises(ConstraintError) as caught:
-        await jobs.add_batch("anna", "t", {}, [{}], max_attempts=0)
-    assert (caught.value.kind, caught.value.constraint) == ("check", "jobs_max_attempts")
-    assert await jobs.list_for_profile("anna") == []
 
 
 async def test_children_of_other_types_and_params_count_too(jobs: JobRepository) -> None:

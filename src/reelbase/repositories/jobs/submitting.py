@@ -73,16 +73,11 @@ class JobSubmitting(JobListing):
         type: str,
         params: dict[str, Any],
         children: Sequence[dict[str, Any]],
-        *,
-        priority: int = 0,
-        run_after: datetime | None = None,
-        max_attempts: int = 1,
     ) -> tuple[Job, list[Job]]:
         """Adds a parent with params and a child of the same type for each of children, all or nothing.
 
         Returns the parent and its children in the order given. The parent is never claimed; it
-        follows its children. The options are each child's, as those of add(). ValueError when there
-        are no children: such a batch could never finish.
+        follows its children. ValueError when there are none: such a batch could never finish.
         """
         if isinstance(children, str | bytes) or not isinstance(children, Sequence):
             raise TypeError(f"children must be a list of dicts, not {children.__class__.__name__}")
@@ -91,9 +86,9 @@ class JobSubmitting(JobListing):
         common: dict[str, Any] = {
             "profile_id": profile_id,
             "type": type,
-            "priority": priority,
-            "max_attempts": max_attempts,
-            "run_after": run_after,
+            "priority": 0,
+            "max_attempts": 1,
+            "run_after": None,
             "now": self._now(),
         }
         parent_id = new_id()
