@@ -109,13 +109,15 @@ def _expect(process: subprocess.Popen[str], line: str) -> None:
 
 
 def _hear(process: subprocess.Popen[str]) -> Report:
+    """The next report. What the library logs comes before it: it notices a mount that is gone."""
     assert process.stdout is not None
-    heard = process.stdout.readline()
-    try:
-        report: Report = json.loads(heard)
-    except ValueError:
-        raise RuntimeError(heard + process.stdout.read()) from None
-    return report
+    heard = ""
+    for line in process.stdout:
+        if line.startswith("{"):
+            report: Report = json.loads(line)
+            return report
+        heard += line
+    raise RuntimeError(heard)
 
 
 def _seconds_to_exit(process: subprocess.Popen[str]) -> float:
