@@ -59,7 +59,7 @@ class UnitOfWork(Catalogue):
         return self._transaction.state
 
     async def _run_step(self, statement: RawStatement, step: Step[R]) -> R:
-        if self.actor is None or not statement.may_write:
+        if self.actor is None:
             return await super()._run_step(statement, step)
         # The audit trail names the actor for the user's own SQL too.
         return await self.repository(AuditedRepository)._run(step)
