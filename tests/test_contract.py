@@ -456,9 +456,9 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 RAW = {
-    "fetch_all": "row_type, sql, params=()",
-    "fetch_one": "row_type, sql, params=()",
-    "fetch_optional": "row_type, sql, params=()",
+    "fetch_all": "row_type, sql, params=(), *, timeout=None",
+    "fetch_one": "row_type, sql, params=(), *, timeout=None",
+    "fetch_optional": "row_type, sql, params=(), *, timeout=None",
     "stream": "row_type, sql, params=(), *, batch=500",
     "execute": "sql, params=()",
     "execute_many": "sql, rows",
@@ -882,6 +882,7 @@ ERRORS = {
     "CommitUncertainError": 500,
     "DatabaseFullError": 507,
     "DatabaseReadOnlyError": 403,
+    "DatabaseTimeoutError": 504,
     "DatabaseCorruptError": 500,
     "DatabaseIOError": 500,
     "DatabaseClosedError": 500,
@@ -1142,9 +1143,7 @@ async def test_a_database_in_memory_has_no_path() -> None:
 def test_an_error_is_in_the_tree_with_its_status(name: str) -> None:
     error = getattr(reelbase, name)
     assert issubclass(error, reelbase.DatabaseError)
-    assert error.__bases__ == (
-        (Exception,) if name == "DatabaseError" else (reelbase.DatabaseError,)
-    )
+    assert error.__bases__[0] is (Exception if name == "DatabaseError" else reelbase.DatabaseError)
     assert error.http_status == ERRORS[name]
     assert isinstance(error.code, str)
 

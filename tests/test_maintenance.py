@@ -277,7 +277,7 @@ async def test_vacuum_does_not_run_inside_a_unit_of_work(path: Path, journal: An
         async with database.transaction() as unit:
             await unit.profiles.ensure("p")
             with pytest.raises(DatabaseBusyError):
-                await database.vacuum()
+                await asyncio.create_task(database.vacuum())
         assert await database.profiles.exists("p")
         await database.vacuum()
 

@@ -24,7 +24,6 @@ from reelbase.engine.decoding import decoder_for
 from reelbase.engine.statement import Statement
 
 PACKAGE = Path(reelbase.__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
 
 for _module in pkgutil.walk_packages(reelbase.repositories.__path__, "reelbase.repositories."):
     importlib.import_module(_module.name)
@@ -642,9 +641,3 @@ def test_every_statement_is_used() -> None:
         for name, (_, attribute, _) in STATEMENTS.items()
         if attribute not in used and name not in SHARED
     ] == []
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_is_short_enough_to_be_read(path: Path) -> None:
-    lines = path.read_text("utf-8").count("\n")
-    assert lines < 330

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sqlite3
 import subprocess
@@ -10,11 +11,11 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from conftest import START, FrozenClock
@@ -31,6 +32,7 @@ from reelbase import (
     UnitOfWork,
 )
 
+T = TypeVar("T")
 Look = Callable[[str], list[tuple[object, ...]]]
 
 TABLES = (
@@ -61,6 +63,13 @@ async def notes(database: Database) -> Database:
     for sql in TABLES:
         await database.execute(sql)
     return database
+
+
+async def in_another_task(call: Awaitable[T]) -> T:
+    async def wait() -> T:
+        return await call
+
+    return await asyncio.create_task(wait())
 
 
 @asynccontextmanager
@@ -281,36 +290,98 @@ async def test_a_task_cancelled_inside_a_savepoint_undoes_only_that(
     assert look(ALL) == [("before",), ("after",)]
 
 
-async def test_savepoints_of_interleaved_tasks_are_refused(notes: Database, look: Look) -> None:
-    first_is_open, second_is_open, first_has_left = (asyncio.Event() for _ in range(3))
+async def test_a_savepoint_left_before_one_inside_it_undoes_the_unit(
+    notes: Database, look: Look
+) -> None:
+    inner_is_open, outer_has_left = asyncio.Event(), asyncio.Event()
 
-    async def first(unit: UnitOfWork) -> None:
+    async def inner(unit: UnitOfWork) -> None:
         async with unit.savepoint():
-            first_is_open.set()
-            await second_is_open.wait()
+            inner_is_open.set()
+            await outer_has_left.wait()
 
-    async def second(unit: UnitOfWork) -> None:
-        await first_is_open.wait()
+    async def outer(unit: UnitOfWork) -> asyncio.Task[None]:
         async with unit.savepoint():
-            second_is_open.set()
-            await first_has_left.wait()
+            task = asyncio.create_task(inner(unit))
+            await inner_is_open.wait()
+        return task
 
     async def work() -> None:
         async with notes.transaction() as unit:
             await unit.execute(ADD, ("a",))
-            tasks = asyncio.create_task(first(unit)), asyncio.create_task(second(unit))
-            with pytest.raises(DatabaseError) as caught:
-                await tasks[0]
-            assert caught.value.code == "savepoint"
-            first_has_left.set()
-            await tasks[1]
+            try:
+                await outer(unit)
+            finally:
+                outer_has_left.set()
+                await asyncio.sleep(0.05)
 
-    # What then holds is not what either task was told: the unit must not commit it.
     with pytest.raises(DatabaseError) as caught:
         await work()
     assert caught.value.code == "savepoint"
     assert look(ALL) == []
     assert await notes.execute(ADD, ("next",)) == 1
+
+
+async def test_a_savepoint_never_undoes_what_another_task_was_told_is_done(
+    notes: Database, look: Look
+) -> None:
+    is_open, may_fail = asyncio.Event(), asyncio.Event()
+
+    async def fails(unit: UnitOfWork) -> None:
+        async with unit.savepoint():
+            await unit.execute(ADD, ("undone",))
+            is_open.set()
+            await may_fail.wait()
+            raise Boom
+
+    async with notes.transaction() as unit:
+        task = asyncio.create_task(fails(unit))
+        await is_open.wait()
+        for call in (
+            unit.execute(ADD, ("x",)),
+            unit.profiles.ensure("p"),
+            unit.savepoint().__aenter__(),
+        ):
+            with pytest.raises(DatabaseError) as caught:
+                await call
+            assert caught.value.code == "savepoint"
+        assert await unit.fetch_one(int, "SELECT 1") == 1  # a read takes nothing along
+        may_fail.set()
+        with pytest.raises(Boom):
+            await task
+        await unit.execute(ADD, ("kept",))
+    assert look(ALL) == [("kept",)]
+
+
+async def test_tasks_started_in_a_savepoint_write_in_it(notes: Database, look: Look) -> None:
+    async with notes.transaction() as unit:
+        async with unit.savepoint():
+            await asyncio.gather(*(unit.execute(ADD, (text,)) for text in "abc"))
+        with pytest.raises(Boom):
+            async with unit.savepoint():
+                async with asyncio.TaskGroup() as group:
+                    for text in "de":
+                        group.create_task(unit.execute(ADD, (text,)))
+                raise Boom
+    assert look(ALL) == [("a",), ("b",), ("c",)]
+
+
+async def test_units_of_two_databases_have_savepoints_of_their_own(
+    notes: Database, look: Look, tmp_path: Path
+) -> None:
+    async with (
+        reelbase.connect(tmp_path / "other.db") as other,
+        notes.transaction() as unit,
+        other.transaction() as foreign,
+        unit.savepoint(),
+        foreign.savepoint(),
+    ):
+        await unit.execute(ADD, ("a",))
+        await foreign.profiles.ensure("p")
+        async with unit.savepoint():
+            await unit.execute(ADD, ("b",))
+        await foreign.profiles.ensure("q")
+    assert look(ALL) == [("a",), ("b",)]
 
 
 async def test_a_savepoint_of_an_ended_unit_is_refused(notes: Database) -> None:
@@ -833,8 +904,10 @@ async def test_a_unit_that_waits_longer_than_busy_timeout_is_refused(
     async with impatient(path, journal) as database:
         async with database.transaction() as unit:
             started = time.monotonic()
-            with pytest.raises(DatabaseBusyError) as caught:
-                await database.transaction().__aenter__()
+            with pytest.raises(
+                DatabaseBusyError, match=r"the unit of work that was opened at .*test_unit"
+            ) as caught:
+                await in_another_task(database.transaction().__aenter__())
             assert 0.15 < time.monotonic() - started < 1
             assert caught.value.http_status == 503
             await unit.execute(ADD, ("holder",))
@@ -867,18 +940,156 @@ async def test_a_wait_shorter_than_busy_timeout_is_served(path: Path, journal: s
         assert await task == 1
 
 
-async def test_a_write_through_the_database_inside_ones_own_unit_waits_in_vain(
+async def test_a_call_that_would_wait_for_its_own_unit_is_refused_at_once(
     path: Path, journal: str, look: Look
 ) -> None:
-    async with impatient(path, journal) as database:
+    async with impatient(path, journal, busy_timeout=60.0) as database:
+        line = sys._getframe().f_lineno + 1
         async with database.transaction() as unit:
             await unit.execute(ADD, ("mine",))
-            with pytest.raises(DatabaseBusyError):
-                await database.execute(ADD, ("deadlock",))
-            with pytest.raises(DatabaseBusyError):
-                await database.profiles.ensure("deadlock")
+            for call in (
+                database.execute(ADD, ("deadlock",)),
+                database.execute_many(ADD, [("deadlock",)]),
+                database.profiles.ensure("deadlock"),
+                database.fetch_all(int, "INSERT INTO notes (text) VALUES ('x') RETURNING id"),
+                database.transaction().__aenter__(),
+                database.optimize(),
+                database.vacuum(),
+                database.checkpoint(),
+                database.check(),
+                database.rebuild_search(),
+            ):
+                with pytest.raises(DatabaseError, match=f"test_unit_of_work.py:{line}") as caught:
+                    await call
+                assert caught.value.code == "inside_unit"
             await unit.execute(ADD, ("mine too",))
         assert look(ALL) == [("mine",), ("mine too",)]
+        await database.execute(ADD, ("after",))
+
+
+async def test_in_memory_a_read_inside_ones_own_unit_or_snapshot_is_refused_at_once() -> None:
+    async with reelbase.connect(":memory:") as database:
+        async with database.transaction():
+            with pytest.raises(DatabaseError, match="unit of work") as caught:
+                await database.profiles.list()
+            assert caught.value.code == "inside_unit"
+        async with database.snapshot():
+            with pytest.raises(DatabaseError, match="snapshot") as caught:
+                await database.profiles.list()
+            assert caught.value.code == "inside_unit"
+        assert await database.profiles.list() == []
+
+
+async def test_a_task_that_a_unit_has_started_waits_for_the_unit(
+    notes: Database, look: Look
+) -> None:
+    async with notes.transaction() as unit:
+        task = asyncio.create_task(notes.execute(ADD, ("of the task",)))
+        await asyncio.sleep(0.05)
+        await unit.execute(ADD, ("of the unit",))
+    assert await task == 1
+    assert look(ALL) == [("of the unit",), ("of the task",)]
+
+
+def test_in_development_mode_a_read_that_misses_its_units_writes_is_logged_once(
+    tmp_path: Path,
+) -> None:
+    program = """
+        import asyncio, sys, reelbase
+        async def main():
+            async with reelbase.connect(sys.argv[1]) as database:
+                async with database.transaction() as unit:
+                    await database.profiles.list()
+                    await unit.profiles.ensure("anna")
+                    assert await database.profiles.list() == []
+                    await database.profiles.exists("anna")
+                await database.profiles.list()
+        asyncio.run(main())
+    """
+    command = [sys.executable, "-X", "dev", "-c", textwrap.dedent(program), str(tmp_path / "m.db")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line for line in run.stderr.splitlines() if "does not see" in line]
+    assert len(lines) == 1
+    assert "the unit of work that was opened at" in lines[0]
+
+
+async def test_a_transaction_is_entered_once_and_leaves_the_writer_free(
+    notes: Database, look: Look
+) -> None:
+    context = notes.transaction()
+    async with context as unit:
+        await unit.execute(ADD, ("first",))
+        with pytest.raises(DatabaseError) as caught:
+            await in_another_task(context.__aenter__())
+        assert caught.value.code == "entered_twice"
+        await unit.execute(ADD, ("still open",))
+    for _ in range(2):
+        with pytest.raises(DatabaseError) as caught:
+            await context.__aenter__()
+        assert caught.value.code == "entered_twice"
+    assert await notes.execute(ADD, ("free",)) == 1
+    assert look(ALL) == [("first",), ("still open",), ("free",)]
+
+
+async def test_a_snapshot_is_entered_once(notes: Database) -> None:
+    context = notes.snapshot()
+    async with context as view:
+        with pytest.raises(DatabaseError) as caught:
+            await context.__aenter__()
+        assert caught.value.code == "entered_twice"
+        assert await view.profiles.list() == []
+    with pytest.raises(DatabaseError):
+        await context.__aenter__()
+    assert await notes.execute(ADD, ("free",)) == 1
+
+
+async def test_a_forgotten_unit_is_rolled_back(notes: Database, look: Look) -> None:
+    unit = await notes.transaction().__aenter__()
+    await unit.execute(ADD, ("forgotten",))
+    with pytest.warns(ResourceWarning, match="test_unit_of_work"):  # noqa: PT031
+        del unit
+        gc.collect()
+    assert await asyncio.wait_for(notes.execute(ADD, ("next",)), 2) == 1
+    assert look(ALL) == [("next",)]
+
+
+async def test_a_forgotten_snapshot_gives_its_reader_back(notes: Database) -> None:
+    view = await notes.snapshot().__aenter__()
+    assert await view.profiles.list() == []
+    with pytest.warns(ResourceWarning, match="test_unit_of_work"):  # noqa: PT031
+        del view
+        gc.collect()
+    await asyncio.sleep(0.05)
+    assert await notes.checkpoint()
+
+
+async def test_a_unit_whose_object_nobody_names_lasts_as_long_as_its_block(
+    notes: Database, look: Look
+) -> None:
+    async with notes.transaction():
+        gc.collect()
+        unit = await notes.fetch_one(int, "SELECT 1")
+    assert unit == 1
+    assert await notes.execute(ADD, ("next",)) == 1
+
+
+async def test_a_queue_that_moves_is_never_refused(path: Path, journal: str) -> None:
+    async with impatient(path, journal) as database:  # busy_timeout 0.2 s
+
+        async def work(n: int) -> None:
+            async with database.transaction() as unit:
+                await unit.execute(ADD, (str(n),))
+                await asyncio.sleep(0.02)
+
+        # A second in the queue for the last ones, units and single writes alike.
+        await asyncio.gather(*(work(n) for n in range(50)))
+        slow = """
+            INSERT INTO counters (value)
+            WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 20000)
+            SELECT count(*) FROM c
+        """
+        await asyncio.gather(*(database.execute(slow) for _ in range(150)))
+        assert await database.fetch_one(int, "SELECT count(*) FROM counters") == 150
 
 
 async def test_a_foreign_lock_longer_than_busy_timeout_refuses_units_and_writes(
@@ -974,7 +1185,7 @@ async def test_busy_timeout_zero_still_lets_units_take_turns_when_free(
             async with database.transaction() as unit:
                 await unit.execute(ADD, (str(n),))
                 with pytest.raises(DatabaseBusyError):
-                    await database.execute(ADD, ("refused",))
+                    await in_another_task(database.execute(ADD, ("refused",)))
 
 
 # The warning about units that are held for long.

@@ -183,18 +183,20 @@ class Database(Maintenance):
         """``async with database.transaction() as unit``: what is called on unit happens together or
         not at all.
 
-        It waits its turn behind other writes, and raises DatabaseBusyError after busy_timeout. Inside
-        it, a write through the Database itself waits for this very unit, in vain. actor: who the
-        audit trail names.
+        It waits its turn behind other writes, and raises DatabaseBusyError when one unit of work, or
+        another process, keeps it waiting for longer than busy_timeout. actor: the audit trail names it.
+
+        Inside the block write through ``unit``: a write, or another transaction(), through the Database
+        by the same task raises DatabaseError (code inside_unit) at once, because it would wait for
+        this unit to end. A read through the Database does not see what the unit has written.
         """
         self._executor.refuse_if_unusable()
         return UnitOfWorkContext(
-            Transaction(self._writer, "BEGIN IMMEDIATE"),
+            Transaction(self._writer, "BEGIN IMMEDIATE", call_site()),
             self._options.clock,
             actor=actor,
             secrets=self._options.secrets,
             slow_transaction_seconds=self._options.slow_transaction_seconds,
-            caller=call_site(),
         )
 
     def snapshot(self) -> SnapshotContext:

@@ -5,6 +5,7 @@ DatabaseError
 ├── ConstraintError          409  the row would break a rule of the schema; nothing of it remains
 ├── InvalidTransitionError   409  the row is in a state that does not allow this change
 ├── DatabaseBusyError        503  somebody else held the lock for longer than busy_timeout
+├── DatabaseTimeoutError     504  a statement took longer than its timeout; also a TimeoutError
 ├── CommitUncertainError     500  COMMIT failed in a way that leaves its outcome open
 ├── DatabaseFullError        507  no space left; writes resume by themselves once there is some
 ├── DatabaseReadOnlyError    403  a write where only reads are allowed
@@ -80,6 +81,13 @@ class DatabaseBusyError(DatabaseError):
 
     code = "busy"
     http_status = 503
+
+
+class DatabaseTimeoutError(DatabaseError, TimeoutError):
+    """A statement took longer than the timeout of its call and was interrupted. Nothing of it remains."""
+
+    code = "timeout"
+    http_status = 504
 
 
 class CommitUncertainError(DatabaseError):

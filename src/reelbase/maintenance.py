@@ -191,7 +191,7 @@ class Maintenance(Catalogue):
             finally:
                 self._readers.give_back(reader)
         else:
-            transaction = Transaction(self._writer, "BEGIN")
+            transaction = Transaction(self._writer, "BEGIN", where)
             await transaction.begin()
             try:
                 yield transaction

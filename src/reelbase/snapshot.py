@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import warnings
 from types import TracebackType
 
 from reelbase.catalogue import Catalogue
-from reelbase.engine.connection import set_pragma
+from reelbase.engine.connection import notify, set_pragma
 from reelbase.engine.executors import Clock, SnapshotExecutor, read_clock
 from reelbase.engine.readers import Reader, Readers
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.writer import Writer
+from reelbase.errors import DatabaseError
 
 
 class Snapshot(Catalogue):
@@ -19,6 +22,10 @@ class Snapshot(Catalogue):
 
     Writes raise DatabaseReadOnlyError.
     """
+
+    def __init__(self, executor: SnapshotExecutor, context: SnapshotContext) -> None:
+        super().__init__(executor)
+        self._context = context  # while the snapshot is in use it is not forgotten
 
 
 def _pin(native: sqlite3.Connection) -> None:
@@ -37,7 +44,8 @@ def _allow_writes(native: sqlite3.Connection) -> None:
 
 
 class SnapshotContext:
-    """What ``async with database.snapshot()`` enters: a read transaction on a reader of its own."""
+    """What ``async with database.snapshot()`` enters: a read transaction on a reader of its own. It is
+    entered once."""
 
     def __init__(
         self,
@@ -55,14 +63,21 @@ class SnapshotContext:
         self._slow_query_seconds = slow_query_seconds
         self._secrets = secrets
         self._where = where
+        self._loop = asyncio.get_running_loop()
+        self._was_entered = False
         self._session: Reader | Transaction | None = None
         self._executor: SnapshotExecutor | None = None
 
     async def __aenter__(self) -> Snapshot:
+        if self._was_entered:
+            raise DatabaseError(
+                "this snapshot() was entered before; call it for each block", code="entered_twice"
+            )
+        self._was_entered = True
         now = read_clock(self._clock)
         if self._readers is None:
             # ":memory:" has one connection: the snapshot holds it, and writers wait.
-            transaction = Transaction(self._writer, "BEGIN")
+            transaction = Transaction(self._writer, "BEGIN", self._where)
             await transaction.begin()
             transaction.at_end(_allow_writes)
             try:
@@ -77,12 +92,13 @@ class SnapshotContext:
             try:
                 await reader.call(_pin)
             except BaseException:
+                self._session = None
                 self._readers.give_back(reader)
                 raise
         self._executor = SnapshotExecutor(
             self._session, now, self._slow_query_seconds, self._secrets
         )
-        return Snapshot(self._executor)
+        return Snapshot(self._executor, self)
 
     async def __aexit__(
         self,
@@ -92,7 +108,24 @@ class SnapshotContext:
     ) -> None:
         if self._executor is not None:
             self._executor.is_ended = True
-        if isinstance(self._session, Transaction):
-            await self._session.roll_back()
-        elif self._session is not None and self._readers is not None:
-            self._readers.give_back(self._session)
+        session, self._session = self._session, None
+        if isinstance(session, Transaction):
+            await session.roll_back()
+        elif session is not None and self._readers is not None:
+            self._readers.give_back(session)
+
+    def __del__(self) -> None:
+        # Entered by hand and forgotten: its read transaction would keep the log from being emptied.
+        session = self._session
+        if session is None or session.has_ended:
+            return
+        if isinstance(session, Transaction):
+            notify(self._loop, session.abandon)
+        elif self._readers is not None:
+            notify(self._loop, self._readers.give_back, session)
+        warnings.warn(
+            f"unclosed: the snapshot that was opened at {self._where}",
+            ResourceWarning,
+            source=self,
+            stacklevel=1,
+        )

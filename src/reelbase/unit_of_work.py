@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -11,6 +13,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from reelbase.catalogue import Catalogue
+from reelbase.engine.connection import notify
 from reelbase.engine.executors import Clock, UnitExecutor, read_clock
 from reelbase.engine.raw import RawStatement
 from reelbase.engine.secrets import Secrets
@@ -35,9 +38,11 @@ class UnitOfWork(Catalogue):
         now: datetime,
         actor: str | None,
         secrets: Secrets | None,
+        context: UnitOfWorkContext,
     ) -> None:
         super().__init__(UnitExecutor(transaction, now, actor, secrets))
         self._transaction = transaction
+        self._context = context  # while the unit is in use it is not forgotten
 
     @property
     def now(self) -> datetime:
@@ -66,14 +71,19 @@ class UnitOfWork(Catalogue):
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Undoes what is done inside it when the block raises; the unit goes on. They may be nested."""
-        mark = await self._transaction.begin_savepoint()
+        """Undoes what is done inside it when the block raises; the unit goes on. They may be nested.
+
+        The block belongs to its task and to tasks that are started in it. While it is open, writes and
+        savepoints of other tasks in the same unit raise DatabaseError (code savepoint), because they
+        would be undone with it.
+        """
+        savepoint = await self._transaction.begin_savepoint()
         try:
             yield
         except BaseException:
-            await self._transaction.end_savepoint(mark, keep=False)
+            await self._transaction.end_savepoint(savepoint, keep=False)
             raise
-        await self._transaction.end_savepoint(mark, keep=True)
+        await self._transaction.end_savepoint(savepoint, keep=True)
 
     async def rollback(self) -> None:
         """Undoes everything and ends the unit: what is called on it afterwards raises
@@ -83,9 +93,7 @@ class UnitOfWork(Catalogue):
 
 class UnitOfWorkContext:
     """What ``async with database.transaction()`` enters: BEGIN IMMEDIATE, then COMMIT, or ROLLBACK
-    when the block raises.
-
-    caller: where transaction() was called, for the warning about a unit that is held for too long.
+    when the block raises. It is entered once.
     """
 
     def __init__(
@@ -96,26 +104,27 @@ class UnitOfWorkContext:
         actor: str | None,
         secrets: Secrets | None,
         slow_transaction_seconds: float,
-        caller: str,
     ) -> None:
         self._transaction = transaction
         self._clock = clock
         self._actor = actor
         self._secrets = secrets
         self._slow_transaction_seconds = slow_transaction_seconds
-        self._caller = caller
+        self._loop = asyncio.get_running_loop()
+        self._is_inside = False
         self._warning: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> UnitOfWork:
         await self._transaction.begin()
         try:
             now = read_clock(self._clock)
-            unit = UnitOfWork(self._transaction, now, self._actor, self._secrets)
+            unit = UnitOfWork(self._transaction, now, self._actor, self._secrets, self)
         except BaseException:
             await self._transaction.roll_back()
             raise
-        self._warning = asyncio.get_running_loop().call_later(
-            self._slow_transaction_seconds, self._warn
+        self._is_inside = True
+        self._warning = self._loop.call_later(
+            self._slow_transaction_seconds, _warn, weakref.ref[UnitOfWorkContext](self)
         )
         return unit
 
@@ -125,6 +134,7 @@ class UnitOfWorkContext:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_inside = False
         if self._warning is not None:
             self._warning.cancel()
         if exc is not None or self._transaction.was_rolled_back:
@@ -132,12 +142,30 @@ class UnitOfWorkContext:
         else:
             await self._transaction.commit()
 
-    def _warn(self) -> None:
+    def __del__(self) -> None:
+        # Entered by hand and forgotten: every other write would wait for it until close().
+        if self._is_inside and self._transaction.state == "open":
+            notify(self._loop, self._transaction.abandon)
+            warnings.warn(
+                f"unclosed: {self._transaction}; it is rolled back",
+                ResourceWarning,
+                source=self,
+                stacklevel=1,
+            )
+
+    def warn(self) -> None:
+        """Logs that the unit holds the database for too long."""
         if self._transaction.state != "open":
-            return  # rolled back inside its block, or by close(): nobody waits for it
+            return  # rolled back inside its block, or by close(): nothing waits for it
         _log.warning(
             "a unit of work has held the database for more than %g s; it was opened at %s. "
             "All other writes wait for it: do slow work outside of it",
             self._slow_transaction_seconds,
-            self._caller,
+            self._transaction.where,
         )
+
+
+def _warn(reference: weakref.ref[UnitOfWorkContext]) -> None:
+    context = reference()
+    if context is not None:
+        context.warn()

@@ -187,14 +187,16 @@ def _is_there(stored: Stored, key: str) -> bool:
 def acknowledge_early() -> None:
     """The caller hears of a write before its COMMIT."""
 
+    run_one = worker.run_one
+
     def run_and_tell(native: sqlite3.Connection, request: Request) -> Any:
-        settled = worker.run_one(native, request)
+        settled = run_one(native, request)
         loop = request.future.get_loop()
         loop.call_soon_threadsafe(settle, [settled])
         time.sleep(0.001)  # the caller goes on at once
         return settled
 
-    setattr(writer, "run_one", run_and_tell)  # noqa: B010
+    setattr(worker, "run_one", run_and_tell)  # noqa: B010
 
 
 def commit_units_early() -> None:

@@ -15,6 +15,16 @@ R = TypeVar("R")
 Cleanup = Callable[[sqlite3.Connection], None]
 
 
+class HeldCursor(Protocol):
+    """A cursor that stays open between two calls. Both methods run on the connection's thread."""
+
+    def close(self, native: sqlite3.Connection) -> None: ...
+
+    def drain(self, native: sqlite3.Connection) -> None:
+        """Fetches the other rows into memory: what is written next must not show among them."""
+        ...
+
+
 class CursorHost(NamedTuple):
     """A connection that a stream may keep a cursor on.
 
@@ -63,8 +73,8 @@ class Executor(Protocol):
         """Runs a step and returns what it gives."""
         ...
 
-    async def cursor_host(self, cleanup: Cleanup, where: str) -> CursorHost:
-        """A connection for a stream; cleanup runs on its thread when the stream, or the unit, ends.
+    async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
+        """A connection for a stream; the cursor is closed when the stream, or the unit, ends.
 
         where: file and line that opened the stream.
         """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from reelbase.engine.executor import Cleanup, CursorHost
+from reelbase.engine.executor import Cleanup, CursorHost, HeldCursor
 from reelbase.engine.readers import Readers
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.step import Step
@@ -34,6 +35,8 @@ class Session(Protocol):
 
 R = TypeVar("R")
 Clock = Callable[[], datetime]
+
+_IS_DEVELOPMENT = sys.flags.dev_mode
 
 
 def read_clock(clock: Clock) -> datetime:
@@ -73,6 +76,8 @@ class DatabaseExecutor:
                 if step.statement.writes:
                     break
             else:
+                if _IS_DEVELOPMENT:
+                    self._writer.note_read()
                 return self._readers.run(steps)
         return self._writer.run(steps)
 
@@ -80,14 +85,16 @@ class DatabaseExecutor:
         self.refuse_if_unusable()
         if self._readers is None or step.statement.writes:
             return self._writer.run_one(step)
+        if _IS_DEVELOPMENT:
+            self._writer.note_read()
         return self._readers.run_one(step)
 
-    async def cursor_host(self, cleanup: Cleanup, where: str) -> CursorHost:
+    async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
         self.refuse_if_unusable()
         if self._readers is None:
             return CursorHost(True, self._writer.call, _nothing)
         reader = await self._readers.borrow("stream", where)
-        reader.at_end(cleanup)
+        reader.at_end(cursor.close)
         return CursorHost(False, reader.call, partial(self._readers.give_back, reader))
 
     def refuse_if_unusable(self) -> None:
@@ -139,10 +146,11 @@ class SnapshotExecutor:
         (result,) = await self.run(step)
         return result  # type: ignore[no-any-return]
 
-    async def cursor_host(self, cleanup: Cleanup, where: str) -> CursorHost:
+    async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
         self._refuse_if_ended()
-        self._session.at_end(cleanup)
-        return CursorHost(False, self._session.call, partial(self._session.clean_up, cleanup))
+        close = cursor.close
+        self._session.at_end(close)
+        return CursorHost(False, self._session.call, partial(self._session.clean_up, close))
 
     def _refuse_if_ended(self) -> None:
         if self.is_ended:
@@ -175,10 +183,10 @@ class UnitExecutor:
     def run_one(self, step: Step[R]) -> Awaitable[R]:
         return self._transaction.run_one(step)
 
-    async def cursor_host(self, cleanup: Cleanup, where: str) -> CursorHost:
+    async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
         transaction = self._transaction
-        transaction.at_end(cleanup)
-        return CursorHost(False, transaction.call, partial(transaction.clean_up, cleanup))
+        transaction.hold(cursor)
+        return CursorHost(False, transaction.call, partial(transaction.let_go, cursor))
 
 
 def _nothing() -> None:

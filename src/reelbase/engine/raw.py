@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -12,9 +13,22 @@ from reelbase.engine.binding import SqlValue, to_any
 from reelbase.engine.decoding import decoder_for, row_decoder_for
 from reelbase.engine.executor import Executor, call_site
 from reelbase.engine.statement import Statement
-from reelbase.engine.step import Count, FetchAll, FetchOne, FetchOptional, RunMany, Step
+from reelbase.engine.step import (
+    Count,
+    FetchAll,
+    FetchOne,
+    FetchOptional,
+    RunMany,
+    Step,
+    in_one_line,
+)
 from reelbase.engine.stream import RowStream
-from reelbase.errors import DatabaseError, DatabaseReadOnlyError, RecordNotFoundError
+from reelbase.errors import (
+    DatabaseError,
+    DatabaseReadOnlyError,
+    DatabaseTimeoutError,
+    RecordNotFoundError,
+)
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -54,6 +68,18 @@ _DOING_PRAGMA = re.compile(
 )
 
 
+# Functions that tell of the connection they run on; strings, quoted names and comments are skipped.
+_OF_THE_CONNECTION = re.compile(
+    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/"
+    r"|\b(?P<name>last_insert_rowid|changes|total_changes)\s*\(",
+    re.DOTALL | re.IGNORECASE,
+)
+# Behind CREATE: what only one connection sees.
+_TEMPORARY = re.compile(
+    r"\s*(?:TEMP(?:ORARY)?\b|\w+\s+(?:IF\s+NOT\s+EXISTS\s+)?[\"'`\[]?temp[\"'`\]]?\s*\.)",
+    re.IGNORECASE,
+)
+
 # What SQLite would refuse of these (surrogates, past 64 bits) it refuses itself. To look at each value
 # costs a bulk insert a fifth of its time.
 _STORED_AS_THEY_ARE = frozenset({type(None), str, int, bytes})
@@ -67,7 +93,9 @@ class RawStatement(Statement):
         self.sql = sql
         self.name = "SQL"
         self.entity = "row"
-        self.is_for_units = False
+        # Why it is refused on a Database, where each call is a transaction of its own, and reads and
+        # writes have connections of their own.
+        self.why_for_units: str | None = None
         match = _FIRST_WORD.match(sql)
         word = (match[1] or "").upper() if match else ""
         if not word:
@@ -75,10 +103,19 @@ class RawStatement(Statement):
         if word in _REFUSED:
             raise DatabaseError(f"{word} is refused here: {_REFUSED[word]}", code="statement")
         if word == "PRAGMA" and match is not None:
-            self.is_for_units = _OF_A_UNIT.match(sql, match.end()) is not None
-            if not self.is_for_units:
+            if _OF_A_UNIT.match(sql, match.end()):
+                self.why_for_units = "this PRAGMA ends with its transaction"
+            else:
                 self._refuse_setting(sql[match.end() :])
         self.writes = word not in _READING
+        functions = {found["name"] for found in _OF_THE_CONNECTION.finditer(sql)} - {None}
+        if functions and not self.writes:
+            self.why_for_units = (
+                f"{functions.pop()}() tells of the connection that it runs on, which is not the one that has "
+                "written; use RETURNING, or the result of execute()"
+            )
+        elif word == "CREATE" and match is not None and _TEMPORARY.match(sql, match.end()):
+            self.why_for_units = "a temporary table is seen by one connection only"
         # WITH may begin a SELECT or an INSERT; only a connection that refuses to write can tell.
         self.may_write = self.writes or word == "WITH"
 
@@ -148,23 +185,33 @@ class RawSql:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def fetch_all(self, row_type: type[T], sql: str, params: Params = ()) -> list[T]:
+    async def fetch_all(
+        self, row_type: type[T], sql: str, params: Params = (), *, timeout: float | None = None
+    ) -> list[T]:
         """Every row as a row_type: a Struct (columns meet fields by name), a scalar (the first
         column), tuple[...] or dict. A statement that writes and returns rows is a transaction of
         its own on a Database.
 
+        timeout: seconds, the wait for a turn included; then the statement is interrupted, nothing of
+        it remains, and DatabaseTimeoutError is raised. None: no limit. A cancelled call is interrupted
+        in the same way. An interrupted write takes the whole unit of work with it, if it is in one.
+
         Raises DatabaseError: code row_mismatch when a row does not fit row_type, statement for
         wrong SQL.
         """
-        return await self._run(FetchAll, row_type, sql, params)
+        return await self._run(FetchAll, row_type, sql, params, timeout)
 
-    async def fetch_one(self, row_type: type[T], sql: str, params: Params = ()) -> T:
-        """The first row; RecordNotFoundError when there is none."""
-        return await self._run(FetchOne, row_type, sql, params)
+    async def fetch_one(
+        self, row_type: type[T], sql: str, params: Params = (), *, timeout: float | None = None
+    ) -> T:
+        """The first row, as fetch_all() gives it; RecordNotFoundError when there is none."""
+        return await self._run(FetchOne, row_type, sql, params, timeout)
 
-    async def fetch_optional(self, row_type: type[T], sql: str, params: Params = ()) -> T | None:
-        """The first row, or None."""
-        return await self._run(FetchOptional, row_type, sql, params)
+    async def fetch_optional(
+        self, row_type: type[T], sql: str, params: Params = (), *, timeout: float | None = None
+    ) -> T | None:
+        """The first row, as fetch_all() gives it, or None."""
+        return await self._run(FetchOptional, row_type, sql, params, timeout)
 
     def stream(
         self, row_type: type[T], sql: str, params: Params = (), *, batch: int = 500
@@ -188,14 +235,35 @@ class RawSql:
         kept = [row.copy() if isinstance(row, list | dict) else row for row in rows]
         return await self._run_step(statement, RunMany(statement, kept))
 
-    async def _run(self, kind: type[Step[R]], row_type: Any, sql: str, params: Params) -> R:
+    async def _run(
+        self,
+        kind: type[Step[R]],
+        row_type: Any,
+        sql: str,
+        params: Params,
+        timeout: float | None = None,
+    ) -> R:
         statement = raw_statement(row_type, sql)
-        return await self._run_step(statement, kind(statement, statement.bind(params)))
+        step = kind(statement, statement.bind(params))
+        if timeout is None:
+            return await self._run_step(statement, step)
+        if not timeout >= 0:
+            raise ValueError(f"timeout must be 0 seconds or more, not {timeout}")
+        scope = asyncio.timeout(timeout)
+        try:
+            async with scope:
+                return await self._run_step(statement, step)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise DatabaseTimeoutError(
+                f"{statement.name}: interrupted after timeout ({timeout:g} s): {in_one_line(statement.sql)}"
+            ) from None
 
     async def _run_step(self, statement: RawStatement, step: Step[R]) -> R:
-        if statement.is_for_units and self._executor.commits:
+        if statement.why_for_units is not None and self._executor.commits:
             raise DatabaseError(
-                "this PRAGMA ends with its transaction: use it in a unit of work", code="statement"
+                f"{statement.why_for_units}: use it in a unit of work", code="statement"
             )
         was_known = statement.writes  # else another call may find out meanwhile
         try:

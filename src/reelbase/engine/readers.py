@@ -21,7 +21,7 @@ from reelbase.engine.executor import Cleanup
 from reelbase.engine.mailbox import Mailbox
 from reelbase.engine.step import Step
 from reelbase.engine.transaction import roll_back
-from reelbase.engine.worker import Request, StepRunner, Worker, run_one
+from reelbase.engine.worker import Reply, Request, StepRunner, Worker
 from reelbase.errors import DatabaseClosedError, DatabaseIOError
 
 R = TypeVar("R")
@@ -79,10 +79,6 @@ class Reader(Worker):
                 self._run(native, request)
             self._report_if_due()
 
-    def _run(self, native: sqlite3.Connection, request: Request) -> None:
-        if not request.future.cancelled():
-            self._settle(run_one(native, request))
-
     def _run_group(self, native: sqlite3.Connection, request: Request) -> None:
         """Runs the quick reads that wait in one transaction: to take and leave a lock costs SQLite as
         much as a get by key.
@@ -112,9 +108,14 @@ class Reader(Worker):
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work on the connection; for a reader with a queue of its own."""
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future = self.new_reply(self._interrupt_unless_read)
         self.submit(Request(work, future, is_long=True))
         return future
+
+    def _interrupt_unless_read(self, future: asyncio.Future[Any]) -> None:
+        # SQLite keeps an interrupt in force while any cursor is open: it would end a stream, too.
+        if not self._cleanups:
+            self.interrupt_running(future)
 
     def at_end(self, cleanup: Cleanup) -> None:
         """cleanup runs on the thread when the reader is given back."""
@@ -124,7 +125,10 @@ class Reader(Worker):
         """Runs a cleanup that was meant for the end now; not awaited."""
         if cleanup in self._cleanups and not self.is_closed:
             self._cleanups.remove(cleanup)
-            self.call(cleanup)
+            self._submit_cleanup(cleanup)
+
+    def _submit_cleanup(self, cleanup: Cleanup) -> None:
+        self.submit(Request(cleanup, self.new_future(), is_long=True))
 
     def finish(self) -> None:
         """Closes every cursor and ends the transaction of whoever had borrowed it; not awaited."""
@@ -138,7 +142,7 @@ class Reader(Worker):
             roll_back(native)
 
         self.interrupt()
-        self.call(clean_up)
+        self._submit_cleanup(clean_up)
 
     def interrupt(self) -> None:
         """Makes the statement that it runs, if any, fail."""
@@ -190,10 +194,14 @@ class Readers:
     def _submit(
         self, work: Callable[[sqlite3.Connection], R], *, is_long: bool
     ) -> asyncio.Future[R]:
-        future: asyncio.Future[R] = self._loop.create_future()
+        future = Reply(self._loop, self._interrupt_running)
         self._inbox.append(Request(work, future, is_long=is_long))
         self._wake_another()
         return future
+
+    def _interrupt_running(self, future: asyncio.Future[Any]) -> None:
+        for reader in self._pool:
+            reader.interrupt_running(future)
 
     def _wake_another(self) -> None:
         """Wakes a reader unless one is about to look at the queue anyway."""

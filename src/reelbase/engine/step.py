@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -22,6 +24,12 @@ R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 _SLOW_SECONDS = 0.001
+_WHITE_SPACE = re.compile(r"\s+")
+
+
+def in_one_line(sql: str) -> str:
+    """SQL for a log or an error: every run of white space is one blank."""
+    return _WHITE_SPACE.sub(" ", sql.strip())
 
 
 class Step(msgspec.Struct, Generic[R_co], eq=False):
@@ -45,7 +53,9 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
         """run(), as what a connection's thread is given."""
         if slow_query_seconds is None:
             return self.run
-        return partial(self.run, slow_query_seconds=slow_query_seconds)
+        # In the caller's context: a request id that its log records carry is on the slow line, too.
+        context, run = copy_context(), partial(self.run, slow_query_seconds=slow_query_seconds)
+        return lambda native: context.run(run, native)
 
     def run(self, native: sqlite3.Connection, slow_query_seconds: float | None = None) -> R_co:
         """Runs on the connection's thread. Raises DatabaseError, or ValueError for a value SQLite refuses."""
@@ -62,7 +72,7 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
         if slow_query_seconds is not None and elapsed_seconds >= slow_query_seconds:
             # Never the parameters: they may be secrets.
             _sql_log.info(
-                "%.1f ms %s: %s", elapsed_seconds * 1000, statement.name, statement.sql.strip()
+                "%.1f ms %s: %s", elapsed_seconds * 1000, statement.name, in_one_line(statement.sql)
             )
         return result
 

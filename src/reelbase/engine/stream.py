@@ -30,6 +30,8 @@ class _Cursor:
         self._parameters = parameters
         self.batch = batch
         self._cursor: sqlite3.Cursor | None = None
+        self._drained: deque[tuple[Any, ...]] | None = None
+        self._error: sqlite3.Error | None = None
         self._is_closed = False
 
     def fetch(self, native: sqlite3.Connection) -> list[Any]:
@@ -41,15 +43,34 @@ class _Cursor:
         try:
             if self._cursor is None:
                 self._cursor = native.execute(self._statement.sql, self._parameters)
-            rows = self._cursor.fetchmany(self.batch)
+            rows = self._next_rows(self._cursor)
         except sqlite3.Error as error:
             raise translate(error, self._statement.name) from error
         if not rows:
             return []
         return self._statement.decode(self._cursor, rows)
 
+    def _next_rows(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
+        if self._error is not None:
+            raise self._error
+        if self._drained is None:
+            return cursor.fetchmany(self.batch)
+        return [self._drained.popleft() for _ in range(min(self.batch, len(self._drained)))]
+
+    def drain(self, native: sqlite3.Connection) -> None:
+        if self._cursor is None or self._is_closed or self._drained is not None:
+            return
+        self._drained = deque()
+        try:
+            self._drained.extend(self._cursor)
+        except sqlite3.Error as error:
+            self._error = error  # the stream's, not of the statement that comes in between
+        finally:
+            self._cursor.close()
+
     def close(self, native: sqlite3.Connection) -> None:
         self._is_closed = True
+        self._drained = None
         if self._cursor is not None:
             self._cursor.close()
 
@@ -58,7 +79,8 @@ class RowStream(Generic[T]):
     """Rows of a query, in its order: an async iterator and an async context manager in one.
 
     It sees one moment of the database, the one of its first row. On a rollback journal writers wait
-    for it, so read it without pauses there.
+    for it, so read it without pauses there. In a unit of work, the unit's next write fetches the other
+    rows into memory.
     """
 
     def __init__(
@@ -116,7 +138,7 @@ class RowStream(Generic[T]):
             raise DatabaseClosedError("the stream was closed", code="stream_closed")
         try:
             if self._host is None:
-                self._host = await self._executor.cursor_host(self._cursor.close, self._where)
+                self._host = await self._executor.cursor_host(self._cursor, self._where)
                 if self._host.is_shared:
                     self._cursor.batch = self._batch = _EVERYTHING
             rows = await self._host.call(self._cursor.fetch)

@@ -10,10 +10,11 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from reelbase.engine.executor import Cleanup
+from reelbase.engine.executor import Cleanup, HeldCursor
 from reelbase.engine.step import Step
 from reelbase.engine.worker import Request, StepRunner
 from reelbase.errors import (
@@ -36,6 +37,17 @@ _COMMIT_REFUSED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLIT
 _BEGIN_SAVEPOINT = "SAVEPOINT reelbase_unit"
 _UNDO_SAVEPOINT = "ROLLBACK TO reelbase_unit"
 _END_SAVEPOINT = "RELEASE reelbase_unit"
+
+
+class _Savepoint:
+    """An open savepoint. outer: the one in whose block it was opened, of this unit or another."""
+
+    def __init__(self, outer: _Savepoint | None) -> None:
+        self.outer = outer
+
+
+# The savepoint in whose block the code runs. Tasks that are started in the block inherit it.
+_innermost: ContextVar[_Savepoint | None] = ContextVar("reelbase_savepoint", default=None)
 
 
 def commit(native: sqlite3.Connection) -> sqlite3.Error | None:
@@ -93,24 +105,49 @@ class _Outcome(asyncio.Future[None]):
 
 
 class Transaction:
-    """What a unit of work is to the engine: its own queue on the writer, and the truth of its end."""
+    """What a unit of work is to the engine: its own queue on the writer, and the truth of its end.
 
-    def __init__(self, writer: Writer, begin_sql: Literal["BEGIN IMMEDIATE", "BEGIN"]) -> None:
+    where: file and line that asked for it.
+    """
+
+    def __init__(
+        self, writer: Writer, begin_sql: Literal["BEGIN IMMEDIATE", "BEGIN"], where: str
+    ) -> None:
         self._writer = writer
         self.begin_sql = begin_sql
+        self.where = where
+        self._task: asyncio.Task[Any] | None = None
+        self.has_written = False
         self.inbox: deque[Request] = deque()
         self.state: State = "open"
         self.began = False  # on the thread: BEGIN succeeded and neither COMMIT nor ROLLBACK has
         self._ended = False  # on the loop: nothing more is taken
         self.was_rolled_back = False  # by roll_back(), that is on purpose
         self._lost: BaseException | None = None
-        self._savepoints: list[object] = []
+        self._savepoints: list[_Savepoint] = []
+        self._cursors: list[HeldCursor] = []
         self._cleanups: list[Cleanup] = []
+
+    def __str__(self) -> str:
+        what = "unit of work" if self.begin_sql == "BEGIN IMMEDIATE" else "snapshot"
+        return f"the {what} that was opened at {self.where}"
 
     # On the event loop.
 
+    def is_of_this_task(self) -> bool:
+        """Whether the task that runs now has begun it, and not ended it yet."""
+        if self._task is None or self._ended:
+            return False
+        return self._task is asyncio.current_task()
+
     async def begin(self) -> None:
         """Waits its turn and begins. DatabaseBusyError after busy_timeout; cancelled, it leaves nothing."""
+        if self._task is not None:
+            raise DatabaseError(
+                "this transaction() was entered before; call it for each block",
+                code="entered_twice",
+            )
+        self._task = asyncio.current_task()
         future = self._writer.enqueue_transaction(self)
         try:
             await future
@@ -125,7 +162,10 @@ class Transaction:
 
     def run(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
         """Runs steps; when one fails none of them remains and the transaction goes on."""
-        return self.call(StepRunner(steps, self._writer.slow_query_seconds).writing)
+        runner = StepRunner(steps, self._writer.slow_query_seconds)
+        if any(step.statement.may_write for step in steps):
+            return self._write(runner.writing)
+        return self.call(runner.writing)
 
     def run_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step; when it fails nothing of it remains and the transaction goes on."""
@@ -133,11 +173,45 @@ class Transaction:
         if not step.statement.may_write:
             return self.call(step.work(slow_query_seconds))
         runner = StepRunner((step,), slow_query_seconds)
-        return self.call(lambda native: runner.writing(native)[0])
+        return self._write(lambda native: runner.writing(native)[0])
+
+    def _write(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        self._refuse_in_savepoint_of_others()
+        self.has_written = True
+
+        def write(native: sqlite3.Connection) -> R:
+            self._drain_cursors(native)
+            return work(native)
+
+        return self.call(write)
+
+    def _refuse_in_savepoint_of_others(self) -> None:
+        """Raises when the innermost savepoint is not the caller's: undone, it would take the call along."""
+        if not self._savepoints:
+            return
+        savepoint = _innermost.get()
+        while savepoint is not None and savepoint is not self._savepoints[-1]:
+            savepoint = savepoint.outer
+        if savepoint is None:
+            raise DatabaseError(
+                "another task has a savepoint open in this unit of work, which would undo this call "
+                "together with that task's; wait for it to end, or use a unit of work for each task",
+                code="savepoint",
+            )
 
     def call(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        """Runs work, unless its caller is cancelled before it begins; while it runs, a cancel interrupts it.
+
+        SQLite undoes the whole transaction of a write that it interrupts: the unit is then lost.
+        """
         self._refuse_if_ended()
-        return self._submit(lambda native: self._guarded(native, work))
+        reply = self._writer.new_reply(self._interrupt_running)
+        return self._enqueue(Request(lambda native: self._guarded(native, work), reply))
+
+    def _interrupt_running(self, future: asyncio.Future[Any]) -> None:
+        # SQLite keeps an interrupt in force while any cursor is open: it would end a stream, too.
+        if not self._cursors:
+            self._writer.interrupt_running(future)
 
     async def commit(self) -> None:
         """Raises what made COMMIT fail. A cancel meanwhile is let go on once the outcome is known."""
@@ -160,24 +234,28 @@ class Transaction:
         self._interrupt()
         await self._conclude(self._roll_back)
 
-    async def begin_savepoint(self) -> object:
+    async def begin_savepoint(self) -> _Savepoint:
         """Opens a savepoint and returns what its end must be called with."""
-        mark = object()
-        self._savepoints.append(mark)
+        self._refuse_if_ended()
+        self._refuse_in_savepoint_of_others()
+        savepoint = _Savepoint(_innermost.get())
+        self._savepoints.append(savepoint)
         try:
-            await self.call(lambda native: native.execute(_BEGIN_SAVEPOINT).close())
+            await self._submit(lambda native: self._guarded(native, _begin_savepoint))
         except BaseException as error:
-            self._savepoints.remove(mark)
             if isinstance(error, asyncio.CancelledError) and not self._ended:
                 await self._conclude(self._undo_savepoint)
+            self._savepoints.remove(savepoint)
             raise
-        return mark
+        _innermost.set(savepoint)
+        return savepoint
 
-    async def end_savepoint(self, mark: object, *, keep: bool) -> None:
+    async def end_savepoint(self, savepoint: _Savepoint, *, keep: bool) -> None:
         """Keeps or undoes what came since the savepoint; they end in the reverse order of their beginning."""
+        _innermost.set(savepoint.outer)
         if self._ended:
             return
-        if not self._savepoints or self._savepoints[-1] is not mark:
+        if not self._savepoints or self._savepoints[-1] is not savepoint:
             raise DatabaseError(
                 "savepoints must end in the reverse order of their beginning; "
                 "do not leave one while a later one of another task is open",
@@ -193,6 +271,16 @@ class Transaction:
     def has_ended(self) -> bool:
         """Whether nothing that it still runs is of use to anybody."""
         return self._ended
+
+    def hold(self, cursor: HeldCursor) -> None:
+        """The cursor is drained before the transaction writes, and closed before it ends."""
+        self._cursors.append(cursor)
+
+    def let_go(self, cursor: HeldCursor) -> None:
+        """Closes a cursor now; not awaited."""
+        if cursor in self._cursors and not self._ended:
+            self._cursors.remove(cursor)
+            self._submit(cursor.close)
 
     def at_end(self, cleanup: Cleanup) -> None:
         """cleanup runs on the thread before the transaction ends."""
@@ -226,7 +314,7 @@ class Transaction:
             )
 
     def _submit(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
-        return self._enqueue(Request(work, self._writer.new_future()))
+        return self._enqueue(Request(work, self._writer.new_future(), must_run=True))
 
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         self._writer.refuse_if_closed()
@@ -237,7 +325,7 @@ class Transaction:
     async def _conclude(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Runs what ends the transaction, or a savepoint; a cancel meanwhile is let go on afterwards."""
         outcome = _Outcome(self._writer.busy_timeout_seconds + 1.0)
-        self._enqueue(Request(work, outcome))
+        self._enqueue(Request(work, outcome, must_run=True))
         try:
             await outcome
         except asyncio.CancelledError:
@@ -267,7 +355,13 @@ class Transaction:
                 code="transaction_lost",
             ) from self._lost
 
+    def _drain_cursors(self, native: sqlite3.Connection) -> None:
+        for cursor in tuple(self._cursors):
+            cursor.drain(native)
+
     def _close_cursors(self, native: sqlite3.Connection) -> None:
+        for cursor in tuple(self._cursors):
+            cursor.close(native)
         # An open cursor would keep the read transaction, and the next BEGIN IMMEDIATE would fail.
         # The first ones last: what a snapshot has set is set back when nothing runs any more.
         for cleanup in reversed(self._cleanups):
@@ -298,9 +392,14 @@ class Transaction:
             self.state = "rolled_back"
 
     def _undo_savepoint(self, native: sqlite3.Connection) -> None:
+        self._drain_cursors(native)
         if native.in_transaction:
             native.execute(_UNDO_SAVEPOINT)
             native.execute(_END_SAVEPOINT)
 
     def _release_savepoint(self, native: sqlite3.Connection) -> None:
         native.execute(_END_SAVEPOINT)
+
+
+def _begin_savepoint(native: sqlite3.Connection) -> None:
+    native.execute(_BEGIN_SAVEPOINT)

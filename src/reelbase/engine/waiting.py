@@ -23,9 +23,12 @@ class WaitingWorker(Worker):
         super().__init__(connection, deque(), mailbox)
         self.busy_timeout_seconds = busy_timeout_seconds
         self._expiry: asyncio.TimerHandle | None = None
+        # Since when the queue has not moved: a transaction holds the connection, or BEGIN waits for
+        # another process. None while it moves. Written on the thread.
+        self._stuck_since: float | None = None
 
-    def _is_held(self) -> bool:
-        """Whether somebody keeps the queue from moving."""
+    def _holder(self) -> str:
+        """What keeps the queue from moving."""
         raise NotImplementedError
 
     def withdraw(self, future: asyncio.Future[Any]) -> bool:
@@ -42,27 +45,29 @@ class WaitingWorker(Worker):
             self._expiry.cancel()
 
     def _expire(self) -> None:
-        """Fails those that waited longer than busy_timeout for whoever holds the lock.
+        """Fails the requests that waited longer than busy_timeout in a queue that did not move.
 
         A queue that moves may be long: it is not the lock that such a request waits for.
         """
         self._expiry = None
         now = time.monotonic()
+        stuck_since = self._stuck_since
         for request in self._waiting():
-            if request.enqueued + self.busy_timeout_seconds > now:
+            if stuck_since is None:
                 break
-            if not self._is_held():
+            if max(stuck_since, request.enqueued) + self.busy_timeout_seconds > now:
                 break
             if self._remove(request) and not request.future.done():
                 request.future.set_exception(
                     DatabaseBusyError(
-                        "a unit of work or another process held the database for longer than "
+                        f"{self._holder()} held the database for longer than "
                         f"busy_timeout ({self.busy_timeout_seconds:g} s)"
                     )
                 )
         if self.inbox:
             with contextlib.suppress(IndexError):
-                wait = self.inbox[0].enqueued + self.busy_timeout_seconds - now
+                waits_since = max(self.inbox[0].enqueued, stuck_since or now)
+                wait = waits_since + self.busy_timeout_seconds - now
                 self._expiry = self._loop.call_later(max(wait, 0.01), self._expire)
 
     def _waiting(self) -> tuple[Request, ...]:

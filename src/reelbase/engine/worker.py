@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,15 +26,38 @@ from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 _REPORT_COUNT = 64
 _REPORT_SECONDS = 0.001
 
+# An interrupt that comes before SQLite has begun the statement has no effect, so it is repeated.
+_INTERRUPT_AGAIN_SECONDS = 0.01
+
 _BEGIN_SAVEPOINT = "SAVEPOINT reelbase_steps"
 _UNDO_SAVEPOINT = "ROLLBACK TO reelbase_steps"
 _END_SAVEPOINT = "RELEASE reelbase_steps"
 
 
+class Reply(asyncio.Future[Any]):
+    """The future that the caller of a request awaits. Cancelled, it interrupts the request's statement.
+
+    interrupt: interrupts the statement if it runs; called on the loop.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, interrupt: Callable[[asyncio.Future[Any]], None]
+    ) -> None:
+        super().__init__(loop=loop)
+        self._interrupt = interrupt
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        is_cancelled = super().cancel(msg)
+        if is_cancelled:
+            self._interrupt(self)
+        return is_cancelled
+
+
 class Request(msgspec.Struct, eq=False):
     """Work for a connection's thread, and the future that its caller awaits.
 
-    undoes_itself: nothing is left of it when it fails.  enqueued: when, by the monotonic clock.
+    undoes_itself: nothing is left of it when it fails.  must_run: even if its caller was cancelled
+    before it began.  enqueued: when, by the monotonic clock.
     """
 
     work: Callable[[sqlite3.Connection], Any]
@@ -41,6 +65,7 @@ class Request(msgspec.Struct, eq=False):
     is_long: bool = False
     is_relaxed: bool = False
     undoes_itself: bool = False
+    must_run: bool = False
     enqueued: float = msgspec.field(default_factory=time.monotonic)
 
 
@@ -62,6 +87,18 @@ class Worker:
         self._unreported_since = 0.0
         self.is_closed = False
         self._in_hand: list[Request] = []  # on the thread: taken from the queue, not settled yet
+        self._running: asyncio.Future[Any] | None = None  # whose request the thread runs just now
+        self._running_lock = threading.Lock()
+
+    def new_reply(
+        self, interrupt: Callable[[asyncio.Future[Any]], None] | None = None
+    ) -> asyncio.Future[Any]:
+        """A future for a request that a cancel interrupts: with interrupt, or unconditionally."""
+        return Reply(self._loop, interrupt or self.interrupt_running)
+
+    def new_future(self) -> asyncio.Future[Any]:
+        """A future for a request that runs to its end."""
+        return self._loop.create_future()
 
     def refuse_if_closed(self) -> None:
         """Raises DatabaseClosedError once nothing more will be run."""
@@ -79,8 +116,34 @@ class Worker:
             self.is_awake = True
             self.connection.wake(self._drain)
 
+    def interrupt_running(self, future: asyncio.Future[Any]) -> None:
+        """Interrupts the statement of this future's request if it runs, and no other one."""
+        with self._running_lock:  # while it is held the thread cannot go on to another request
+            if self._running is not future:
+                return
+            self.connection.native.interrupt()
+        self._loop.call_later(_INTERRUPT_AGAIN_SECONDS, self.interrupt_running, future)
+
     def _has_work(self) -> bool:
         return bool(self.inbox)
+
+    def _run(self, native: sqlite3.Connection, request: Request) -> None:
+        """On the thread: runs a request and settles it."""
+        settled = self._run_request(native, request)
+        if settled is not None:
+            self._settle(settled)
+
+    def _run_request(self, native: sqlite3.Connection, request: Request) -> Settled | None:
+        """On the thread: runs a request; None when its caller was cancelled before it began."""
+        self._running = request.future
+        try:
+            # After _running was set: a cancel that came earlier shows here, a later one interrupts.
+            if request.future.cancelled() and not request.must_run:
+                return None
+            return run_one(native, request)
+        finally:
+            with self._running_lock:
+                self._running = None
 
     def _drain(self) -> None:
         """On the thread: everything that waits, then sleep."""
@@ -150,11 +213,10 @@ def run_one(native: sqlite3.Connection, request: Request) -> Settled:
 class StepRunner:
     """The work of a request: its steps, in order, all of them or none."""
 
-    __slots__ = ("_slow_query_seconds", "_steps")
+    __slots__ = ("_works",)
 
     def __init__(self, steps: Sequence[Step[Any]], slow_query_seconds: float | None) -> None:
-        self._steps = steps
-        self._slow_query_seconds = slow_query_seconds
+        self._works = [step.work(slow_query_seconds) for step in steps]
 
     def writing(self, native: sqlite3.Connection) -> list[Any]:
         """Inside a transaction: what fails is undone, the rest of the transaction stays."""
@@ -180,4 +242,4 @@ class StepRunner:
 
     def inside(self, native: sqlite3.Connection) -> list[Any]:
         """Inside a transaction that somebody else ends, whatever comes of the steps."""
-        return [step.run(native, self._slow_query_seconds) for step in self._steps]
+        return [work(native) for work in self._works]

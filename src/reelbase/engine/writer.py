@@ -9,6 +9,7 @@ unit of work takes its turn in the same queue and keeps the connection until it 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from reelbase.engine.mailbox import Mailbox, Settled, settle
 from reelbase.engine.step import Step
 from reelbase.engine.transaction import Transaction, commit, commit_error, roll_back
 from reelbase.engine.waiting import WaitingWorker
-from reelbase.engine.worker import Request, StepRunner, run_one
+from reelbase.engine.worker import Request, StepRunner
 from reelbase.errors import (
     DatabaseClosedError,
     DatabaseError,
@@ -30,6 +31,8 @@ from reelbase.errors import (
 )
 
 R = TypeVar("R")
+
+_log = logging.getLogger("reelbase")
 
 # A group is bounded so that other processes get the lock too.
 _GROUP_COUNT = 256
@@ -69,7 +72,7 @@ class Writer(WaitingWorker):
         self._relaxed_level = _LEVELS[relaxed_synchronous]
         self._level = 0  # PRAGMA synchronous as it is now; unknown at first
         self._transaction: Transaction | None = None  # who holds the connection
-        self._is_blocked = False  # inside BEGIN IMMEDIATE
+        self._noted: Transaction | None = None  # the last one that note_read() has told of
         self._is_closing = False
 
     # On the event loop.
@@ -79,7 +82,7 @@ class Writer(WaitingWorker):
         return self._enqueue(
             Request(
                 StepRunner(steps, self.slow_query_seconds).writing,
-                self.new_future(),
+                self.new_reply(),
                 is_relaxed=all(
                     step.statement.relaxed or not step.statement.writes for step in steps
                 ),
@@ -92,28 +95,25 @@ class Writer(WaitingWorker):
         return self._enqueue(
             Request(
                 step.work(self.slow_query_seconds),
-                self._loop.create_future(),
+                self.new_reply(),
                 is_relaxed=step.statement.relaxed,
             )
         )
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work, which must not end the transaction, like a step."""
-        return self._enqueue(Request(work, self.new_future()))
+        return self._enqueue(Request(work, self.new_reply()))
 
     def call_outside(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work in its turn and outside a transaction (VACUUM, checkpoints); it leaves none open."""
-        return self._enqueue(_OutsideRequest(work, self.new_future()))
+        return self._enqueue(_OutsideRequest(work, self.new_reply()))
 
     def enqueue_transaction(self, transaction: Transaction) -> asyncio.Future[None]:
         if self._is_closing:
             raise DatabaseClosedError("the database is closed")
         return self._enqueue(
-            _TransactionRequest(lambda native: None, self.new_future(), transaction=transaction)
+            _TransactionRequest(lambda native: None, self.new_reply(), transaction=transaction)
         )
-
-    def new_future(self) -> asyncio.Future[Any]:
-        return self._loop.create_future()
 
     async def close(self) -> None:
         """Rolls back the transaction that holds the connection, fails those that wait for it, and
@@ -135,6 +135,7 @@ class Writer(WaitingWorker):
         self.refuse_if_closed()
         if self.lost_file is not None:
             raise DatabaseIOError(self.lost_file, code="moved")
+        self._refuse_inside()
         is_first = not self.is_awake and self._transaction is None
         self.inbox.append(request)
         if self._transaction is None:  # else its end looks at the queue
@@ -143,8 +144,32 @@ class Writer(WaitingWorker):
             self._limit_waiting()
         return request.future
 
-    def _is_held(self) -> bool:
-        return self._transaction is not None or self._is_blocked
+    def _refuse_inside(self) -> None:
+        """Raises for a call by the task that holds the connection: it would wait for itself."""
+        holder = self._transaction
+        if holder is not None and holder.is_of_this_task():
+            raise DatabaseError(
+                f"this call through the Database would wait for {holder}, in which it is made; "
+                "make it on that one",
+                code="inside_unit",
+                details={"opened_at": holder.where},
+            )
+
+    def note_read(self) -> None:
+        """Logs a read through the Database by the task whose unit has written: it misses that."""
+        holder = self._transaction
+        if holder is None or holder is self._noted or not holder.is_of_this_task():
+            return
+        if holder.has_written:
+            self._noted = holder
+            _log.warning(
+                "a read through the Database inside %s does not see what the unit has written; "
+                "make it on the unit",
+                holder,
+            )
+
+    def _holder(self) -> str:
+        return "another process" if self._transaction is None else str(self._transaction)
 
     # On the connection's thread.
 
@@ -183,6 +208,7 @@ class Writer(WaitingWorker):
         except DatabaseError as error:
             self._settle((request.future, None, error))
         else:
+            self._stuck_since = time.monotonic()  # until it ends
             transaction.began = True
             self._transaction = transaction
             if self._is_closing:
@@ -198,10 +224,10 @@ class Writer(WaitingWorker):
             except IndexError:
                 return False
             self._in_hand = [request]
-            # Also those whose caller was cancelled: the end of a transaction or savepoint must run.
-            self._settle(run_one(native, request))
+            self._run(native, request)
             if transaction.began and not transaction.inbox:
                 self._report()
+        self._stuck_since = None
         self._transaction = None
         self._report()
         return True
@@ -209,7 +235,7 @@ class Writer(WaitingWorker):
     def _run_outside(self, native: sqlite3.Connection, request: Request) -> None:
         self._in_hand = [request]
         self._set_level(native, self._data_level)
-        self._settle(run_one(native, request))
+        self._run(native, request)
         self._report()
 
     def _run_group(self, native: sqlite3.Connection, first: Request) -> None:
@@ -226,7 +252,8 @@ class Writer(WaitingWorker):
             return
         while True:
             request, changes = group[-1], native.total_changes
-            results.append(settled := run_one(native, request))
+            settled = self._run_request(native, request) or _cancelled(request)
+            results.append(settled)
             if not native.in_transaction or (
                 settled[2] and native.total_changes != changes and not request.undoes_itself
             ):
@@ -281,7 +308,7 @@ class Writer(WaitingWorker):
             except DatabaseError as error:
                 self._settle((request.future, None, error))
                 continue
-            settled = run_one(native, request)
+            settled = self._run_request(native, request) or _cancelled(request)
             if settled[2]:
                 roll_back(native)
             elif native.in_transaction and (failure := commit(native)) is not None:
@@ -305,16 +332,21 @@ class Writer(WaitingWorker):
         self._report()
 
     def _begin(self, native: sqlite3.Connection, begin_sql: str, level: int) -> None:
-        self._is_blocked = True
+        if self._stuck_since is None:
+            self._stuck_since = time.monotonic()
         try:
             self._set_level(native, level)
             native.execute(begin_sql)
         except sqlite3.Error as error:
             raise translate(error, "waiting for the write lock") from error
-        finally:
-            self._is_blocked = False
+        self._stuck_since = None
 
     def _set_level(self, native: sqlite3.Connection, level: int) -> None:
         if level != self._level:
             set_pragma(native, "synchronous", level)
             self._level = level
+
+
+def _cancelled(request: Request) -> Settled:
+    """What becomes of a request whose caller was cancelled before it began: its future is done."""
+    return request.future, None, None
