@@ -1,4 +1,4 @@
--- reelbase: the schema, version 6. The truth for every new database.
+-- reelbase: the schema, version 7. The truth for every new database.
 --
 --   sqlite3 media.db < schema.sql
 --
@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 6;
+PRAGMA user_version = 7;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -35,7 +35,35 @@ VALUES
   (3, 'editing', 'ca0c8d26406f49755e529442bb2c3312601c2a7341836e93de459d64da12ea8a'),
   (4, 'generation', '35a43920022fe7c51eabad19e115ad3ba65b79b9890703616ab7045df0e25de1'),
   (5, 'transcription', '7afbc8b7133c603a07f42109f912327c317010c615001b72c1a1113e7fc83263'),
-  (6, 'downloads_tuning', '15cb8d28aaacec33a79270c38695c171be96f9429bb01b31002987db999cfbd7');
+  (6, 'downloads_tuning', '15cb8d28aaacec33a79270c38695c171be96f9429bb01b31002987db999cfbd7'),
+  (7, 'database_identity', '46546db0a1f3e81d2830b8eb88ea29d3afacdb626c998c7de47150d7b16f3a64');
+
+
+-- Which database this file is: one row, which backups and what is restored from them carry along.
+CREATE TABLE database_identity (
+  id             INTEGER NOT NULL DEFAULT 1,
+  database_id    TEXT NOT NULL DEFAULT (
+    lower(
+      hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-'
+      || substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))
+    )
+  ),
+  schema_digest  TEXT,     -- SHA-256 of sqlite_schema as the library last found it in order; NULL: not yet
+  copy_number    INTEGER,  -- of a copy: greater than that of every copy that lay in its folder; NULL: this is no copy
+  copy_name      TEXT,     -- of a copy: the file name that it was given
+  CONSTRAINT database_identity_pk PRIMARY KEY (id),
+  CONSTRAINT database_identity_one_row CHECK (id = 1),
+  CONSTRAINT database_identity_database_id
+    CHECK (database_id GLOB '????????-????-????-????-????????????' AND database_id NOT GLOB '*[^0-9a-f-]*'),
+  CONSTRAINT database_identity_schema_digest
+    CHECK (length(schema_digest) = 64 AND schema_digest NOT GLOB '*[^0-9a-f]*'),
+  CONSTRAINT database_identity_copy_number CHECK (copy_number >= 1),
+  CONSTRAINT database_identity_copy CHECK ((copy_number IS NULL) = (copy_name IS NULL))
+) STRICT;
+
+INSERT INTO database_identity (id)
+VALUES
+  (1);
 
 
 -- Whoever owns files and jobs. The application chooses the id.

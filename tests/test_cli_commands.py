@@ -90,9 +90,9 @@ async def fill(database: Database) -> None:
 
 
 def rows(path: Path) -> Contents:
-    """All but the moments at which each file was made."""
+    """All but when each file was made, and which database it is."""
     found = contents(path)
-    del found["schema_migrations"]
+    del found["schema_migrations"], found["database_identity"]
     return found
 
 

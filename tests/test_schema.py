@@ -49,6 +49,13 @@ NO_IDS = (
 # A row that every table takes.
 ROWS: dict[str, dict[str, Any]] = {
     "schema_migrations": {"version": 99, "name": "next", "checksum": "", "applied_at": MOMENT},
+    "database_identity": {
+        "id": 1,
+        "database_id": ID,
+        "schema_digest": "0" * 64,
+        "copy_number": 1,
+        "copy_name": "",
+    },
     "profiles": {"id": "ann", "created_at": MOMENT},
     "files": {
         "id": ID,
@@ -305,6 +312,13 @@ _NO_OBJECTS = (*_NO_JSON, "null", "[]", "[{}]", "1", '"{}"')
 
 # For every CHECK, changes to the row above that break it and nothing else.
 BROKEN: dict[str, list[dict[str, Any]]] = {
+    "database_identity_one_row": [{"id": 0}, {"id": 2}],
+    "database_identity_database_id": [{"database_id": text} for text in NO_IDS],
+    "database_identity_schema_digest": [
+        {"schema_digest": text} for text in ("", "0" * 63, "0" * 65, "A" + "0" * 63)
+    ],
+    "database_identity_copy_number": [{"copy_number": 0}, {"copy_number": -1}],
+    "database_identity_copy": [{"copy_number": None}, {"copy_name": None}],
     "files_size_bytes": [{"size_bytes": -1}],
     "clips_times": [
         {"start_time": -0.001},
@@ -717,6 +731,7 @@ def test_there_is_a_broken_row_for_every_check() -> None:
 def filled() -> Iterator[sqlite3.Connection]:
     """A database with one valid row in every table."""
     with closing(empty_database()) as connection:
+        connection.execute("DELETE FROM database_identity")  # a new one has its row already
         for table, row in ROWS.items():
             insert(connection, table, row)
         yield connection

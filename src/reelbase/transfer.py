@@ -35,8 +35,8 @@ WHERE schema = 'main'
 ORDER BY name
 """
 
-# The ledger and the context of the audit trail are the file's own.
-_NOT_ROWS_OF_OURS = frozenset({"schema_migrations", "audit_context"})
+# The ledger, the identity and the context of the audit trail are the file's own.
+_NOT_ROWS_OF_OURS = frozenset({"schema_migrations", "database_identity", "audit_context"})
 
 _COLUMNS = """
 SELECT name
