@@ -334,14 +334,14 @@ async def test_keys_in_a_unit_of_work_and_a_snapshot(database: Database) -> None
         assert await view.llm_configs.api_key(config.id) == KEY
 
 
-async def test_without_the_package_the_error_says_what_to_install(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+def test_without_the_package_secrets_say_at_once_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cryptography", None)
     with pytest.raises(SecretError, match=r"reelbase\[secrets\]") as caught:
-        await add(database)
+        Secrets(OLD)
     assert caught.value.code == "not_installed"
 
 

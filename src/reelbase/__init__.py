@@ -1,5 +1,8 @@
 """The data layer of self-hosted media applications: hand-written SQL, typed records, SQLite, asyncio."""
 
+from reelbase.engine import sqlite_version as _  # noqa: F401 - first, for it may refuse
+
+# isort: split
 from reelbase.database import Database, connect
 from reelbase.engine.chain import Migrations
 from reelbase.engine.figures import DatabaseStats

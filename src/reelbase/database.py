@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Generator
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 
 import msgspec
@@ -29,6 +28,7 @@ from reelbase.engine.mailbox import Mailbox
 from reelbase.engine.migrate import check
 from reelbase.engine.mounts import PROC_MOUNTS
 from reelbase.engine.opening import open_writer, prepare_file
+from reelbase.engine.paths import MEMORY, file_path
 from reelbase.engine.readers import Readers
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.secrets import Secrets
@@ -41,7 +41,6 @@ from reelbase.options import ConnectOptions
 from reelbase.snapshot import SnapshotContext
 from reelbase.unit_of_work import UnitOfWorkContext
 
-_MEMORY = ":memory:"
 _MAX_SECONDS = 86_400  # SQLite counts busy_timeout in milliseconds of 31 bits
 
 
@@ -81,11 +80,8 @@ def connect(
     Raises SchemaError for a file that is not ours or of another version, DatabaseIOError,
     DatabaseCorruptError, DatabaseBusyError; the file is then unchanged. ValueError for wrong options.
     """
-    if isinstance(path, bytes) or not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be str or a path, not {type(path).__name__}")
-    text = os.fspath(path)
-    if "\0" in text or not text:
-        raise ValueError(f"not a path: {text!r}")
+    is_memory = isinstance(path, str | os.PathLike) and os.fspath(path) == MEMORY
+    file = None if is_memory else file_path(path)
     for name, seconds in (
         ("busy_timeout", busy_timeout),
         ("slow_query", slow_query or 0.0),
@@ -101,7 +97,7 @@ def connect(
         raise ValueError(f"readers must be 1 or more, not {readers}")
     return Connecting(
         ConnectOptions(
-            path=None if text == _MEMORY else Path(os.path.abspath(text)),
+            path=file,
             journal=journal,
             durability=durability,
             busy_timeout_seconds=busy_timeout,
@@ -164,7 +160,7 @@ class Database(Maintenance):
         self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Database {self._options.path or _MEMORY}{' closed' if self.closed else ''}>"
+        return f"<Database {self._options.path or MEMORY}{' closed' if self.closed else ''}>"
 
     def __del__(self) -> None:
         if not self._executor.is_closed and not self._writer.connection.inherited:
@@ -259,7 +255,7 @@ async def _open(options: ConnectOptions) -> Database:
     try:
         decision = await _decide(options, connection)
         settings = ConnectionSettings(
-            path=_MEMORY if options.path is None else str(options.path),
+            path=MEMORY if options.path is None else str(options.path),
             journal_mode=decision.mode,
             busy_timeout_seconds=options.busy_timeout_seconds,
         )

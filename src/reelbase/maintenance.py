@@ -28,6 +28,7 @@ from reelbase.engine.health import (
     warnings_of,
 )
 from reelbase.engine.journal import JournalDecision
+from reelbase.engine.paths import file_path
 from reelbase.engine.readers import Purpose, Readers
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.transaction import Transaction
@@ -169,15 +170,10 @@ class Maintenance(Catalogue):
 
     def _checked_target(self, target: str | os.PathLike[str]) -> Path:
         self._executor.refuse_if_unusable()
-        if isinstance(target, bytes) or not isinstance(target, str | os.PathLike):
-            raise TypeError(f"target must be str or a path, not {type(target).__name__}")
-        text = os.fspath(target)
-        if "\0" in text or text in ("", ":memory:"):
-            raise ValueError(f"target: not the path of a file: {text!r}")
-        path = Path(os.path.abspath(text))
+        path = file_path(target, "target")
         if str(path) in {f"{self._path}{suffix}" for suffix in ("-wal", "-shm", "-journal")}:
             raise ValueError(
-                f"target: {text!r} is a name that SQLite itself uses beside the database"
+                f"target: {str(target)!r} is a name that SQLite itself uses beside the database"
             )
         return path
 

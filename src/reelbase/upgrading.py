@@ -25,6 +25,7 @@ from reelbase.engine.connection import Connection, ConnectionSettings, notify, o
 from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, check, version_of
 from reelbase.engine.opening import open_to_look, prepare_file, size_of_usable_file
+from reelbase.engine.paths import file_path
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.errors import DatabaseIOError, SchemaError, translate
 
@@ -77,7 +78,7 @@ async def migrate(
     """
     if to is not None and not 1 <= to <= SCHEMA_VERSION:
         raise ValueError(f"to must be 1 to {SCHEMA_VERSION}, not {to}")
-    place = _absolute(path)
+    place = file_path(path)
     loop = asyncio.get_running_loop()
 
     def on_progress(what: str, done: int, total: int) -> None:
@@ -103,7 +104,7 @@ async def adopt(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> i
     (code unknown_schema; details: nearest, differences), or for a foreign or edited one; nothing is
     changed then.
     """
-    return await _on_a_thread(partial(_adopt, _absolute(path), busy_timeout))
+    return await _on_a_thread(partial(_adopt, file_path(path), busy_timeout))
 
 
 async def migration_history(
@@ -113,16 +114,7 @@ async def migration_history(
 
     Reads only, older versions too.
     """
-    return await _on_a_thread(partial(_history, _absolute(path), busy_timeout))
-
-
-def _absolute(path: str | os.PathLike[str]) -> Path:
-    if isinstance(path, bytes) or not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be str or a path, not {type(path).__name__}")
-    text = os.fspath(path)
-    if "\0" in text or text in ("", ":memory:"):
-        raise ValueError(f"path: not the path of a file: {text!r}")
-    return Path(os.path.abspath(text))
+    return await _on_a_thread(partial(_history, file_path(path), busy_timeout))
 
 
 async def _on_a_thread(work: Callable[[], R]) -> R:

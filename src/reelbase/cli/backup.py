@@ -55,18 +55,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     path = file_path(arguments.file)
-    place = Path(arguments.target or path.parent).absolute()
-    is_folder = place.is_dir()
+    folder = Path(arguments.target or path.parent).absolute()
+    is_folder = folder.is_dir()
     if arguments.keep is not None and (not is_folder or arguments.keep < 1):
         raise UsageError("--keep N needs a folder as TARGET, and N of 1 or more")
-    target = place / _name(path, datetime.now(UTC)) if is_folder else place
+    target = (
+        folder / _name(path, datetime.now(UTC))
+        if is_folder
+        else file_path(arguments.target, "TARGET")
+    )
     started = time.monotonic()
     run_async(_back_up(path, target))
     report = BackupReport(
         backup=str(target),
         size_bytes=target.stat().st_size,
         seconds=time.monotonic() - started,
-        removed=_remove_older(path, place, arguments.keep) if arguments.keep else [],
+        removed=_remove_older(path, folder, arguments.keep) if arguments.keep else [],
     )
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(report), indent=2))

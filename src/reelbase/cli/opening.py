@@ -12,6 +12,7 @@ from pathlib import Path
 import reelbase
 from reelbase import Database
 from reelbase.cli.running import UsageError
+from reelbase.engine import paths
 from reelbase.engine.opening import prepare_file
 from reelbase.engine.schema import check_ownership
 
@@ -27,11 +28,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def file_path(text: str) -> Path:
-    """The absolute path that an argument names."""
-    if not text or text == ":memory:":
-        raise UsageError("name the file of a database")
-    return Path(text).absolute()
+def file_path(text: str, name: str = "FILE") -> Path:
+    """The absolute path that an argument names. name: the argument's, for the error."""
+    try:
+        return paths.file_path(text, name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 @asynccontextmanager

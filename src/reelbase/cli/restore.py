@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    backup, target = file_path(arguments.backup), file_path(arguments.file)
+    backup, target = file_path(arguments.backup, "BACKUP"), file_path(arguments.file)
     if backup.resolve() == target.resolve():
         raise UsageError(f"{backup} cannot be restored to itself; name the database as FILE")
     started = time.monotonic()

@@ -21,6 +21,7 @@ from reelbase.engine.mounts import (
     filesystem_of,
     locate,
 )
+from reelbase.engine.paths import file_path
 
 JournalMode = Literal["wal", "delete", "memory"]
 JournalChoice = Literal["auto", "wal", "delete"]
@@ -67,9 +68,9 @@ def journal_mode_for(
 ) -> Literal["wal", "delete"]:
     """What journal="auto" gives a new file: "wal" only on a filesystem known to be local.
 
-    Raises what `filesystem_of` raises, and can hang as it can.
+    Raises ValueError for what names no file, and what `filesystem_of` raises; can hang as it can.
     """
-    return "delete" if filesystem_of(path, mounts=mounts).is_network else "wal"
+    return "delete" if filesystem_of(file_path(path), mounts=mounts).is_network else "wal"
 
 
 def decide(

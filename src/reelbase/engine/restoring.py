@@ -28,6 +28,7 @@ from reelbase.engine.backup import (
 )
 from reelbase.engine.connection import Connection
 from reelbase.engine.copying import Copying, Progress
+from reelbase.engine.paths import file_path
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.errors import DatabaseBusyError, DatabaseIOError, SchemaError, result_code
 
@@ -60,8 +61,8 @@ async def restore(
             connection.call(
                 partial(
                     restore_file,
-                    Path(backup),
-                    Path(target),
+                    file_path(backup, "backup"),
+                    file_path(target, "target"),
                     busy_timeout_seconds=busy_timeout,
                     on_step=copying.on_step,
                 )
@@ -81,7 +82,6 @@ def restore_file(
     backup: Path, target: Path, *, busy_timeout_seconds: float, on_step: OnStep
 ) -> Path | None:
     """restore(), on the calling thread."""
-    backup = backup.absolute()
     place = Path(os.path.realpath(target))  # what lies beside a database follows its real name
     if place == Path(os.path.realpath(backup)):
         raise ValueError(f"{backup} cannot be restored to itself")

@@ -29,6 +29,7 @@ class Secrets:
     that may still be needed to decrypt.
 
     They are kept in memory and never shown. No key is checked before something is decrypted with it.
+    Raises SecretError (code not_installed) without the package cryptography, which encrypts.
     """
 
     __slots__ = ("_keys",)
@@ -40,6 +41,8 @@ class Secrets:
             if len(key) != _KEY_BYTES:
                 raise ValueError(f"a key must be {_KEY_BYTES} bytes, not {len(key)}")
         self._keys = (current, *older)
+        # A missing package is found here, not when the first key is stored.
+        _cipher(current, "")
 
     def __repr__(self) -> str:
         return f"<Secrets: {len(self._keys)} keys>"
@@ -112,9 +115,9 @@ def _derived(key: bytes, info: bytes, length_bytes: int) -> bytes:
     try:
         from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - an extra
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415 - an extra
-    except ImportError:
+    except ImportError as error:
         raise SecretError(
             'secrets need the package cryptography: pip install "reelbase[secrets]"',
             code="not_installed",
-        ) from None
+        ) from error
     return HKDF(algorithm=SHA256(), length=length_bytes, salt=None, info=info).derive(key)

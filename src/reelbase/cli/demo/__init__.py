@@ -21,6 +21,7 @@ from reelbase.cli.demo.reading import Reader
 from reelbase.cli.demo.report import Report, look_inside, print_report
 from reelbase.cli.demo.scan import DatabaseFiles, is_unicode
 from reelbase.cli.demo.working import WORKERS, Done, Workers, count_unfinished
+from reelbase.cli.opening import file_path
 from reelbase.cli.output import Progress, progress_display, size
 from reelbase.cli.running import UsageError, run_async
 
@@ -168,8 +169,6 @@ def _checked_folder(folder: str) -> str:
 
 
 def _checked_database(database: str) -> Path:
-    if not database or database == ":memory:":
-        raise UsageError("--database needs a file; the demo keeps what it does")
     if not is_unicode(database):
         raise UsageError(f"{database!r} is no valid Unicode; choose another name")
-    return Path(database).absolute()
+    return file_path(database, "--database")
