@@ -883,6 +883,7 @@ ERRORS = {
     "DatabaseFullError": 507,
     "DatabaseReadOnlyError": 403,
     "DatabaseTimeoutError": 504,
+    "InvalidArgumentError": 422,
     "DatabaseCorruptError": 500,
     "DatabaseIOError": 500,
     "DatabaseClosedError": 500,
@@ -1057,7 +1058,7 @@ def test_what_a_holder_tells_can_be_read_and_not_set(holder: type) -> None:
 
 def test_the_base_that_users_subclass_generates_nothing() -> None:
     public = {name for name in vars(Repository) if not name.startswith("_")}
-    assert public == {"entity"}
+    assert public == {"entity", "remedy", "table"}
 
 
 # Records

@@ -11,6 +11,7 @@ from types import TracebackType
 
 import msgspec
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.chain import Migrations
 from reelbase.engine.connection import Connection, ConnectionSettings
 from reelbase.engine.executor import call_site
@@ -88,13 +89,15 @@ def connect(
         ("slow_transaction", slow_transaction),
     ):
         if not 0 <= seconds <= _MAX_SECONDS:
-            raise ValueError(f"{name} must be 0 to {_MAX_SECONDS} seconds, not {seconds}")
+            raise invalid_argument(
+                name, f"must be 0 to {_MAX_SECONDS} seconds, not {seconds}", where="connect"
+            )
     if migrations is not None and not isinstance(migrations, Migrations):
         raise TypeError(f"migrations must be Migrations, not {type(migrations).__name__}")
     if secrets is not None and not isinstance(secrets, Secrets):
         raise TypeError(f"secrets must be Secrets, not {type(secrets).__name__}")
     if readers is not None and readers < 1:
-        raise ValueError(f"readers must be 1 or more, not {readers}")
+        raise invalid_argument("readers", f"must be 1 or more, not {readers}", where="connect")
     return Connecting(
         ConnectOptions(
             path=file,

@@ -3,6 +3,7 @@
 DatabaseError
 ├── RecordNotFoundError      404  no row has this key
 ├── ConstraintError          409  the row would break a rule of the schema; nothing of it remains
+├── InvalidArgumentError     422  an argument has a value that cannot be used; also a ValueError
 ├── InvalidTransitionError   409  the row is in a state that does not allow this change
 ├── DatabaseBusyError        503  somebody else held the lock for longer than busy_timeout
 ├── DatabaseTimeoutError     504  a statement took longer than its timeout; also a TimeoutError
@@ -15,14 +16,18 @@ DatabaseError
 ├── SchemaError              500  the file is not ours, or of another version
 └── SecretError              500  a secret cannot be encrypted or decrypted
 
-Wrong arguments are not database errors: a malformed id, a naive datetime, NaN, a lone surrogate or an
-integer past 64 bits is ValueError, an argument of the wrong type TypeError; both name the parameter.
+A value that cannot be used (a malformed id, a naive datetime, NaN, a lone surrogate, an integer past 64
+bits) is InvalidArgumentError. An argument of the wrong type is a mistake in the program, and TypeError.
+Both name the method that was called and its parameter.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from reelbase.engine.foreign_keys import BrokenReference
 
 ConstraintKind = Literal["unique", "foreign_key", "check", "not_null"]
 
@@ -45,6 +50,33 @@ class DatabaseError(Exception):
             self.code = code
         self.details: dict[str, Any] = details or {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception would call the class with the message alone, which not every class here allows.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[DatabaseError], args: tuple[Any, ...], state: dict[str, Any]
+) -> DatabaseError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidArgumentError(DatabaseError, ValueError):
+    """An argument has a value that cannot be used; nothing was changed. It is also a ValueError.
+
+    parameter: its name, as the method that was called has it.
+    """
+
+    code = "invalid_argument"
+    http_status = 422
+
+    def __init__(self, message: str, *, parameter: str) -> None:
+        super().__init__(message, details={"parameter": parameter})
+        self.parameter = parameter
+
 
 class RecordNotFoundError(DatabaseError):
     """No row has this key. details: entity, key."""
@@ -56,8 +88,11 @@ class RecordNotFoundError(DatabaseError):
 class ConstraintError(DatabaseError):
     """A write broke a rule of the schema; nothing of it remains.
 
-    kind: what sort of rule.  constraint: its name, its columns, or the text of a trigger's RAISE;
-    '' where SQLite names none (foreign keys).
+    kind: what sort of rule: unique, foreign_key, check or not_null (code is always "constraint").
+    constraint: its name, its columns, or the text of a trigger's RAISE; '' where SQLite names none
+    (foreign keys).
+    details: kind and constraint; of a foreign key also column, value and parent (the table that is
+    referred to), where they could be found out.
     """
 
     code = "constraint"
@@ -175,11 +210,24 @@ def result_code(error: BaseException) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def translate(error: sqlite3.Error, context: str) -> DatabaseError:
-    """The error of ours for a driver error. context: the statement's name, or what was being done."""
+def translate(
+    error: sqlite3.Error, context: str, broken: BrokenReference | None = None
+) -> DatabaseError:
+    """The error of ours for a driver error. context: the statement's name, or what was being done.
+
+    broken: the reference that a statement has broken, where that could be found out.
+    """
     extended = int(getattr(error, "sqlite_errorcode", 0))
     text = str(error)
-    translated = _translate(extended, text, context)
+    if broken is None:
+        translated = _translate(extended, text, context)
+    else:
+        translated = ConstraintError(f"{context}: {broken}", kind="foreign_key", constraint="")
+        translated.details |= {
+            "column": broken.column,
+            "value": broken.value,
+            "parent": broken.parent,
+        }
     translated.__cause__ = error
     return translated
 

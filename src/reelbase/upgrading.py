@@ -19,6 +19,7 @@ import msgspec
 
 from reelbase.engine import ledger
 from reelbase.engine.adopt import adopt as adopt_native
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.backup import write_copy
 from reelbase.engine.chain import Migrations
 from reelbase.engine.connection import Connection, ConnectionSettings, notify, open_native
@@ -77,7 +78,7 @@ async def migrate(
     room for the copy; DatabaseBusyError; DatabaseIOError.
     """
     if to is not None and not 1 <= to <= SCHEMA_VERSION:
-        raise ValueError(f"to must be 1 to {SCHEMA_VERSION}, not {to}")
+        raise invalid_argument("to", f"must be 1 to {SCHEMA_VERSION}, not {to}")
     place = file_path(path)
     loop = asyncio.get_running_loop()
 

@@ -15,7 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -236,6 +236,9 @@ def to_integer_array(value: Iterable[int] | None) -> str | None:
     if None in integers:
         raise TypeError("must hold int only, not NoneType")
     return to_json([to_integer(integer) for integer in integers])
+
+
+ARRAYS: Final = (to_json_array, to_text_array, to_integer_array)
 
 
 def to_integer_or_text(value: int | str | None) -> int | str | None:

@@ -12,6 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.arguments import invalid_argument, wrong_type
+
 _TAIL_BITS = 74  # what RFC 9562 leaves to the maker of a version 7 UUID behind the milliseconds
 _STEPS_AT_ONCE = 256
 
@@ -73,19 +75,19 @@ def new_id() -> UUID:
 def moment_after(now: datetime, name: str, seconds: float) -> datetime:
     """The end of a duration of 0 or more seconds. ValueError, naming it, for what is none."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
+        raise wrong_type(name, f"must be a number of seconds, not {type(seconds).__name__}")
     if not seconds >= 0:  # NaN is not
-        raise ValueError(f"{name} must be 0 or more seconds, not {seconds}")
+        raise invalid_argument(name, f"must be 0 or more seconds, not {seconds}")
     try:
         return now + timedelta(seconds=seconds)
     except OverflowError:
-        raise ValueError(f"{name} ends past the year 9999") from None
+        raise invalid_argument(name, "ends past the year 9999") from None
 
 
 def moment_before(now: datetime, age: timedelta) -> datetime:
     """That long ago; the beginning of time for an age that reaches past it."""
     if not isinstance(age, timedelta):
-        raise TypeError(f"older_than must be a timedelta, not {type(age).__name__}")
+        raise wrong_type("older_than", f"must be a timedelta, not {type(age).__name__}")
     try:
         return now - age
     except OverflowError:

@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.mounts import (
     PROC_MOUNTS,
     UNKNOWN,
@@ -158,7 +159,7 @@ def relaxed_synchronous_for(mode: JournalMode, durability: Durability) -> Synchr
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        raise invalid_argument(name, f"must be one of {', '.join(choices)}, not {value!r}")
 
 
 def _detected(found: Located, journal: JournalChoice, durability: Durability) -> JournalDecision:

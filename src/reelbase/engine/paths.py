@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+from reelbase.engine.arguments import invalid_argument, wrong_type
+
 MEMORY = ":memory:"
 
 # Two letters or more before the colon: C:\media.db is a path.
@@ -20,27 +22,29 @@ _OF_A_SHELL = re.compile(r"~$|(~[^/\\]*|\$\w+|\$\{\w+\})[/\\]")
 def file_path(path: str | os.PathLike[str], name: str = "path") -> Path:
     """The absolute path of a file, which need not exist. name: the parameter, for the errors.
 
-    Raises TypeError for what is neither str nor a path. ValueError for what names no file, and says
+    Raises TypeError for what is neither str nor a path. InvalidArgumentError for what names no file, and says
     what to write instead: a URL, a path that only a shell expands, a folder, ":memory:".
     """
     if isinstance(path, bytes) or not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{name} must be str or a path, not {type(path).__name__}")
+        raise wrong_type(name, f"must be str or a path, not {type(path).__name__}")
     text = os.fspath(path)
     if "\0" in text or text in ("", MEMORY):
-        raise ValueError(f"{name}: not the path of a file: {text!r}")
+        raise invalid_argument(name, f"not the path of a file: {text!r}")
     url = _URL.fullmatch(text)
     if url is not None and (url[2] or _OF_SQLITE.fullmatch(url[1])):
-        raise ValueError(f"{name}: {_instead_of_url(*url.groups())}")
+        raise invalid_argument(name, _instead_of_url(*url.groups()))
     if _OF_A_SHELL.match(text):
         how = "os.path.expanduser" if text.startswith("~") else "os.path.expandvars"
-        raise ValueError(
-            f"{name}: {text!r} is what a shell would expand; pass {how}({text!r}), or an absolute path "
-            "if a folder has just that name"
+        raise invalid_argument(
+            name,
+            f"{text!r} is what a shell would expand; pass {how}({text!r}), or an absolute path "
+            "if a folder has just that name",
         )
     if os.path.basename(text) in ("", ".", ".."):
-        raise ValueError(
-            f"{name}: {text!r} names a folder; name the file in it, such as "
-            f"{os.path.join(text, 'media.db')!r}"
+        raise invalid_argument(
+            name,
+            f"{text!r} names a folder; name the file in it, such as "
+            f"{os.path.join(text, 'media.db')!r}",
         )
     return Path(text).absolute()
 

@@ -9,9 +9,11 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from reelbase.engine.arguments import PublicFace, invalid_argument, wrong_type
 from reelbase.engine.binding import SqlValue, to_any
 from reelbase.engine.decoding import decoder_for, row_decoder_for
 from reelbase.engine.executor import Executor, call_site
+from reelbase.engine.in_lists import INSTEAD, parameters_in_lists
 from reelbase.engine.statement import Statement
 from reelbase.engine.step import (
     Count,
@@ -116,6 +118,7 @@ class RawStatement(Statement):
             )
         elif word == "CREATE" and match is not None and _TEMPORARY.match(sql, match.end()):
             self.why_for_units = "a temporary table is seen by one connection only"
+        self._in_lists = parameters_in_lists(sql)
         # WITH may begin a SELECT or an INSERT; only a connection that refuses to write can tell.
         self.may_write = self.writes or word == "WITH"
 
@@ -149,10 +152,17 @@ class RawStatement(Statement):
         return row_decoder_for(self.row_type, self._columns_of(cursor))(row)
 
     def _bound(self, name: str | int, value: Any) -> SqlValue:
+        if isinstance(value, list | tuple | set | frozenset) and name in self._in_lists:
+            shown = f":{name}" if isinstance(name, str) else "?"
+            raise invalid_argument(
+                self._called(name), f"{INSTEAD.format(shown)} and pass a list", where=self.name
+            )
         try:
             return to_any(value)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{self.name}: {self._called(name)}: {error}") from None
+        except TypeError as error:
+            raise wrong_type(self._called(name), error, where=self.name) from None
+        except ValueError as error:
+            raise invalid_argument(self._called(name), error, where=self.name) from None
 
     def _called(self, parameter: str | int) -> str:
         return f"parameter {parameter}"
@@ -179,7 +189,7 @@ def _cached_statement(row_type: Hashable, sql: str) -> RawStatement:
     return RawStatement(row_type, sql)
 
 
-class RawSql:
+class RawSql(PublicFace):
     """fetch_all, fetch_one, fetch_optional, stream, execute, execute_many."""
 
     def __init__(self, executor: Executor) -> None:
@@ -248,7 +258,7 @@ class RawSql:
         if timeout is None:
             return await self._run_step(statement, step)
         if not timeout >= 0:
-            raise ValueError(f"timeout must be 0 seconds or more, not {timeout}")
+            raise invalid_argument("timeout", f"must be 0 seconds or more, not {timeout}")
         scope = asyncio.timeout(timeout)
         try:
             async with scope:

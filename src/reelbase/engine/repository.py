@@ -6,7 +6,9 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar, overload
 
+from reelbase.engine.arguments import PublicFace, wrong_type
 from reelbase.engine.executor import Executor
+from reelbase.engine.foreign_keys import Entity, entities
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statement import record_not_found
 from reelbase.engine.step import Step
@@ -18,7 +20,7 @@ C = TypeVar("C")
 D = TypeVar("D")
 
 
-class Repository:
+class Repository(PublicFace):
     """Typed statements as class attributes, and methods that run them.
 
         class NoteRepository(Repository):
@@ -31,11 +33,19 @@ class Repository:
 
         note = await database.repository(NoteRepository).get(1)
 
-    entity: what its records are called in errors.  A class that is only a part of a repository says in
-    ``_repository`` what that is called.
+    entity: what its records are called in errors.  table: the table that holds them, and remedy: how a
+    missing one is made, with {key} for its key; errors about references to it say so.  A class that is
+    only a part of a repository says in ``_repository`` what that is called.
     """
 
     entity: ClassVar[str] = "row"
+    table: ClassVar[str] = ""
+    remedy: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__dict__.get("table"):
+            entities[cls.table] = Entity(cls.entity, cls.remedy)
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -89,9 +99,7 @@ class Repository:
     def _expect(self, name: str, value: A, kind: type[A]) -> A:
         """The value, or TypeError that names it."""
         if not isinstance(value, kind):
-            raise TypeError(
-                f"{type(self).__name__}: {name} must be {kind.__name__}, not {type(value).__name__}"
-            )
+            raise wrong_type(name, f"must be {kind.__name__}, not {type(value).__name__}")
         return value
 
     def _deleted(self, count: int, key: object, *, missing_ok: bool) -> bool:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.backup import (
     OnStep,
     give_name,
@@ -84,7 +85,7 @@ def restore_file(
     """restore(), on the calling thread."""
     place = Path(os.path.realpath(target))  # what lies beside a database follows its real name
     if place == Path(os.path.realpath(backup)):
-        raise ValueError(f"{backup} cannot be restored to itself")
+        raise invalid_argument("target", f"{backup} cannot be restored to itself")
     with translated(f"restoring {backup} to {target}"):
         if place.exists():
             _refuse_if_open(place)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.binding import has_surrogates
 
 # Scripts that are written without spaces: kana, ideographs with their extensions, Hangul, and what
@@ -71,7 +72,7 @@ def match_expression(query: str) -> str | None:
     Nothing in the query is an operator, so that no query is an error.
     """
     if has_surrogates(query):
-        raise ValueError("query: holds a lone surrogate")
+        raise invalid_argument("query", "holds a lone surrogate")
     phrases: list[str] = []
     is_open = False
     for match in _PART.finditer(query):

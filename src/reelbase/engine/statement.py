@@ -24,10 +24,12 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from reelbase.engine import binding
+from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.binding import Converter, SqlValue
 from reelbase.engine.decoding import Decoder, RowDecoder, decoder_for, row_decoder_for
+from reelbase.engine.in_lists import INSTEAD, parameters_in_lists
 from reelbase.engine.step import Count, FetchAll, FetchOne, FetchOptional, InsertOne, RunMany, Step
-from reelbase.errors import DatabaseError, RecordNotFoundError
+from reelbase.errors import DatabaseError, InvalidArgumentError, RecordNotFoundError
 
 T = TypeVar("T")
 
@@ -97,6 +99,7 @@ class Statement:
 
     def _declared(self, params: Mapping[str, Any]) -> dict[str, Converter]:
         fields = _fields_of(self.row_type)
+        in_lists = parameters_in_lists(self.sql)
         converters: dict[str, Converter] = {}
         for match in _PARAMETER.finditer(self.sql):
             name = match["name"]
@@ -112,10 +115,12 @@ class Statement:
                 converters[name] = binding.to_flag
             else:
                 raise TypeError(f"parameter :{name} has no type; declare it in params: {self.sql}")
+            if name in in_lists and converters[name] in binding.ARRAYS:
+                raise TypeError(f"parameter :{name}: {INSTEAD.format(f':{name}')}: {self.sql}")
         return converters
 
     def bind(self, values: Any) -> Any:
-        """The values as SQLite stores them. TypeError or ValueError name the parameter."""
+        """The values as SQLite stores them. TypeError or InvalidArgumentError name the parameter."""
         try:
             bound = {name: convert(values[name]) for name, convert in self._converters.items()}
         except (KeyError, TypeError, ValueError):
@@ -133,8 +138,10 @@ class Statement:
                 raise TypeError(f"{self.name}: missing parameter {name!r}")
             try:
                 bound[name] = convert(values[name])
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"{self.name}: {name}: {error}") from None
+            except TypeError as error:
+                raise wrong_type(name, error, value=values[name], where=self.name) from None
+            except ValueError as error:
+                raise invalid_argument(name, error, value=values[name], where=self.name) from None
         return bound
 
     def count_of(self, cursor: sqlite3.Cursor) -> int:
@@ -164,7 +171,7 @@ class Statement:
                 return record_not_found(entity, parameters[key])
         return record_not_found(entity, None)
 
-    def unstorable(self, rows: Sequence[Any]) -> ValueError:
+    def unstorable(self, rows: Sequence[Any]) -> InvalidArgumentError:
         """Says which parameter holds text that UTF-8 cannot express, or an int past 64 bits.
 
         rows: one set of parameters or several.
@@ -178,8 +185,8 @@ class Statement:
                     problem = "does not fit into 64 bits"
                 else:
                     continue
-                return ValueError(f"{self.name}: {self._called(name)}: {problem}")
-        return ValueError(f"{self.name}: a parameter does not fit what SQLite can store")
+                return invalid_argument(self._called(name), problem, where=self.name)
+        return invalid_argument("parameters", "do not fit what SQLite can store", where=self.name)
 
     def _called(self, parameter: str | int) -> str:
         """What errors call a parameter."""

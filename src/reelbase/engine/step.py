@@ -6,13 +6,14 @@ import logging
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from reelbase.engine.foreign_keys import BrokenReference, broken_reference
 from reelbase.errors import translate
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
         try:
             result: R_co = self._result(native)
         except sqlite3.Error as error:
-            raise translate(error, statement.name) from error
+            raise translate(error, statement.name, self._broken(native, error)) from error
         except (UnicodeEncodeError, OverflowError) as error:
             raise statement.unstorable(self._all_parameters()) from error
         elapsed_seconds = time.perf_counter() - started
@@ -75,6 +76,18 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
                 "%.1f ms %s: %s", elapsed_seconds * 1000, statement.name, in_one_line(statement.sql)
             )
         return result
+
+    def _broken(self, native: sqlite3.Connection, error: sqlite3.Error) -> BrokenReference | None:
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            return None
+        for parameters in self._bound_rows():
+            broken = broken_reference(native, self.statement.sql, parameters)
+            if broken is not None:
+                return broken
+        return None
+
+    def _bound_rows(self) -> Iterable[Any]:
+        return (self.parameters,)
 
     def _result(self, native: sqlite3.Connection) -> Any:
         raise NotImplementedError
@@ -163,3 +176,6 @@ class RunMany(Step[int]):
 
     def _all_parameters(self) -> Sequence[Any]:
         return self.parameters  # type: ignore[no-any-return]
+
+    def _bound_rows(self) -> Iterable[Any]:
+        return map(self.statement.bind, self.parameters)

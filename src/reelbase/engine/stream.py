@@ -12,6 +12,7 @@ from collections import deque
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.connection import notify
 from reelbase.engine.executor import CursorHost, Executor
 from reelbase.engine.statement import Statement
@@ -93,7 +94,7 @@ class RowStream(Generic[T]):
     ) -> None:
         self._host: CursorHost | None = None
         if batch < 1:
-            raise ValueError(f"batch must be 1 or more, not {batch}")
+            raise invalid_argument("batch", f"must be 1 or more, not {batch}")
         self._executor = executor
         self._loop = asyncio.get_running_loop()
         self._cursor = _Cursor(statement, parameters, batch)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
 
@@ -219,5 +220,5 @@ class NotificationRepository(Repository):
     async def prune(self, profile_id: str, keep: int = 100) -> int:
         """Deletes the profile's oldest but ``keep``; how many. ValueError for a negative keep."""
         if self._expect("keep", keep, int) < 0:
-            raise ValueError(f"NotificationRepository.prune: keep must be 0 or more, not {keep}")
+            raise invalid_argument("keep", f"must be 0 or more, not {keep}")
         return await self._run(self._prune.count(profile_id=profile_id, keep=keep))

@@ -22,6 +22,8 @@ class Profile(msgspec.Struct, frozen=True):
 
 class ProfileRepository(Repository):
     entity = "profile"
+    table = "profiles"
+    remedy = "profiles.ensure({key!r}) makes it"
 
     _insert = Command(
         Profile,

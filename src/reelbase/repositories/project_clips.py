@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
 
@@ -230,9 +231,10 @@ class ProjectClipRepository(AuditedRepository):
         )
         if left is None or right is None:
             clip = await self.get(clip_id)
-            raise ValueError(
-                f"frame {frame} is not strictly inside clip {clip_id} "
-                f"({clip.in_point} to {clip.out_point})"
+            raise invalid_argument(
+                "frame",
+                f"{frame} is not strictly inside clip {clip_id} "
+                f"({clip.in_point} to {clip.out_point})",
             )
         return left, right
 

@@ -46,6 +46,7 @@ class ProjectWithVideos(msgspec.Struct, frozen=True):
 
 class ProjectRepository(AuditedRepository):
     entity = "project"
+    table = "projects"
 
     _add = Command(
         Project,

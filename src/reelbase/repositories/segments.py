@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.arguments import wrong_type
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
 
@@ -204,7 +205,9 @@ class SegmentRepository(Repository):
         or times that are negative or end before they start.
         """
         if not isinstance(segments, Iterable):
-            raise TypeError(f"segments must be a list of NewSegment, not {type(segments).__name__}")
+            raise wrong_type(
+                "segments", f"must be a list of NewSegment, not {type(segments).__name__}"
+            )
         rows = [
             msgspec.structs.asdict(self._expect("segments", segment, NewSegment))
             | {"transcript_id": transcript_id}

@@ -46,6 +46,8 @@ class SessionSummary(msgspec.Struct, frozen=True):
 
 class SessionRepository(Repository):
     entity = "session"
+    table = "sessions"
+    remedy = "sessions.ensure({key!r}) makes it"
 
     _insert = Command(
         Session,

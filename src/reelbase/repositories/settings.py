@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from reelbase.engine.arguments import wrong_type
 from reelbase.engine.binding import JsonValue
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
@@ -109,7 +110,7 @@ class SettingsRepository(Repository):
     async def set_many(self, profile_id: str, values: Mapping[str, JsonValue]) -> None:
         """Stores all of them or none."""
         if not isinstance(values, Mapping):
-            raise TypeError(f"values must be a dict, not {type(values).__name__}")
+            raise wrong_type("values", f"must be a dict, not {type(values).__name__}")
         now = self._now()
         rows = [
             {"profile_id": profile_id, "key": key, "value": value, "updated_at": now}

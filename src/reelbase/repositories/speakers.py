@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
 
@@ -37,6 +38,7 @@ class SpeakerName(msgspec.Struct, frozen=True):
 
 class SpeakerRepository(Repository):
     entity = "speaker"
+    table = "speakers"
 
     _insert = Command(
         Speaker,
@@ -200,9 +202,11 @@ class SpeakerRepository(Repository):
         """
         source, target = await self._batch(self._get.one(id=source_id), self._get.one(id=target_id))
         if source.id == target.id:
-            raise ValueError(f"speaker {source_id} cannot be merged into itself")
+            raise invalid_argument("target_id", "a speaker cannot be merged into itself")
         if source.file_id != target.file_id:
-            raise ValueError(f"speakers {source_id} and {target_id} are of different files")
+            raise invalid_argument(
+                "target_id", f"speakers {source_id} and {target_id} are of different files"
+            )
         await self._batch(
             self._give_segments_to.count(id=source_id, target_id=target_id),
             self._delete.count(id=source_id),

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.profiles import Profile
@@ -40,6 +41,7 @@ class SummaryPromptVersion(msgspec.Struct, frozen=True):
 
 class SummaryPromptRepository(Repository):
     entity = "summary prompt"
+    table = "summary_prompts"
 
     _add = Command(
         SummaryPrompt,
@@ -229,7 +231,7 @@ class SummaryPromptRepository(Repository):
         if prompt_id is not None:
             prompt = await self._run(self._get.one(id=prompt_id))
             if prompt.profile_id not in (None, profile_id):
-                raise ValueError(f"prompt_id: prompt {prompt_id} is of another profile_id")
+                raise invalid_argument("prompt_id", f"prompt {prompt_id} is of another profile")
         return await self._run(self._set_active.one(profile_id=profile_id, prompt_id=prompt_id))
 
     async def update(self, prompt_id: int, **changes: Any) -> SummaryPrompt:

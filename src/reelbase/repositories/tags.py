@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
 
@@ -29,17 +30,18 @@ def normalized(name: str, parameter: str = "name") -> str:
     the parameter.
     """
     if not isinstance(name, str):
-        raise TypeError(f"{parameter}: a tag's name must be str, not {type(name).__name__}")
+        raise wrong_type(parameter, f"a tag's name must be str, not {type(name).__name__}")
     folded = unicodedata.normalize("NFC", name).strip().casefold()
     if not folded:
-        raise ValueError(f"{parameter}: a tag's name must not be blank")
+        raise invalid_argument(parameter, "a tag's name must not be blank")
     if "\0" in folded:
-        raise ValueError(f"{parameter}: a tag's name must not hold a NUL")
+        raise invalid_argument(parameter, "a tag's name must not hold a NUL")
     return unicodedata.normalize("NFC", folded)
 
 
 class TagRepository(Repository):
     entity = "tag"
+    table = "tags"
 
     _ensure = Command(
         Tag,
@@ -277,9 +279,11 @@ class TagRepository(Repository):
         """
         source, target = await self._batch(self._get.one(id=source_id), self._get.one(id=target_id))
         if source.id == target.id:
-            raise ValueError(f"tag {source_id} cannot be merged into itself")
+            raise invalid_argument("target_id", "a tag cannot be merged into itself")
         if source.profile_id != target.profile_id:
-            raise ValueError(f"tags {source_id} and {target_id} are of different profiles")
+            raise invalid_argument(
+                "target_id", f"tags {source_id} and {target_id} are of different profiles"
+            )
         _, _, merged = await self._batch(
             self._give_links_to.count(id=source_id, target_id=target_id),
             self._delete.count(id=source_id),

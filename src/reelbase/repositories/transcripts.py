@@ -45,6 +45,7 @@ class SegmentHit(msgspec.Struct, frozen=True):
 
 class TranscriptRepository(Repository):
     entity = "transcript"
+    table = "transcripts"
 
     _add = Command(
         Transcript,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
+from reelbase.engine.arguments import wrong_type
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command, Insertion, Query
 from reelbase.engine.step import Step
@@ -179,7 +180,7 @@ class DownloadLifecycle(DownloadListing):
     ) -> list[Download]:
         """Queues downloads, all or none (a playlist), and returns them in the order given."""
         if isinstance(urls, str | bytes) or not isinstance(urls, Iterable):
-            raise TypeError(f"urls must be a list of str, not {type(urls).__name__}")
+            raise wrong_type("urls", f"must be a list of str, not {type(urls).__name__}")
         now = self._now()
         rows = [
             self._queued(new_id(), session_id, url, format_id, quality, output_template, now)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.binding import to_id
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command, Insertion, Query
@@ -19,7 +20,7 @@ def _id_of(file: NewFile) -> str:
     try:
         return to_id(new_id() if file.id is None else file.id)
     except ValueError as error:
-        raise ValueError(f"FileRepository.add_many: id: {error}") from None
+        raise invalid_argument("id", error) from None
 
 
 class FileChanging(FileFinding):
@@ -122,7 +123,7 @@ class FileChanging(FileFinding):
         """Adds files, all or none, and returns them in the order given. [] adds nothing."""
         created_at = self._now()
         if not isinstance(files, Iterable):
-            raise TypeError(f"files must be a list of NewFile, not {type(files).__name__}")
+            raise wrong_type("files", f"must be a list of NewFile, not {type(files).__name__}")
         rows = [
             msgspec.structs.asdict(self._expect("files", file, NewFile))
             | {

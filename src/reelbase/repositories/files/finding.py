@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
+from reelbase.engine.arguments import wrong_type
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Query
 from reelbase.repositories.file_processing import FileStatus
@@ -18,6 +19,7 @@ from reelbase.repositories.tags import normalized
 
 class FileFinding(Repository):
     entity = "file"
+    table = "files"
     _repository = "FileRepository"
 
     _get = Query(
@@ -205,7 +207,7 @@ class FileFinding(Repository):
         substring of the name, whatever its case; ``%`` and ``_`` are ordinary characters.
         """
         if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
-            raise TypeError(f"tags must be a list of str, not {builtins.type(tags).__name__}")
+            raise wrong_type("tags", f"must be a list of str, not {builtins.type(tags).__name__}")
         filters: dict[str, Any] = {
             "profile_id": profile_id,
             "limit": limit,

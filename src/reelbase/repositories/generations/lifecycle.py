@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command
 from reelbase.engine.step import Step
@@ -207,7 +208,7 @@ class GenerationLifecycle(GenerationListing):
         pending moves to any other status, processing to an end; else InvalidTransitionError.
         """
         if status is None:
-            raise ValueError("GenerationRepository.update_status: status must not be None")
+            raise invalid_argument("status", "must not be None")
         step = self._update_status.optional(
             id=generation_id,
             status=status,

@@ -12,6 +12,7 @@ from reelbase.repositories.jobs.records import Job
 
 class JobListing(Repository):
     entity = "job"
+    table = "jobs"
     _repository = "JobRepository"
 
     _get = Query(

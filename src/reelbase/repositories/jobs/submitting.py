@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
@@ -80,9 +81,11 @@ class JobSubmitting(JobListing):
         follows its children. ValueError when there are none: such a batch could never finish.
         """
         if isinstance(children, str | bytes) or not isinstance(children, Sequence):
-            raise TypeError(f"children must be a list of dicts, not {children.__class__.__name__}")
+            raise wrong_type(
+                "children", f"must be a list of dicts, not {children.__class__.__name__}"
+            )
         if not children:
-            raise ValueError("a batch needs at least one child")
+            raise invalid_argument("children", "a batch needs at least one child")
         common: dict[str, Any] = {
             "profile_id": profile_id,
             "type": type,

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.binding import has_surrogates
 from reelbase.engine.statement import Command, Query
 from reelbase.errors import ConstraintError
@@ -258,5 +259,5 @@ class LlmConfigChanging(LlmConfigFinding):
             return None
         for name, text in (("api_key", api_key), ("profile_id", profile_id)):
             if has_surrogates(self._expect(name, text, str)):
-                raise ValueError(f"{name}: holds a lone surrogate")
+                raise invalid_argument(name, "holds a lone surrogate")
         return self._secrets().encrypt(api_key, owner=profile_id, place=_place(config_id))

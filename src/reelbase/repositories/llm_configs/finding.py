@@ -9,6 +9,7 @@ from reelbase.repositories.llm_configs.records import LlmConfig, LlmConfigCheck
 
 class LlmConfigFinding(Repository):
     entity = "llm config"
+    table = "llm_configs"
     _repository = "LlmConfigRepository"
 
     _get = Query(

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from reelbase.engine.arguments import wrong_type
 from reelbase.engine.search import match_expression
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
@@ -16,6 +17,7 @@ from reelbase.repositories.videos.records import NewVideo, Video
 
 class VideoRepository(AuditedRepository):
     entity = "video"
+    table = "videos"
 
     _add = Command(
         Video,
@@ -231,7 +233,7 @@ class VideoRepository(AuditedRepository):
         """Adds videos, all or none, and returns them in the order given. [] adds nothing."""
         now = self._now()
         if not isinstance(videos, Iterable):
-            raise TypeError(f"videos must be a list of NewVideo, not {type(videos).__name__}")
+            raise wrong_type("videos", f"must be a list of NewVideo, not {type(videos).__name__}")
         rows = [
             msgspec.structs.asdict(self._expect("videos", video, NewVideo))
             | {"project_id": project_id, "created_at": now}

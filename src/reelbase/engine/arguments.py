@@ -1,0 +1,65 @@
+"""Errors about arguments, in the name of the public method that was called and of its parameter.
+
+The engine binds parameters of statements, whose names are its own: ``:id`` of ``FileRepository._get``.
+The caller wrote ``files.get(file_id)``. Who that was is looked up on the stack, once there is an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+from reelbase.errors import InvalidArgumentError
+
+
+class PublicFace:
+    """A class whose public methods applications call: a repository, a Database, a unit of work."""
+
+
+def invalid_argument(
+    parameter: str, problem: object, *, value: object = None, where: str | None = None
+) -> InvalidArgumentError:
+    """The error for a value that cannot be used: ``FileRepository.get: file_id: not a UUID: 'x'``.
+
+    value: finds the parameter of the public method that was called with it.  where: who speaks when
+    no public method is on the stack of this thread.
+    """
+    called, parameter = _called(parameter, value)
+    return InvalidArgumentError(_sentence(called or where, parameter, problem), parameter=parameter)
+
+
+def wrong_type(
+    parameter: str, problem: object, *, value: object = None, where: str | None = None
+) -> TypeError:
+    """The error for a value of the wrong type, in the same words."""
+    called, parameter = _called(parameter, value)
+    return TypeError(_sentence(called or where, parameter, problem))
+
+
+def _sentence(called: str | None, parameter: str, problem: object) -> str:
+    return f"{called}: {parameter}: {problem}" if called else f"{parameter}: {problem}"
+
+
+def _called(parameter: str, value: object) -> tuple[str | None, str]:
+    """The outermost public method on the stack, and what it calls the parameter."""
+    frame = _outermost_method()
+    if frame is None:
+        return None, parameter
+    code, known = frame.f_code, frame.f_locals
+    names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    if parameter not in names and value is not None:
+        parameter = next((name for name in names if known.get(name) is value), parameter)
+    return f"{type(known['self']).__name__}.{code.co_name}", parameter
+
+
+def _outermost_method() -> FrameType | None:
+    found = None
+    frame: FrameType | None = sys._getframe(3)
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), PublicFace):
+            if not frame.f_code.co_name.startswith("_"):
+                found = frame
+        elif found is not None:
+            break
+        frame = frame.f_back
+    return found
