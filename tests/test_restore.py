@@ -267,12 +267,12 @@ async def test_an_older_backup_is_restored_as_it_is(
 _KILLED = """
 import json, os, shutil, sqlite3, sys
 from pathlib import Path
-from reelbase.engine import backup, restoring
+from reelbase.engine import backup, filesystem, restoring
 
 folder, mutant, every = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-files = (backup.__file__, restoring.__file__)
+files = (backup.__file__, filesystem.__file__, restoring.__file__)
 place = folder / "place"
-in_place = {"_put_in_place", "_at_rest_and_locked", "bring_to_rest", "_set_aside", "give_name"}
+in_place = {"_put_in_place", "_at_rest_and_locked", "bring_to_rest", "_set_aside", "publish"}
 
 if mutant == "log stays":
     restoring.bring_to_rest = lambda native: None

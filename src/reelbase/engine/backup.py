@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
+import logging
 import os
-import shutil
 import sqlite3
 import tempfile
 import time
@@ -15,6 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from reelbase.engine.figures import row_counts
+from reelbase.engine.filesystem import (
+    NO_ROOM,
+    Need,
+    publish,
+    refuse_without_room,
+    remove,
+    sync_file,
+    sync_folder,
+    take_owner,
+)
 from reelbase.errors import (
     DatabaseCorruptError,
     DatabaseFullError,
@@ -22,6 +31,8 @@ from reelbase.errors import (
     result_code,
     translate,
 )
+
+_log = logging.getLogger("reelbase")
 
 OnStep = Callable[[int, int], None]
 
@@ -33,9 +44,6 @@ _POLITE_ATTEMPTS = 3
 # What a killed copy left; one that is still being made is younger.
 _LEFTOVER_SECONDS = 86_400
 _VERIFY_OPERATIONS = 100_000
-
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class _Changed(Exception):
@@ -50,7 +58,8 @@ def write_copy(source: sqlite3.Connection, target: Path, *, on_step: OnStep = _i
     """Copies the database of a connection that writes nothing meanwhile to the new file target.
 
     It gets its name when it is complete, verified and on the disk; before that it is
-    ``<target>.<random>.partial``, which is removed whatever happens.
+    ``<target>.<random>.partial``, which is removed whatever happens. It may be read by its owner only,
+    who is the database's as far as this process may give files away.
 
     The copy is of one moment. A write-ahead log, or a transaction of the source's that has read
     something, decides on it at the start. With a rollback journal writers could not commit while
@@ -67,7 +76,20 @@ def write_copy(source: sqlite3.Connection, target: Path, *, on_step: OnStep = _i
             raise _already_exists(target)
         with verified_copy(source, target, on_step) as partial:
             give_name(partial, target)
-        sync_folder(target.parent)
+        try:
+            sync_folder(target.parent)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(target)
+            raise
+
+
+def give_name(partial: Path, target: Path) -> None:
+    """Renames without ever overwriting. Raises DatabaseIOError (code exists)."""
+    try:
+        publish(partial, target)
+    except FileExistsError:
+        raise _already_exists(target) from None
 
 
 @contextlib.contextmanager
@@ -80,7 +102,7 @@ def translated(context: str) -> Iterator[None]:
             raise _no_room(context) from error
         raise translate(error, context) from error
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise _no_room(context) from error
         where = f" ({error.filename})" if error.filename else ""
         raise DatabaseIOError(f"{context}: {error.strerror}{where}") from error
@@ -104,8 +126,25 @@ def verified_copy(
             # What was copied from a WAL database would ask for a -wal and -shm of its own.
             copy.execute("PRAGMA journal_mode = DELETE").close()
             _verify(copy, expected, target, on_step)
-        _sync_file(partial)
+        sync_file(partial)
+        with contextlib.suppress(OSError):  # in memory, or deleted meanwhile
+            take_owner(partial, os.stat(file_of(source)))
         yield partial
+
+
+def file_of(native: sqlite3.Connection) -> str:
+    """The path of a connection's database; '' for one in memory."""
+    (path,) = native.execute(
+        "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+    ).fetchone()
+    return os.fsdecode(path or b"")  # names need not be UTF-8
+
+
+def size_of(native: sqlite3.Connection) -> int:
+    """The bytes of a database, those that are in its write-ahead log yet included."""
+    (pages,) = native.execute("PRAGMA page_count").fetchone()
+    (page_size,) = native.execute("PRAGMA page_size").fetchone()
+    return int(pages * page_size)
 
 
 def _refuse_without_room(source: sqlite3.Connection, target: Path) -> None:
@@ -115,15 +154,11 @@ def _refuse_without_room(source: sqlite3.Connection, target: Path) -> None:
             code="missing",
             details={"target": str(target)},
         )
-    (pages,) = source.execute("PRAGMA page_count").fetchone()
-    (page_size,) = source.execute("PRAGMA page_size").fetchone()
-    free = shutil.disk_usage(target.parent).free
-    if free < pages * page_size:
-        raise DatabaseFullError(
-            f"{target.parent} has {free:,} bytes free, the copy needs {pages * page_size:,}; "
-            "make room there, or choose another target",
-            details={"target": str(target), "needed": pages * page_size, "free": free},
-        )
+    refuse_without_room(
+        f"a copy to {target}",
+        [Need(target.parent, size_of(source), "the copy")],
+        ", or choose another target",
+    )
 
 
 def _already_exists(target: Path) -> DatabaseIOError:
@@ -137,20 +172,32 @@ def _already_exists(target: Path) -> DatabaseIOError:
 @contextlib.contextmanager
 def _partial_file(target: Path) -> Iterator[Path]:
     """A new empty file beside target, for its owner only; gone at the end, unless it was renamed."""
-    for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial*"):
-        with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # what was left by another is no reason to fail
+        for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial*"):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
                 leftover.unlink()
     descriptor, name = tempfile.mkstemp(
         prefix=f"{target.name}.", suffix=".partial", dir=target.parent
     )
     os.close(descriptor)
+    names = [f"{name}{suffix}" for suffix in ("", "-journal", "-wal")]
     try:
         yield Path(name)
-    finally:
-        for suffix in ("", "-journal", "-wal"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{name}{suffix}")
+    except BaseException:
+        try:
+            remove(names)
+        except OSError:
+            _log.warning("cannot remove %s, an unfinished copy", name, exc_info=True)
+        raise
+    try:
+        remove(names)
+    except OSError as error:
+        raise DatabaseIOError(
+            f"{target} is complete, but has the name {name} too, which cannot be removed"
+            f" ({error.strerror}); remove it by hand before {target} is opened",
+            code="hard_linked",
+            details={"target": str(target), "leftover": name},
+        ) from error
 
 
 def _open_partial(partial: Path) -> sqlite3.Connection:
@@ -261,45 +308,3 @@ def _verify(copy: sqlite3.Connection, expected: Any, target: Path, on_step: OnSt
             "see `reelbase check`, the database itself is probably damaged",
             details={"target": str(target), "problem": problem},
         )
-
-
-def give_name(partial: Path, target: Path) -> None:
-    """Renames without ever overwriting."""
-    try:
-        os.link(partial, target)
-    except FileExistsError:
-        raise _already_exists(target) from None
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # FAT and some network filesystems: an empty file keeps the name for us.
-        try:
-            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            raise _already_exists(target) from None
-        os.replace(partial, target)
-    else:
-        os.unlink(partial)
-
-
-def _sync_file(path: Path) -> None:
-    """Sees to it that a file that nobody has open is on the disk."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Sees to it that the names in a folder are on the disk, where the filesystem can do that."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
-            raise
-    finally:
-        os.close(descriptor)

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -36,7 +36,7 @@ R = TypeVar("R")
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 # PRAGMA temp_store.
-_IN_FILES, _IN_MEMORY = 1, 2
+IN_FILES, IN_MEMORY = 1, 2
 
 _EXIT_SECONDS = 1.0
 _STATEMENT_CACHE = 512
@@ -61,7 +61,7 @@ _EVERY: tuple[Pragma, ...] = (
     # A damaged page is reported instead of followed.
     ("cell_size_check", 1),
     # Sorting spills to memory: /tmp of a small server is often a RAM disk or an SD card.
-    ("temp_store", _IN_MEMORY),
+    ("temp_store", IN_MEMORY),
     # 16 MiB; the default of 2 is too small for sorting a gallery.
     ("cache_size", -16384),
 )
@@ -147,17 +147,6 @@ def set_pragma(native: sqlite3.Connection, name: str, value: int | str) -> None:
             code="pragma",
             details={"pragma": name, "wanted": value, "actual": actual},
         )
-
-
-@contextlib.contextmanager
-def temporary_files(native: sqlite3.Connection) -> Iterator[None]:
-    """Temporary tables and sorting in files (sqlite.org/tempfiles.html), for what works on all of a
-    database: in memory that would take as much as the database is large. Outside a transaction."""
-    set_pragma(native, "temp_store", _IN_FILES)
-    try:
-        yield
-    finally:
-        set_pragma(native, "temp_store", _IN_MEMORY)
 
 
 class Connection(aiosqlite.Connection):

@@ -1,4 +1,5 @@
-"""The copies that are kept beside a database when it is migrated: ``<name>.v<version>.bak``."""
+"""The copies that are kept of a database when it is migrated: ``<name>.v<version>.bak``, beside it or in
+a folder for them."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from reelbase.engine.backup import OnStep, write_copy
+from reelbase.engine.filesystem import take_mode
 from reelbase.errors import DatabaseIOError
 
 _log = logging.getLogger("reelbase")
@@ -21,45 +23,70 @@ _log = logging.getLogger("reelbase")
 KEPT_COPIES = 3
 
 
-def keep_copy(path: str, version: int, on_step: OnStep) -> Path:
-    """Copies the database as it is to ``<path>.v<version>.bak``, or ``.v<version>.2.bak`` and so on
-    where that is taken. A copy that is the same as the last of its version is not kept twice.
+def make_folder(folder: Path) -> None:
+    """Makes the folder of the copies, if need be. Raises DatabaseIOError (code backup_dir)."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseIOError(
+            f"{folder}, where the copy of a database is kept before it is migrated, is no folder and"
+            f" cannot be made: {error.strerror} ({error.filename}); the database is unchanged",
+            code="backup_dir",
+            details={"backup_dir": str(folder)},
+        ) from error
 
-    Under the write lock, so that nobody migrates it, or copies it too, meanwhile.
+
+def keep_copy(path: str, version: int, folder: Path, on_step: OnStep) -> tuple[Path, bool]:
+    """Copies the database as it is to ``<name>.v<version>.bak``, or ``.v<version>.2.bak`` and so on
+    where that is taken. It has the owner and permissions of the database.
+
+    Returns the copy, and whether it is new: a copy that is the same as the last of its version is not
+    kept twice. Under the write lock, so that no other process migrates the database, or copies it too,
+    meanwhile.
     """
-    last, target = None, Path(f"{path}.v{version}.bak")
+    stem = folder / f"{Path(path).name}.v{version}"
+    last, target = None, Path(f"{stem}.bak")
     for number in count(2):
         if not os.path.lexists(target):
             break
-        last, target = target, Path(f"{path}.v{version}.{number}.bak")
+        last, target = target, Path(f"{stem}.{number}.bak")
     try:
-        for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial*"):
-            leftover.unlink()  # of somebody who was killed
+        with contextlib.suppress(OSError):  # of a process that was killed
+            for leftover in folder.glob(f"{glob.escape(target.name)}.*.partial*"):
+                leftover.unlink()
         # A connection of its own: one that writes cannot be copied.
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as source:
             write_copy(source, target, on_step=on_step)
+        take_mode(target, os.stat(path))
         if last is not None and filecmp.cmp(last, target, shallow=False):
             target.unlink()
-            return last
+            return last, False
     except OSError as error:
         raise DatabaseIOError(
             f"cannot keep a copy of {path} before migrating it: {error}; the database is unchanged",
             details={"path": path},
         ) from error
-    return target
+    return target, True
 
 
-def forget_old_copies(path: str) -> None:
+def remove_copy(copy: Path) -> None:
+    """Removes the copy of an upgrade that failed. One that cannot be removed is logged."""
+    try:
+        copy.unlink(missing_ok=True)
+    except OSError:
+        _log.warning("cannot remove %s, the copy of an upgrade that failed", copy, exc_info=True)
+
+
+def forget_old_copies(path: str, folder: Path) -> None:
     """Removes all copies but the newest few; only files that are named exactly as ours are.
 
     One that cannot be removed is logged: the migration is done.
     """
-    database = Path(path)
-    ours = re.compile(re.escape(database.name) + r"\.v\d+(\.\d+)?\.bak")
+    ours = re.compile(re.escape(Path(path).name) + r"\.v\d+(\.\d+)?\.bak")
     try:
         copies = [
             (entry.stat().st_mtime_ns, entry)
-            for entry in database.parent.iterdir()
+            for entry in folder.iterdir()
             if ours.fullmatch(entry.name)
         ]
         for _, copy in sorted(copies)[:-KEPT_COPIES]:

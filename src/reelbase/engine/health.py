@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sqlite3
 from pathlib import Path
 
 import msgspec
 
-from reelbase.engine.connection import temporary_files
+from reelbase.engine.backup import size_of
+from reelbase.engine.filesystem import Need, refuse_without_room
 from reelbase.engine.fingerprint import differences
 from reelbase.engine.journal import JournalMode
 from reelbase.engine.ledger import ledger_differences
 from reelbase.engine.schema import SCHEMA_VERSION
-from reelbase.errors import DatabaseFullError, result_code
+from reelbase.engine.temporary_files import folder_for, temporary_files
+from reelbase.errors import result_code
 
 _MOST_PROBLEMS = 100
 _FTS5 = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*\bUSING\s+fts5\b", re.IGNORECASE | re.DOTALL)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# Where SQLite looks for a folder for temporary files (sqlite.org/tempfiles.html, section 5).
-_TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp", ".")
 # Pages of a search index that are merged at a time; writers go on between two times.
 _MERGE_PAGES = 500
 
@@ -139,33 +138,13 @@ def vacuum(native: sqlite3.Connection, path: Path | None) -> None:
     if path is None:
         native.execute("VACUUM")
         return
-    _refuse_without_room(native, path)
-    with temporary_files(native):
+    # A copy goes to the folder for temporary files and from there into the journal beside the file.
+    size, beside = size_of(native), Path(os.path.realpath(path)).parent
+    temporary = folder_for(native, size, beside)
+    needs = [Need(beside, size, "the journal"), Need(temporary, size, "a temporary file")]
+    refuse_without_room("vacuum", needs, "")
+    with temporary_files(native, temporary):
         native.execute("VACUUM")
-
-
-def _refuse_without_room(native: sqlite3.Connection, path: Path) -> None:
-    """A copy goes to the folder for temporary files and from there into the journal beside the file."""
-    (pages,) = native.execute("PRAGMA page_count").fetchone()
-    (page_size,) = native.execute("PRAGMA page_size").fetchone()
-    needed = pages * page_size
-    beside, temporary = path.parent, _temporary_folder()
-    is_one = os.stat(beside).st_dev == os.stat(temporary).st_dev
-    for folder, bytes_needed in ((beside, needed * 2 if is_one else needed), (temporary, needed)):
-        free = shutil.disk_usage(folder).free
-        if free < bytes_needed:
-            raise DatabaseFullError(
-                f"vacuum needs {bytes_needed:,} bytes free in {folder}, which has {free:,}; make room "
-                "there first. The database is unchanged",
-                details={"folder": str(folder), "needed": bytes_needed, "free": free},
-            )
-
-
-def _temporary_folder() -> str:
-    for folder in (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), *_TEMPORARY_FOLDERS):
-        if folder and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    return "."
 
 
 def checkpoint(native: sqlite3.Connection, patience_seconds: float) -> bool:

@@ -12,11 +12,13 @@ import msgspec
 from reelbase.engine import chain
 from reelbase.engine.backup import one_moment
 from reelbase.engine.chain import Migration, Migrations
-from reelbase.engine.connection import set_pragma, temporary_files
-from reelbase.engine.copies import forget_old_copies, keep_copy
+from reelbase.engine.connection import set_pragma
+from reelbase.engine.copies import forget_old_copies, keep_copy, make_folder, remove_copy
 from reelbase.engine.fingerprint import differences, in_one_sentence, names_of
 from reelbase.engine.ledger import ledger_differences, left_of, ours, record, refuse_edited
 from reelbase.engine.schema import check_ownership, is_empty, schema_sql, statements_of
+from reelbase.engine.temporary_files import temporary_files
+from reelbase.engine.upgrade_room import explained_by, room_for
 from reelbase.errors import SchemaError, translate
 
 # What is being done, and how much of it: pages of the copy, or migrations.
@@ -92,39 +94,67 @@ def bring_up_to_date(
     own: Migrations | None = None,
     to: int | None = None,
     keeps_copy: bool = True,
+    backup_dir: Path | None = None,
     on_progress: OnProgress = _ignore,
 ) -> Upgrade:
     """Runs the migrations that the database lacks, all of them in one transaction.
 
-    A copy of the database as it was is kept beside it. Several processes may come here at once: one
-    does it, the others wait for as long as their busy_timeout and find it done. Killed at any point,
-    or failed, the file is as it was before.
+    A copy of the database as it was is kept in backup_dir (None: beside it), and removed when the
+    upgrade fails. Several processes may come here at once: one does it, the others wait for as long as
+    their busy_timeout and find it done. Killed at any point, or failed, the file is as it was before.
 
-    Raises SchemaError: drifted, edited, broken_reference, forbidden, dependent.
+    Raises SchemaError: drifted, edited, broken_reference, forbidden, dependent. DatabaseFullError: before
+    anything is done where the room is known to be too small; with what is needed, and where.
     """
-    copy = None
-    with (
-        temporary_files(native),
-        _without_references(native),
-        transaction(native, f"migrating {path}"),
-    ):
-        version = version_of(native)
+    copies = (backup_dir or Path(path).parent) if keeps_copy else None
+    with one_moment(native):
         left = pending(native, path, own, to)
-        if left:
-            _refuse_changed(native, path)
-            if keeps_copy:
-                copy = keep_copy(
-                    path, version, lambda done, total: on_progress("copying", done, total)
+        if left and copies is not None:
+            make_folder(copies)
+        room = room_for(native, path, left, copies)
+    copy = None
+    with contextlib.ExitStack() as when_failed:
+        with (
+            temporary_files(native, room.temporary_folder),
+            _without_references(native),
+            explained_by(room),
+            transaction(native, f"migrating {path}"),
+        ):
+            version = version_of(native)
+            left = pending(native, path, own, to)
+            if left:
+                _refuse_changed(native, path)
+                room.refuse_if_missing(path)
+            if left and copies is not None:
+                copy, is_new = keep_copy(
+                    path, version, copies, lambda done, total: on_progress("copying", done, total)
                 )
-        for number, migration in enumerate(left):
-            on_progress(f"migrating to {migration}", number, len(left))
-            _apply(native, migration, f"migrating {path} to {migration}")
-        if left:
-            refuse_broken_references(native, f"migrating {path} to {left[-1]}")
-            on_progress("committing", len(left), len(left))
+                if is_new:
+                    when_failed.callback(_remove_useless_copy, copy, native, path, own, to, left)
+            for number, migration in enumerate(left):
+                on_progress(f"migrating to {migration}", number, len(left))
+                _apply(native, migration, f"migrating {path} to {migration}")
+            if left:
+                refuse_broken_references(native, f"migrating {path} to {left[-1]}")
+                on_progress("committing", len(left), len(left))
+        when_failed.pop_all()
     if copy is not None:
-        forget_old_copies(path)
+        forget_old_copies(path, copy.parent)
     return Upgrade(version, version_of(native), left, copy)
+
+
+def _remove_useless_copy(
+    copy: Path,
+    native: sqlite3.Connection,
+    path: str,
+    own: Migrations | None,
+    to: int | None,
+    left: list[Migration],
+) -> None:
+    """After a failure; but a COMMIT that failed may have been stored all the same."""
+    with contextlib.suppress(sqlite3.Error, SchemaError), one_moment(native):
+        if pending(native, path, own, to) == left:
+            remove_copy(copy)
 
 
 @contextlib.contextmanager

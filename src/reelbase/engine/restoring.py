@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,14 +20,15 @@ from pathlib import Path
 from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.backup import (
     OnStep,
+    file_of,
     give_name,
-    sync_folder,
     translated,
     verified_copy,
     write_copy,
 )
 from reelbase.engine.connection import Connection
 from reelbase.engine.copying import Copying, Progress
+from reelbase.engine.filesystem import sync_folder, take_mode, take_owner
 from reelbase.engine.paths import file_path
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.errors import DatabaseBusyError, DatabaseIOError, SchemaError, result_code
@@ -118,9 +118,9 @@ def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connect
 def _put_in_place(copy: Path, target: Path, busy_timeout_seconds: float) -> Path | None:
     set_aside = None
     if target.exists():
-        shutil.copymode(target, copy)
-        with contextlib.suppress(PermissionError):
-            os.chown(copy, target.stat().st_uid, target.stat().st_gid)
+        status = target.stat()
+        take_owner(copy, status)
+        take_mode(copy, status)
         try:
             with _at_rest_and_locked(target, busy_timeout_seconds):
                 os.replace(copy, target)
@@ -166,9 +166,8 @@ def bring_to_rest(native: sqlite3.Connection) -> None:
     native.execute("BEGIN EXCLUSIVE")
     native.execute("COMMIT")
     native.execute("PRAGMA journal_mode = DELETE").close()
-    (_, _, path) = native.execute("PRAGMA database_list").fetchone()
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{path}-shm")  # of a crash; a connection that is alone has none
+        os.unlink(f"{file_of(native)}-shm")  # of a crash; a connection that is alone has none
 
 
 def _mode(native: sqlite3.Connection) -> str:
