@@ -125,11 +125,13 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
                 "error_code=None, error_details=None"
             ),
             "claim": "worker, *, types=None, lease=60.0",
-            "heartbeat": "job_id, worker, *, progress=None, completed=None, lease=60.0",
-            "succeed": "job_id, result=None, *, worker=None",
+            "heartbeat": "job_id, worker, *, progress=None, completed=None, lease=60.0, attempt=None",
+            "succeed": "job_id, result=None, *, worker=None, attempt=None",
             "fail": (
-                "job_id, error, *, error_code=None, error_details=None, retry_in=None, worker=None"
+                "job_id, error, *, error_code=None, error_details=None, retry_in=None, worker=None, "
+                "attempt=None"
             ),
+            "release": "job_id, worker, *, attempt=None",
             "cancel": "job_id",
             "retry": "job_id",
             "recover": "*, message='interrupted by restart'",

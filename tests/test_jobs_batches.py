@@ -602,3 +602,51 @@ async def test_a_parent_of_20_000_children_that_came_one_by_one_takes_linear_tim
 
     small = await seconds_per_child(1_000)
     assert await seconds_per_child(20_000) < 3 * small
+
+
+# A batch that has ended takes no more children.
+
+
+@pytest.mark.parametrize("status", ["queued", "running"])
+async def test_a_batch_that_goes_on_takes_another_child(jobs: JobRepository, status: str) -> None:
+    parent, _ = await jobs.add_batch("anna", "t", {}, [{}])
+    if status == "running":
+        await jobs.claim("w")
+    child = await jobs.add("anna", "t", {"n": 2}, parent.id)
+    assert (child.status, child.parent_id) == ("queued", parent.id)
+
+
+@pytest.mark.parametrize("status", FINISHED)
+async def test_a_batch_that_has_ended_refuses_another_child(
+    jobs: JobRepository, status: str
+) -> None:
+    parent, (first,) = await jobs.add_batch("anna", "t", {}, [{}])
+    match status:
+        case "succeeded":
+            await jobs.succeed(first.id)
+        case "failed":
+            await jobs.fail(parent.id, "no")
+        case _:
+            await jobs.cancel(parent.id)
+    queued = [job for job in await jobs.list_unfinished() if job.id != first.id]
+    with pytest.raises(InvalidTransitionError, match=status) as caught:
+        await jobs.add("anna", "t", {"n": 2}, parent.id)
+    assert caught.value.details["status"] == status
+    assert [job for job in await jobs.list_unfinished() if job.id != first.id] == queued
+    assert len(await jobs.list_children(parent.id)) == 1
+    await jobs.retry(parent.id)
+    assert (await jobs.add("anna", "t", {"n": 2}, parent.id)).status == "queued"
+
+
+async def test_updating_a_batch_to_cancelled_is_cancel(jobs: JobRepository) -> None:
+    parent, (first, second, third) = await jobs.add_batch("anna", "t", {}, [{}, {}, {}])
+    await jobs.succeed(first.id)
+    await jobs.claim("w")
+    cancelled = await jobs.update(parent.id, status="cancelled", error="by hand")
+    assert (cancelled.status, cancelled.error) == ("cancelled", "by hand")
+    children = await jobs.list_children(parent.id)
+    assert [str(child.status) for child in children] == ["succeeded", "cancelled", "cancelled"]
+    assert await jobs.claim("w") is None
+    with pytest.raises(InvalidTransitionError):
+        await jobs.succeed(second.id, worker="w")
+    assert (await jobs.update(third.id, status="cancelled")).status == "cancelled"

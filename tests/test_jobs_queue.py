@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from conftest import START, FrozenClock
 from reelbase import (
     ConstraintError,
     Database,
+    InvalidArgumentError,
     InvalidTransitionError,
     Job,
     JobRepository,
@@ -174,7 +176,6 @@ async def test_a_batch_of_an_unknown_profile_is_refused(jobs: JobRepository, loo
         ({"max_attempts": 0}, "check", "jobs_max_attempts"),
         ({"type": None}, "not_null", "jobs.type"),
         ({"profile_id": None}, "not_null", "jobs.profile_id"),
-        ({"params": None}, "not_null", "jobs.params"),
     ],
 )
 async def test_add_refuses_what_breaks_a_constraint(
@@ -844,29 +845,38 @@ async def test_concurrent_updates_of_different_fields_all_arrive(jobs: JobReposi
 
 # Bad input changes nothing
 
-CHECKED: dict[str, Verb] = {
-    "progress above 1": lambda jobs, key: jobs.update(key, progress=1.5),
-    "progress below 0": lambda jobs, key: jobs.update(key, progress=-0.1),
-    "completed below 0": lambda jobs, key: jobs.update(key, completed=-1),
-    "progress above 1, among others": lambda jobs, key: jobs.update(
-        key, status="succeeded", progress=1.5, result={"r": 1}
+PAST_THE_END: dict[
+    str, tuple[Callable[[JobRepository, UUID], Awaitable[object]], tuple[float, int]]
+] = {
+    "progress above 1": (lambda jobs, key: jobs.update(key, progress=1.0000001), (1.0, 0)),
+    "progress below 0": (lambda jobs, key: jobs.update(key, progress=-0.1), (0.0, 0)),
+    "progress of another number": (
+        lambda jobs, key: jobs.update(key, progress=Decimal(7)),  # type: ignore[arg-type]
+        (1.0, 0),
     ),
-    "heartbeat above 1": lambda jobs, key: jobs.heartbeat(key, "w", progress=1.5),
-    "heartbeat below 0": lambda jobs, key: jobs.heartbeat(key, "w", completed=-1),
+    "completed below 0": (lambda jobs, key: jobs.update(key, completed=-1, progress=0.5), (0.5, 0)),
+    "progress above 1, among others": (
+        lambda jobs, key: jobs.update(key, error="e", progress=1.5, completed=2),
+        (1.0, 2),
+    ),
+    "progress alone": (lambda jobs, key: jobs.progress(key, 1.5, completed=-3), (1.0, 0)),
+    "heartbeat above 1": (lambda jobs, key: jobs.heartbeat(key, "w", progress=1.5), (1.0, 0)),
+    "heartbeat below 0": (
+        lambda jobs, key: jobs.heartbeat(key, "w", progress=-1, completed=-1),
+        (0.0, 0),
+    ),
 }
 
 
-@pytest.mark.parametrize("case", CHECKED)
-async def test_values_out_of_range_break_a_check(
-    jobs: JobRepository, clock: FrozenClock, case: str
-) -> None:
+@pytest.mark.parametrize("case", PAST_THE_END)
+async def test_progress_past_its_end_is_cut(jobs: JobRepository, case: str) -> None:
+    """A hook that reports it must never fail for that."""
     before = await job_that_is("running", jobs)
-    clock.advance(1)
-    with pytest.raises(ConstraintError) as caught:
-        await CHECKED[case](jobs, before.id)
-    assert caught.value.kind == "check"
-    assert caught.value.constraint in {"jobs_progress", "jobs_completed"}
-    assert await jobs.get(before.id) == before
+    verb, stored = PAST_THE_END[case]
+    await verb(jobs, before.id)
+    after = await jobs.get(before.id)
+    assert (after.progress, after.completed) == stored
+    assert after.status == before.status
 
 
 WRONG: dict[str, Callable[[JobRepository, UUID, Any], Awaitable[object]]] = {
@@ -966,3 +976,71 @@ async def test_a_job_is_json_and_back(jobs: JobRepository) -> None:
         text = msgspec.json.encode(job)
         assert text.startswith(b'{"id":')
         assert msgspec.json.decode(text, type=Job) == job
+
+
+# Attempts
+
+
+async def test_a_worker_that_lost_its_lease_cannot_touch_a_later_attempt(
+    jobs: JobRepository, clock: FrozenClock
+) -> None:
+    """Also where the next worker has the same name, as in two containers of one image."""
+    await jobs.add("anna", "t", {}, max_attempts=3)
+    first = await jobs.claim("worker-1", lease=5)
+    assert first is not None
+    clock.advance(5)
+    second = await jobs.claim("worker-1", lease=5)
+    assert second is not None
+    assert (second.id, second.attempts) == (first.id, first.attempts + 1)
+    late: list[Callable[[int], Awaitable[Job]]] = [
+        lambda attempt: jobs.heartbeat(first.id, "worker-1", attempt=attempt),
+        lambda attempt: jobs.succeed(first.id, {"r": 1}, worker="worker-1", attempt=attempt),
+        lambda attempt: jobs.succeed(first.id, attempt=attempt),
+        lambda attempt: jobs.fail(first.id, "no", attempt=attempt),
+        lambda attempt: jobs.fail(first.id, "no", retry_in=1, worker="worker-1", attempt=attempt),
+        lambda attempt: jobs.release(first.id, "worker-1", attempt=attempt),
+    ]
+    for act in late:
+        with pytest.raises(InvalidTransitionError):
+            await act(first.attempts)
+        assert await jobs.get(first.id) == second
+    assert (await late[0](second.attempts)).status == "running"
+    assert (await late[1](second.attempts)).status == "succeeded"
+
+
+async def test_a_released_job_is_queued_and_has_lost_no_attempt(
+    jobs: JobRepository, clock: FrozenClock
+) -> None:
+    await jobs.add("anna", "t", {}, max_attempts=1)
+    for _ in range(3):
+        job = await jobs.claim("w")
+        assert job is not None
+        assert job.attempts == 1
+        clock.advance(1)
+        back = await jobs.release(job.id, "w", attempt=1)
+        assert (back.status, back.attempts, back.worker) == ("queued", 0, None)
+        assert (back.lease_expires_at, back.finished_at) == (None, None)
+
+
+async def test_only_the_worker_that_holds_a_job_can_release_it(jobs: JobRepository) -> None:
+    job = await jobs.add("anna", "t", {})
+    with pytest.raises(InvalidTransitionError):
+        await jobs.release(job.id, "w")
+    await jobs.claim("w")
+    with pytest.raises(InvalidTransitionError):
+        await jobs.release(job.id, "another")
+    await jobs.succeed(job.id)
+    with pytest.raises(InvalidTransitionError):
+        await jobs.release(job.id, "w")
+    with pytest.raises(RecordNotFoundError):
+        await jobs.release(uuid4(), "w")
+
+
+async def test_params_of_none_are_refused_before_anything_runs(jobs: JobRepository) -> None:
+    for call in (
+        jobs.add("anna", "t", None),  # type: ignore[arg-type]
+        jobs.add_batch("anna", "t", None, [{}]),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InvalidArgumentError) as caught:
+            await call
+        assert caught.value.parameter == "params"

@@ -39,8 +39,10 @@ async def test_nothing_to_recover(jobs: JobRepository) -> None:
     assert await jobs.recover() == RecoveryReport(failed=0, left_queued=0)
 
 
-async def test_a_running_job_without_a_lease_fails(jobs: JobRepository, clock: FrozenClock) -> None:
-    job = await jobs.add("anna", "t", {}, max_attempts=9)
+async def test_a_running_job_without_a_lease_fails_at_its_last_attempt(
+    jobs: JobRepository, clock: FrozenClock
+) -> None:
+    job = await jobs.add("anna", "t", {})
     await jobs.update(job.id, status="running", progress=0.5, result={"partial": 1})
     now = clock.advance(1)
     assert await jobs.recover() == RecoveryReport(failed=1, left_queued=0)
@@ -51,16 +53,60 @@ async def test_a_running_job_without_a_lease_fails(jobs: JobRepository, clock: F
 
 
 @pytest.mark.parametrize("waited", [60, 61, 10**6])
-async def test_a_running_job_whose_lease_has_expired_fails(
+async def test_a_running_job_whose_lease_has_expired_fails_at_its_last_attempt(
     jobs: JobRepository, clock: FrozenClock, waited: float
 ) -> None:
-    await jobs.add("anna", "t", {}, max_attempts=9)
+    await jobs.add("anna", "t", {})
     job = await claim(jobs)
     clock.advance(waited)
     assert await jobs.recover() == RecoveryReport(failed=1, left_queued=0)
     failed = await jobs.get(job.id)
     assert (failed.status, failed.lease_expires_at, failed.attempts) == ("failed", None, 1)
     assert await jobs.claim("w") is None
+
+
+async def test_what_has_attempts_left_is_queued_again_before_and_after_the_leases_end(
+    jobs: JobRepository, clock: FrozenClock
+) -> None:
+    """However long the restart took, the same attempts are made."""
+    job = await jobs.add("anna", "t", {}, max_attempts=3)
+    for attempt in (1, 2):
+        assert (await claim(jobs, lease=60)).attempts == attempt
+        assert await jobs.recover() == RecoveryReport(failed=0, left_queued=0)
+        clock.advance(60)
+        assert await jobs.recover(message="power cut") == RecoveryReport(failed=0, left_queued=1)
+        waiting = await jobs.get(job.id)
+        assert (waiting.status, waiting.attempts) == ("queued", attempt)
+        assert (waiting.worker, waiting.lease_expires_at) == (None, None)
+        assert (waiting.error, waiting.error_code) == ("power cut", "interrupted")
+    assert (await claim(jobs, lease=60)).attempts == 3
+    clock.advance(60)
+    assert await jobs.recover() == RecoveryReport(failed=1, left_queued=0)
+    assert await jobs.recover() == RecoveryReport(failed=0, left_queued=0)
+
+
+async def test_a_run_without_a_lease_counts_as_an_attempt(jobs: JobRepository) -> None:
+    job = await jobs.add("anna", "t", {}, max_attempts=2)
+    await jobs.update(job.id, status="running")
+    assert await jobs.recover() == RecoveryReport(failed=0, left_queued=1)
+    await jobs.update(job.id, status="running")
+    assert await jobs.recover() == RecoveryReport(failed=1, left_queued=0)
+
+
+async def test_a_batch_goes_on_when_its_interrupted_child_is_queued_again(
+    jobs: JobRepository, clock: FrozenClock
+) -> None:
+    parent = await jobs.add("anna", "t", {}, total=2)
+    first = await jobs.add("anna", "t", {}, parent.id, max_attempts=2)
+    second = await jobs.add("anna", "t", {}, parent.id)
+    await claim(jobs, lease=5)
+    clock.advance(5)
+    assert await jobs.recover() == RecoveryReport(failed=0, left_queued=2)
+    assert (await jobs.get(parent.id)).status == "running"
+    for child in (first, second):
+        assert (await claim(jobs)).id == child.id
+        await jobs.succeed(child.id, worker="w")
+    assert (await jobs.get(parent.id)).status == "succeeded"
 
 
 async def test_an_unexpired_lease_is_left_alone(jobs: JobRepository, clock: FrozenClock) -> None:

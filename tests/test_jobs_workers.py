@@ -234,7 +234,7 @@ async def test_a_worker_killed_amid_its_work_loses_nothing_that_it_finished(
 # The rules, once more, in plain Python
 
 
-@dataclass
+@dataclass(eq=False)
 class ModelJob:
     number: int
     type: str
@@ -400,6 +400,10 @@ class Model:
                 job.start()
             else:
                 job.finish(status, self.now)
+                if status == "cancelled":
+                    for child in job.children:
+                        if not child.is_finished:
+                            child.finish("cancelled", self.now)
         elif progress is not None:
             job.progress = progress
         return True
@@ -425,9 +429,21 @@ class Model:
         def is_in_other_hands(child: ModelJob) -> bool:
             return child.status == "running" and not is_interrupted(child)
 
+        def has_attempts_left(job: ModelJob) -> bool:
+            return job.attempts + (job.lease_expires_at is None) < job.max_attempts
+
         interrupted = [job for job in self.jobs if is_interrupted(job)]
+        put_back = [job for job in interrupted if not job.children and has_attempts_left(job)]
+        for job in put_back:
+            job.attempts += job.lease_expires_at is None
+            job.status, job.lease_expires_at, job.error = "queued", None, "interrupted"
+            interrupted.remove(job)
         for job in interrupted:
-            if job.children and not any(is_in_other_hands(child) for child in job.children):
+            if (
+                job.children
+                and not has_attempts_left(job)
+                and not any(is_in_other_hands(child) or child in put_back for child in job.children)
+            ):
                 job.error = "interrupted"
                 job.finish("failed", self.now)
                 for child in job.children:

@@ -54,6 +54,7 @@ MAY_SCAN = {
     ("JobUpkeep._count_queued", "jobs"): "a partial index that holds exactly what is counted",
     ("JobUpkeep._fail_interrupted_parents", "jobs"): "a partial index of what is running",
     ("JobUpkeep._fail_interrupted", "jobs"): "a partial index of what is running",
+    ("JobUpkeep._requeue_interrupted", "jobs"): "a partial index of what is running",
     ("DownloadListing._count_active", "downloads"): "a partial index that holds what is counted",
     ("JobClaiming._claim", "jobs"): "the queue in its order, as far as the first that is due",
 }

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import enum
 import math
+import numbers
 import re
 import reprlib
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, TypeGuard
 from uuid import UUID
 
 import msgspec
@@ -94,10 +96,27 @@ def to_text(value: str | None) -> str | None:
     raise TypeError(f"must be str, not {type(value).__name__}")
 
 
+def clamped(value: float | None, lowest: float, highest: float) -> float | None:
+    """The value, or the end of the range that it passes. None, NaN, infinity and what is no number stay."""
+    if not _is_real(value) or not math.isfinite(value):
+        return value
+    return min(max(value, lowest), highest)
+
+
+def at_least_0(value: int | None) -> int | None:
+    """A count that is not below 0. What is no number stays."""
+    return 0 if isinstance(value, int) and value < 0 else value
+
+
+def _is_real(value: object) -> TypeGuard[float]:
+    """Whether it is a number that is not complex: numpy's and decimal's are numbers, too."""
+    return isinstance(value, numbers.Real | Decimal) and not isinstance(value, bool)
+
+
 def to_integer(value: int | None) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(f"must be int, not {type(value).__name__}")
     number = int(value)  # in a range, a member of an IntEnum would be looked for one by one
     if number not in INT64:
@@ -110,7 +129,7 @@ def to_real(value: float | None) -> float | None:
         return value
     if type(value) is float and math.isfinite(value):
         return value + 0.0  # SQLite stores -0.0 as 0.0
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not _is_real(value):
         raise TypeError(f"must be float, not {type(value).__name__}")
     try:
         number = float(value)
@@ -118,7 +137,7 @@ def to_real(value: float | None) -> float | None:
         raise ValueError("is too large for a float") from None
     if not math.isfinite(number):
         raise ValueError(f"must be finite, not {number}")  # SQLite would store NaN as NULL
-    if number != value:
+    if isinstance(value, numbers.Integral) and number != value:
         raise ValueError(f"is an integer that no float can hold: {_shown(value)}")
     return number + 0.0
 
@@ -159,7 +178,7 @@ def to_json(value: object) -> str | None:
         return None
     try:
         try:
-            encoded = msgspec.json.encode(value)
+            encoded = msgspec.json.encode(value, enc_hook=_to_plain_number)
         except TypeError as error:
             _check_json(value, b"")  # a key that is None or bool is an error of the value
             raise TypeError(f"cannot be stored as JSON: {error}") from None
@@ -171,6 +190,18 @@ def to_json(value: object) -> str | None:
     except (msgspec.MsgspecError, OverflowError) as error:
         raise ValueError(f"cannot be stored as JSON: {error}") from None
     return encoded.decode()
+
+
+def _to_plain_number(value: object) -> int | float:
+    """What the encoder does not know itself: numpy's numbers."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError(f"holds {number}, which JSON cannot express")
+        return number
+    raise TypeError(f"a {type(value).__name__} is no JSON")
 
 
 def to_json_value(value: object) -> str:
@@ -272,6 +303,9 @@ _BY_TYPE: dict[type, Converter] = {
     list: to_json,
     tuple: to_json,
     msgspec.Struct: to_json,
+    Decimal: to_real,
+    numbers.Integral: to_integer,
+    numbers.Real: to_real,
 }
 
 _BY_ANNOTATION: dict[Any, Converter] = {

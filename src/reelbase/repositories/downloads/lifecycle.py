@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 
 from reelbase.engine.arguments import wrong_type
+from reelbase.engine.binding import clamped
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command, Insertion, Query
 from reelbase.engine.step import Step
@@ -242,18 +244,20 @@ class DownloadLifecycle(DownloadListing):
         speed: str | None = None,
         eta: str | None = None,
         filename: str | UnsetType | None = UNSET,
-        filesize: int | UnsetType | None = UNSET,
+        filesize: float | UnsetType | None = UNSET,
     ) -> bool:
-        """Notes progress (0 to 100); False when there is no such download or it has finished.
+        """Notes progress (cut to 0 to 100); False when there is no such download or it has finished.
 
-        speed and eta become what is passed, None included; filename and filesize stay when UNSET. A
+        speed and eta become what is passed, None included; filename and filesize (bytes; an estimate
+        with a fraction is rounded) stay when UNSET. A
         download that was queued is downloading from now on. It does not wait for the disk.
         """
-        changes = {"filename": filename, "filesize": filesize}
+        if isinstance(filesize, float) and math.isfinite(filesize):
+            filesize = round(filesize)
         parameters = self._progress.changes(
-            changes,
+            {"filename": filename, "filesize": filesize},
             id=download_id,
-            progress_percent=percent,
+            progress_percent=clamped(percent, 0.0, 100.0),
             speed=speed,
             eta=eta,
             now=self._now(),

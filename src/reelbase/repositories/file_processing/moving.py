@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from reelbase.engine.binding import clamped
 from reelbase.engine.identifiers import moment_after
 from reelbase.engine.statement import Command
 from reelbase.engine.step import Step
@@ -171,13 +172,16 @@ class FileProcessingMoving(FileProcessingFinding):
     async def progress(
         self, file_id: UUID | str, progress: float, *, stage: str | None = None
     ) -> FileProcessing:
-        """Notes how far the work is (0 to 1), and that the worker lives; stage None leaves it.
+        """Notes how far the work is (cut to 0 to 1), and that the worker lives; stage None leaves it.
 
         It does not wait for the disk. InvalidTransitionError unless the file is downloading or
         processing: so a worker learns, from ``details["status"]``, that it is to stop.
         """
         step = self._progress.optional(
-            file_id=file_id, progress=progress, stage=stage, now=self._now()
+            file_id=file_id,
+            progress=clamped(progress, 0.0, 1.0),
+            stage=stage,
+            now=self._now(),
         )
         return await self._moved(file_id, "note progress", step)
 

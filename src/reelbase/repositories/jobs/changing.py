@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from reelbase.engine.binding import at_least_0, clamped
 from reelbase.engine.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
 from reelbase.repositories.jobs.records import Job, JobStatus
@@ -114,7 +115,7 @@ class JobChanging(JobListing):
         """,
     )
 
-    # Runs behind _cancel: changes() is whether that one did cancel the parent.
+    # Runs behind what cancels the parent: changes() is whether it did.
     _cancel_children = Command(
         Job,
         """
@@ -209,10 +210,12 @@ class JobChanging(JobListing):
         """Changes what is not None and returns the job; updated_at moves only when something changed.
 
         InvalidTransitionError when the status cannot become this one: it moves from queued to running
-        to a finished one, and a finished one only by retry(). progress and completed of a parent
+        to a finished one, and a finished one only by retry(). "cancelled" also cancels the queued and
+        running children, as cancel() does. progress is cut to 0 to 1; that of a parent, and completed,
         follow its children, whatever is passed. Progress alone does not wait for the disk.
         """
         now = self._now()
+        progress, completed = clamped(progress, 0.0, 1.0), at_least_0(completed)
         if all(value is None for value in (status, result, error, error_code, error_details)):
             step = self._progress.optional(
                 id=job_id, progress=progress, completed=completed, now=now
@@ -229,7 +232,10 @@ class JobChanging(JobListing):
                 error_details=error_details,
                 now=now,
             )
-        job = await self._run(step)
+        if status == JobStatus.CANCELLED:
+            job, _ = await self._batch(step, self._cancel_children.count(id=job_id, now=now))
+        else:
+            job = await self._run(step)
         if job is None:
             job = await self._run(self._get.one(id=job_id))
             if status is not None and job.status != status:
@@ -239,13 +245,16 @@ class JobChanging(JobListing):
     async def progress(
         self, job_id: UUID | str, progress: float, *, completed: int | None = None
     ) -> bool:
-        """Notes progress (0 to 1) without reading the job back: the cheapest of all writes.
+        """Notes progress (cut to 0 to 1) without reading the job back: the cheapest of all writes.
 
         False when there is no such job, when it has finished, or when its progress is its
         children's. It does not wait for the disk.
         """
         step = self._note_progress.count(
-            id=job_id, progress=progress, completed=completed, now=self._now()
+            id=job_id,
+            progress=clamped(progress, 0.0, 1.0),
+            completed=at_least_0(completed),
+            now=self._now(),
         )
         return await self._run(step) > 0
 

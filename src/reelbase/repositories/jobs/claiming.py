@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from reelbase.engine.binding import at_least_0, clamped
 from reelbase.engine.identifiers import moment_after
 from reelbase.engine.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
@@ -146,11 +147,13 @@ class JobClaiming(JobListing):
         WHERE id = :id
           AND status = 'running'
           AND worker = :worker
+          AND (NOT :filter_attempt OR attempts = :attempt)
         RETURNING
           id, profile_id, parent_id, type, status, progress, total, completed, params, result,
           error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
           lease_expires_at, created_at, updated_at, started_at, finished_at
         """,
+        params={"attempt": int},
         relaxed=True,
     )
 
@@ -185,8 +188,12 @@ class JobClaiming(JobListing):
         progress: float | None = None,
         completed: int | None = None,
         lease: float = 60.0,
+        attempt: int | None = None,
     ) -> Job:
-        """Renews the lease to this many seconds from now and notes progress (None leaves it).
+        """Renews the lease to this many seconds from now and notes progress (0 to 1; None leaves it).
+
+        attempt: refuses unless this is still the attempt that is running; pass the ``attempts`` of the
+        job that claim() has returned. Needed where two workers may have the same name.
 
         InvalidTransitionError when the job is not running or another worker holds it: stop working
         on it. A heartbeat does not wait for the disk; a power cut may take back the last ones.
@@ -198,9 +205,11 @@ class JobClaiming(JobListing):
             self._heartbeat.optional(
                 id=job_id,
                 worker=worker,
-                progress=progress,
-                completed=completed,
+                progress=clamped(progress, 0.0, 1.0),
+                completed=at_least_0(completed),
                 lease_expires_at=moment_after(now, "lease", lease),
+                filter_attempt=attempt is not None,
+                attempt=attempt,
                 now=now,
             ),
         )

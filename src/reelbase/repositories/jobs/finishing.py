@@ -31,11 +31,13 @@ class JobFinishing(JobListing):
         WHERE id = :id
           AND status IN ('queued', 'running')
           AND (NOT :filter_worker OR worker = :worker)
+          AND (NOT :filter_attempt OR attempts = :attempt)
         RETURNING
           id, profile_id, parent_id, type, status, progress, total, completed, params, result,
           error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
           lease_expires_at, created_at, updated_at, started_at, finished_at
         """,
+        params={"attempt": int},
     )
 
     _fail = Command(
@@ -53,11 +55,13 @@ class JobFinishing(JobListing):
         WHERE id = :id
           AND status IN ('queued', 'running')
           AND (NOT :filter_worker OR worker = :worker)
+          AND (NOT :filter_attempt OR attempts = :attempt)
         RETURNING
           id, profile_id, parent_id, type, status, progress, total, completed, params, result,
           error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
           lease_expires_at, created_at, updated_at, started_at, finished_at
         """,
+        params={"attempt": int},
     )
 
     _fail_and_retry = Command(
@@ -76,22 +80,54 @@ class JobFinishing(JobListing):
         WHERE id = :id
           AND status IN ('queued', 'running')
           AND (NOT :filter_worker OR worker = :worker)
+          AND (NOT :filter_attempt OR attempts = :attempt)
         RETURNING
           id, profile_id, parent_id, type, status, progress, total, completed, params, result,
           error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
           lease_expires_at, created_at, updated_at, started_at, finished_at
         """,
+        params={"attempt": int},
+    )
+
+    _release = Command(
+        Job,
+        """
+        UPDATE jobs
+        SET status = 'queued',
+            attempts = attempts - 1,
+            worker = NULL,
+            lease_expires_at = NULL,
+            updated_at = :now
+        WHERE id = :id
+          AND status = 'running'
+          AND worker = :worker
+          AND (NOT :filter_attempt OR attempts = :attempt)
+        RETURNING
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        """,
+        params={"attempt": int},
     )
 
     async def succeed(
-        self, job_id: UUID | str, result: dict[str, Any] | None = None, *, worker: str | None = None
+        self,
+        job_id: UUID | str,
+        result: dict[str, Any] | None = None,
+        *,
+        worker: str | None = None,
+        attempt: int | None = None,
     ) -> Job:
-        """Finishes the job; progress 1, completed = total (of a parent they follow its children).
+        """Finishes the job and returns it; progress is 1 and completed = total (those of a parent
+        follow its children). result None leaves the one that is stored.
 
-        result None leaves what is there.
+        worker: refuses unless this worker holds the job.  attempt: refuses unless this is still the
+        attempt that is running; pass the ``attempts`` of the job that claim() has returned, and a
+        worker that lost its lease cannot finish what another one, even of the same name, works on.
+        None: no such check.
 
-        worker: refuse unless this one holds it. InvalidTransitionError when it has finished before:
-        a late success cannot undo a cancel.
+        InvalidTransitionError when a check refuses, or the job has finished before: a late success
+        cannot undo a cancel.
         """
         return await self._moved(
             "succeed",
@@ -101,6 +137,8 @@ class JobFinishing(JobListing):
                 result=result,
                 filter_worker=worker is not None,
                 worker=worker,
+                filter_attempt=attempt is not None,
+                attempt=attempt,
                 now=self._now(),
             ),
         )
@@ -114,11 +152,12 @@ class JobFinishing(JobListing):
         error_details: dict[str, Any] | None = None,
         retry_in: float | None = None,
         worker: str | None = None,
+        attempt: int | None = None,
     ) -> Job:
-        """Finishes the job as failed; or, with retry_in and attempts left, queues it again.
+        """Finishes the job as failed and returns it; or, with retry_in and attempts left, queues it again.
 
-        retry_in: seconds until it may be claimed again.  worker: refuse unless this one holds it.
-        InvalidTransitionError when it has finished before.
+        retry_in: seconds until it may be claimed again; None: it fails for good.  worker, attempt: as
+        for succeed(). InvalidTransitionError when they refuse, or the job has finished before.
         """
         now = self._now()
         failure: dict[str, Any] = {
@@ -128,6 +167,8 @@ class JobFinishing(JobListing):
             "error_details": error_details,
             "filter_worker": worker is not None,
             "worker": worker,
+            "filter_attempt": attempt is not None,
+            "attempt": attempt,
             "now": now,
         }
         if retry_in is None:
@@ -136,3 +177,21 @@ class JobFinishing(JobListing):
             run_after = moment_after(now, "retry_in", retry_in)
             step = self._fail_and_retry.optional(run_after=run_after, **failure)
         return await self._moved("fail", job_id, step)
+
+    async def release(self, job_id: UUID | str, worker: str, *, attempt: int | None = None) -> Job:
+        """Gives the job back to the queue, as a worker does that stops, and returns it.
+
+        It costs no attempt: the next claim() counts the same one.  attempt: as for succeed().
+        InvalidTransitionError unless this worker holds the job.
+        """
+        return await self._moved(
+            "be released",
+            job_id,
+            self._release.optional(
+                id=job_id,
+                worker=worker,
+                filter_attempt=attempt is not None,
+                attempt=attempt,
+                now=self._now(),
+            ),
+        )

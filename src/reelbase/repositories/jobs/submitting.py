@@ -22,9 +22,14 @@ class JobSubmitting(JobListing):
           id, profile_id, parent_id, type, status, total, params, priority, max_attempts, run_after,
           created_at, updated_at
         )
-        VALUES (
+        SELECT
           :id, :profile_id, :parent_id, :type, 'queued', :total, :params, :priority, :max_attempts,
           :run_after, :now, :now
+        WHERE NOT EXISTS (
+          SELECT 1
+          FROM jobs AS parent
+          WHERE parent.id = :parent_id
+            AND parent.finished_at IS NOT NULL
         )
         RETURNING
           id, profile_id, parent_id, type, status, progress, total, completed, params, result,
@@ -48,13 +53,20 @@ class JobSubmitting(JobListing):
     ) -> Job:
         """Adds a queued job and returns it.
 
+        parent_id: the batch that it belongs to, which decides by its state:
+
+            queued, running                  the child is queued
+            succeeded, failed, cancelled     InvalidTransitionError; retry() the batch first
+
         total: how many work items it has; a parent whose children are added one by one finishes when
         that many have.  max_attempts: how often it may be claimed before it fails for good.
         ConstraintError: foreign_key when profile or parent do not exist; check when the parent is of
         another profile or has a parent itself, total is negative or max_attempts below 1.
         """
-        return await self._run(
-            self._add.one(
+        if params is None:
+            raise invalid_argument("params", "must not be None")
+        job = await self._run(
+            self._add.optional(
                 id=new_id() if id is None else id,
                 profile_id=profile_id,
                 parent_id=parent_id,
@@ -67,6 +79,10 @@ class JobSubmitting(JobListing):
                 now=self._now(),
             )
         )
+        if job is None:
+            parent = await self._run(self._get.one(id=parent_id))
+            raise self._refused("take another child", parent.id, parent.status)
+        return job
 
     async def add_batch(
         self,
@@ -80,6 +96,8 @@ class JobSubmitting(JobListing):
         Returns the parent and its children in the order given. The parent is never claimed; it
         follows its children. ValueError when there are none: such a batch could never finish.
         """
+        if params is None:
+            raise invalid_argument("params", "must not be None")
         if isinstance(children, str | bytes) or not isinstance(children, Sequence):
             raise wrong_type(
                 "children", f"must be a list of dicts, not {children.__class__.__name__}"

@@ -12,8 +12,28 @@ from reelbase.repositories.jobs.records import Job, RecoveryReport
 
 
 class JobUpkeep(JobListing):
-    # Parents first: once their children are failed, they would succeed. One that still has a child in
-    # the hands of another process is left alone.
+    # A run without a lease was not counted when it began: it is an attempt, too.
+    _requeue_interrupted = Command(
+        Job,
+        """
+        UPDATE jobs
+        SET status = 'queued',
+            attempts = attempts + (lease_expires_at IS NULL),
+            error = :message,
+            error_code = 'interrupted',
+            worker = NULL,
+            lease_expires_at = NULL,
+            updated_at = :now
+        WHERE status = 'running'
+          AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
+          AND attempts + (lease_expires_at IS NULL) < max_attempts
+          AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
+        """,
+        params={"message": str},
+    )
+
+    # Before their children: once those have failed, they would succeed. A batch of which a child is in
+    # the hands of another process, or was queued again just now, goes on.
     _fail_interrupted_parents = Command(
         Job,
         """
@@ -27,13 +47,20 @@ class JobUpkeep(JobListing):
             finished_at = :now
         WHERE status = 'running'
           AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
+          AND attempts + (lease_expires_at IS NULL) >= max_attempts
           AND EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
           AND NOT EXISTS (
             SELECT 1
             FROM jobs AS child
             WHERE child.parent_id = jobs.id
-              AND child.status = 'running'
-              AND child.lease_expires_at > :now
+              AND (
+                (child.status = 'running' AND child.lease_expires_at > :now)
+                OR (
+                  child.status = 'queued'
+                  AND child.error_code = 'interrupted'
+                  AND child.updated_at = :now
+                )
+              )
           )
         """,
         params={"message": str},
@@ -128,13 +155,23 @@ class JobUpkeep(JobListing):
     )
 
     async def recover(self, *, message: str = "interrupted by restart") -> RecoveryReport:
-        """After a start: fails the running jobs that nobody holds, with message as their error.
+        """After a start: puts back what was interrupted, with message as its error.
 
-        A job under an unexpired lease is another process's and is left alone, and so is its batch.
-        Queued children of a batch that failed this way fail too; other queued jobs stay queued.
+            running, lease expired or none, attempts left     queued again
+            running, lease expired or none, no attempt left   failed
+            running under a lease that has not expired        left alone: another process works on it
+            queued                                            stays queued
+
+        attempts of max_attempts count: claims, and runs that update(status="running") has begun. A
+        batch goes on while one of its children was put back or is in the hands of another process;
+        else it fails if it was running, and its queued children with it.
+
+        Returns how many failed, children included, and how many jobs are queued afterwards. It may be
+        called by each of several processes, at any time.
         """
         now = self._now()
-        parents, jobs, children, left_queued = await self._batch(
+        _, parents, jobs, children, left_queued = await self._batch(
+            self._requeue_interrupted.count(message=message, now=now),
             self._fail_interrupted_parents.count(message=message, now=now),
             self._fail_interrupted.count(message=message, now=now),
             self._fail_children_of_interrupted.count(message=message, now=now),
