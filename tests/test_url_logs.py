@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import reelbase
 from reelbase import Database, DomainErrors, ErrorLogEntry, UnsupportedUrl
-from reelbase.repositories.url_logs import url_without_credentials
+from reelbase.repositories.credentials import url_without_credentials
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import re
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -12,38 +11,12 @@ import msgspec
 from reelbase.engine.identifiers import moment_before
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
+from reelbase.repositories.credentials import text_without_credentials, url_without_credentials
 
 _ERROR_LENGTH = 2000
-
-# user:password@ in front of a host: of a URL as a whole, where it reaches to the last @ before the
-# path, and of URLs that a text quotes, where a blank ends it.
-_USERINFO_OF_URL = re.compile(r"^([^/?#@]*//)[^/?#]*@")
-_USERINFO_IN_TEXT = re.compile(r"(?<=://)[^/?#\s]*@")
-
-# Parameters whose values are secrets, by how their names end; \w keeps "monkey" out of "key".
-_SECRET_NAME = (
-    r"(?<=[?&#;])([\w.\-]*(?:token|secret|password|passwd|pwd|signature|sig|credential|auth)"
-    r"|(?:api|access|private|session)?[_\-]?key)"
-)
-_SECRET_OF_URL = re.compile(_SECRET_NAME + r"=[^&#]*", re.IGNORECASE)
-_SECRET_IN_TEXT = re.compile(_SECRET_NAME + r"=[^&#\s]*", re.IGNORECASE)
-
-_DROPPED_BY_PARSERS = dict.fromkeys(map(ord, "\t\r\n"))
-
-
-def url_without_credentials(url: str) -> str:
-    """The URL with its userinfo and the values of secret parameters replaced by ``***``."""
-    # Parsers of URLs drop these characters, wherever they are, and so see a host where none seems.
-    seen = url.translate(_DROPPED_BY_PARSERS)
-    # A query or a path may quote another URL.
-    masked = _USERINFO_IN_TEXT.sub("***@", _USERINFO_OF_URL.sub(r"\1***@", seen))
-    masked = _SECRET_OF_URL.sub(r"\1=***", masked)
-    return url if masked == seen else masked
-
-
-def text_without_credentials(text: str) -> str:
-    """The same for every URL that the text quotes."""
-    return _SECRET_IN_TEXT.sub(r"\1=***", _USERINFO_IN_TEXT.sub("***@", text))
+# More than this is not looked at: masking takes the event loop's time, and an error may be the whole
+# output of a program.
+_ERROR_LENGTH_CONSIDERED = 16_000
 
 
 def domain_of(url: str) -> str | None:
@@ -52,6 +25,15 @@ def domain_of(url: str) -> str | None:
         return urlsplit(url.strip()).hostname
     except ValueError:  # a bracket that opens no IPv6 address
         return None
+
+
+def _beginning(error: str) -> str:
+    """As much of a long error as is looked at, without the word that the cut would tear."""
+    if len(error) <= _ERROR_LENGTH_CONSIDERED:
+        return error
+    beginning = error[:_ERROR_LENGTH_CONSIDERED]
+    words = beginning.rsplit(maxsplit=1)
+    return words[0] if len(words) > 1 else beginning
 
 
 class UnsupportedUrl(msgspec.Struct, frozen=True):
@@ -245,11 +227,14 @@ class ErrorLogRepository(Repository):
 
         Credentials in url and error are masked, and error is cut to 2000 characters.
         """
+        masked = url_without_credentials(self._expect("url", url, str))
         return await self._run(
             self._add.one(
-                url=url_without_credentials(self._expect("url", url, str)),
-                domain=domain_of(url),
-                error=text_without_credentials(self._expect("error", error, str))[:_ERROR_LENGTH],
+                url=masked,
+                domain=domain_of(masked),
+                error=text_without_credentials(_beginning(self._expect("error", error, str)))[
+                    :_ERROR_LENGTH
+                ],
                 format_id=format_id,
                 media_type=media_type,
                 session_id=session_id,
