@@ -26,7 +26,7 @@ from reelbase import (
     DatabaseFullError,
     DatabaseIOError,
 )
-from reelbase.engine import backup
+from reelbase.engine import backup, retention
 
 
 def rows_of(path: Path, sql: str) -> list[Any]:
@@ -39,7 +39,10 @@ def everything_in(path: Path) -> dict[str, list[Any]]:
         tables = native.execute(
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
-        return {name: native.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables}
+        found = {name: native.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables}
+        # A copy also says that it is one.
+        found["database_identity"] = [row[:2] for row in found["database_identity"]]
+        return found
 
 
 async def fill(database: Database, megabytes: int = 3) -> None:
@@ -316,14 +319,16 @@ async def test_a_cancelled_backup_leaves_nothing(
 
     real = backup.write_copy
 
-    def watched(native: sqlite3.Connection, target: Path, *, on_step: backup.OnStep) -> None:
+    def watched(
+        native: sqlite3.Connection, target: Path, *, on_step: backup.OnStep, mark: backup.Mark
+    ) -> int:
         def step(done: int, total: int) -> None:
             cancel(done, total)
             on_step(done, total)
 
-        real(native, target, on_step=step)
+        return real(native, target, on_step=step, mark=mark)
 
-    monkeypatch.setattr("reelbase.maintenance.write_copy", watched)
+    monkeypatch.setattr(retention, "write_copy", watched)
     backing_up = asyncio.create_task(database.backup(tmp_path / "copy.db"))
     with pytest.raises(asyncio.CancelledError):
         await backing_up
@@ -349,15 +354,17 @@ async def test_closing_gives_a_backup_up_soon(
     began = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def slowly(native: sqlite3.Connection, target: Path, *, on_step: backup.OnStep) -> None:
+    def slowly(
+        native: sqlite3.Connection, target: Path, *, on_step: backup.OnStep, mark: backup.Mark
+    ) -> int:
         def step(done: int, total: int) -> None:
             loop.call_soon_threadsafe(began.set)
             time.sleep(0.1)
             on_step(done, total)
 
-        backup.write_copy(native, target, on_step=step)
+        return backup.write_copy(native, target, on_step=step, mark=mark)
 
-    monkeypatch.setattr("reelbase.maintenance.write_copy", slowly)
+    monkeypatch.setattr(retention, "write_copy", slowly)
     async with reelbase.connect(path, journal=journal) as database:
         await fill(database)  # 13 steps, more than a second
         backing_up = asyncio.create_task(database.backup(tmp_path / "copy.db"))

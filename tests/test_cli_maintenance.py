@@ -6,17 +6,21 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import reelbase
+from reelbase.cli import backup
 from reelbase.cli.main import main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
@@ -135,16 +139,14 @@ def test_a_folder_keeps_the_newest_backups_and_what_is_not_ours(
 ) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
-    others = ["media-1.db", "other-20260131T000000000Z.db", "media-20260131T000000000Z.db.gz"]
+    others = ["media-1.db", "media-20260131T000000000Z.db", "media-20380131T000000000Z.db"]
     for name in others:
-        (folder / name).touch()
-    oldest = folder / "media-20260131T000000000Z.db"
-    oldest.touch()
+        shutil.copy(file, folder / name)
     made = []
     for _ in range(3):
         assert run("backup", file, folder, "--keep", 2, "--json") == 0
         made.append(printed(capsys))
-    assert [report["removed"] for report in made] == [[], [str(oldest)], [made[0]["backup"]]]
+    assert [report["removed"] for report in made] == [[], [], [made[0]["backup"]]]
     assert sorted(os.listdir(folder)) == sorted(
         [*others, *(Path(report["backup"]).name for report in made[1:])]
     )
@@ -161,13 +163,55 @@ def test_without_a_target_the_backup_is_beside_the_database(
     assert value(backup, "SELECT count(*) FROM profiles") == 1
 
 
-@pytest.mark.parametrize("arguments", [("copy.db", "--keep", 2), (".", "--keep", 0)])
-def test_keep_needs_a_folder_and_a_number(
-    arguments: tuple[object, ...], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run("backup", file, *arguments) == 2
+def test_keep_needs_a_number(file: Path, tmp_path: Path) -> None:
+    assert run("backup", file, tmp_path, "--keep", 0) == 2
     assert os.listdir(tmp_path) == ["media.db"]
+
+
+def test_keep_goes_with_a_file_as_well(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("backup", file, tmp_path / "monday", "--keep", 1) == 0
+    assert run("backup", file, tmp_path / "tuesday", "--keep", 1) == 0
+    assert capsys.readouterr().out.endswith("removed 1 older backup\n")
+    assert sorted(os.listdir(tmp_path)) == ["media.db", "tuesday"]
+
+
+def test_a_clock_that_goes_back_costs_no_backup(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    for year in (2038, 2037, 2026, 2025):
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Clock:
+                return cls(year, 1, 1, tzinfo=tz)  # noqa: B023 - called at once
+
+        monkeypatch.setattr(backup, "datetime", Clock)
+        assert run("backup", file, folder, "--keep", 2) == 0
+    assert sorted(os.listdir(folder)) == [
+        "media-20250101T000000000Z.db",
+        "media-20260101T000000000Z.db",
+    ]
+
+
+def test_two_databases_may_have_their_backups_in_one_folder(tmp_path: Path) -> None:
+    """Only the name of a database was compared once: the second removed all of the first's."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    for name in ("tv", "films"):
+        assert run("init", tmp_path / name / "media.db") == 0
+    for name in ("tv", "tv", "tv", "films", "films", "films"):
+        assert run("backup", tmp_path / name / "media.db", folder, "--keep", 2) == 0
+    of = Counter(
+        value(copy, "SELECT database_id FROM database_identity") for copy in folder.iterdir()
+    )
+    assert of == {
+        value(tmp_path / name / "media.db", "SELECT database_id FROM database_identity"): 2
+        for name in ("tv", "films")
+    }
 
 
 def test_a_backup_of_an_older_version_is_of_that_version(file: Path, tmp_path: Path) -> None:
@@ -203,15 +247,15 @@ def test_the_database_may_be_in_use_but_not_for_restore(
 def test_a_terminated_backup_leaves_nothing(file: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time\n"
-        "from reelbase.cli import backup\n"
-        "real = backup.back_up_file\n"
-        "def slow(path, target, *, busy_timeout_seconds, on_step):\n"
+        "from reelbase.engine import retention\n"
+        "real = retention.write_copy\n"
+        "def slow(source, target, *, on_step, mark):\n"
         "    def step(done, total):\n"
         "        print('step', flush=True)\n"
         "        time.sleep(0.2)\n"
         "        on_step(done, total)\n"
-        "    real(path, target, busy_timeout_seconds=busy_timeout_seconds, on_step=step)\n"
-        "backup.back_up_file = slow\n"
+        "    return real(source, target, on_step=step, mark=mark)\n"
+        "retention.write_copy = slow\n"
         "from reelbase.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

@@ -28,6 +28,7 @@ FUNCTIONS = {
     ),
     "filesystem_of": "path, *, mounts='/proc/mounts'",
     "journal_mode_for": "path, *, mounts='/proc/mounts'",
+    "backup": "path, target, *, keep=None, busy_timeout=5.0, progress=None",
     "restore": "backup, target, *, busy_timeout=5.0, progress=None",
     "schema_sql": "",
     "migrate": (
@@ -470,7 +471,7 @@ DATABASE = {
     "close": "",
     "transaction": "*, actor=None",
     "snapshot": "",
-    "backup": "target, *, progress=None",
+    "backup": "target, *, progress=None, keep=None",
     "check": "",
     "stats": "",
     "optimize": "",
@@ -512,7 +513,9 @@ RECORDS: dict[str, dict[str, Any]] = {
         "page_size_bytes": int,
         "wal_bytes": int,
         "schema_version": int,
+        "database_id": UUID,
     },
+    "BackupReport": {"copy": Path, "size_bytes": int, "removed": list[Path]},
     "Profile": {
         "id": str,
         "created_at": datetime,

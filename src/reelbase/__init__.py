@@ -11,7 +11,8 @@ from reelbase.engine.journal import JournalDecision, journal_mode_for
 from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.mounts import Filesystem, filesystem_of
 from reelbase.engine.repository import Repository
-from reelbase.engine.restoring import restore
+from reelbase.engine.restoring import backup, restore
+from reelbase.engine.retention import BackupReport
 from reelbase.engine.schema import SCHEMA_VERSION, schema_sql
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statement import Command, Query
@@ -103,6 +104,8 @@ from reelbase.upgrading import (
     migration_history,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "SCHEMA_VERSION",
     "AppliedMigration",
@@ -110,6 +113,7 @@ __all__ = [
     "AuditEntry",
     "AuditRepository",
     "AuditedRepository",
+    "BackupReport",
     "Clip",
     "ClipRepository",
     "Command",
@@ -212,6 +216,7 @@ __all__ = [
     "Video",
     "VideoRepository",
     "adopt",
+    "backup",
     "connect",
     "filesystem_of",
     "journal_mode_for",

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Generator
 from functools import partial
 from types import TracebackType
+from uuid import UUID
 
 import msgspec
 
@@ -17,6 +18,7 @@ from reelbase.engine.connection import Connection, ConnectionSettings
 from reelbase.engine.executor import call_site
 from reelbase.engine.executors import Clock, DatabaseExecutor, read_clock
 from reelbase.engine.identifiers import utc_now
+from reelbase.engine.identity import read_database_id
 from reelbase.engine.journal import (
     Durability,
     JournalChoice,
@@ -154,9 +156,10 @@ class Database(Maintenance):
         writer: Writer,
         readers: Readers | None,
         upkeep: Upkeep | None,
+        database_id: UUID,
     ) -> None:
         executor = DatabaseExecutor(writer, readers, options.clock, options.secrets)
-        super().__init__(executor, writer, readers, upkeep, journal, options.path)
+        super().__init__(executor, writer, readers, upkeep, journal, options.path, database_id)
         self._options = options
         if upkeep is not None:
             upkeep.start()
@@ -268,7 +271,12 @@ async def _open(options: ConnectOptions) -> Database:
         if options.path is not None:
             readers = Readers(settings, options.slow_query_seconds, mailbox)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
-            identity = await connection.call(partial(identity_of, settings.path))
+        database_id, identity = await connection.call(
+            lambda: (
+                read_database_id(connection.native),
+                identity_of(settings.path) if readers else None,
+            )
+        )
     except BaseException:
         _close_soon(readers, connection)
         raise
@@ -281,7 +289,7 @@ async def _open(options: ConnectOptions) -> Database:
         slow_query_seconds=options.slow_query_seconds,
     )
     upkeep = Upkeep(settings.path, identity, decision, writer, readers) if readers else None
-    return Database(options, decision, writer, readers, upkeep)
+    return Database(options, decision, writer, readers, upkeep, database_id)
 
 
 def _close_soon(readers: Readers | None, writer: Connection) -> None:

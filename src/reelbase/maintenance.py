@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
 from reelbase.catalogue import Catalogue
-from reelbase.engine.backup import one_moment, write_copy
+from reelbase.engine.backup import one_moment
 from reelbase.engine.copying import Copying, Progress
 from reelbase.engine.executor import call_site
 from reelbase.engine.executors import DatabaseExecutor, Session
@@ -30,6 +31,7 @@ from reelbase.engine.health import (
 from reelbase.engine.journal import JournalDecision
 from reelbase.engine.paths import file_path
 from reelbase.engine.readers import Purpose, Readers
+from reelbase.engine.retention import checked_keep, make_copy
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.upkeep import Upkeep
@@ -52,6 +54,7 @@ class Maintenance(Catalogue):
         upkeep: Upkeep | None,
         journal: JournalDecision,
         path: Path | None,
+        database_id: UUID,
     ) -> None:
         super().__init__(executor)
         self._writer = writer
@@ -59,6 +62,7 @@ class Maintenance(Catalogue):
         self._upkeep = upkeep
         self._journal = journal
         self._path = path
+        self._database_id = database_id
 
     @property
     def path(self) -> Path | None:
@@ -70,8 +74,20 @@ class Maintenance(Catalogue):
         """The journal mode in force, and why."""
         return self._journal
 
+    @property
+    def database_id(self) -> UUID:
+        """Which database this is: made with it, and kept by its backups and what is restored of them.
+
+        An import makes a new database. A file that was duplicated by other means has the same id.
+        """
+        return self._database_id
+
     async def backup(
-        self, target: str | os.PathLike[str], *, progress: Progress | None = None
+        self,
+        target: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        keep: int | None = None,
     ) -> None:
         """Copies the database, as it is at one moment, to the new file target, while writers go on.
 
@@ -80,6 +96,11 @@ class Maintenance(Catalogue):
         remains. It is readable by its owner only. progress(done_pages, total_pages) is called on the
         event loop, at last with done_pages == total_pages; what it raises gives the backup up.
 
+        keep: when the copy is in place, the oldest copies that backup() has made of this database in
+        the folder of target are removed, so that this many are there, the new one included; None
+        removes none. A copy is known by what it says itself, whatever its name; one that was renamed
+        is never removed, nor what another database, or another program, has put there.
+
         On WAL the log grows as long as the copy takes. On a rollback journal the copy lets writers in
         and begins anew when they come; at the third time they wait for it, up to busy_timeout. On
         ":memory:" they always wait.
@@ -87,12 +108,14 @@ class Maintenance(Catalogue):
         Raises DatabaseIOError (code exists, missing: target is there, its folder is not),
         DatabaseFullError, DatabaseCorruptError when the copy is not sound, DatabaseBusyError.
         """
+        checked_keep(keep)
         path = self._checked_target(target)
         async with self._session("backup", call_site()) as session:
             copying = Copying(progress, has_ended=lambda: session.has_ended)
-            await copying.finish(
-                session.call(partial(write_copy, target=path, on_step=copying.on_step))
+            work = partial(
+                make_copy, target=path, original=self._path, keep=keep, on_step=copying.on_step
             )
+            await copying.finish(session.call(work))
 
     async def check(self) -> HealthReport:
         """Looks for damage (quick_check), tables, indexes and triggers that differ from the schema's,
@@ -124,7 +147,7 @@ class Maintenance(Catalogue):
 
         def count(native: sqlite3.Connection) -> DatabaseStats:
             with one_moment(native):
-                return figures(native, str(self._path or ""))
+                return figures(native, str(self._path or ""), self._database_id)
 
         async with self._session("stats", call_site()) as session:
             stats: DatabaseStats = await session.call(count)

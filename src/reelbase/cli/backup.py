@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import time
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
+import reelbase
+from reelbase import BackupReport
 from reelbase.cli.counting import shown
 from reelbase.cli.opening import BUSY_SECONDS, add_database, add_json, file_path
 from reelbase.cli.output import counted, in_one_line, size
 from reelbase.cli.running import UsageError, run_async
-from reelbase.engine.connection import Connection
-from reelbase.engine.copying import Copying
-from reelbase.engine.restoring import back_up_file
 
 
-class BackupReport(msgspec.Struct, frozen=True):
+class _Facts(msgspec.Struct, frozen=True):
     """What was made, and which older backups were removed."""
 
     backup: str
@@ -47,7 +43,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--keep",
         type=int,
         metavar="N",
-        help="in a folder: afterwards keep the newest N copies of this database and remove the others",
+        help=(
+            "afterwards keep the newest N copies of this database in the folder, this one included,"
+            " and remove the older ones; a copy that was renamed stays"
+        ),
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -57,20 +56,20 @@ def run(arguments: argparse.Namespace) -> int:
     path = file_path(arguments.file)
     folder = Path(arguments.target or path.parent).absolute()
     is_folder = folder.is_dir()
-    if arguments.keep is not None and (not is_folder or arguments.keep < 1):
-        raise UsageError("--keep N needs a folder as TARGET, and N of 1 or more")
+    if arguments.keep is not None and arguments.keep < 1:
+        raise UsageError("--keep N needs N of 1 or more")
     target = (
         folder / _name(path, datetime.now(UTC))
         if is_folder
         else file_path(arguments.target, "TARGET")
     )
     started = time.monotonic()
-    run_async(_back_up(path, target))
-    report = BackupReport(
+    done = run_async(_back_up(path, target, arguments.keep))
+    report = _Facts(
         backup=str(target),
-        size_bytes=target.stat().st_size,
+        size_bytes=done.size_bytes,
         seconds=time.monotonic() - started,
-        removed=_remove_older(path, folder, arguments.keep) if arguments.keep else [],
+        removed=[str(copy) for copy in done.removed],
     )
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(report), indent=2))
@@ -84,34 +83,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _back_up(path: Path, target: Path) -> None:
+async def _back_up(path: Path, target: Path, keep: int | None) -> BackupReport:
     # Not connect(): a backup brings nothing up to date, and also takes what an older release made.
-    connection = Connection()
-    try:
-        with shown("pages", at_the_end=", being verified") as progress:
-            copying = Copying(progress, has_ended=lambda: False)
-            work = partial(
-                back_up_file,
-                path,
-                target,
-                busy_timeout_seconds=BUSY_SECONDS,
-                on_step=copying.on_step,
-            )
-            await copying.finish(connection.call(work))
-    finally:
-        connection.close_soon()
+    with shown("pages", at_the_end=", being verified") as progress:
+        return await reelbase.backup(
+            path, target, keep=keep, busy_timeout=BUSY_SECONDS, progress=progress
+        )
 
 
 def _name(path: Path, now: datetime) -> str:
     moment = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z"
     return f"{path.stem}-{moment}{path.suffix}"
-
-
-def _remove_older(path: Path, folder: Path, keep: int) -> list[str]:
-    """Removes all but the newest copies that this command made of the database; their paths."""
-    ours = re.compile(rf"{re.escape(path.stem)}-\d{{8}}T\d{{9}}Z{re.escape(path.suffix)}")
-    names = sorted(name for name in os.listdir(folder) if ours.fullmatch(name))
-    older = [folder / name for name in names[:-keep]]
-    for file in older:
-        file.unlink(missing_ok=True)
-    return [str(file) for file in older]

@@ -6,7 +6,6 @@ import argparse
 import json
 import platform
 import sqlite3
-from importlib import metadata
 
 import reelbase
 from reelbase import SCHEMA_VERSION, SchemaError
@@ -38,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(str(error)) from error
     if arguments.json:
         facts = {
-            "reelbase": release(),
+            "reelbase": reelbase.__version__,
             "schema": SCHEMA_VERSION,
             "sqlite": sqlite3.sqlite_version,
             "python": platform.python_version(),
@@ -57,16 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def versions() -> str:
     return (
-        f"reelbase {release()}, schema {SCHEMA_VERSION}, "
+        f"reelbase {reelbase.__version__}, schema {SCHEMA_VERSION}, "
         f"SQLite {sqlite3.sqlite_version}, Python {platform.python_version()}"
     )
-
-
-def release() -> str:
-    try:
-        return metadata.version("reelbase")
-    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        return "(not installed)"
 
 
 async def _version_of(database: str) -> int:

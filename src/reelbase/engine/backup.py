@@ -35,6 +35,8 @@ from reelbase.errors import (
 _log = logging.getLogger("reelbase")
 
 OnStep = Callable[[int, int], None]
+# Changes what a copy says of itself, before it is verified.
+Mark = Callable[[sqlite3.Connection], None]
 
 # 1 MiB with pages of 4 KiB: long enough to be fast, short enough to let others in between.
 _STEP_PAGES = 256
@@ -54,8 +56,15 @@ def _ignore(done_pages: int, total_pages: int) -> None:
     pass
 
 
-def write_copy(source: sqlite3.Connection, target: Path, *, on_step: OnStep = _ignore) -> None:
-    """Copies the database of a connection that writes nothing meanwhile to the new file target.
+def _leave(copy: sqlite3.Connection) -> None:
+    pass
+
+
+def write_copy(
+    source: sqlite3.Connection, target: Path, *, on_step: OnStep = _ignore, mark: Mark = _leave
+) -> int:
+    """Copies the database of a connection that writes nothing meanwhile to the new file target, whose
+    size in bytes is returned.
 
     It gets its name when it is complete, verified and on the disk; before that it is
     ``<target>.<random>.partial``, which is removed whatever happens. It may be read by its owner only,
@@ -74,7 +83,8 @@ def write_copy(source: sqlite3.Connection, target: Path, *, on_step: OnStep = _i
     with translated(f"copying the database to {target}"):
         if os.path.lexists(target):
             raise _already_exists(target)
-        with verified_copy(source, target, on_step) as partial:
+        with verified_copy(source, target, on_step, mark) as partial:
+            size_bytes = partial.stat().st_size
             give_name(partial, target)
         try:
             sync_folder(target.parent)
@@ -82,6 +92,7 @@ def write_copy(source: sqlite3.Connection, target: Path, *, on_step: OnStep = _i
             with contextlib.suppress(OSError):
                 os.unlink(target)
             raise
+    return size_bytes
 
 
 def give_name(partial: Path, target: Path) -> None:
@@ -116,7 +127,7 @@ def _no_room(context: str) -> DatabaseFullError:
 
 @contextlib.contextmanager
 def verified_copy(
-    source: sqlite3.Connection, target: Path, on_step: OnStep = _ignore
+    source: sqlite3.Connection, target: Path, on_step: OnStep = _ignore, mark: Mark = _leave
 ) -> Iterator[Path]:
     """A complete copy beside target, on the disk; gone at the end, unless it was renamed."""
     _refuse_without_room(source, target)
@@ -125,6 +136,8 @@ def verified_copy(
             expected = _copy(source, copy, on_step)
             # What was copied from a WAL database would ask for a -wal and -shm of its own.
             copy.execute("PRAGMA journal_mode = DELETE").close()
+            copy.execute("PRAGMA journal_mode = MEMORY").close()
+            mark(copy)
             _verify(copy, expected, target, on_step)
         sync_file(partial)
         with contextlib.suppress(OSError):  # in memory, or deleted meanwhile

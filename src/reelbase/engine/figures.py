@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 
@@ -15,7 +16,7 @@ class DatabaseStats(msgspec.Struct, frozen=True):
     rows: the number of rows of every table, the application's own included, by name; not those that
         SQLite keeps for itself and for search.
     size_bytes: page_count x page_size_bytes.  wal_bytes: the write-ahead log on the disk, 0 where
-    there is none.
+    there is none.  database_id: as Database.database_id has it.
     """
 
     rows: dict[str, int]
@@ -24,6 +25,7 @@ class DatabaseStats(msgspec.Struct, frozen=True):
     page_size_bytes: int
     wal_bytes: int
     schema_version: int
+    database_id: UUID
 
 
 def row_counts(native: sqlite3.Connection, *kinds: Literal["table", "shadow"]) -> dict[str, int]:
@@ -43,7 +45,7 @@ def _count(native: sqlite3.Connection, table: str) -> int:
     return int(rows)
 
 
-def figures(native: sqlite3.Connection, path: str) -> DatabaseStats:
+def figures(native: sqlite3.Connection, path: str, database_id: UUID) -> DatabaseStats:
     """Inside a transaction, so that all of them are of one moment."""
     (pages,) = native.execute("PRAGMA page_count").fetchone()
     (page_size,) = native.execute("PRAGMA page_size").fetchone()
@@ -55,6 +57,7 @@ def figures(native: sqlite3.Connection, path: str) -> DatabaseStats:
         page_size_bytes=page_size,
         wal_bytes=wal_bytes(path),
         schema_version=version,
+        database_id=database_id,
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import re
 import sqlite3
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 
 import msgspec
 
@@ -15,6 +15,7 @@ from reelbase.engine.chain import Migration
 from reelbase.engine.schema import statements_of
 
 _EXCERPT_CHARACTERS = 60
+_IS_NOT_OURS = "that is not ours"
 _MOST_SENTENCES = 10  # in one line; details have all of them
 
 # SQLite keeps statements as they were typed. Outside of quotes, comments and white space mean nothing.
@@ -61,6 +62,22 @@ def differences(native: sqlite3.Connection, version: int) -> list[str]:
             sentences.append(f"{wanted} is missing: its name is taken by {actual}")
         elif name not in expected.shadows and not _is_same(actual.sql, wanted.sql):
             sentences += _changes(native, expected, wanted, actual)
+    return sentences
+
+
+def additions(native: sqlite3.Connection, version: int) -> list[str]:
+    """What the tables of a version of the schema have in addition to what is theirs: columns (worded as
+    differences() does), indexes and triggers, in sentences."""
+    expected = _version(version)
+    sentences: list[str] = []
+    for name, found in _objects(native).items():
+        wanted = expected.objects.get(name)
+        if wanted is None:
+            if found.kind in ("index", "trigger") and found.table.lower() in expected.columns:
+                sentences.append(f"{found} is not ours")
+        elif wanted.kind == found.kind == "table" and _only_gained(found.sql, wanted.sql):
+            changes = _changes(native, expected, wanted, found)
+            sentences += [line for line in changes if line.endswith(_IS_NOT_OURS)]
     return sentences
 
 
@@ -111,10 +128,16 @@ def _after(migrations: tuple[Migration, ...]) -> _Version:
 
 def _objects(native: sqlite3.Connection) -> dict[str, _Object]:
     """Everything in the schema but what SQLite makes by itself."""
-    rows = native.execute(
-        "SELECT type, name, tbl_name, sql FROM sqlite_schema"
-        " WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY rowid"
-    )
+    text_factory = native.text_factory
+    # What users keep in the file may have been typed in another encoding.
+    native.text_factory = partial(str, encoding="utf-8", errors="replace")
+    try:
+        rows = native.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+            " WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY rowid"
+        ).fetchall()
+    finally:
+        native.text_factory = text_factory
     return {row[1].lower(): _Object(*row) for row in rows}
 
 
@@ -150,19 +173,30 @@ def _changes(
             yield f"{wanted} has {found[name]} for the column {name} instead of {declared}"
     for name in found:
         if name not in columns:
-            yield f"{wanted} has a column {name} that is not ours"
+            yield f"{wanted} has a column {name} {_IS_NOT_OURS}"
 
 
 def _excerpts(actual: str, wanted: str) -> str:
     """Both texts from a little before where they part."""
     left, right = _essence(actual), _essence(wanted)
-    start = next(
-        (place for place, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]),
-        min(len(left), len(right)),
-    )
+    start = _first_difference(left, right)
     start = left.rfind(" ", 0, start) + 1
     end = start + _EXCERPT_CHARACTERS
     return f"'{left[start:end]}' instead of '{right[start:end]}'"
+
+
+def _first_difference(left: str, right: str) -> int:
+    return next(
+        (place for place, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]),
+        min(len(left), len(right)),
+    )
+
+
+def _only_gained(actual: str, wanted: str) -> bool:
+    """Whether a text is another one with something more in a single place, as ADD COLUMN leaves it."""
+    longer, shorter = _essence(actual), _essence(wanted)
+    same = _first_difference(longer, shorter)
+    return len(longer) > len(shorter) and longer.endswith(shorter[same:])
 
 
 def _is_same(left: str, right: str) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,9 +15,17 @@ from reelbase.engine.backup import one_moment
 from reelbase.engine.chain import Migration, Migrations
 from reelbase.engine.connection import set_pragma
 from reelbase.engine.copies import forget_old_copies, keep_copy, make_folder, remove_copy
+from reelbase.engine.drift import digest_of_schema, drifted, refuse_drift
 from reelbase.engine.fingerprint import differences, in_one_sentence, names_of
+from reelbase.engine.identity import note_digest
 from reelbase.engine.ledger import ledger_differences, left_of, ours, record, refuse_edited
-from reelbase.engine.schema import check_ownership, is_empty, schema_sql, statements_of
+from reelbase.engine.schema import (
+    SCHEMA_VERSION,
+    check_ownership,
+    is_empty,
+    schema_sql,
+    statements_of,
+)
 from reelbase.engine.temporary_files import temporary_files
 from reelbase.engine.upgrade_room import explained_by, room_for
 from reelbase.errors import SchemaError, translate
@@ -49,6 +58,7 @@ def create(native: sqlite3.Connection, path: str, own: Migrations | None) -> Non
                 native.execute(statement)
             for migration in own.steps if own else ():
                 _apply(native, migration, f"creating {path} with {migration}")
+            note_digest(native, digest_of_schema(native))
 
 
 def pending(
@@ -65,13 +75,21 @@ def pending(
     return left + left_of(native, own, path)
 
 
+class Checked(NamedTuple):
+    """left: the migrations that the database lacks.  is_settled: without any, there is nothing to note
+    of its schema."""
+
+    left: list[Migration]
+    is_settled: bool
+
+
 def check(
     native: sqlite3.Connection, path: str, *, migrate: bool, own: Migrations | None
-) -> list[Migration]:
-    """The migrations that the database lacks, once it is sure that they may run. Reads only.
+) -> Checked:
+    """What is to be done with a database, once it is sure that it may be. Reads only.
 
-    Raises SchemaError: foreign, newer, older (unless it may be migrated), unversioned, and what
-    speaks against migrating it: drifted, edited, gap.
+    Raises SchemaError: foreign, newer, older (unless it may be migrated), unversioned, drifted, and what
+    else speaks against migrating it: edited, gap.
     """
     with one_moment(native):  # somebody may be migrating it
         check_ownership(native, path, may_be_older=migrate)
@@ -84,7 +102,7 @@ def check(
             )
         if left:
             _refuse_changed(native, path)
-    return left
+        return Checked(left, not left and refuse_drift(native, path))
 
 
 def bring_up_to_date(
@@ -136,6 +154,8 @@ def bring_up_to_date(
                 _apply(native, migration, f"migrating {path} to {migration}")
             if left:
                 refuse_broken_references(native, f"migrating {path} to {left[-1]}")
+                if version_of(native) == SCHEMA_VERSION:
+                    note_digest(native, digest_of_schema(native))
                 on_progress("committing", len(left), len(left))
         when_failed.pop_all()
     if copy is not None:
@@ -195,12 +215,7 @@ def _refuse_changed(native: sqlite3.Connection, path: str) -> None:
         refuse_edited(ours(native), chain.migrations(), path)
         found = ledger_differences(native, version)
     if found:
-        raise SchemaError(
-            f"{path} is not as version {version} left it: {in_one_sentence(found)}. Undo that, or restore a"
-            " backup; nothing was changed",
-            code="drifted",
-            details={"path": path, "version": version, "differences": found},
-        )
+        raise drifted(path, version, found)
 
 
 def refuse_broken_references(native: sqlite3.Connection, context: str) -> None:

@@ -21,6 +21,7 @@ from reelbase.engine.connection import (
     open_native,
     set_pragma,
 )
+from reelbase.engine.drift import settle
 from reelbase.engine.migrate import bring_up_to_date, check, create
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.errors import (
@@ -201,9 +202,11 @@ def _open_writer(
             set_pragma(native, "locking_mode", "normal")
         if is_empty(native):  # which reads, and so lets go of the locks
             create(native, settings.path, own)
-        left = check(native, settings.path, migrate=migrate, own=own)
-        if left:
+        checked = check(native, settings.path, migrate=migrate, own=own)
+        if checked.left:
             bring_up_to_date(native, settings.path, own=own)
+        elif not checked.is_settled:
+            settle(native, settings.path)
     except BaseException:
         native.close()
         raise

@@ -24,12 +24,13 @@ from reelbase.engine.backup import (
     give_name,
     translated,
     verified_copy,
-    write_copy,
 )
 from reelbase.engine.connection import Connection
 from reelbase.engine.copying import Copying, Progress
 from reelbase.engine.filesystem import sync_folder, take_mode, take_owner
+from reelbase.engine.identity import mark_as_original
 from reelbase.engine.paths import file_path
+from reelbase.engine.retention import BackupReport, checked_keep, make_copy
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.errors import DatabaseBusyError, DatabaseIOError, SchemaError, result_code
 
@@ -73,10 +74,49 @@ async def restore(
         connection.close_soon()
 
 
-def back_up_file(path: Path, target: Path, *, busy_timeout_seconds: float, on_step: OnStep) -> None:
-    """Copies a database that others may have open and write; also one of an earlier version."""
+async def backup(
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    keep: int | None = None,
+    busy_timeout: float = 5.0,
+    progress: Progress | None = None,
+) -> BackupReport:
+    """Copies a database that others may have open and write, as Database.backup() does.
+
+    It may be of an earlier version, and is not brought up to date. keep: as in Database.backup(); of
+    an earlier version than 7 no copy is removed, and a warning logged: such a copy does not say of
+    which database it is.
+
+    Raises SchemaError when path is no reelbase database, or newer than this release;
+    DatabaseIOError (code missing, exists), DatabaseFullError, DatabaseCorruptError, DatabaseBusyError.
+    """
+    checked_keep(keep)
+    place, copy = file_path(path), file_path(target, "target")
+    connection = Connection()  # its thread; the files are opened and closed on it
+    try:
+        copying = Copying(progress, has_ended=lambda: False)
+        return await copying.finish(
+            connection.call(
+                partial(
+                    _back_up_file,
+                    place,
+                    copy,
+                    keep=keep,
+                    busy_timeout_seconds=busy_timeout,
+                    on_step=copying.on_step,
+                )
+            )
+        )
+    finally:
+        connection.close_soon()
+
+
+def _back_up_file(
+    path: Path, target: Path, *, keep: int | None, busy_timeout_seconds: float, on_step: OnStep
+) -> BackupReport:
     with translated(f"backing up {path}"), _opened(path, busy_timeout_seconds) as source:
-        write_copy(source, target, on_step=on_step)
+        return make_copy(source, target, original=path, keep=keep, on_step=on_step)
 
 
 def restore_file(
@@ -91,7 +131,7 @@ def restore_file(
             _refuse_if_open(place)
         with (
             _opened(backup, busy_timeout_seconds) as source,
-            verified_copy(source, place, on_step) as copy,
+            verified_copy(source, place, on_step, mark_as_original) as copy,
         ):
             return _put_in_place(copy, place, busy_timeout_seconds)
 

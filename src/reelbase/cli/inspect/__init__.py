@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(msgspec.to_builtins(facts), indent=2))
     else:
         print_tables(list(_report(facts)))
+        if facts.database_id is not None:
+            print(f"database id {facts.database_id}")
         print(f"journal mode {facts.journal_mode}; by its filesystem {facts.journal_reason}")
         if facts.schema_version < facts.latest_schema_version:
             print(

@@ -11,6 +11,7 @@ import msgspec
 
 from reelbase.engine.figures import wal_bytes
 from reelbase.engine.fingerprint import names_of
+from reelbase.engine.identity import read_identity
 from reelbase.engine.journal import decide
 from reelbase.engine.mounts import PROC_MOUNTS
 from reelbase.engine.opening import open_to_look
@@ -100,7 +101,8 @@ class TagFacts(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """orphans: rows that refer to what is gone, or that search misses, by what they are."""
+    """database_id: None before version 7.  orphans: rows that refer to what is gone, or that search
+    misses, by what they are."""
 
     database: str
     size_bytes: int
@@ -108,6 +110,7 @@ class Facts(msgspec.Struct, frozen=True):
     free_bytes: int
     schema_version: int
     latest_schema_version: int
+    database_id: str | None
     journal_mode: str
     journal_reason: str
     tables: list[TableFacts]
@@ -124,6 +127,7 @@ def read_facts(path: Path, busy_timeout_seconds: float) -> Facts:
             native.execute("BEGIN")
             is_virtual = dict(native.execute(_TABLES).fetchall())
             tables = list(is_virtual)
+            identity = read_identity(native)
             return Facts(
                 database=str(path),
                 size_bytes=os.path.getsize(path),
@@ -132,6 +136,7 @@ def read_facts(path: Path, busy_timeout_seconds: float) -> Facts:
                 * _value(native, "PRAGMA page_size"),
                 schema_version=_value(native, "PRAGMA user_version"),
                 latest_schema_version=SCHEMA_VERSION,
+                database_id=None if identity is None else identity.database_id,
                 journal_mode=str(native.execute("PRAGMA journal_mode").fetchone()[0]),
                 journal_reason=decision.reason,
                 tables=_tables(native, is_virtual),
