@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import sqlite3
 from collections.abc import Callable, Coroutine
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
 
 import reelbase
 from reelbase.cli.main import main
-from reelbase.engine.paths import file_path
+from reelbase.engine.paths import file_path, uri_of
 
 
 async def connect(path: Any) -> None:
@@ -140,9 +142,12 @@ async def test_every_call_that_takes_a_file_refuses_mistakes(
     wrong: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"^(path|target|backup): "):
+    with pytest.raises(ValueError, match=r"^(Database\.backup: )?(path|target|backup): "):
         await call(wrong)
-    with pytest.raises(TypeError, match=r"^(path|target|backup) must be str or a path, not bytes"):
+    with pytest.raises(
+        TypeError,
+        match=r"^(Database\.backup: )?(path|target|backup):? must be str or a path, not bytes",
+    ):
         await call(b"media.db")
     assert os.listdir(tmp_path) == []
 
@@ -184,3 +189,51 @@ async def test_a_backup_goes_to_a_folder_with_a_slash_behind_it(
     os.mkdir("backups")
     assert await asyncio.to_thread(main, ["backup", "media.db", "backups/"]) == 0
     assert len(os.listdir("backups")) == 1
+
+
+# The path as a URI
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        (PurePosixPath("/srv/media.db"), "file:///srv/media.db?mode=rw"),
+        (PurePosixPath("/srv/a b?#%.db"), "file:///srv/a%20b%3F%23%25.db?mode=rw"),
+        (PurePosixPath("//srv/media.db"), "file:////srv/media.db?mode=rw"),
+        (PurePosixPath("/srv/caf\udce9.db"), "file:///srv/caf%E9.db?mode=rw"),
+        (PureWindowsPath(r"C:\media\x.db"), "file:///C:/media/x.db?mode=rw"),
+        (PureWindowsPath(r"\\nas\media\x.db"), "file:////nas/media/x.db?mode=rw"),
+        (PureWindowsPath("//nas/media/a b?.db"), "file:////nas/media/a%20b%3F.db?mode=rw"),
+        (PureWindowsPath(r"\\nas.local\c$\x.db"), "file:////nas.local/c$/x.db?mode=rw"),
+        (PureWindowsPath("\\\\?\\C:\\media\\x.db"), "file:%5C%5C%3F%5CC:%5Cmedia%5Cx.db?mode=rw"),
+        (PureWindowsPath("\\\\?\\UNC\\nas\\a\\x.db"), "file:%5C%5C%3F%5CUNC%5Cnas%5Ca%5Cx.db?mode=rw"),
+    ],
+)  # fmt: skip
+def test_sqlite_takes_the_uri_of_a_path(path: PurePath, uri: str) -> None:
+    found = uri_of(path, "mode=rw")
+    assert found.replace("%24", "$") == uri
+    # There is no such file; a host, or another syntax, would be refused before it is looked for.
+    with pytest.raises(sqlite3.OperationalError, match="unable to open database file"):
+        sqlite3.connect(found, uri=True)
+
+
+def test_sqlite_refuses_the_uri_that_pathlib_makes_of_a_share() -> None:
+    with pytest.raises(sqlite3.OperationalError, match="invalid uri authority"):
+        sqlite3.connect(f"{PureWindowsPath('//nas/media/x.db').as_uri()}?mode=rw", uri=True)
+
+
+def test_a_uri_is_made_in_one_place() -> None:
+    package = Path(reelbase.__file__).parent
+    users = [p.name for p in package.rglob("*.py") if re.search(r"\.as_uri\(", p.read_text())]
+    assert users == ["paths.py"]
+
+
+async def test_a_path_that_begins_with_two_slashes_is_opened(tmp_path: Path) -> None:
+    path = f"/{tmp_path}/a?b#c%d.db"
+    assert path.startswith("//")
+    async with reelbase.connect(path) as database:
+        await database.config.set("a", 1)
+        await database.backup(tmp_path / "copy.db")
+    await reelbase.restore(f"/{tmp_path}/copy.db", path)
+    async with reelbase.connect(path) as database:
+        assert await database.config.get("a") == 1

@@ -410,6 +410,27 @@ def test_a_folder_that_is_no_chain_is_refused(names: list[str], match: str, tmp_
         Migrations("notebook", tmp_path)
 
 
+def test_files_of_editors_and_of_file_servers_are_no_migrations(tmp_path: Path) -> None:
+    (tmp_path / "0001_a.sql").write_text("CREATE TABLE a (id INTEGER);")
+    for name in (
+        "._0001_a.sql",
+        "._0002_b.sql",
+        "0001_a.sql~",
+        "#0001_a.sql#",
+        ".DS_Store",
+        ".0001_a.sql.swp",
+    ):
+        (tmp_path / name).write_bytes(b"\x00\x05\x16\x07")
+    (tmp_path / ".#0001_a.sql").symlink_to("ann@host.1:2")  # Emacs' lock, which leads nowhere
+    (tmp_path / ".tools.sql").mkdir()
+    assert [step.name for step in Migrations("notebook", tmp_path).steps] == ["a"]
+    for misnamed in ("0002_b copy.sql", "0002_b (1).sql", "~0002_b.sql", "_0002_b.sql"):
+        (tmp_path / misnamed).write_text("SELECT 1;")
+        with pytest.raises(ValueError, match="not named like"):
+            Migrations("notebook", tmp_path)
+        (tmp_path / misnamed).unlink()
+
+
 def test_other_arguments_are_refused_by_name(tmp_path: Path) -> None:
     for application in ("", "My App", "../x", "1a"):
         with pytest.raises(ValueError, match="application"):

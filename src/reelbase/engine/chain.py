@@ -71,7 +71,12 @@ def migrations() -> tuple[Migration, ...]:
 
 def _read(folder: Traversable, application: str | None) -> Iterator[Migration]:
     """In order, from number 1 without a gap."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    # A name that begins with a dot is a tool's: ._0001_x.sql of macOS, .#0001_x.sql of Emacs.
+    names = sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.name.endswith(".sql") and not entry.name.startswith(".")
+    )
     for expected, name in enumerate(names, start=1):
         match = _FILE_NAME.fullmatch(name)
         if match is None:

@@ -25,6 +25,7 @@ import msgspec
 from aiosqlite.core import _STOP_RUNNING_SENTINEL
 
 from reelbase.engine.mailbox import settle
+from reelbase.engine.paths import uri_of
 from reelbase.engine.search import excerpt, spaced
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
@@ -113,9 +114,8 @@ def open_native(
     """
     is_file = settings.journal_mode != "memory"
     native = sqlite3.connect(
-        # An existing file: one that was deleted meanwhile must not come back empty. as_uri() escapes
-        # what a URI reads otherwise (? # %).
-        f"{Path(settings.path).as_uri()}?mode=rw" if is_file else settings.path,
+        # An existing file: one that was deleted meanwhile must not come back empty.
+        uri_of(Path(settings.path), "mode=rw") if is_file else settings.path,
         uri=is_file,
         # busy_timeout is in force before the first pragma, which may already need a lock.
         timeout=settings.busy_timeout_seconds,

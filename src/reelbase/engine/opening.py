@@ -23,6 +23,7 @@ from reelbase.engine.connection import (
 )
 from reelbase.engine.drift import settle
 from reelbase.engine.migrate import bring_up_to_date, check, create
+from reelbase.engine.paths import uri_of
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.errors import (
     DatabaseBusyError,
@@ -157,8 +158,9 @@ def _look_into(
 
 
 def _connect(path: Path, how: str, busy_timeout_seconds: float) -> sqlite3.Connection:
-    uri = f"{path.as_uri()}?{how}"  # as_uri escapes what a URI reads otherwise: ? # %
-    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_seconds, isolation_level=None)
+    return sqlite3.connect(
+        uri_of(path, how), uri=True, timeout=busy_timeout_seconds, isolation_level=None
+    )
 
 
 def open_writer(

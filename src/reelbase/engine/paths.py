@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
-from urllib.parse import unquote
+from pathlib import Path, PurePath
+from urllib.parse import quote, unquote
 
 from reelbase.engine.arguments import invalid_argument, wrong_type
 
@@ -47,6 +47,16 @@ def file_path(path: str | os.PathLike[str], name: str = "path") -> Path:
             f"{os.path.join(text, 'media.db')!r}",
         )
     return Path(text).absolute()
+
+
+def uri_of(path: PurePath, options: str) -> str:
+    """An absolute path as the URI by which SQLite opens it, with the options of its query."""
+    if path.drive.startswith(("\\\\?", "\\\\.")):  # paths that Windows takes to the letter
+        return f"file:{quote(str(path), safe=':')}?{options}"
+    uri = path.as_uri()  # escapes what a URI reads otherwise: ? # %
+    if not uri.startswith("file:///"):  # file://nas/share: SQLite refuses a host
+        uri = f"file:////{uri.removeprefix('file://')}"
+    return f"{uri}?{options}"
 
 
 def _instead_of_url(scheme: str, slashes: str, rest: str, query: str) -> str:

@@ -29,7 +29,7 @@ from reelbase.engine.connection import Connection
 from reelbase.engine.copying import Copying, Progress
 from reelbase.engine.filesystem import sync_folder, take_mode, take_owner
 from reelbase.engine.identity import mark_as_original
-from reelbase.engine.paths import file_path
+from reelbase.engine.paths import file_path, uri_of
 from reelbase.engine.retention import BackupReport, checked_keep, make_copy
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.errors import DatabaseBusyError, DatabaseIOError, SchemaError, result_code
@@ -145,7 +145,7 @@ def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connect
     # and one that can takes its own -wal and -shm away again.
     at_rest = not any(os.path.exists(f"{path}{suffix}") for suffix in _SIDE_FILES)
     source = sqlite3.connect(
-        f"{path.as_uri()}?mode={'rw' if at_rest else 'ro'}",
+        uri_of(path, f"mode={'rw' if at_rest else 'ro'}"),
         uri=True,
         timeout=busy_timeout_seconds,
         isolation_level=None,
@@ -180,7 +180,7 @@ def _put_in_place(copy: Path, target: Path, busy_timeout_seconds: float) -> Path
 def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[None]:
     """The database is whole in its one file, and nobody can begin to use it."""
     native = sqlite3.connect(
-        f"{target.as_uri()}?mode=rw", uri=True, timeout=busy_timeout_seconds, isolation_level=None
+        uri_of(target, "mode=rw"), uri=True, timeout=busy_timeout_seconds, isolation_level=None
     )
     try:
         with contextlib.closing(native):

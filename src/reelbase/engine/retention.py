@@ -33,6 +33,7 @@ from reelbase.engine.identity import (
     read_identity,
     recorded_name,
 )
+from reelbase.engine.paths import uri_of
 from reelbase.engine.schema import APPLICATION_ID
 from reelbase.errors import result_code
 
@@ -204,7 +205,7 @@ def _look_into(path: Path) -> DatabaseIdentity | None:
     By SQLite, because a database that this process has open must not be opened otherwise.
     """
     with contextlib.closing(
-        sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        sqlite3.connect(uri_of(path, "mode=ro&immutable=1"), uri=True, isolation_level=None)
     ) as native:
         (application_id,) = native.execute("PRAGMA application_id").fetchone()
         return read_identity(native) if application_id == APPLICATION_ID else None
