@@ -30,6 +30,7 @@ from reelbase.cli.main import main
 from reelbase.engine import chain, copies
 from reelbase.engine.chain import Migration, migrations
 from reelbase.engine.fingerprint import differences
+from reelbase.engine.migrate import bring_up_to_date
 from reelbase.engine.schema import statements_of
 
 FILE_ID = "00000000-0000-7000-8000-000000000001"
@@ -59,6 +60,7 @@ def own(tmp_path: Path) -> Make:
 
 def make_old(path: Path, version: int = 1) -> Path:
     """A database as a version of the library left it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for migration in migrations()[:version]:
             connection.executescript(migration.sql)
@@ -103,6 +105,10 @@ async def refused(path: Path, journal: Any, code: str, **options: Any) -> Schema
     assert str(path) in str(caught.value)
     assert (bytes_of(path), sorted(os.listdir(path.parent))) == before
     return caught.value
+
+
+def write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def bytes_of(path: Path) -> bytes:
@@ -519,7 +525,7 @@ async def test_nothing_leads_back(dry_run: bool, old: Path) -> None:
     with pytest.raises(SchemaError, match=r"media\.db\.v2\.bak is not there"):
         await reelbase.migrate(old, to=2, dry_run=dry_run)
     for wrong in (0, SCHEMA_VERSION + 1):
-        with pytest.raises(ValueError, match="to must be"):
+        with pytest.raises(ValueError, match="to: must be"):
             await reelbase.migrate(old, to=wrong)
     assert version_of(old) == SCHEMA_VERSION
 
@@ -603,19 +609,90 @@ async def test_the_copy_of_a_killed_upgrade_is_not_made_twice_and_outlives_one_t
     assert sorted(os.listdir(old.parent)) == ["media.db", "media.db.v1.bak"]
 
 
-async def test_the_newest_copies_are_kept(old: Path) -> None:
-    others = ["media.db.v1.bak.gz", "media.db.vx.bak", "xmedia.db.v1.bak", "media.db.v1.bak2"]
-    for age, name in enumerate(
-        ["media.db.v1.bak", "media.db.v1.2.bak", "media.db.v01.bak", *others]
-    ):
-        (old.parent / name).write_bytes(b"somebody's")
-        os.utime(old.parent / name, (1_000_000 - age, 1_000_000 - age))
+LEDGERS = {"tv": "2024-01-01T00:00:00.000Z", "films": "2025-01-01T00:00:00.000Z"}
+
+
+def make_copies(old: Path, *names: str) -> None:
+    """Copies of the database before it was migrated, each with a row more, the clock running backwards."""
+    for age, name in enumerate(names):
+        shutil.copy(old, old.parent / name)
+        change(old, f"INSERT INTO profiles (id) VALUES ('{age}')")
+        moment = 2_145_916_800 - age  # in 2038
+        os.utime(old.parent / name, (moment, moment))
+
+
+async def test_the_newest_copies_are_kept_by_no_clock(old: Path) -> None:
+    make_copies(old, *(f"media.db.v1.{number}bak" for number in ("", "2.", "9.", "10.", "11.")))
     report = await reelbase.migrate(old)
-    assert report.copy == Path(f"{old}.v1.3.bak")
+    assert report.copy == Path(f"{old}.v1.12.bak")
     assert copies.KEPT_COPIES == 3
-    assert sorted(os.listdir(old.parent)) == sorted(
-        ["media.db", "media.db.v1.bak", "media.db.v1.2.bak", "media.db.v1.3.bak", *others]
+    assert sorted(os.listdir(old.parent)) == [
+        "media.db",
+        *(f"media.db.v1.{number}.bak" for number in (10, 11, 12)),
+    ]
+
+
+async def test_what_is_no_copy_of_this_database_stays(
+    old: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_copies(old, "media.db.v1.4.bak", "media.db.v1.5.bak", "media.db.v1.6.bak")
+    others = ["media.db.v1.bak.gz", "media.db.vx.bak", "xmedia.db.v1.bak", "media.db.v01.bak"]
+    for name in [*others, "media.db.v1.bak"]:
+        write(old.parent / name, b"somebody's" * 1000)
+    change(
+        make_old(Path(f"{old}.v1.2.bak")),
+        f"UPDATE schema_migrations SET applied_at = '{LEDGERS['tv']}'",
     )
+    shutil.copy(old, f"{old}.v2.3.bak")  # it has version 1
+    damaged = Path(f"{old}.v1.7.bak")
+    shutil.copy(old, damaged)
+    write(damaged, bytes_of(damaged)[:100] + b"\xff" * 4000)
+    await reelbase.migrate(old)
+    assert sorted(os.listdir(old.parent)) == sorted(
+        [
+            "media.db",
+            *others,
+            *(f"media.db.{rest}.bak" for rest in ("v1", "v1.2", "v2.3", "v1.7")),
+            *(f"media.db.v1.{number}.bak" for number in (5, 6, 8)),
+        ]
+    )
+    assert f"{damaged} cannot be read" in caplog.text
+
+
+async def test_the_numbers_of_copies_go_on_after_a_restored_one_is_migrated_again(
+    old: Path,
+) -> None:
+    def names() -> list[str]:
+        return [name for name in sorted(os.listdir(old.parent)) if name != "media.db"]
+
+    await reelbase.migrate(old, to=3)
+    await reelbase.migrate(old)
+    assert names() == ["media.db.v1.bak", "media.db.v3.bak"]  # in the order of their versions
+    for source, expected in (
+        ("v1", ["media.db.v1.2.bak", "media.db.v3.3.bak", "media.db.v3.bak"]),
+        ("v1.2", ["media.db.v1.4.bak", "media.db.v3.3.bak", "media.db.v3.5.bak"]),
+    ):
+        await reelbase.restore(Path(f"{old}.{source}.bak"), old)
+        change(old, f"INSERT INTO profiles (id) VALUES ('{source}')")
+        await reelbase.migrate(old, to=3)
+        await reelbase.migrate(old)
+        assert names() == expected
+    for version, newest in ((1, "v1.4"), (3, "v3.5")):
+        with pytest.raises(SchemaError, match=rf"which is .*media\.db\.{newest}\.bak"):
+            await reelbase.migrate(old, to=version)
+
+
+def test_databases_of_one_name_may_share_a_folder_for_copies(tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    for name in ("tv", "films"):
+        for row in range(4):
+            file = make_old(tmp_path / name / str(row) / "media.db")
+            change(file, f"UPDATE schema_migrations SET applied_at = '{LEDGERS[name]}'")
+            change(file, f"INSERT INTO profiles (id) VALUES ('{name} {row}')")
+            with closing(sqlite3.connect(file, isolation_level=None)) as native:
+                bring_up_to_date(native, str(file), backup_dir=folder)
+    found = [value(copy, "SELECT id FROM profiles WHERE id <> 'a'") for copy in folder.iterdir()]
+    assert sorted(found) == [f"{name} {row}" for name in ("films", "tv") for row in (1, 2, 3)]
 
 
 # Adopting

@@ -23,6 +23,7 @@ from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.backup import write_copy
 from reelbase.engine.chain import Migrations
 from reelbase.engine.connection import Connection, ConnectionSettings, notify, open_native
+from reelbase.engine.copies import newest_copy
 from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, check, version_of
 from reelbase.engine.opening import open_to_look, prepare_file, size_of_usable_file
@@ -182,11 +183,11 @@ def _rehearse(
 def _refuse_downgrade(native: sqlite3.Connection, path: Path, to: int | None) -> None:
     version = version_of(native)
     if to is not None and to < version:
-        copy = f"{path}.v{to}.bak"
+        copy = newest_copy(native, str(path), path.parent, to)
         hint = (
             f"which is {copy}"
-            if os.path.exists(copy)
-            else f"if somebody has it; {copy} is not there"
+            if copy is not None
+            else f"if there is one: {path}.v{to}.bak is not there"
         )
         raise SchemaError(
             f"{path} has version {version} and nothing leads back to {to}; restore the copy that was"

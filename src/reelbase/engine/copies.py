@@ -10,12 +10,15 @@ import logging
 import os
 import re
 import sqlite3
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from reelbase.engine.backup import OnStep, write_copy
 from reelbase.engine.filesystem import take_mode
-from reelbase.errors import DatabaseIOError
+from reelbase.engine.identity import open_as_it_lies, read_lineage
+from reelbase.engine.schema import check_ownership
+from reelbase.errors import DatabaseIOError, SchemaError
 
 _log = logging.getLogger("reelbase")
 
@@ -37,25 +40,22 @@ def make_folder(folder: Path) -> None:
 
 
 def keep_copy(path: str, version: int, folder: Path, on_step: OnStep) -> tuple[Path, bool]:
-    """Copies the database as it is to ``<name>.v<version>.bak``, or ``.v<version>.2.bak`` and so on
-    where that is taken. It has the owner and permissions of the database.
+    """Copies the database as it is to ``<name>.v<version>.bak``, or with a number, ``.v<version>.2.bak``
+    and so on, where names without one would not tell in which order the copies were made. It has the
+    owner and permissions of the database.
 
     Returns the copy, and whether it is new: a copy that is the same as the last of its version is not
     kept twice. Under the write lock, so that no other process migrates the database, or copies it too,
     meanwhile.
     """
-    stem = folder / f"{Path(path).name}.v{version}"
-    last, target = None, Path(f"{stem}.bak")
-    for number in count(2):
-        if not os.path.lexists(target):
-            break
-        last, target = target, Path(f"{stem}.{number}.bak")
     try:
+        target = _next_name(Path(path).name, version, folder)
         with contextlib.suppress(OSError):  # of a process that was killed
             for leftover in folder.glob(f"{glob.escape(target.name)}.*.partial*"):
                 leftover.unlink()
         # A connection of its own: one that writes cannot be copied.
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as source:
+            last = newest_copy(source, path, folder, version)
             write_copy(source, target, on_step=on_step)
         take_mode(target, os.stat(path))
         if last is not None and filecmp.cmp(last, target, shallow=False):
@@ -77,19 +77,63 @@ def remove_copy(copy: Path) -> None:
         _log.warning("cannot remove %s, the copy of an upgrade that failed", copy, exc_info=True)
 
 
-def forget_old_copies(path: str, folder: Path) -> None:
-    """Removes all copies but the newest few; only files that are named exactly as ours are.
+def newest_copy(native: sqlite3.Connection, path: str, folder: Path, version: int) -> Path | None:
+    """Of the copies of a database in a folder, the one of a version that was made last."""
+    copies = [copy for copy in _copies(native, path, folder) if copy.version == version]
+    return max(copies).path if copies else None
 
-    One that cannot be removed is logged: the migration is done.
+
+def forget_old_copies(native: sqlite3.Connection, made: Path, path: str) -> None:
+    """Removes the copies of this database that lie beside the one just made, but for the newest few.
+
+    One that cannot be removed, or be read, is logged: the migration is done.
     """
-    ours = re.compile(re.escape(Path(path).name) + r"\.v\d+(\.\d+)?\.bak")
     try:
-        copies = [
-            (entry.stat().st_mtime_ns, entry)
-            for entry in folder.iterdir()
-            if ours.fullmatch(entry.name)
-        ]
-        for _, copy in sorted(copies)[:-KEPT_COPIES]:
-            copy.unlink(missing_ok=True)
+        copies = [copy for copy in _copies(native, path, made.parent) if copy.path != made]
+        for copy in sorted(copies)[: -(KEPT_COPIES - 1)]:
+            copy.path.unlink(missing_ok=True)
     except OSError:
         _log.warning("cannot remove old copies of %s", path, exc_info=True)
+
+
+class _Copy(NamedTuple):
+    """In the order in which copies are made: see _next_name()."""
+
+    number: int
+    version: int
+    path: Path
+
+
+def _next_name(name: str, version: int, folder: Path) -> Path:
+    """Copies without a number were made in the order of their versions, and before all that have one.
+    A new copy goes without only where that stays true: not after a restored database was migrated again.
+    """
+    named = list(_named_like_copies(name, folder))
+    highest = max((copy.number for copy in named), default=1)
+    if highest == 1 and all(copy.version < version for copy in named):
+        return folder / f"{name}.v{version}.bak"
+    return folder / f"{name}.v{version}.{highest + 1}.bak"
+
+
+def _named_like_copies(name: str, folder: Path) -> Iterator[_Copy]:
+    pattern = re.compile(re.escape(name) + r"\.v([1-9]\d*)(?:\.([1-9]\d*))?\.bak", re.ASCII)
+    for entry in folder.iterdir():
+        if match := pattern.fullmatch(entry.name):
+            yield _Copy(int(match[2] or 1), int(match[1]), entry)
+
+
+def _copies(native: sqlite3.Connection, path: str, folder: Path) -> Iterator[_Copy]:
+    """Those that say themselves that they are of this database; a folder may hold those of others."""
+    database = read_lineage(native)
+    for copy in _named_like_copies(Path(path).name, folder):
+        try:
+            with contextlib.closing(open_as_it_lies(copy.path)) as found:
+                is_ours = check_ownership(found, str(copy.path), may_be_older=True) == copy.version
+                if is_ours and read_lineage(found).is_of_the_same_database_as(database):
+                    yield copy
+        except SchemaError:
+            continue
+        except sqlite3.Error as error:
+            _log.warning(
+                "%s cannot be read (%s); it stays, and is no copy of %s", copy.path, error, path
+            )

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.paths import uri_of
 from reelbase.errors import SchemaError, result_code
 
 
@@ -74,6 +75,38 @@ def note_digest(native: sqlite3.Connection, digest: str) -> None:
         " SET schema_digest = excluded.schema_digest, copy_number = NULL, copy_name = NULL",
         (digest,),
     )
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """By what two files are known to be one database.  began: when it was made, by its ledger."""
+
+    database_id: str | None
+    began: str | None
+
+    def is_of_the_same_database_as(self, other: Lineage) -> bool:
+        """Before version 7 files have no id. What came later than version 1 may have come twice: a copy
+        that was restored is migrated again."""
+        if self.database_id is not None and other.database_id is not None:
+            return self.database_id == other.database_id
+        return self.began is not None and self.began == other.began
+
+
+def read_lineage(native: sqlite3.Connection) -> Lineage:
+    identity = read_identity(native)
+    first = native.execute("SELECT applied_at FROM schema_migrations WHERE version = 1").fetchone()
+    return Lineage(
+        None if identity is None else identity.database_id, None if first is None else first[0]
+    )
+
+
+def open_as_it_lies(path: Path) -> sqlite3.Connection:
+    """A connection that reads a file without a lock, and makes nothing beside it: what is only in a
+    write-ahead log is not seen.
+
+    By SQLite, because a database that this process has open must not be opened otherwise: to close it
+    would drop its locks.
+    """
+    return sqlite3.connect(uri_of(path, "mode=ro&immutable=1"), uri=True, isolation_level=None)
 
 
 def recorded_name(path: Path) -> str:

@@ -159,7 +159,7 @@ def bring_up_to_date(
                 on_progress("committing", len(left), len(left))
         when_failed.pop_all()
     if copy is not None:
-        forget_old_copies(path, copy.parent)
+        forget_old_copies(native, copy, path)
     return Upgrade(version, version_of(native), left, copy)
 
 

@@ -30,10 +30,10 @@ from reelbase.engine.identity import (
     DatabaseIdentity,
     mark_as_copy,
     mark_as_original,
+    open_as_it_lies,
     read_identity,
     recorded_name,
 )
-from reelbase.engine.paths import uri_of
 from reelbase.engine.schema import APPLICATION_ID
 from reelbase.errors import result_code
 
@@ -200,12 +200,6 @@ def _perhaps_databases(folder: Path, original: Path | None) -> Iterator[Path]:
 
 
 def _look_into(path: Path) -> DatabaseIdentity | None:
-    """What a file says of itself, as it lies there: without a lock, and with nothing made beside it.
-
-    By SQLite, because a database that this process has open must not be opened otherwise.
-    """
-    with contextlib.closing(
-        sqlite3.connect(uri_of(path, "mode=ro&immutable=1"), uri=True, isolation_level=None)
-    ) as native:
+    with contextlib.closing(open_as_it_lies(path)) as native:
         (application_id,) = native.execute("PRAGMA application_id").fetchone()
         return read_identity(native) if application_id == APPLICATION_ID else None
