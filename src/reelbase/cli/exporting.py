@@ -1,4 +1,4 @@
-"""``reelbase export``: all rows as lines of JSON."""
+"""``reelbase export``: what a database holds as lines of JSON."""
 
 from __future__ import annotations
 
@@ -12,29 +12,36 @@ from typing import BinaryIO
 
 import msgspec
 
+from reelbase import SchemaError
 from reelbase.cli.counting import shown
-from reelbase.cli.opening import add_database, add_json, existing, file_path
-from reelbase.cli.output import counted, print_facts
+from reelbase.cli.opening import BUSY_SECONDS, add_database, add_json, file_path
+from reelbase.cli.output import counted, in_one_line, print_facts
 from reelbase.cli.running import UsageError, run_async
 from reelbase.transfer import export_lines
+from reelbase.transfer_format import Header
+from reelbase.transfer_source import ExportReport, LeftOut
 
-EDGES = "reelbase.ndjson"  # of a folder, the file with the first and the last line
+# Of a folder, the file with what is no row: the first and the last line, and the application's objects.
+EDGES = "reelbase.ndjson"
 
 
 class _Facts(msgspec.Struct, frozen=True):
     database: str
     target: str
     rows: dict[str, int]
+    left_out: list[LeftOut]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "export",
-        help="write all rows as lines of JSON",
+        help="write what a database holds as lines of JSON",
         description=(
             "Writes all rows of one moment as newline-delimited JSON, to a new file, to a folder with a"
-            " file per table, or to the output. `reelbase import` makes the same database of it."
-            " Search indexes are not exported; keys stay encrypted."
+            " file per table, or to the output. Your own tables, indexes, views and triggers come along, and"
+            " the ledger of your migrations. `reelbase import` makes the same database of it. What cannot"
+            " come along (what needs a module, function or collation of your application's) is named, and"
+            " the exit code is then 1. Keys stay encrypted."
         ),
     )
     add_database(parser)
@@ -54,23 +61,27 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--json and the rows would both go to the output; name a TARGET")
     path = file_path(arguments.file)
     with _sink(arguments.target) as sink:
-        rows = run_async(_export(path, sink))
+        report = run_async(_export(path, sink))
+    for left_out in report.left_out:
+        line = f"reelbase export: left out: {left_out.what}: {left_out.why}"
+        print(in_one_line(line), file=sys.stderr)
     if arguments.target != "-":
-        facts = _Facts(str(path), arguments.target, rows)
-        total = sum(rows.values())
+        facts = _Facts(str(path), arguments.target, report.rows, report.left_out)
+        total = sum(report.rows.values())
         print_facts(facts, arguments, [f"{arguments.target}: {counted(total, 'row')}"])
-    return 0
+    return 1 if report.left_out else 0
 
 
-async def _export(path: Path, sink: _Sink) -> dict[str, int]:
-    rows: dict[str, int] = {}
-    async with existing(str(path)) as database:
+async def _export(path: Path, sink: _Sink) -> ExportReport:
+    try:
         with shown("rows") as progress:
-            async for table, line in export_lines(database, progress):
-                sink.write(table, line)
-                if table:
-                    rows[table] = rows.get(table, 0) + 1
-    return rows
+            return await export_lines(
+                path, sink.write, busy_timeout=BUSY_SECONDS, progress=progress
+            )
+    except SchemaError as error:
+        if error.code == "empty":
+            raise UsageError(str(error)) from error
+        raise
 
 
 class _Sink:
@@ -79,17 +90,20 @@ class _Sink:
     def __init__(self, stream: BinaryIO | None, folder: Path | None) -> None:
         self._stream = stream
         self._folder = folder
+        self._names: dict[str, str] = {}
         self._files: dict[str, BinaryIO] = {}
         self.stack = contextlib.ExitStack()
 
     def write(self, table: str, line: bytes) -> None:
-        (self._stream or self._file(table)).write(line)
+        (self._stream or self._file(table, line)).write(line)
 
-    def _file(self, table: str) -> BinaryIO:
+    def _file(self, table: str, line: bytes) -> BinaryIO:
         assert self._folder is not None
+        if not self._files:  # the first line, which names all tables
+            self._names = {"": EDGES, **msgspec.json.decode(line, type=Header).file_names}
         if table not in self._files:
-            name = f"{table}.ndjson" if table else EDGES
-            self._files[table] = self.stack.enter_context(_new_file(self._folder / name))
+            path = self._folder / self._names[table]
+            self._files[table] = self.stack.enter_context(_new_file(path))
         return self._files[table]
 
 

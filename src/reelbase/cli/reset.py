@@ -9,17 +9,20 @@ from pathlib import Path
 
 import msgspec
 
-from reelbase.cli.opening import add_database, add_json, existing, file_path
-from reelbase.cli.output import counted, print_facts
+from reelbase.cli.opening import BUSY_SECONDS, add_database, add_json, existing, file_path
+from reelbase.cli.output import counted, in_one_line, print_facts
 from reelbase.cli.running import UsageError, run_async
-from reelbase.transfer import delete_all
+from reelbase.reset import Reset, reset
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """deleted: rows by table, of those that had any.  backup: where they still are, or None."""
+    """deleted: rows by table of the schema, own_deleted and own_changed: by table of the application's; of
+    those that had any.  backup: where they still are, or None."""
 
     database: str
     deleted: dict[str, int]
+    own_deleted: dict[str, int]
+    own_changed: dict[str, int]
     backup: str | None
 
 
@@ -28,46 +31,75 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "reset",
         help="delete all rows",
         description=(
-            "Deletes all rows of all tables of ours, in one transaction, after a backup beside the"
-            " file. Tables of your own stay as they are; where their rows refer to ours, nothing is"
-            " deleted."
+            "Deletes all rows of the tables of the schema, in one transaction, after a backup beside the"
+            " file. Rows of your own tables go or change with them where your foreign keys (ON DELETE"
+            " CASCADE, SET NULL, SET DEFAULT) or triggers say so: the question tells how many, and --yes"
+            " needs --own-rows then. Where rows of yours refer to ours otherwise, nothing is deleted."
         ),
     )
     add_database(parser)
     add_json(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--own-rows",
+        action="store_true",
+        help="rows of your own tables may be deleted or changed as well",
+    )
     parser.add_argument("--no-backup", action="store_true", help="keep no copy")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     path = file_path(arguments.file)
-    if not arguments.yes and not _is_confirmed(path):
+    if not arguments.yes and not sys.stdin.isatty():
+        raise UsageError("nothing was deleted; answer yes, or pass --yes")
+    expected = run_async(_rehearse(path))
+    if arguments.yes and expected.reaches_own_rows and not arguments.own_rows:
+        raise UsageError(
+            f"rows of your own tables would go or change as well ({expected.reach}); nothing was"
+            " deleted. Pass --own-rows if that is what you want"
+        )
+    if not arguments.yes and not _is_confirmed(path, expected):
         raise UsageError("nothing was deleted; answer yes, or pass --yes")
     backup = None
     if not arguments.no_backup:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         backup = path.with_name(f"{path.name}.{stamp}.bak")
-    facts = run_async(_reset(path, backup))
-    lines = [f"{facts.database}: {counted(sum(facts.deleted.values()), 'row')} deleted"]
+    done = run_async(_reset(path, backup, own_rows=expected.reaches_own_rows))
+    facts = _Facts(
+        str(path),
+        done.deleted,
+        done.own_deleted,
+        done.own_changed,
+        None if backup is None else str(backup),
+    )
+    lines = [f"{facts.database}: {counted(sum(done.deleted.values()), 'row')} deleted"]
+    if done.reaches_own_rows:
+        lines.append(f"your own tables: {done.reach}")
     if facts.backup:
         lines.append(f"backup: {facts.backup}")
     print_facts(facts, arguments, lines)
     return 0
 
 
-def _is_confirmed(path: Path) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    print(f"Delete all rows of {path}? Type yes: ", end="", file=sys.stderr, flush=True)
+def _is_confirmed(path: Path, expected: Reset) -> bool:
+    question = f"Delete all rows of {path}?"
+    if expected.reaches_own_rows:
+        question += f" Rows of your own tables go or change with them ({expected.reach})."
+    print(f"{in_one_line(question)} Type yes: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() == "yes"
 
 
-async def _reset(path: Path, backup: Path | None) -> _Facts:
+async def _rehearse(path: Path) -> Reset:
+    async with existing(str(path)):  # which refuses what is no database
+        pass
+    return await reset(path, is_rehearsal=True, busy_timeout=BUSY_SECONDS)
+
+
+async def _reset(path: Path, backup: Path | None, *, own_rows: bool) -> Reset:
     async with existing(str(path)) as database:
         if backup is not None:
             await database.backup(backup)
-        counts = await delete_all(database)
+        done = await reset(path, own_rows=own_rows, busy_timeout=BUSY_SECONDS)
         await database.vacuum()
-    deleted = {table: rows for table, rows in counts.items() if rows}
-    return _Facts(str(path), deleted, None if backup is None else str(backup))
+    return done

@@ -24,6 +24,7 @@ from reelbase.engine.filesystem import (
     sync_folder,
     take_owner,
 )
+from reelbase.engine.interruption import interruptible
 from reelbase.errors import (
     DatabaseCorruptError,
     DatabaseFullError,
@@ -45,7 +46,6 @@ _BUSY_SECONDS = 0.01
 _POLITE_ATTEMPTS = 3
 # What a killed copy left; one that is still being made is younger.
 _LEFTOVER_SECONDS = 86_400
-_VERIFY_OPERATIONS = 100_000
 
 
 class _Changed(Exception):
@@ -101,6 +101,22 @@ def give_name(partial: Path, target: Path) -> None:
         publish(partial, target)
     except FileExistsError:
         raise _already_exists(target) from None
+
+
+@contextlib.contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """An empty file to be filled inside the block, which is renamed to target after it.
+
+    It is on the disk by then, and what is called target by then is not overwritten. When the block
+    raises, nothing remains. Raises DatabaseIOError (code exists).
+    """
+    if os.path.lexists(target):
+        raise _already_exists(target)
+    with _partial_file(target) as partial:
+        yield partial
+        sync_file(partial)
+        give_name(partial, target)
+    sync_folder(target.parent)
 
 
 @contextlib.contextmanager
@@ -295,26 +311,10 @@ def _contents(native: sqlite3.Connection) -> Any:
 
 def _verify(copy: sqlite3.Connection, expected: Any, target: Path, on_step: OnStep) -> None:
     (total,) = copy.execute("PRAGMA page_count").fetchone()
-    given_up: list[BaseException] = []
-
-    def look() -> int:
-        try:
-            on_step(total, total)
-        except BaseException as error:  # sqlite3 only tells the statement to stop
-            given_up.append(error)
-        return len(given_up)
-
-    copy.set_progress_handler(look, _VERIFY_OPERATIONS)
-    try:
+    with interruptible(copy, lambda: on_step(total, total)):
         (problem,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
         if problem == "ok" and _contents(copy) != expected:
             problem = "its schema or its numbers of rows differ from the original's"
-    except sqlite3.OperationalError:
-        if given_up:
-            raise given_up[0] from None
-        raise
-    finally:
-        copy.set_progress_handler(None, 0)
     if problem != "ok":
         raise DatabaseCorruptError(
             f"the copy for {target} is not sound and was not kept: {problem}; "

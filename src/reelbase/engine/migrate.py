@@ -52,13 +52,22 @@ def create(native: sqlite3.Connection, path: str, own: Migrations | None) -> Non
 
     Several processes may come here at once: one does it, the others find it done.
     """
-    with _without_references(native), transaction(native, f"creating {path}"):
+    with without_references(native), transaction(native, f"creating {path}"):
         if is_empty(native):
-            for statement in statements_of(schema_sql()):
-                native.execute(statement)
+            build(native, SCHEMA_VERSION)
             for migration in own.steps if own else ():
-                _apply(native, migration, f"creating {path} with {migration}")
+                apply(native, migration, f"creating {path} with {migration}")
             note_digest(native, digest_of_schema(native))
+
+
+def build(native: sqlite3.Connection, version: int) -> None:
+    """Makes the schema of a version in an empty database, within the transaction that is open."""
+    if version == SCHEMA_VERSION:
+        for statement in statements_of(schema_sql()):
+            native.execute(statement)
+        return
+    for migration in chain.migrations()[:version]:
+        apply(native, migration, f"making {migration}")
 
 
 def pending(
@@ -134,7 +143,7 @@ def bring_up_to_date(
     with contextlib.ExitStack() as when_failed:
         with (
             temporary_files(native, room.temporary_folder),
-            _without_references(native),
+            without_references(native),
             explained_by(room),
             transaction(native, f"migrating {path}"),
         ):
@@ -151,7 +160,7 @@ def bring_up_to_date(
                     when_failed.callback(_remove_useless_copy, copy, native, path, own, to, left)
             for number, migration in enumerate(left):
                 on_progress(f"migrating to {migration}", number, len(left))
-                _apply(native, migration, f"migrating {path} to {migration}")
+                apply(native, migration, f"migrating {path} to {migration}")
             if left:
                 refuse_broken_references(native, f"migrating {path} to {left[-1]}")
                 if version_of(native) == SCHEMA_VERSION:
@@ -178,7 +187,7 @@ def _remove_useless_copy(
 
 
 @contextlib.contextmanager
-def _without_references(native: sqlite3.Connection) -> Iterator[None]:
+def without_references(native: sqlite3.Connection) -> Iterator[None]:
     """Foreign keys are not enforced inside; they cannot be switched off in a transaction.
 
     A table that is built anew is dropped, and that would empty those that refer to it.
@@ -230,7 +239,12 @@ def refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
         )
 
 
-def _apply(native: sqlite3.Connection, migration: Migration, context: str) -> None:
+def apply(native: sqlite3.Connection, migration: Migration, context: str) -> None:
+    """Runs a migration and notes it in the ledger, within the transaction that is open.
+
+    Indexes and triggers of the application that were lost with a rebuilt table are recreated.
+    Raises SchemaError: forbidden, dependent, drifted.
+    """
     version = version_of(native)
     users_own = _indexes_and_triggers_of_users(native, version)
     native.set_authorizer(_allow if migration.application is None else _allow_application)

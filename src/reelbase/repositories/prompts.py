@@ -70,6 +70,7 @@ class PromptRepository(Repository):
         DELETE FROM prompts_fts
         """,
     )
+    index_rebuild = (_mend_index, _clear_index, index_new_prompts)
 
     _get = Query(
         Prompt,
@@ -161,10 +162,8 @@ class PromptRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every prompt anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(
-            self._mend_index.count(), self._clear_index.count(), self.index_new_prompts.count()
-        )
-        return count
+        *_, count = await self._batch(*(command.count() for command in self.index_rebuild))
+        return int(count)
 
     async def count(self) -> int:
         return await self._run(self._count.one())

@@ -100,6 +100,7 @@ class SegmentRepository(Repository):
         DELETE FROM transcript_segments_fts
         """,
     )
+    index_rebuild = (_mend_index, _clear_index, _index_new)
 
     # A trigger has taken the row out of the index if its text changed.
     _index_again = Command(
@@ -280,7 +281,5 @@ class SegmentRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every segment anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(
-            self._mend_index.count(), self._clear_index.count(), self._index_new.count()
-        )
-        return count
+        *_, count = await self._batch(*(command.count() for command in self.index_rebuild))
+        return int(count)

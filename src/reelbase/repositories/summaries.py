@@ -187,6 +187,7 @@ class SummaryRepository(Repository):
         WHERE content IS NOT NULL
         """,
     )
+    index_rebuild = (_mend_index, _clear_index, _index_all)
 
     _fail = Command(
         Summary,
@@ -287,10 +288,8 @@ class SummaryRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every summary anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(
-            self._mend_index.count(), self._clear_index.count(), self._index_all.count()
-        )
-        return count
+        *_, count = await self._batch(*(command.count() for command in self.index_rebuild))
+        return int(count)
 
     async def delete(self, summary_id: int, *, missing_ok: bool = False) -> bool:
         """True when it existed; otherwise RecordNotFoundError, or False with missing_ok."""

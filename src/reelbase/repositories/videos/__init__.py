@@ -62,6 +62,7 @@ class VideoRepository(AuditedRepository):
         DELETE FROM videos_fts
         """,
     )
+    index_rebuild = (_mend_index, _clear_index, _index_new)
 
     # A trigger has taken the row out of the index if its text changed.
     _index_again = Command(
@@ -289,10 +290,8 @@ class VideoRepository(AuditedRepository):
 
     async def rebuild_search(self) -> int:
         """Indexes every video anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(
-            self._mend_index.count(), self._clear_index.count(), self._index_new.count()
-        )
-        return count
+        *_, count = await self._batch(*(command.count() for command in self.index_rebuild))
+        return int(count)
 
     async def count(self) -> int:
         return await self._run(self._count.one())
