@@ -26,7 +26,7 @@ from reelbase import (
     DatabaseFullError,
     DatabaseIOError,
 )
-from reelbase.engine import backup, retention
+from reelbase.engine import backup, interruption, retention
 
 
 def rows_of(path: Path, sql: str) -> list[Any]:
@@ -305,7 +305,7 @@ async def test_a_cancelled_backup_leaves_nothing(
 ) -> None:
     """At its first steps, and while the copy is verified."""
     await fill(database)
-    monkeypatch.setattr(backup, "_VERIFY_OPERATIONS", 1000)
+    monkeypatch.setattr(interruption, "_OPERATIONS", 1000)
     monkeypatch.setattr(backup, "_STEP_PAGES", 256)
     loop = asyncio.get_running_loop()
     told = 0
