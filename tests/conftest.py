@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+from commands import run
 
 import reelbase
 from reelbase import Database
@@ -101,3 +103,14 @@ def look(path: Path) -> Callable[[str], list[tuple[object, ...]]]:
             connection.close()
 
     return run
+
+
+@pytest.fixture
+def facts(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """What the command prints with --json."""
+
+    def call(*arguments: object) -> Any:
+        assert run(*arguments, "--json") == 0
+        return json.loads(capsys.readouterr().out)
+
+    return call

@@ -88,7 +88,8 @@ def object_line(made: OwnObject) -> bytes:
 
 
 def row_line(table: str, columns: Sequence[str], values: Iterable[Value]) -> bytes:
-    return _line({table: dict(zip(columns, map(_to_json, values), strict=True))})
+    json = [value if type(value) in _AS_THEY_ARE else _to_json(value) for value in values]
+    return _line({table: dict(zip(columns, json, strict=True))})
 
 
 def end_line(rows: int) -> bytes:
@@ -187,6 +188,9 @@ def _of_object(json: dict[str, str]) -> Value:
 
 _REALS = {"inf": math.inf, "-inf": -math.inf}
 _OF_BYTES = {"blob": bytes, "text": MalformedText}
+
+
+_AS_THEY_ARE = frozenset({int, str, type(None)})
 
 
 def _to_json(value: Value) -> Json:

@@ -71,12 +71,13 @@ def write_export(native: sqlite3.Connection, write: Write, on_step: OnStep) -> E
             write("", object_line(made))
         done = 0
         for table in tables:
-            for row in native.execute(table.select):
-                write(table.name, row_line(table.name, table.columns, row))
-                done += 1
-                if done % ROWS_BETWEEN_STEPS == 0:
-                    reached = (done, total)
-                    on_step(*reached)
+            with contextlib.closing(native.execute(table.select)) as found:
+                for row in found:
+                    write(table.name, row_line(table.name, table.columns, row))
+                    done += 1
+                    if done % ROWS_BETWEEN_STEPS == 0:
+                        reached = (done, total)
+                        on_step(*reached)
         for counter in counters or ():
             write(COUNTERS, row_line(COUNTERS, ("name", "seq"), counter))
         write("", end_line(total))

@@ -166,6 +166,7 @@ class _Import:
             for number, made in objects:
                 if made.type != "table":
                     self._create(number, made)
+            self._step()  # the last chance to give it up
 
     def _step(self) -> None:
         self._on_step(self._done, self._total)
@@ -220,14 +221,15 @@ class _Import:
     def _store(self, table: TableRows, rows: Iterator[Row]) -> int:
         """Stores rows of one table that come one after the other; how many."""
         insert, stored = table.insert, 0
-        cursor = self._native.cursor()
-        for _, values in rows:
-            is_text = MalformedText in map(type, values)
-            self._run(cursor, _with_casts(table, values) if is_text else insert, values)
-            stored += 1
-            self._done += 1
-            if self._done % ROWS_BETWEEN_STEPS == 0:
-                self._step()
+        # One that is left open, as in the traceback of an error, would keep the connection from closing.
+        with contextlib.closing(self._native.cursor()) as cursor:
+            for _, values in rows:
+                is_text = MalformedText in map(type, values)
+                self._run(cursor, _with_casts(table, values) if is_text else insert, values)
+                stored += 1
+                self._done += 1
+                if self._done % ROWS_BETWEEN_STEPS == 0:
+                    self._step()
         return stored
 
     def _set_counters(self, counters: list[list[Value]]) -> None:
