@@ -597,6 +597,11 @@ def name_of(value: object) -> str | None:
     return None
 
 
+def quoted(name: str) -> str:
+    """As an identifier in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def contents(path: Path) -> Contents:
     """Every row of every table, as another connection sees them."""
     with closing(sqlite3.connect(path)) as connection:
@@ -604,7 +609,7 @@ def contents(path: Path) -> Contents:
             "SELECT name FROM sqlite_schema WHERE type = 'table'"
         ).fetchall()
         return {
-            name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
+            name: sorted(connection.execute(f"SELECT * FROM {quoted(name)}").fetchall(), key=repr)
             for (name,) in tables
             if not name.startswith("sqlite_")
         }

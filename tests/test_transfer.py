@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from commands import fill, rows, run, work
-from samples import CASES, contents
+from samples import CASES, contents, quoted
 
 import reelbase
 from reelbase import Database, DatabaseError, Migrations
@@ -265,12 +265,11 @@ def schema(path: Path) -> list[tuple[object, ...]]:
 
 def held(path: Path, *tables: str) -> dict[str, object]:
     """The rows of these tables to the bit, in the order that their keys give."""
-    found = {}
+    found: dict[str, object] = {}
     with contextlib.closing(sqlite3.connect(path)) as native:
         native.text_factory = lambda raw: ("text", raw)
         for table in tables:
-            quoted = '"' + table.replace('"', '""') + '"'
-            found[table] = list(map(repr, native.execute(f"SELECT * FROM {quoted}")))
+            found[table] = list(map(repr, native.execute(f"SELECT * FROM {quoted(table)}")))
     return found
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -42,15 +41,6 @@ _BROKEN = """
 SELECT fkid, parent, count(*)
 FROM pragma_foreign_key_check(?)
 GROUP BY fkid
-"""
-
-# Each with a condition that its columns hold a reference.
-_RESTRICTING = """
-SELECT id, "table", group_concat('"' || replace("from", '"', '""') || '" IS NOT NULL', ' AND ')
-FROM pragma_foreign_key_list(?)
-WHERE on_delete = 'RESTRICT'
-GROUP BY id
-ORDER BY id DESC
 """
 
 # Deleted, and changed but still there.
@@ -148,12 +138,13 @@ def _delete_all(native: sqlite3.Connection, own: list[str]) -> Reset:
     deleted = {table.name: value_of(native, table.count) for table in tables}
     own = [name for (name,) in native.execute(_ORDINARY).fetchall() if name in own]
     broken_before = _broken_references(native, own)
+    # In any order; ON DELETE RESTRICT waits then, too.
     native.execute("PRAGMA defer_foreign_keys = ON")
     _count_reach(native, own)
     with without_triggers(native, SCHEMA_VERSION):
         for _ in range(2):  # a trigger of the application may fill a table that was emptied before
             for table in tables:
-                _delete(native, table, own)
+                _delete(native, table)
     counts = native.execute(_COUNTS).fetchall()
     for table in tables:
         if has_rows(native, table):
@@ -175,25 +166,11 @@ def _delete_all(native: sqlite3.Connection, own: list[str]) -> Reset:
     )
 
 
-def _delete(native: sqlite3.Connection, table: TableRows, own: list[str]) -> None:
+def _delete(native: sqlite3.Connection, table: TableRows) -> None:
     try:
         native.execute(f"DELETE FROM {quoted(table.name)}")
     except sqlite3.Error as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-            for child in own:
-                for parent, rows in _restricting(native, child):
-                    raise _refers(child, parent, rows, " with ON DELETE RESTRICT") from error
         raise translate(error, f"deleting the rows of {table.name}") from error
-
-
-def _restricting(native: sqlite3.Connection, table: str) -> Iterator[tuple[str, int]]:
-    """What the rows of a table refer to with ON DELETE RESTRICT, and how many do."""
-    broken = _broken_references(native, [table])
-    for fkid, parent, is_reference in native.execute(_RESTRICTING, (table,)).fetchall():
-        referring = value_of(native, f"SELECT count(*) FROM {quoted(table)} WHERE {is_reference}")
-        rows = referring - broken[table, parent, fkid]
-        if rows:
-            yield parent, rows
 
 
 def _broken_references(
@@ -240,9 +217,9 @@ def _identity(rows: TableRows, which: str) -> str:
     return " || ',' || ".join(f"quote({which}.{quoted(column)})" for column in columns)
 
 
-def _refers(table: str, parent: str, rows: int, how: str = "") -> DatabaseError:
+def _refers(table: str, parent: str, rows: int) -> DatabaseError:
     return DatabaseError(
-        f"rows of your table {table} ({rows:,}) refer to rows of {parent}{how}; delete them first, or "
+        f"rows of your table {table} ({rows:,}) refer to rows of {parent}; delete them first, or "
         "declare the reference ON DELETE CASCADE or SET NULL. Nothing was deleted",
         code="broken_reference",
         details={"table": table, "parent": parent, "rows": rows},
