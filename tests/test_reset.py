@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import sqlite3
@@ -277,3 +278,19 @@ async def test_what_was_not_asked_about_is_not_deleted(path: Path, database: Dat
     assert await database.profiles.count() == 1
     assert await reset(path, own_rows=True) == rehearsed
     assert await database.profiles.count() == 0
+
+
+async def test_a_cancelled_reset_deletes_nothing(path: Path, database: Database) -> None:
+    """Also in the middle of a statement that takes long."""
+    await database.profiles.ensure("ann")
+    await database.execute("CREATE TABLE numbers (n)")
+    await database.execute(
+        "CREATE TRIGGER slow AFTER DELETE ON profiles BEGIN INSERT INTO numbers WITH RECURSIVE"
+        " n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT count(*) FROM n; END"
+    )
+    task = asyncio.ensure_future(reset(path))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 20)
+    assert await database.profiles.count() == 1

@@ -21,7 +21,7 @@ from samples import CASES, contents, quoted
 
 import reelbase
 from reelbase import Database, DatabaseError, Migrations
-from reelbase.transfer import import_lines
+from reelbase.transfer import export_lines, import_lines
 
 
 @pytest.fixture
@@ -245,7 +245,8 @@ CREATE VIEW odd AS SELECT app_function(1);
 CREATE TRIGGER notes AFTER INSERT ON notes
 BEGIN INSERT INTO notes_words (rowid, text) VALUES (new.rowid, new.text); END;
 CREATE TRIGGER files_noted AFTER INSERT ON files BEGIN INSERT INTO notes VALUES (app_function(new.id)); END;
-CREATE TRIGGER odd_instead INSTEAD OF INSERT ON odd BEGIN DELETE FROM notes; END;
+CREATE TRIGGER noted AFTER UPDATE OF TEXT ON Notes BEGIN DELETE FROM nowhere; END;
+CREATE TRIGGER odd_instead INSTEAD OF INSERT ON ODD BEGIN DELETE FROM notes; END;
 ANALYZE;
 """
 
@@ -516,3 +517,74 @@ async def test_a_cancelled_import_leaves_nothing(
     assert {name.removesuffix("-wal").removesuffix("-shm") for name in os.listdir(tmp_path)} == {
         "media.db"
     }
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "new", "place"),
+    [
+        ("files.ndjson", 2, b"garbage\n", "files.ndjson, line 2: no row of a table"),
+        (
+            "profiles.ndjson",
+            1,
+            b'{"profiles":{}}\n',
+            "profiles.ndjson, line 1: no row of table profiles",
+        ),
+        ("reelbase.ndjson", 1, b"garbage\n", "reelbase.ndjson, line 1: not the first line"),
+        ("reelbase.ndjson", 2, b"garbage\n", "reelbase.ndjson, line 2: not an object"),
+        ("reelbase.ndjson", 3, b"garbage\n", "reelbase.ndjson, line 3: no row"),
+        ("reelbase.ndjson", 3, b"", "reelbase.ndjson, line 3: the export is cut off"),
+    ],
+)
+def test_an_error_in_a_folder_names_the_file_and_its_line(
+    file: str,
+    line: int,
+    new: bytes,
+    place: str,
+    filled: Path,
+    tmp_path: Path,
+    facts: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    change(filled, 'CREATE TABLE "no/../file\'s: name?" (text); CREATE TABLE con (a)')
+    change(filled, 'DROP TABLE con; INSERT INTO "no/../file\'s: name?" VALUES (1)')
+    folder = tmp_path / "export"
+    facts("export", filled, f"{folder}/")
+    lines = (folder / file).read_bytes().splitlines(keepends=True)
+    lines[line - 1] = new
+    (folder / file).write_bytes(b"".join(lines))
+    assert run("import", tmp_path / "copy.db", folder) == 1
+    assert capsys.readouterr().err.startswith(f"reelbase import: {place}")
+    assert not (tmp_path / "copy.db").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"{}"])
+def test_a_folder_without_a_first_line_is_no_export(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "reelbase.ndjson").write_bytes(content)
+    assert run("import", tmp_path / "copy.db", tmp_path) == 1
+    assert "reelbase.ndjson, line 1: not the first line of an export" in capsys.readouterr().err
+
+
+def test_an_empty_file_is_no_database_to_export(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.db").touch()
+    assert run("export", tmp_path / "empty.db", tmp_path / "e.ndjson") == 2
+    assert "is empty; name a database" in capsys.readouterr().err
+    assert not (tmp_path / "e.ndjson").exists()
+
+
+async def test_an_export_that_cannot_be_written_ends_at_once_and_keeps_nothing_open(
+    path: Path, database: Database
+) -> None:
+    """The error is the one of the writing; its traceback does not keep a reader in the database."""
+    await database.profiles.ensure("ann")
+
+    def write(table: str, line: bytes) -> None:
+        if table:
+            raise OSError("the pipe is gone")
+
+    with pytest.raises(OSError, match="the pipe is gone"):
+        await export_lines(path, write)
+    assert await database.checkpoint()

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import msgspec
 
-from reelbase.engine.connection import Connection, ConnectionSettings, open_native, temporary_files
+from reelbase.engine.connection import ConnectionSettings, open_native, temporary_files
+from reelbase.engine.copying import OnStep, on_a_thread
+from reelbase.engine.interruption import interruptible
 from reelbase.engine.migrate import transaction
 from reelbase.engine.opening import prepare_file
 from reelbase.engine.own_objects import own_objects
 from reelbase.engine.schema import SCHEMA_VERSION, check_ownership
 from reelbase.engine.table_rows import TableRows, quoted, rows_of
-from reelbase.errors import DatabaseError, translate
+from reelbase.errors import DatabaseError, result_code, translate
 from reelbase.schema_rows import (
     has_rows,
     rebuild_search,
@@ -79,31 +81,27 @@ class Reset(msgspec.Struct, frozen=True):
 async def reset(
     path: Path, *, own_rows: bool = False, is_rehearsal: bool = False, busy_timeout: float = 5.0
 ) -> Reset:
-    """Deletes every row of every table of the schema, in one transaction, and begins the counters of ids
-    anew. The application's triggers run, the schema's do not.
+    """Deletes every row of every table of the schema, and resets the counters of ids, in one transaction.
+    The application's triggers run, the schema's do not.
 
     own_rows: whether rows of the application's own tables may be deleted or changed by that.
-    is_rehearsal: says what would be done, and changes nothing.
+    is_rehearsal: says what would become of those, and changes nothing.
 
     Raises DatabaseError, and nothing is deleted: code own_rows (details: own_deleted, own_changed);
     broken_reference where rows of the application refer to rows of the schema without saying what is to
     become of them, or with ON DELETE RESTRICT; not_empty where its triggers keep or make rows of the schema.
     ConstraintError for what its tables or triggers refuse.
     """
-    connection = Connection()
-    try:
-        work = partial(_reset, path, own_rows or is_rehearsal, is_rehearsal, busy_timeout)
-        done: Reset = await connection.call(work)
-        return done
-    finally:
-        connection.close_soon()
+    return await on_a_thread(partial(_reset, path, own_rows, is_rehearsal, busy_timeout))
 
 
 class _Rehearsed(Exception):
     """Ends the transaction of a rehearsal."""
 
 
-def _reset(path: Path, own_rows: bool, is_rehearsal: bool, busy_timeout: float) -> Reset:
+def _reset(
+    path: Path, own_rows: bool, is_rehearsal: bool, busy_timeout: float, on_step: OnStep
+) -> Reset:
     mode = prepare_file(
         path,
         create=False,
@@ -117,10 +115,15 @@ def _reset(path: Path, own_rows: bool, is_rehearsal: bool, busy_timeout: float) 
         temporary_files(native),
         contextlib.suppress(_Rehearsed),
         transaction(native, f"resetting {path}"),
+        interruptible(native, lambda: on_step(0, 0)),
     ):
         check_ownership(native, str(path), may_be_older=False)
         own = [made.name for made in own_objects(native, SCHEMA_VERSION) if made.type == "table"]
+        if is_rehearsal and not own:
+            raise _Rehearsed
         done = _delete_all(native, own)
+        if is_rehearsal:
+            raise _Rehearsed
         if done.reaches_own_rows and not own_rows:
             raise DatabaseError(
                 f"rows of the application's own tables would go or change as well ({done.reach}); "
@@ -128,8 +131,6 @@ def _reset(path: Path, own_rows: bool, is_rehearsal: bool, busy_timeout: float) 
                 code="own_rows",
                 details={"own_deleted": done.own_deleted, "own_changed": done.own_changed},
             )
-        if is_rehearsal:
-            raise _Rehearsed
     return done
 
 
@@ -179,9 +180,12 @@ def _broken_references(
     """How many rows refer to a row that is not there, by table, parent and number of the foreign key."""
     found: Counter[tuple[str, str, int]] = Counter()
     for table in tables:
-        with contextlib.suppress(sqlite3.OperationalError):  # the parent's columns are no key
+        try:
             for fkid, parent, rows in native.execute(_BROKEN, (table,)):
                 found[table, parent, fkid] = rows
+        except sqlite3.OperationalError as error:
+            if result_code(error) != sqlite3.SQLITE_ERROR:  # the parent's columns are no key
+                raise
     return found
 
 

@@ -9,21 +9,16 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-from reelbase.engine.backup import OnStep, translated
-from reelbase.engine.connection import Connection
-from reelbase.engine.copying import Copying, Progress
+from reelbase.engine.backup import translated
+from reelbase.engine.copying import OnStep, Progress, on_a_thread
 from reelbase.engine.opening import open_to_look
 from reelbase.engine.schema import is_empty
 from reelbase.errors import SchemaError, translate
 from reelbase.transfer_format import ExportReader
 from reelbase.transfer_source import ExportReport, Write, write_export
 from reelbase.transfer_target import ImportReport, store_export
-
-R = TypeVar("R")
 
 
 async def export_lines(
@@ -48,7 +43,7 @@ async def export_lines(
         except sqlite3.Error as error:
             raise translate(error, f"exporting {path}") from error
 
-    return await _on_a_thread(export, progress)
+    return await on_a_thread(export, progress)
 
 
 async def import_lines(
@@ -79,14 +74,4 @@ async def import_lines(
                 on_step=on_step,
             )
 
-    return await _on_a_thread(store, progress)
-
-
-async def _on_a_thread(work: Callable[[OnStep], R], progress: Progress | None) -> R:
-    """Calls work(on_step); a cancel ends it at its next step."""
-    connection = Connection()
-    try:
-        copying = Copying(progress, has_ended=lambda: False)
-        return await copying.finish(connection.call(partial(work, copying.on_step)))
-    finally:
-        connection.close_soon()
+    return await on_a_thread(store, progress)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
-from reelbase.engine.connection import notify
+from reelbase.engine.connection import Connection, notify
 from reelbase.errors import DatabaseClosedError
 
 R = TypeVar("R")
 Progress = Callable[[int, int], None]
+OnStep = Callable[[int, int], None]
 
 
 class Copying:
@@ -61,3 +63,13 @@ class Copying:
             self._progress(*self._told)
         except Exception as error:
             self._error = error
+
+
+async def on_a_thread(work: Callable[[OnStep], R], progress: Progress | None = None) -> R:
+    """Calls work(on_step) on a thread of its own; a cancel ends it at its next step."""
+    connection = Connection()
+    try:
+        copying = Copying(progress, has_ended=lambda: False)
+        return await copying.finish(connection.call(partial(work, copying.on_step)))
+    finally:
+        connection.close_soon()

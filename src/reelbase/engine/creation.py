@@ -184,7 +184,9 @@ class _Guard:
             case sqlite3.SQLITE_CREATE_VIEW:
                 return made.type == "view" and first == made.name
             case sqlite3.SQLITE_CREATE_TRIGGER:
-                return made.type == "trigger" and (first, second) == (made.name, made.table)
+                # Of a trigger SQLite keeps the table's name as it was typed.
+                is_on_table = folded(second) == folded(made.table)
+                return made.type == "trigger" and first == made.name and is_on_table
             case sqlite3.SQLITE_READ:
                 return first == made.table
             case sqlite3.SQLITE_REINDEX:

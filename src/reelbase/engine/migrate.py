@@ -288,24 +288,29 @@ def _allow_application(action: int, first: str | None, second: str | None, *_: s
     return _allow(action, first, second)
 
 
-UsersOwn = dict[str, tuple[str, str]]
+# By type and name: a trigger may be called like a table, or like an index.
+UsersOwn = dict[tuple[str, str], tuple[str, str]]
 
 
 def _indexes_and_triggers_of_users(native: sqlite3.Connection, version: int) -> UsersOwn:
-    """The statement of each that is not ours, by name, with the table that it belongs to."""
+    """The statement of each that is not ours, with the table that it belongs to."""
     known = names_of(version)
     rows = native.execute(
-        "SELECT name, tbl_name, sql FROM sqlite_schema"
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema"
         " WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid"
     )
-    return {name: (table, sql) for name, table, sql in rows if name.lower() not in known}
+    return {
+        (kind, name): (table, sql) for kind, name, table, sql in rows if name.lower() not in known
+    }
 
 
 def _bring_back(native: sqlite3.Connection, users_own: UsersOwn, context: str) -> None:
     """A table that is built anew loses the indexes and triggers that users have put on it."""
-    there = {name for (name,) in native.execute("SELECT name FROM sqlite_schema")}
-    for name, (table, sql) in users_own.items():
-        if name in there or table not in there:
+    there = set(native.execute("SELECT type, name FROM sqlite_schema"))
+    # Of a trigger SQLite keeps the table's name as it was typed.
+    tables = {name.lower() for kind, name in there if kind in ("table", "view")}
+    for (kind, name), (table, sql) in users_own.items():
+        if (kind, name) in there or table.lower() not in tables:
             continue
         try:
             native.execute(sql)
