@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from reelbase.engine.connection import ConnectionSettings, open_native, temporary_files
+from reelbase.engine.connection import ConnectionSettings, open_native
 from reelbase.engine.copying import OnStep, on_a_thread
 from reelbase.engine.interruption import interruptible
 from reelbase.engine.migrate import transaction
@@ -23,6 +23,7 @@ from reelbase.engine.opening import prepare_file
 from reelbase.engine.own_objects import own_objects
 from reelbase.engine.schema import SCHEMA_VERSION, check_ownership
 from reelbase.engine.table_rows import TableRows, quoted, rows_of
+from reelbase.engine.temporary_files import folder_for, temporary_files
 from reelbase.errors import DatabaseError, result_code, translate
 from reelbase.schema_rows import (
     has_rows,
@@ -112,7 +113,7 @@ def _reset(
     settings = ConnectionSettings(str(path), mode or "delete", busy_timeout)
     with (
         contextlib.closing(open_native(settings, "writer")) as native,
-        temporary_files(native),
+        temporary_files(native, folder_for(native, 0, path.parent)),
         contextlib.suppress(_Rehearsed),
         transaction(native, f"resetting {path}"),
         interruptible(native, lambda: on_step(0, 0)),

@@ -19,7 +19,6 @@ from reelbase.engine.connection import (
     ConnectionSettings,
     open_native,
     set_pragma,
-    temporary_files,
 )
 from reelbase.engine.creation import Refused, create
 from reelbase.engine.interruption import interruptible
@@ -28,6 +27,7 @@ from reelbase.engine.opening import prepare_file
 from reelbase.engine.own_objects import OwnObject, own_objects, reserved_names
 from reelbase.engine.schema import SCHEMA_VERSION, check_ownership, is_empty
 from reelbase.engine.table_rows import TableRows, quoted, unchecked
+from reelbase.engine.temporary_files import folder_for, temporary_files
 from reelbase.errors import DatabaseError, translate
 from reelbase.schema_rows import (
     COUNTERS,
@@ -79,7 +79,7 @@ def store_export(
     header = reader.header()
     with (
         _opened(path, busy_timeout_seconds) as native,
-        temporary_files(native),
+        temporary_files(native, folder_for(native, 0, path.parent)),
         without_references(native),
         transaction(native, f"importing into {path}"),
     ):
