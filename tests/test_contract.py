@@ -30,6 +30,7 @@ FUNCTIONS = {
     "journal_mode_for": "path, *, mounts='/proc/mounts'",
     "backup": "path, target, *, keep=None, busy_timeout=5.0, progress=None",
     "restore": "backup, target, *, busy_timeout=5.0, progress=None",
+    "repair": "path, *, busy_timeout=5.0, progress=None",
     "schema_sql": "",
     "migrate": (
         "path, *, to=None, dry_run=False, migrations=None, busy_timeout=5.0, progress=None"
@@ -472,7 +473,7 @@ DATABASE = {
     "transaction": "*, actor=None",
     "snapshot": "",
     "backup": "target, *, progress=None, keep=None",
-    "check": "",
+    "check": "*, full=False",
     "stats": "",
     "optimize": "",
     "vacuum": "",
@@ -498,6 +499,13 @@ _PROJECT: dict[str, Any] = {
 }
 
 RECORDS: dict[str, dict[str, Any]] = {
+    "RepairReport": {
+        "copy": Path | None,
+        "mended": list[str],
+        "lost": list[str],
+        "rows_lost": dict[str, int],
+        "problems": list[str],
+    },
     "HealthReport": {
         "ok": bool,
         "problems": list[str],
@@ -505,6 +513,8 @@ RECORDS: dict[str, dict[str, Any]] = {
         "journal_mode": str,
         "sqlite_version": str,
         "schema_version": int,
+        "looked_at": list[str],
+        "advice": str | None,
     },
     "DatabaseStats": {
         "rows": dict[str, int],

@@ -33,6 +33,7 @@ from reelbase.errors import (
     SchemaError,
     SecretError,
 )
+from reelbase.operations.repair import RepairReport, repair
 from reelbase.repositories.audit import (
     AuditAction,
     AuditedRepository,
@@ -185,6 +186,7 @@ __all__ = [
     "Query",
     "RecordNotFoundError",
     "RecoveryReport",
+    "RepairReport",
     "Repository",
     "SchemaError",
     "SecretError",
@@ -222,6 +224,7 @@ __all__ = [
     "journal_mode_for",
     "migrate",
     "migration_history",
+    "repair",
     "restore",
     "schema_sql",
 ]

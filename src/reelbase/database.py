@@ -34,11 +34,12 @@ from reelbase.engine.opening import open_writer, prepare_file
 from reelbase.engine.paths import MEMORY, file_path
 from reelbase.engine.readers import Readers
 from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.search_indexes import make_damaged_search_indexes_empty
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.upkeep import Identity, Upkeep, identity_of
 from reelbase.engine.writer import Writer
-from reelbase.errors import DatabaseIOError
+from reelbase.errors import DatabaseCorruptError, DatabaseIOError
 from reelbase.maintenance import Maintenance
 from reelbase.options import ConnectOptions
 from reelbase.snapshot import SnapshotContext
@@ -219,10 +220,21 @@ class Database(Maintenance):
         )
 
     async def rebuild_search(self) -> None:
-        """Indexes everything that can be searched anew, in one transaction.
+        """Rebuilds all search indexes in one transaction.
 
-        For rows that came in, or were changed, by other programs: these are found only afterwards.
+        Needed after another program has inserted or changed rows, which search does not find before,
+        and for damaged indexes: these are made from nothing, and the file is rebuilt (vacuum()) where
+        pages of theirs cannot be given back otherwise.
         """
+        try:
+            await self._rebuild_search()
+        except DatabaseCorruptError:
+            left_pages = await self._writer.call_outside(make_damaged_search_indexes_empty)
+            await self._rebuild_search()
+            if left_pages:
+                await self.vacuum()
+
+    async def _rebuild_search(self) -> None:
         async with self.transaction() as unit:
             for searched in (unit.videos, unit.prompts, unit.segments, unit.summaries):
                 await searched.rebuild_search()

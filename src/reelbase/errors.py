@@ -265,7 +265,7 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
             return DatabaseCorruptError(
                 # Also what SQLite says of a disk that cannot be read (SQLITE_IOERR_CORRUPTFS).
                 f"{context}: {text}, or its disk cannot be read; look at the disk, then at "
-                "`reelbase check`, and restore a backup if it finds damage",
+                "`reelbase check --full`, which says what is damaged and what mends it",
                 details=details,
             )
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if extended in _IO_HINTS:

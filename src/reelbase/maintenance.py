@@ -14,17 +14,17 @@ from uuid import UUID
 from reelbase.catalogue import Catalogue
 from reelbase.engine.backup import one_moment
 from reelbase.engine.copying import Copying, Progress
+from reelbase.engine.damage import advice, tables_of
 from reelbase.engine.executor import call_site
 from reelbase.engine.executors import DatabaseExecutor, Session
 from reelbase.engine.figures import DatabaseStats, figures
 from reelbase.engine.health import (
     HealthReport,
     analyze,
-    check_search_index,
     checkpoint,
-    merge_search_index,
+    health_report,
+    looked_at,
     problems_of,
-    search_indexes,
     vacuum,
     warnings_of,
 )
@@ -32,10 +32,15 @@ from reelbase.engine.journal import JournalDecision
 from reelbase.engine.paths import file_path
 from reelbase.engine.readers import Purpose, Readers
 from reelbase.engine.retention import checked_keep, make_copy
-from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.search_indexes import (
+    check_search_index,
+    merge_search_index,
+    search_indexes,
+)
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.upkeep import Upkeep
 from reelbase.engine.writer import Writer
+from reelbase.errors import DatabaseCorruptError
 
 R = TypeVar("R")
 
@@ -117,10 +122,15 @@ class Maintenance(Catalogue):
             )
             await copying.finish(session.call(work))
 
-    async def check(self) -> HealthReport:
-        """Looks for damage (quick_check), tables, indexes and triggers that differ from the schema's,
-        rows that refer to nothing, a journal mode that another program has changed, damaged search
-        indexes, and a file that was replaced or deleted.
+    async def check(self, *, full: bool = False) -> HealthReport:
+        """Looks for damage of tables (quick_check), tables, indexes and triggers that differ from the
+        schema's, rows that refer to nothing, a journal mode that another program has changed, damaged
+        search indexes, and a file that was replaced or deleted.
+
+        full: looks for damaged indexes as well, by comparing every entry with its row (integrity_check),
+        and compares search indexes with the tables that hold their texts. It takes several times as
+        long. Without it a row that an index lacks is not found, although queries miss it. The report's
+        looked_at says what was looked at, and its advice what mends the problems.
 
         Reads the whole database. Writers wait while a search index is checked (about a second for
         a million short texts); on a rollback journal, for all of it.
@@ -129,17 +139,24 @@ class Maintenance(Catalogue):
         if self._upkeep is not None:
             loss = await self._writer.connection.call(self._upkeep.loss)
             if loss is not None:
-                return _report([loss], [], self._journal.mode)
+                return health_report([loss], [], self._journal.mode, looked_at=["file"])
         async with self._session("check", call_site()) as session:
-            problems = await session.call(partial(problems_of, decided=self._journal.mode))
+            damage = await session.call(partial(problems_of, decided=self._journal.mode, full=full))
             (mode,) = await session.call(_journal_mode)
-            indexes = await session.call(search_indexes)
-        warnings = warnings_of(mode)
-        for name in indexes:
-            found = await self._writer.call(partial(check_search_index, name=name))
+        problems, warnings = damage.problems, warnings_of(mode)
+        for name in damage.search_indexes:
+            found = await self._writer.call_outside(
+                partial(check_search_index, name=name, full=full)
+            )
             problems += found[0]
             warnings += found[1]
-        return _report(problems, warnings, mode)
+        return health_report(
+            problems,
+            warnings,
+            mode,
+            looked_at=looked_at(full=full),
+            advice=advice(self._path, damage),
+        )
 
     async def stats(self) -> DatabaseStats:
         """How many rows and bytes the database holds, all of one moment. Counts every row."""
@@ -156,16 +173,40 @@ class Maintenance(Catalogue):
     async def optimize(self) -> None:
         """Gathers statistics for the query planner and merges what the search indexes have scattered.
 
-        Quick, and worth doing once a day. Writers go on in between.
+        Quick, and worth doing once a day. Writers go on in between. Raises DatabaseCorruptError
+        (details: damaged, their names) at the end when tables or search indexes are damaged: everything
+        else is done.
         """
         self._executor.refuse_if_unusable()
-        await self._writer.call(analyze)
-        for name in await self._writer.call(search_indexes):
-            is_first = True
-            while await self._writer.call(
-                partial(merge_search_index, name=name, is_first=is_first)
-            ):
-                is_first = False
+        async with self._session("optimize", call_site()) as session:
+            tables, indexes = await session.call(tables_of), await session.call(search_indexes)
+        damaged: dict[str, DatabaseCorruptError] = {}
+        try:
+            await self._writer.call(analyze)
+        except DatabaseCorruptError:
+            for table in tables:
+                try:
+                    await self._writer.call(partial(analyze, table=table))
+                except DatabaseCorruptError as error:
+                    damaged[table] = error
+        for name in indexes:
+            try:
+                await self._merge(name)
+            except DatabaseCorruptError as error:
+                damaged[name] = error
+        if damaged:
+            raise DatabaseCorruptError(
+                f"optimize: {', '.join(damaged)}: damaged, and left out; everything else is done. "
+                "check(full=True) says what mends it; rebuild_search() makes search indexes from nothing",
+                details={"damaged": list(damaged)},
+            ) from next(iter(damaged.values()))
+
+    async def _merge(self, search_index: str) -> None:
+        is_first = True
+        while await self._writer.call(
+            partial(merge_search_index, name=search_index, is_first=is_first)
+        ):
+            is_first = False
 
     async def vacuum(self) -> None:
         """Rebuilds the file without the room that deleted rows have left. Writers wait for it.
@@ -216,17 +257,6 @@ class Maintenance(Catalogue):
                 yield transaction
             finally:
                 await transaction.roll_back()
-
-
-def _report(problems: list[str], warnings: list[str], journal_mode: str) -> HealthReport:
-    return HealthReport(
-        ok=not problems,
-        problems=problems,
-        warnings=warnings,
-        journal_mode=journal_mode,
-        sqlite_version=sqlite3.sqlite_version,
-        schema_version=SCHEMA_VERSION,
-    )
 
 
 def _journal_mode(native: sqlite3.Connection) -> tuple[str]:

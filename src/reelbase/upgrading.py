@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -22,7 +21,7 @@ from reelbase.engine.adopt import adopt as adopt_native
 from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.backup import write_copy
 from reelbase.engine.chain import Migrations
-from reelbase.engine.connection import Connection, ConnectionSettings, notify, open_native
+from reelbase.engine.connection import ConnectionSettings, notify, on_a_thread, open_native
 from reelbase.engine.copies import newest_copy
 from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, check, version_of
@@ -30,8 +29,6 @@ from reelbase.engine.opening import open_to_look, prepare_file, size_of_usable_f
 from reelbase.engine.paths import file_path
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.errors import DatabaseIOError, SchemaError, translate
-
-R = TypeVar("R")
 
 Progress = Callable[[str, int, int], None]
 
@@ -88,7 +85,7 @@ async def migrate(
             notify(loop, progress, what, done, total)
 
     work = _rehearse if dry_run else _upgrade
-    upgrade = await _on_a_thread(partial(work, place, to, migrations, busy_timeout, on_progress))
+    upgrade = await on_a_thread(partial(work, place, to, migrations, busy_timeout, on_progress))
     return MigrationReport(
         from_version=upgrade.from_version,
         to_version=upgrade.to_version,
@@ -106,7 +103,7 @@ async def adopt(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> i
     (code unknown_schema; details: nearest, differences), or for a foreign or edited one; nothing is
     changed then.
     """
-    return await _on_a_thread(partial(_adopt, file_path(path), busy_timeout))
+    return await on_a_thread(partial(_adopt, file_path(path), busy_timeout))
 
 
 async def migration_history(
@@ -116,16 +113,7 @@ async def migration_history(
 
     Reads only, older versions too.
     """
-    return await _on_a_thread(partial(_history, file_path(path), busy_timeout))
-
-
-async def _on_a_thread(work: Callable[[], R]) -> R:
-    connection = Connection()
-    try:
-        result: R = await connection.call(work)
-        return result
-    finally:
-        connection.close_soon()
+    return await on_a_thread(partial(_history, file_path(path), busy_timeout))
 
 
 def _open(path: Path, own: Migrations | None, busy_timeout: float) -> sqlite3.Connection:

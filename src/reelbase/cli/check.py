@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 
 import msgspec
 
-from reelbase import HealthReport
-from reelbase.cli.opening import add_database, add_json, existing
+from reelbase import HealthReport, SchemaError
+from reelbase.cli.opening import BUSY_SECONDS, add_database, add_json, file_path
 from reelbase.cli.output import counted, in_one_line
-from reelbase.cli.running import run_async
+from reelbase.cli.running import UsageError, run_async
+from reelbase.engine.connection import on_a_thread
+from reelbase.operations.examination import examine
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,27 +21,34 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "check",
         help="look for damage, broken references and a schema that was changed",
         description=(
-            "Reads the whole database and tells what is wrong with it. It may be in use meanwhile."
-            " Exit code 0: it is sound, 1: it is not."
+            "Reads the whole database, of this or an earlier version, and tells what is wrong with it"
+            " and what mends that. It may be in use meanwhile. Exit code 0: it is sound, 1: it is not."
         ),
     )
     add_database(parser)
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="also compare every entry of every index with its row, which takes several times as long",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    report = run_async(_check(arguments.file))
+    path = file_path(arguments.file)
+    work = partial(examine, path, full=arguments.full, busy_timeout_seconds=BUSY_SECONDS)
+    try:
+        report = run_async(on_a_thread(work))
+    except SchemaError as error:
+        if error.code == "empty":
+            raise UsageError(str(error)) from error
+        raise
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(report), indent=2))
     else:
         _print(arguments.file, report)
     return 0 if report.ok else 1
-
-
-async def _check(file: str) -> HealthReport:
-    async with existing(file) as database:
-        return await database.check()
 
 
 def _print(file: str, report: HealthReport) -> None:
@@ -47,9 +57,11 @@ def _print(file: str, report: HealthReport) -> None:
     for warning in report.warnings:
         print(f"note: {in_one_line(warning)}")
     verdict = "sound" if report.ok else f"not sound: {counted(len(report.problems), 'problem')}"
+    rest = "" if "indexes" in report.looked_at else "; not at indexes, which --full does"
     print(
         f"{in_one_line(file)} is {verdict} (schema {report.schema_version}, journal mode "
-        f"{report.journal_mode}, SQLite {report.sqlite_version})"
+        f"{report.journal_mode}, SQLite {report.sqlite_version}; looked at "
+        f"{', '.join(report.looked_at)}{rest})"
     )
-    if not report.ok:
-        print("stop the application and restore a backup: reelbase restore BACKUP FILE")
+    if report.advice is not None:
+        print(in_one_line(report.advice))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from reelbase.engine.damage import advice, damage_of, is_undamaged
 from reelbase.engine.figures import row_counts
 from reelbase.engine.filesystem import (
     NO_ROOM,
@@ -25,6 +26,7 @@ from reelbase.engine.filesystem import (
     take_owner,
 )
 from reelbase.engine.interruption import interruptible
+from reelbase.engine.search_indexes import DAMAGED
 from reelbase.errors import (
     DatabaseCorruptError,
     DatabaseFullError,
@@ -147,14 +149,19 @@ def verified_copy(
 ) -> Iterator[Path]:
     """A complete copy beside target, on the disk; gone at the end, unless it was renamed."""
     _refuse_without_room(source, target)
-    with _partial_file(target) as partial:
+    with partial_file(target) as partial:
         with contextlib.closing(_open_partial(partial)) as copy:
-            expected = _copy(source, copy, on_step)
+            try:
+                expected = _copy(source, copy, on_step)
+            except sqlite3.DatabaseError as error:
+                if result_code(error) not in DAMAGED:
+                    raise
+                raise _damaged(source, target) from error
             # What was copied from a WAL database would ask for a -wal and -shm of its own.
             copy.execute("PRAGMA journal_mode = DELETE").close()
             copy.execute("PRAGMA journal_mode = MEMORY").close()
             mark(copy)
-            _verify(copy, expected, target, on_step)
+            _verify(copy, expected, source, target, on_step)
         sync_file(partial)
         with contextlib.suppress(OSError):  # in memory, or deleted meanwhile
             take_owner(partial, os.stat(file_of(source)))
@@ -199,7 +206,7 @@ def _already_exists(target: Path) -> DatabaseIOError:
 
 
 @contextlib.contextmanager
-def _partial_file(target: Path) -> Iterator[Path]:
+def partial_file(target: Path) -> Iterator[Path]:
     """A new empty file beside target, for its owner only; gone at the end, unless it was renamed."""
     with contextlib.suppress(OSError):  # what was left by another is no reason to fail
         for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial*"):
@@ -209,7 +216,7 @@ def _partial_file(target: Path) -> Iterator[Path]:
         prefix=f"{target.name}.", suffix=".partial", dir=target.parent
     )
     os.close(descriptor)
-    names = [f"{name}{suffix}" for suffix in ("", "-journal", "-wal")]
+    names = [f"{name}{suffix}" for suffix in ("", "-journal", "-wal", "-shm")]
     try:
         yield Path(name)
     except BaseException:
@@ -309,15 +316,40 @@ def _contents(native: sqlite3.Connection) -> Any:
     return application_id, version, schema, row_counts(native, "table", "shadow")
 
 
-def _verify(copy: sqlite3.Connection, expected: Any, target: Path, on_step: OnStep) -> None:
+def _verify(
+    copy: sqlite3.Connection,
+    expected: Any,
+    source: sqlite3.Connection,
+    target: Path,
+    on_step: OnStep,
+) -> None:
     (total,) = copy.execute("PRAGMA page_count").fetchone()
     with interruptible(copy, lambda: on_step(total, total)):
-        (problem,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
-        if problem == "ok" and _contents(copy) != expected:
-            problem = "its schema or its numbers of rows differ from the original's"
-    if problem != "ok":
+        is_sound = is_undamaged(copy)
+        is_same = is_sound and _contents(copy) == expected
+    if not is_sound:
+        raise _damaged(source, target)
+    if not is_same:
         raise DatabaseCorruptError(
-            f"the copy for {target} is not sound and was not kept: {problem}; "
-            "see `reelbase check`, the database itself is probably damaged",
-            details={"target": str(target), "problem": problem},
+            f"the copy for {target} was not kept: its schema or its numbers of rows differ from the "
+            "original's; look at the disk that it is on",
+            details={"target": str(target)},
         )
+
+
+def _damaged(source: sqlite3.Connection, target: Path) -> DatabaseCorruptError:
+    """Why a copy is not sound: as a rule because the database is not."""
+    path = file_of(source)
+    damage = damage_of(source, full=True)
+    hint = advice(path, damage)
+    if hint is None:
+        return DatabaseCorruptError(
+            f"the copy for {target} is damaged and was not kept, although the database is sound: look at "
+            "the disk that the copy is on",
+            details={"target": str(target)},
+        )
+    return DatabaseCorruptError(
+        f"{path} is damaged, and so is its copy for {target}, which was not kept: {damage.problems[-1]}. "
+        f"{hint[0].upper()}{hint[1:]}",
+        details={"path": path, "target": str(target), "problems": damage.problems},
+    )

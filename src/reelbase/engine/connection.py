@@ -248,6 +248,16 @@ class Connection(aiosqlite.Connection):
             self._tx.put_nowait((None, partial(_close, native)))
 
 
+async def on_a_thread(work: Callable[[], R]) -> R:
+    """Runs work, which opens and closes what it needs, on a thread that ends with it."""
+    connection = Connection()
+    try:
+        result: R = await connection.call(work)
+        return result
+    finally:
+        connection.close_soon()
+
+
 def _not_connected() -> sqlite3.Connection:
     raise DatabaseClosedError("the connection is opened by open()")
 

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.names import quoted
+
 
 class DatabaseStats(msgspec.Struct, frozen=True):
     """What a database held at one moment.
@@ -40,8 +42,7 @@ def row_counts(native: sqlite3.Connection, *kinds: Literal["table", "shadow"]) -
 
 
 def _count(native: sqlite3.Connection, table: str) -> int:
-    quoted = table.replace('"', '""')
-    (rows,) = native.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()
+    (rows,) = native.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()
     return int(rows)
 
 

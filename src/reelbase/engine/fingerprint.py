@@ -60,7 +60,7 @@ def differences(native: sqlite3.Connection, version: int) -> list[str]:
             sentences.append(f"{wanted} is missing")
         elif (actual.kind, actual.table) != (wanted.kind, wanted.table):
             sentences.append(f"{wanted} is missing: its name is taken by {actual}")
-        elif name not in expected.shadows and not _is_same(actual.sql, wanted.sql):
+        elif name not in expected.shadows and not is_same_text(actual.sql, wanted.sql):
             sentences += _changes(native, expected, wanted, actual)
     return sentences
 
@@ -199,7 +199,8 @@ def _only_gained(actual: str, wanted: str) -> bool:
     return len(longer) > len(shorter) and longer.endswith(shorter[same:])
 
 
-def _is_same(left: str, right: str) -> bool:
+def is_same_text(left: str, right: str) -> bool:
+    """Whether two statements differ in nothing but comments and white space."""
     return left == right or _essence(left) == _essence(right)
 
 

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from pathlib import Path
 
 import msgspec
 
 from reelbase.engine.backup import size_of
+from reelbase.engine.damage import MOST_PROBLEMS, Damage, damage_of
 from reelbase.engine.filesystem import Need, refuse_without_room
 from reelbase.engine.fingerprint import differences
 from reelbase.engine.journal import JournalMode
 from reelbase.engine.ledger import ledger_differences
+from reelbase.engine.names import quoted
 from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.search_indexes import DAMAGED, search_indexes
 from reelbase.engine.temporary_files import folder_for, temporary_files
 from reelbase.errors import result_code
-
-_MOST_PROBLEMS = 100
-_FTS5 = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*\bUSING\s+fts5\b", re.IGNORECASE | re.DOTALL)
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# Pages of a search index that are merged at a time; writers go on between two times.
-_MERGE_PAGES = 500
 
 
 class HealthReport(msgspec.Struct, frozen=True):
     """What check() found.
 
     ok: there are no problems.  problems: what is wrong, in sentences; at most a hundred of a kind.
-    warnings: what is not wrong with this database, but worth knowing.
+    warnings: what is not wrong with this database, but worth knowing.  looked_at: what was checked;
+    damage of what is not named there is not found.  schema_version: the file's; 0: it cannot be read.
+    advice: what mends the problems; None: nothing to mend.
     """
 
     ok: bool
@@ -38,76 +36,87 @@ class HealthReport(msgspec.Struct, frozen=True):
     journal_mode: str
     sqlite_version: str
     schema_version: int
+    looked_at: list[str]
+    advice: str | None
 
 
-def problems_of(native: sqlite3.Connection, decided: JournalMode) -> list[str]:
-    """What is wrong with a database as a reading connection sees it."""
-    problems = []
+def health_report(
+    problems: list[str],
+    warnings: list[str],
+    journal_mode: str,
+    *,
+    looked_at: list[str],
+    advice: str | None = None,
+    schema_version: int = SCHEMA_VERSION,
+) -> HealthReport:
+    """The report of a check with this SQLite. advice: for the case that there are problems."""
+    return HealthReport(
+        ok=not problems,
+        problems=problems,
+        warnings=warnings,
+        journal_mode=journal_mode,
+        sqlite_version=sqlite3.sqlite_version,
+        schema_version=schema_version,
+        looked_at=looked_at,
+        advice=advice if problems else None,
+    )
+
+
+def looked_at(*, full: bool) -> list[str]:
+    """What check() looks at."""
+    return [
+        "tables",
+        *(["indexes"] if full else []),
+        "references",
+        "schema",
+        "search indexes",
+        "journal mode",
+    ]
+
+
+def problems_of(
+    native: sqlite3.Connection,
+    decided: JournalMode,
+    *,
+    full: bool = False,
+    version: int = SCHEMA_VERSION,
+) -> Damage:
+    """What is wrong with a database of a schema version, as a reading connection sees it."""
+    problems: list[str] = []
     (mode,) = native.execute("PRAGMA journal_mode").fetchone()
     if mode != decided:
         problems.append(
             f"the journal mode is {mode}, but {decided} was decided on when the database was opened: "
             "another program has changed it; close the database everywhere and open it again"
         )
+    damage = damage_of(native, full=full)
+    problems += damage.problems
+    costs_rows, is_mendable, indexes = damage.costs_rows, damage.is_mendable, list[str]()
     try:
-        for (text,) in native.execute(f"PRAGMA quick_check({_MOST_PROBLEMS})"):
-            if text != "ok":
-                problems.append(f"damaged: {text}")
-        changed = differences(native, SCHEMA_VERSION)
+        indexes = search_indexes(native)
+        changed = differences(native, version)
         # Without its table there is no ledger to be read.
-        problems += changed or ledger_differences(native, SCHEMA_VERSION)
-        problems += _broken_references(native)
+        changed = changed or ledger_differences(native, version)
+        broken = _broken_references(native)
     except sqlite3.DatabaseError as error:
-        if result_code(error) not in _DAMAGED:
+        if result_code(error) not in DAMAGED:
             raise
-        problems.append(f"damaged: {error}")
-    return problems
+        if not damage.problems:
+            problems.append(f"damaged: {error}")
+        costs_rows, is_mendable = costs_rows or not indexes, True
+    else:
+        problems += [*changed, *broken]
+        costs_rows = costs_rows or bool(broken)
+        is_mendable = is_mendable or bool(changed or broken)
+    return Damage(problems, costs_rows, is_mendable, indexes)
 
 
 def _broken_references(native: sqlite3.Connection) -> list[str]:
-    found = native.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS)
+    found = native.execute("PRAGMA foreign_key_check").fetchmany(MOST_PROBLEMS)
     return [
         f"row {rowid} of {table} refers to a row of {parent} that is not there"
         for table, rowid, parent, _ in found
     ]
-
-
-def search_indexes(native: sqlite3.Connection) -> list[str]:
-    """The names of the FTS5 tables."""
-    tables = native.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' ORDER BY name"
-    )
-    return [name for name, sql in tables if sql is not None and _FTS5.match(sql)]
-
-
-def check_search_index(native: sqlite3.Connection, name: str) -> tuple[list[str], list[str]]:
-    """Problems and warnings of an FTS5 table. Needs the write lock, and changes nothing."""
-    try:
-        _tell_search_index(native, name, "integrity-check", None)
-    except sqlite3.DatabaseError as error:
-        if result_code(error) in _DAMAGED:
-            return [
-                f"the search index {name} is damaged ({error}); rebuild_search() makes it anew"
-            ], []
-        if result_code(error) == sqlite3.SQLITE_ERROR:  # a tokenizer that another program brings
-            return [], [f"the search index {name} could not be checked: {error}"]
-        raise
-    return [], []
-
-
-def merge_search_index(native: sqlite3.Connection, name: str, *, is_first: bool) -> bool:
-    """Brings an FTS5 table closer to one that is searched fastest; False once nothing is left to do."""
-    before = native.total_changes
-    # The first, negative, marks what there is to be merged (sqlite.org/fts5.html, "merge").
-    _tell_search_index(native, name, "merge", -_MERGE_PAGES if is_first else _MERGE_PAGES)
-    return native.total_changes - before >= 2
-
-
-def _tell_search_index(
-    native: sqlite3.Connection, name: str, command: str, rank: int | None
-) -> None:
-    quoted = name.replace('"', '""')
-    native.execute(f'INSERT INTO "{quoted}" ("{quoted}", rank) VALUES (?, ?)', (command, rank))
 
 
 def warnings_of(mode: str) -> list[str]:
@@ -125,12 +134,12 @@ def warnings_of(mode: str) -> list[str]:
     ]
 
 
-def analyze(native: sqlite3.Connection) -> None:
+def analyze(native: sqlite3.Connection, table: str | None = None) -> None:
     """Tells the planner how the values of each index are spread, from a sample (analysis_limit).
 
     Not PRAGMA optimize, which judges by what this very connection has read, and the writer reads little.
     """
-    native.execute("ANALYZE")
+    native.execute("ANALYZE" if table is None else f"ANALYZE main.{quoted(table)}")
 
 
 def vacuum(native: sqlite3.Connection, path: Path | None) -> None:

@@ -29,7 +29,7 @@ R = TypeVar("R")
 _GROUP_COUNT = 64
 
 
-Purpose = Literal["snapshot", "stream", "backup", "check", "stats"]
+Purpose = Literal["snapshot", "stream", "backup", "check", "stats", "optimize"]
 
 
 class Borrowing(NamedTuple):

@@ -34,7 +34,7 @@ from reelbase.engine.retention import BackupReport, checked_keep, make_copy
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.errors import DatabaseBusyError, DatabaseIOError, SchemaError, result_code
 
-_SIDE_FILES = ("-wal", "-shm", "-journal")
+SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 async def restore(
@@ -128,7 +128,7 @@ def restore_file(
         raise invalid_argument("target", f"{backup} cannot be restored to itself")
     with translated(f"restoring {backup} to {target}"):
         if place.exists():
-            _refuse_if_open(place)
+            refuse_if_open(place)
         with (
             _opened(backup, busy_timeout_seconds) as source,
             verified_copy(source, place, on_step, mark_as_original) as copy,
@@ -143,7 +143,7 @@ def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connect
         raise DatabaseIOError(f"{path} is no file", code="missing", details={"path": str(path)})
     # As in opening a database: a connection that cannot write leaves everything as a crash left it,
     # and one that can takes its own -wal and -shm away again.
-    at_rest = not any(os.path.exists(f"{path}{suffix}") for suffix in _SIDE_FILES)
+    at_rest = not any(os.path.exists(f"{path}{suffix}") for suffix in SIDE_FILES)
     source = sqlite3.connect(
         uri_of(path, f"mode={'rw' if at_rest else 'ro'}"),
         uri=True,
@@ -193,11 +193,11 @@ def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[N
             native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             native.execute("BEGIN EXCLUSIVE")
             if _beside(target) or _mode(native) != "delete":
-                raise _in_use(target, "somebody opened it just now")
+                raise in_use(target, "somebody opened it just now")
             yield
     except sqlite3.OperationalError as error:
         if result_code(error) == sqlite3.SQLITE_BUSY:
-            raise _in_use(target, "another connection has locked it") from error
+            raise in_use(target, "another connection has locked it") from error
         raise
 
 
@@ -217,7 +217,7 @@ def _mode(native: sqlite3.Connection) -> str:
 
 def _beside(target: Path) -> list[str]:
     """The files of SQLite's that lie beside a database."""
-    return [f"{target}{suffix}" for suffix in _SIDE_FILES if os.path.lexists(f"{target}{suffix}")]
+    return [f"{target}{suffix}" for suffix in SIDE_FILES if os.path.lexists(f"{target}{suffix}")]
 
 
 def _refuse_foreign(native: sqlite3.Connection, target: Path) -> None:
@@ -242,26 +242,31 @@ def _set_aside(target: Path) -> Path | None:
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     aside = target.with_name(f"{target.name}.set-aside-{moment}")
     found = False
-    for suffix in ("", *_SIDE_FILES):
+    for suffix in ("", *SIDE_FILES):
         with contextlib.suppress(FileNotFoundError):
             os.rename(f"{target}{suffix}", f"{aside}{suffix}")
             found = True
     return aside if found else None
 
 
-def _refuse_if_open(target: Path) -> None:
-    """A connection that is idle on a rollback journal holds no lock; Linux tells who has a file open."""
+def refuse_if_open(target: Path, *, besides: int | None = None) -> None:
+    """A connection that is idle on a rollback journal holds no lock; Linux tells who has a file open.
+
+    besides: a descriptor of this process that does not count.
+    """
     name, found = f"/{target.name}", os.stat(target)
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
+        if link == f"/proc/{os.getpid()}/fd/{besides}":
+            continue
         with contextlib.suppress(OSError):  # not ours to look at, or gone
             # By name first: to ask of any file might wait for a dead file server.
             if os.readlink(link).endswith(name) and os.path.samestat(os.stat(link), found):
-                raise _in_use(target, f"process {link.split('/')[2]} has it open")
+                raise in_use(target, f"process {link.split('/')[2]} has it open")
 
 
-def _in_use(target: Path, why: str) -> DatabaseBusyError:
+def in_use(target: Path, why: str) -> DatabaseBusyError:
     return DatabaseBusyError(
-        f"{target} is in use ({why}); stop what uses it, and restore again. Nothing was changed",
+        f"{target} is in use ({why}); stop what uses it, and try again. Nothing was changed",
         code="in_use",
         details={"path": str(target)},
     )

@@ -24,6 +24,7 @@ from reelbase.engine.waiting import WaitingWorker
 from reelbase.engine.worker import Request, StepRunner
 from reelbase.errors import (
     DatabaseClosedError,
+    DatabaseCorruptError,
     DatabaseError,
     DatabaseIOError,
     result_code,
@@ -254,12 +255,15 @@ class Writer(WaitingWorker):
             request, changes = group[-1], native.total_changes
             settled = self._run_request(native, request) or _cancelled(request)
             results.append(settled)
-            if not native.in_transaction or (
-                settled[2] and native.total_changes != changes and not request.undoes_itself
+            if (
+                not native.in_transaction
+                or isinstance(settled[2], DatabaseCorruptError)
+                or (settled[2] and native.total_changes != changes and not request.undoes_itself)
             ):
                 # The statement made SQLite roll back the whole group (disk full, a trigger's
                 # RAISE(ROLLBACK)), or left something behind when it failed (OR FAIL, a row that
-                # does not fit): the others did no wrong and get a transaction each.
+                # does not fit; a damaged search index, which then refuses the COMMIT): the others did
+                # no wrong and get a transaction each.
                 roll_back(native)
                 del group[-1]
                 self._settle(settled)

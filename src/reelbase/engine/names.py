@@ -1,0 +1,6 @@
+"""Names of a file's own tables and columns, which cannot be bound."""
+
+
+def quoted(name: str) -> str:
+    """The name as an identifier, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,1 @@
+"""What is done with a file that no Database has open."""

@@ -1,0 +1,81 @@
+"""What a repair tells: what it mended, and which rows are lost, by table and key."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+
+class RowNumber(int):
+    """The rowid of a row whose primary key is another, and not known."""
+
+    def __str__(self) -> str:
+        return f"row {int(self)}"
+
+
+class _Run(msgspec.Struct):
+    """Rows of a table with the same fate. last: of keys that are numbers without a gap."""
+
+    table: str
+    first: object
+    last: object
+    why: str
+
+    def __str__(self) -> str:
+        if isinstance(self.first, int) and isinstance(self.last, int) and self.last > self.first:
+            count = self.last - self.first + 1
+            return f"{self.table} {self.first} to {self.last} ({count:,} rows): {self.why}"
+        return f"{self.table} {self.first}: {self.why}"
+
+
+class Losses:
+    """mended: sentences.  rows: how many rows each table has lost for certain.  touched: the tables
+    that are not as they were."""
+
+    def __init__(self) -> None:
+        self.mended: list[str] = []
+        self.rows: Counter[str] = Counter()
+        self.touched: set[str] = set()
+        self._lost: list[_Run | str] = []
+
+    def touch(self, table: str) -> None:
+        self.touched.add(table)
+
+    def mend(self, sentence: str) -> None:
+        self.mended.append(sentence)
+
+    def lose_row(self, table: str, key: object, why: str, *, is_certain: bool = True) -> None:
+        """A row that is gone. key: its number, or its primary key as a text."""
+        if is_certain:
+            self.rows[table] += 1
+        self.touch(table)
+        last = self._lost[-1] if self._lost else None
+        if (
+            isinstance(last, _Run)
+            and (last.table, last.why) == (table, why)
+            and isinstance(key, int)
+            and isinstance(last.last, type(key))
+            and key == last.last + 1
+        ):
+            last.last = key
+        else:
+            self._lost.append(_Run(table, key, key, why))
+
+    def lose_rows(self, table: str, number: int, sentence: str) -> None:
+        """Rows that are gone, and whose keys are not known."""
+        self.rows[table] += number
+        self.touch(table)
+        self._lost.append(sentence)
+
+    def lose(self, sentence: str) -> None:
+        """What is lost and is no row, or perhaps lost."""
+        self._lost.append(sentence)
+
+    @property
+    def lost(self) -> list[str]:
+        return [str(loss) for loss in self._lost]
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

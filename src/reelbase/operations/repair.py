@@ -1,0 +1,384 @@
+"""Repairing a damaged file: a copy of it is kept, and what takes its place is verified first.
+
+The damaged file is read as bytes and stays as it is, side files included, until the repaired one is
+complete. It is locked meanwhile as SQLite would lock it, so that nothing is written that the repaired
+file would lack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from reelbase.engine.backup import partial_file, translated
+from reelbase.engine.connection import NativeConnection, notify, on_a_thread
+from reelbase.engine.filesystem import publish, sync_file, sync_folder, take_mode, take_owner
+from reelbase.engine.fingerprint import differences
+from reelbase.engine.ledger import ledger_differences
+from reelbase.engine.migrate import version_of
+from reelbase.engine.opening import size_of_usable_file
+from reelbase.engine.pages import PageFile, page_size_of_log, write_header, write_rollback_mode
+from reelbase.engine.paths import file_path
+from reelbase.engine.restoring import SIDE_FILES, in_use, refuse_if_open
+from reelbase.engine.schema import APPLICATION_ID
+from reelbase.engine.temporary_files import folder_for, temporary_files
+from reelbase.errors import DatabaseCorruptError, DatabaseIOError, SchemaError
+from reelbase.operations.completion import complete, fill_search
+from reelbase.operations.examination import examine_native
+from reelbase.operations.losses import Losses
+from reelbase.operations.mend import TableIsDamagedError, mend
+from reelbase.operations.salvage import OnProgress, Salvage
+from reelbase.operations.source import Source
+
+try:
+    import fcntl
+except ImportError:  # Windows, where an open file is not replaced anyway
+    fcntl = None  # type: ignore[assignment]
+
+# The bytes that SQLite locks (os_unix.c, PENDING_BYTE, RESERVED_BYTE, SHARED_FIRST, SHARED_SIZE).
+_LOCK_BYTE, _LOCK_BYTES = 0x40000000, 512
+_RETRY_SECONDS = 0.05
+_CHUNK_BYTES = 1 << 20
+_BLOCK_BYTES = 4096
+_LOGS = ("-wal", "-journal")
+
+
+class RepairReport(msgspec.Struct, frozen=True):
+    """What repair() did.
+
+    copy: the damaged file, byte for byte; its log, if it had one, is beside it. None: there was nothing
+        to mend, and nothing was changed.
+    mended: what is as it was before the damage, or was made again from what is there.
+    lost: every row, by table and key, that is gone, was removed because what it referred to is gone, or
+        was kept without some of its values; and everything else that is lost.
+    rows_lost: how many rows each table has lost for certain.
+    problems: what check(full=True) still finds in the file: a table that was changed on purpose.
+    """
+
+    copy: Path | None
+    mended: list[str]
+    lost: list[str]
+    rows_lost: dict[str, int]
+    problems: list[str]
+
+
+def _ignore(what: str, done: int, total: int) -> None:
+    pass
+
+
+async def repair(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, progress: OnProgress | None = None
+) -> RepairReport:
+    """Mends a damaged database of this or an earlier version, and says what is lost.
+
+    Everybody must have closed it first. Where only indexes are damaged, they are made again and no row
+    is lost. Where tables are, every row that can be read goes to a new file, and rows whose parent is
+    lost go the way that their foreign key says of a deleted one. The file is replaced at one moment by
+    one that check(full=True) finds sound; before that a copy of the damaged file is kept beside it, as
+    ``<name>.damaged-<moment>``. Killed at any point, the file is the damaged or the repaired one.
+
+    A sound file is left alone, without a copy. busy_timeout: seconds to wait for who has it locked.
+    progress(what, done, total) is called on the event loop. Memory does not grow with the file, but with
+    the number of rows that are lost. Needs room for two more files of its size.
+
+    Raises DatabaseBusyError (code in_use) for a file that is in use; SchemaError (foreign, newer, empty)
+    for what is no database of ours; DatabaseCorruptError when nothing of it can be saved;
+    DatabaseFullError, DatabaseIOError. The file is then as it was.
+    """
+    place = file_path(path)
+    loop = asyncio.get_running_loop()
+    tell = _ignore if progress is None else partial(notify, loop, progress)
+    return await on_a_thread(
+        partial(repair_file, place, busy_timeout_seconds=busy_timeout, on_progress=tell)
+    )
+
+
+def repair_file(
+    path: Path, *, busy_timeout_seconds: float, on_progress: OnProgress
+) -> RepairReport:
+    """repair(), on the calling thread."""
+    place = Path(os.path.realpath(path))  # what lies beside a database follows its real name
+    if size_of_usable_file(place, create=False) == 0:
+        raise SchemaError(
+            f"{path} is empty; there is nothing to repair: restore a backup",
+            code="empty",
+            details={"path": str(path)},
+        )
+    with translated(f"repairing {path}"):
+        refuse_if_open(place)
+        with _locked(place, busy_timeout_seconds) as original:
+            return _Repair(original, place, on_progress).run()
+
+
+class _Repair:
+    """original: a descriptor of the damaged file, which is locked."""
+
+    def __init__(self, original: int, place: Path, on_progress: OnProgress) -> None:
+        self._original = original
+        self._place = place
+        self._on_progress = on_progress
+        self._losses = Losses()
+
+    def run(self) -> RepairReport:
+        with self._copy_at_rest(self._losses) as (copy, has_header):
+            if has_header:
+                problems = self._mend(copy)
+                if problems is not None:
+                    if not self._losses.mended and not self._losses.lost:
+                        return RepairReport(None, [], [], {}, problems)
+                    return self._put_in_place(copy, problems)
+        self._losses = Losses()
+        with (
+            self._copy_at_rest(self._losses) as (copy, has_header),
+            partial_file(self._place) as repaired,
+        ):
+            if not has_header:
+                self._losses.mend("the header made again")
+            problems = self._salvage(copy, repaired)
+            return self._put_in_place(repaired, problems)
+
+    @contextlib.contextmanager
+    def _copy_at_rest(self, losses: Losses) -> Iterator[tuple[Path, bool]]:
+        """A copy with everything in its one file, as SQLite would have it after a crash; and whether
+        its header could be read. It always has one that SQLite accepts."""
+        with partial_file(self._place) as copy:
+            unread = self._copy_bytes(copy)
+            logs = [suffix for suffix in _LOGS if os.path.exists(f"{self._place}{suffix}")]
+            for suffix in logs:
+                shutil.copyfile(f"{self._place}{suffix}", f"{copy}{suffix}")
+            with contextlib.closing(PageFile(copy)) as pages:
+                has_header, page_size = pages.has_header, pages.page_size
+            if not has_header:
+                write_header(copy, page_size_of_log(Path(f"{copy}-wal")) or page_size)
+            if logs:
+                self._play(copy, losses)
+            write_rollback_mode(copy)
+            for offset in unread:
+                losses.lose(f"{_BLOCK_BYTES:,} bytes at {offset:,}: the disk cannot read them")
+            yield copy, has_header
+
+    def _play(self, copy: Path, losses: Losses) -> None:
+        """Lets SQLite do what it does after a crash: that needs no schema."""
+        with (
+            contextlib.suppress(sqlite3.DatabaseError),
+            contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as native,
+        ):
+            native.execute("BEGIN EXCLUSIVE")
+            native.execute("COMMIT")
+        for suffix in SIDE_FILES:
+            left = Path(f"{copy}{suffix}")
+            if suffix in _LOGS and left.exists() and left.stat().st_size:
+                losses.lose(f"what is in {self._place.name}{suffix}, which cannot be used")
+            left.unlink(missing_ok=True)
+
+    def _copy_bytes(self, target: Path) -> list[int]:
+        """Copies the damaged file; where it has blocks that cannot be read, which are zeros in the copy."""
+        unread: list[int] = []
+        with target.open("wb") as file:
+            for chunk in self._chunks(unread):
+                file.write(chunk)
+                self._on_progress("copying", file.tell(), self._size)
+        return unread
+
+    @property
+    def _size(self) -> int:
+        return os.fstat(self._original).st_size
+
+    def _chunks(self, unread: list[int]) -> Iterator[bytes]:
+        for offset in range(0, self._size, _CHUNK_BYTES):
+            size = min(_CHUNK_BYTES, self._size - offset)
+            try:
+                yield self._read(offset, size)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                for block in range(offset, offset + size, _BLOCK_BYTES):
+                    yield self._block(block, min(_BLOCK_BYTES, offset + size - block), unread)
+
+    def _block(self, offset: int, size: int, unread: list[int]) -> bytes:
+        try:
+            return self._read(offset, size)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            unread.append(offset)
+            return b"\0" * size
+
+    def _read(self, offset: int, size: int) -> bytes:
+        os.lseek(self._original, offset, os.SEEK_SET)
+        parts: list[bytes] = []
+        while size:
+            part = os.read(self._original, size)
+            if not part:
+                raise DatabaseIOError(f"{self._place} changed while it was read", code="moved")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _mend(self, copy: Path) -> list[str] | None:
+        """Mends a copy; what check() still finds then, and None when it is damaged all the same."""
+        self._on_progress("looking for damage", 0, 1)
+        with contextlib.closing(Source(copy, str(self._place))) as source:
+            try:
+                with contextlib.closing(_opened(copy)) as native:
+                    if not _is_sound(native, self._place, source.version):
+                        self._on_progress("making indexes again", 0, 1)
+                        mend(native, source, self._losses)
+                    return _accepted(native, self._place)
+            except (TableIsDamagedError, sqlite3.DatabaseError):
+                return None
+
+    def _salvage(self, copy: Path, repaired: Path) -> list[str]:
+        with (
+            contextlib.closing(Source(copy, str(self._place))) as source,
+            contextlib.closing(_opened(repaired)) as native,
+        ):
+            native.execute(f"PRAGMA page_size = {source.pages.page_size}").close()
+            native.execute(f"PRAGMA encoding = '{source.pages.encoding}'").close()
+            folder = folder_for(native, 2 * self._size, self._place.parent)
+            with temporary_files(native, folder):
+                native.execute("BEGIN IMMEDIATE")
+                salvage = Salvage(source, native, self._losses, self._on_progress)
+                salvage.run()
+                complete(native, source.version, self._losses)
+                fill_search(native, salvage.search_indexes())
+                salvage.finish()
+                native.execute("COMMIT")
+            self._on_progress("verifying", 0, 1)
+            problems = _accepted(native, self._place)
+        if problems is None:
+            raise DatabaseCorruptError(
+                f"{self._place} could not be repaired: what was read of it makes no sound database;"
+                " restore a backup. Nothing was changed",
+                details={"path": str(self._place)},
+            )
+        return problems
+
+    def _put_in_place(self, repaired: Path, problems: list[str]) -> RepairReport:
+        kept = self._keep_damaged()
+        self._own(repaired)
+        sync_file(repaired)
+        refuse_if_open(self._place, besides=self._original)
+        logs = [Path(f"{self._place}{suffix}") for suffix in _LOGS]
+        if any(log.exists() for log in logs):
+            self._fold_logs()
+        for suffix in SIDE_FILES:
+            Path(f"{self._place}{suffix}").unlink(missing_ok=True)
+        sync_folder(self._place.parent)
+        os.replace(repaired, self._place)
+        sync_folder(self._place.parent)
+        losses = self._losses
+        return RepairReport(kept, losses.mended, losses.lost, dict(losses.rows), problems)
+
+    def _fold_logs(self) -> None:
+        """A log would be played into whatever has the name of the damaged file. So that file, too, is
+        replaced by one that has everything in it: playing the log into it once more changes nothing,
+        and without the log it is complete."""
+        with self._copy_at_rest(Losses()) as (copy, _):
+            self._own(copy)
+            sync_file(copy)
+            os.replace(copy, self._place)
+            sync_folder(self._place.parent)
+
+    def _own(self, copy: Path) -> None:
+        status = self._place.stat()
+        take_owner(copy, status)
+        take_mode(copy, status)
+
+    def _keep_damaged(self) -> Path:
+        """A copy of the damaged file, and of its logs under the same name; on the disk, and verified."""
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        kept = self._place.with_name(f"{self._place.name}.damaged-{moment}")
+        for suffix in _LOGS:
+            with contextlib.suppress(FileNotFoundError), partial_file(kept) as copy:
+                shutil.copyfile(f"{self._place}{suffix}", copy)
+                self._own(copy)
+                sync_file(copy)
+                publish(copy, Path(f"{kept}{suffix}"))
+        with partial_file(kept) as copy:
+            self._copy_bytes(copy)
+            self._own(copy)
+            sync_file(copy)
+            written = hashlib.sha256()
+            with copy.open("rb") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    written.update(chunk)
+            there = hashlib.sha256()
+            for chunk in self._chunks([]):
+                there.update(chunk)
+            if written.digest() != there.digest():
+                raise DatabaseIOError(
+                    f"the copy {kept} is not what was written; look at the disk. Nothing was changed",
+                    details={"path": str(self._place)},
+                )
+            publish(copy, kept)
+        sync_folder(kept.parent)
+        return kept
+
+
+@contextlib.contextmanager
+def _locked(place: Path, busy_timeout_seconds: float) -> Iterator[int]:
+    """A descriptor of a file that no SQLite, in whatever journal mode, can use meanwhile.
+
+    The only one of this process: to close another one would drop the locks.
+    """
+    descriptor = os.open(place, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        deadline = time.monotonic() + busy_timeout_seconds
+        while fcntl is not None:
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCK_BYTES, _LOCK_BYTE)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    raise
+                if time.monotonic() >= deadline:
+                    raise in_use(place, "a connection has it locked") from error
+            time.sleep(_RETRY_SECONDS)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """A connection to a file that only this repair knows; it is synced once, when it is complete."""
+    native = sqlite3.connect(path, isolation_level=None, factory=NativeConnection)
+    for pragma in (
+        "locking_mode = EXCLUSIVE",
+        "synchronous = OFF",
+        "foreign_keys = OFF",
+        "cell_size_check = ON",
+    ):
+        native.execute(f"PRAGMA {pragma}").close()
+    return native
+
+
+def _is_sound(native: sqlite3.Connection, path: Path, version: int) -> bool:
+    (application_id,) = native.execute("PRAGMA application_id").fetchone()
+    is_marked = (application_id, version_of(native)) == (APPLICATION_ID, version)
+    return is_marked and examine_native(native, path, full=True).ok
+
+
+def _accepted(native: sqlite3.Connection, path: Path) -> list[str] | None:
+    """The problems of a file that is not damaged; None for one that is."""
+    problems = examine_native(native, path, full=True).problems
+    if not problems:
+        return []
+    version = version_of(native)
+    drift = differences(native, version) or ledger_differences(native, version)
+    return problems if set(problems) <= set(drift) else None
+
+
+__all__ = ["RepairReport", "repair", "repair_file"]
