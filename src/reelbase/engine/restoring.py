@@ -249,10 +249,11 @@ def _set_aside(target: Path) -> Path | None:
     return aside if found else None
 
 
-def refuse_if_open(target: Path, *, besides: int | None = None) -> None:
+def refuse_if_open(target: Path, what: str = "restore", *, besides: int | None = None) -> None:
     """A connection that is idle on a rollback journal holds no lock; Linux tells who has a file open.
 
-    besides: a descriptor of this process that does not count.
+    what: the verb of the operation, for the error.  besides: a descriptor of this process that does not
+    count.
     """
     name, found = f"/{target.name}", os.stat(target)
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
@@ -261,12 +262,12 @@ def refuse_if_open(target: Path, *, besides: int | None = None) -> None:
         with contextlib.suppress(OSError):  # not ours to look at, or gone
             # By name first: to ask of any file might wait for a dead file server.
             if os.readlink(link).endswith(name) and os.path.samestat(os.stat(link), found):
-                raise in_use(target, f"process {link.split('/')[2]} has it open")
+                raise in_use(target, f"process {link.split('/')[2]} has it open", what)
 
 
-def in_use(target: Path, why: str) -> DatabaseBusyError:
+def in_use(target: Path, why: str, what: str = "restore") -> DatabaseBusyError:
     return DatabaseBusyError(
-        f"{target} is in use ({why}); stop what uses it, and try again. Nothing was changed",
+        f"{target} is in use ({why}); stop what uses it, and {what} again. Nothing was changed",
         code="in_use",
         details={"path": str(target)},
     )

@@ -7,15 +7,14 @@ nothing tells of rows that are not.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-
-import msgspec
+from collections.abc import Iterable
 
 from reelbase.engine import chain, ledger
 from reelbase.engine.fingerprint import names_of
 from reelbase.engine.names import quoted
 from reelbase.operations.accounts import DERIVED
 from reelbase.operations.losses import Losses
+from reelbase.operations.references import Reference, references_of
 from reelbase.operations.tables import Table
 from reelbase.repositories.prompts import PromptRepository
 from reelbase.repositories.segments import SegmentRepository
@@ -112,32 +111,10 @@ def complete(native: sqlite3.Connection, version: int, losses: Losses) -> None:
         _mend_identity(native, losses)
 
 
-class _Reference(msgspec.Struct, frozen=True):
-    """A foreign key. sets_null: what becomes of a row whose parent is gone; else it goes, too."""
-
-    table: str
-    parent: str
-    columns: list[str]
-    parent_columns: list[str]
-    sets_null: bool
-
-    @property
-    def condition(self) -> str:
-        """Rows that refer to nothing."""
-        given = " AND ".join(f"child.{quoted(column)} IS NOT NULL" for column in self.columns)
-        same = " AND ".join(
-            f"parent.{quoted(there)} = child.{quoted(here)}"
-            for here, there in zip(self.columns, self.parent_columns, strict=True)
-        )
-        return (
-            f"{given} AND NOT EXISTS (SELECT 1 FROM {quoted(self.parent)} AS parent WHERE {same})"
-        )
-
-
 def mend_references(native: sqlite3.Connection, losses: Losses) -> None:
     """Does to rows that refer to nothing what their foreign key says of a deleted parent."""
     while tables := _tables_with_broken_references(native):
-        references = [found for table in tables for found in _references(native, table)]
+        references = [found for table in tables for found in references_of(native, table)]
         # Each of them, as one may clear or delete what another one would find.
         changed = [_mend_reference(native, reference, losses) for reference in references]
         if not any(changed):
@@ -149,36 +126,7 @@ def _tables_with_broken_references(native: sqlite3.Connection) -> list[str]:
     return sorted(table for (table,) in rows)
 
 
-def _references(native: sqlite3.Connection, table: str) -> Iterator[_Reference]:
-    rows = native.execute(
-        'SELECT id, "table", "from", "to", on_delete FROM pragma_foreign_key_list(?) ORDER BY id, seq',
-        (table,),
-    ).fetchall()
-    required = {
-        name
-        for (name,) in native.execute(
-            'SELECT name FROM pragma_table_info(?) WHERE "notnull"', (table,)
-        )
-    }
-    for number in sorted({row[0] for row in rows}):
-        parts = [row for row in rows if row[0] == number]
-        columns = [row[2] for row in parts]
-        parent = parts[0][1]
-        key = native.execute(
-            "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (parent,)
-        ).fetchall()
-        if not key and parts[0][3] is None:
-            continue  # there is no such parent
-        yield _Reference(
-            table=table,
-            parent=parent,
-            columns=columns,
-            parent_columns=[row[3] or key[place][0] for place, row in enumerate(parts)],
-            sets_null=parts[0][4].startswith("SET") and not required & set(columns),
-        )
-
-
-def _mend_reference(native: sqlite3.Connection, reference: _Reference, losses: Losses) -> bool:
+def _mend_reference(native: sqlite3.Connection, reference: Reference, losses: Losses) -> bool:
     table = Table(native, reference.table)
     name = quoted(reference.table)
     key = [table.rowid] if table.has_rowid and table.alias is None else table.key

@@ -117,7 +117,7 @@ def repair_file(
             details={"path": str(path)},
         )
     with translated(f"repairing {path}"):
-        refuse_if_open(place)
+        refuse_if_open(place, "repair")
         with _locked(place, busy_timeout_seconds) as original:
             return _Repair(original, place, on_progress).run()
 
@@ -270,7 +270,7 @@ class _Repair:
         kept = self._keep_damaged()
         self._own(repaired)
         sync_file(repaired)
-        refuse_if_open(self._place, besides=self._original)
+        refuse_if_open(self._place, "repair", besides=self._original)
         logs = [Path(f"{self._place}{suffix}") for suffix in _LOGS]
         if any(log.exists() for log in logs):
             self._fold_logs()
@@ -345,7 +345,7 @@ def _locked(place: Path, busy_timeout_seconds: float) -> Iterator[int]:
                 if error.errno not in (errno.EACCES, errno.EAGAIN):
                     raise
                 if time.monotonic() >= deadline:
-                    raise in_use(place, "a connection has it locked") from error
+                    raise in_use(place, "a connection has it locked", "repair") from error
             time.sleep(_RETRY_SECONDS)
         yield descriptor
     finally:

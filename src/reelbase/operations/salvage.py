@@ -226,7 +226,9 @@ class Salvage:
         lost = page.lost_cells
         for cell in page.cells:
             record = self._source.pages.record(page, cell, self._source.claims)
-            if record is None or not state.table.fits(len(record.values) + record.missing):
+            if record is None or not state.table.fits(
+                len(record.values) + record.missing, is_sure=True
+            ):
                 lost += 1
                 continue
             key = state.key_of(cell.rowid, record.values)
@@ -307,54 +309,66 @@ class Salvage:
 
     def _load_orphans(self, evidence: Evidence) -> None:
         """Rows of pages that a damaged page no longer leads to."""
+        pages = (self._source.pages.page(number) for number in self._source.claims.unclaimed())
+        waiting = [page.number for page in pages if page and page.is_whole and page.cells]
         gathered = set[str]()
-        for number in list(self._source.claims.unclaimed()):
-            page = self._source.pages.page(number)
-            if page is None or not page.is_whole or not page.cells:
-                continue
-            owners = [state for state in self._states if state.may_lack(page)]
-            for state in owners:
-                if state.table.name not in gathered:
-                    gathered.add(state.table.name)
-                    evidence.gather(state.table, state.indexes, with_values=False)
-            owners = [state for state in owners if self._takes(state, page, evidence)]
-            if len(owners) > 1:
-                owners = [state for state in owners if evidence.witnesses(state.table)] or owners
-            if len(owners) == 1:
-                self._source.claims.claim(number)
-                self._load_page(owners[0], page)
-                if not owners[0].gaps:  # its tree is not what it should be, though it looks whole
-                    owners[0].gaps.append(Gap(owners[0].root, None, None))
-            elif owners:
-                names = " or ".join(state.table.name for state in owners)
-                self._losses.lose(
-                    f"page {number} holds {len(page.cells)} rows of {names}; nothing tells of which"
-                )
+        # A row whose parent is there is at home; parents may be on such pages, too.
+        for needs_parents in (True, True, False):
+            for number in list(waiting):
+                page = self._source.pages.page(number)
+                assert page is not None
+                owners = [state for state in self._states if state.may_lack(page)]
+                for state in owners:
+                    if state.table.name not in gathered:
+                        gathered.add(state.table.name)
+                        evidence.gather(state.table, state.indexes, with_values=False)
+                owners = [
+                    state for state in owners if self._takes(state, page, evidence, needs_parents)
+                ]
+                if len(owners) > 1:
+                    owners = [s for s in owners if evidence.witnesses(s.table)] or owners
+                if len(owners) == 1:
+                    waiting.remove(number)
+                    self._adopt(owners[0], page)
+                elif owners and not needs_parents:
+                    names = " or ".join(state.table.name for state in owners)
+                    self._losses.lose(
+                        f"page {number} holds {counted(len(page.cells), 'row')} of {names}; nothing tells"
+                        " of which"
+                    )
 
-    def _takes(self, state: TableState, page: Page, evidence: Evidence) -> bool:
+    def _adopt(self, state: TableState, page: Page) -> None:
+        self._source.claims.claim(page.number)
+        self._load_page(state, page)
+        if not state.gaps:  # its tree is not what it should be, though it looks whole
+            state.gaps.append(Gap(state.root, None, None))
+
+    def _takes(
+        self, state: TableState, page: Page, evidence: Evidence, needs_parents: bool
+    ) -> bool:
         """Whether the table lacks the rows of the page: its indexes have the last word."""
-        claims = self._source.pages.claims()
+        table, claims = state.table, self._source.pages.claims()
+        if not state.gaps and not self._source.free_pages_known:
+            return False  # they may have been deleted
         rows: list[tuple[int, list[Value]]] = []
         for cell in page.cells:
             record = self._source.pages.record(page, cell, claims)
-            if record is None or not state.table.fits(len(record.values) + record.missing):
+            if record is None or not table.fits(len(record.values) + record.missing, is_sure=False):
                 return False
             if not record.missing and not record.is_cut:
                 rows.append((cell.rowid, record.values))
-        if evidence.witnesses(state.table):
-            keys = [
-                state.key_of(cell.rowid, values)
-                for cell, (_, values) in zip(page.cells, rows, strict=False)
-            ]
-            if not any(evidence.names(state.table, key) for key in keys):
+        if evidence.witnesses(table):
+            keys = [state.key_of(*row) for row in rows]
+            if not any(evidence.names(table, key) for key in keys):
                 return False
         self._native.execute("SAVEPOINT reelbase_try")
         try:
-            refused = state.table.insert(rows)
+            refused = table.insert(rows)
+            homeless = table.count_homeless(rows) if needs_parents else 0
         finally:
             self._native.execute("ROLLBACK TO reelbase_try")
             self._native.execute("RELEASE reelbase_try")
-        return 2 * len(refused) < len(page.cells)
+        return 2 * (len(refused) + homeless) < max(len(rows), 1)
 
     def _keep_sequences(self) -> None:
         """Ids that were given stay given."""

@@ -102,15 +102,18 @@ class Source:
             )
 
     def _version(self) -> int:
-        """The version whose objects the file has; the header, then the ledger, decide between equals."""
+        """The version whose objects the file has. Where not all of them can be read, it is what the
+        header or the ledger says: the one that fits better."""
         found = self.objects.keys() & names_of(SCHEMA_VERSION)
         claimed, applied = self.pages.user_version, self._applied()
+        known = range(1, SCHEMA_VERSION + 1)
 
         def difference(version: int) -> tuple[int, bool, bool, int]:
             apart = len(names_of(version) ^ found)
             return apart, version != claimed, version != applied, -version
 
-        return min(range(1, SCHEMA_VERSION + 1), key=difference)
+        told = [version for version in (claimed, applied) if version in known]
+        return min(known if self.is_complete or not told else told, key=difference)
 
     def _applied(self) -> int:
         """The last version in the ledger, as far as it can be read."""

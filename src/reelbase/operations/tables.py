@@ -11,6 +11,7 @@ import msgspec
 from reelbase.engine.names import quoted
 from reelbase.engine.pages import Value
 from reelbase.operations.losses import RowNumber
+from reelbase.operations.references import references_of
 
 _ROWIDS = ("rowid", "_rowid_", "oid")
 
@@ -59,6 +60,7 @@ class Table:
         condition = " AND ".join(f"{quoted(name)} IS ?" for name in names)
         self._find = f"SELECT 1 FROM {quoted(name)} WHERE {condition}"
         self._inserts: dict[int, str] = {}
+        self.references = list(references_of(native, name))
 
     def _alias(self, types: dict[str, str]) -> str | None:
         """INTEGER PRIMARY KEY, which has no index of its own (sqlite.org/lang_createtable.html#rowid)."""
@@ -74,9 +76,28 @@ class Table:
         values = (key,) if isinstance(key, int) else key
         return self._native.execute(self._find, values).fetchone() is not None
 
-    def fits(self, values: int) -> bool:
-        """Whether a record of so many values may be a row, which may be older than the last columns."""
+    def fits(self, values: int, *, is_sure: bool) -> bool:
+        """Whether a record of so many values may be a row.
+
+        is_sure: a tree of the table led to it; then it may be older than the last columns.
+        """
+        if self.is_strict and not is_sure:
+            return values == len(self.columns)
         return 0 < values <= len(self.columns)
+
+    def count_homeless(self, rows: Sequence[tuple[int, Sequence[Value]]]) -> int:
+        """How many of these rows, which are stored, refer to a row that is not there."""
+        names = [self.alias or self.rowid] if self.has_rowid else self.key
+        condition = " AND ".join(f"child.{quoted(name)} IS ?" for name in names)
+        return sum(
+            self._native.execute(
+                f"SELECT EXISTS (SELECT 1 FROM {quoted(self.name)} AS child WHERE {condition}"
+                f" AND ({reference.condition}))",
+                [rowid] if self.has_rowid else values[: len(self.key)],
+            ).fetchone()[0]
+            for reference in self.references
+            for rowid, values in rows
+        )
 
     def insert(self, rows: Sequence[tuple[int, Sequence[Value]]]) -> list[tuple[int, str]]:
         """Stores rows, each with its rowid and as many of its values as are stored.
