@@ -151,11 +151,11 @@ def break_roots(path: Path) -> None:
 
 
 def break_counters(path: Path) -> None:
-    change_page(path, *pages_of(path, "sqlite_sequence"))
+    change_page(path, pages_of(path, "sqlite_sequence")[0])
 
 
 def break_ledger(path: Path) -> None:
-    change_page(path, *pages_of(path, "schema_migrations"))
+    change_page(path, pages_of(path, "schema_migrations")[0])
 
 
 def add_garbage(path: Path) -> None:
@@ -225,7 +225,7 @@ async def test_a_damaged_leaf_loses_its_own_rows_and_names_them(filled: Path) ->
 
 async def test_rows_whose_values_indexes_have_are_read_from_these(filled: Path) -> None:
     before = rows(filled, "SELECT * FROM profiles ORDER BY id")
-    change_page(filled, *pages_of(filled, "profiles"))
+    change_page(filled, pages_of(filled, "profiles")[0])
     report = await reelbase.repair(filled)
     assert (report.lost, report.rows_lost) == ([], {})
     assert "profiles: 2 rows read from its indexes" in report.mended
@@ -361,7 +361,7 @@ async def test_two_rows_that_a_damaged_index_let_in_are_told_apart(path: Path) -
     change(path, "INSERT INTO prompts (text) VALUES ('waltz'), ('tango')")
     take_out_of_index(path, "prompts_most_used", "text <> 'tango'")
     # The unique index cannot be made partial, so a page of it goes.
-    change_page(path, *pages_of(path, "sqlite_autoindex_prompts_1"), empty_leaf)
+    change_page(path, pages_of(path, "sqlite_autoindex_prompts_1")[0], empty_leaf)
     change(path, "INSERT INTO prompts (text) VALUES ('waltz')")
     report = await reelbase.repair(path)
     assert report.rows_lost == {"prompts": 1}

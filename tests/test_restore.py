@@ -185,7 +185,7 @@ async def test_a_target_that_another_process_has_open_is_refused(
     if not looks_at_processes:
         if journal == "delete" and how == "idle":
             pytest.skip("it holds no lock")
-        monkeypatch.setattr("reelbase.engine.restoring._refuse_if_open", lambda target: None)
+        monkeypatch.setattr("reelbase.engine.restoring.refuse_if_open", lambda target: None)
     other = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _HOLD, str(path), how),
         stdin=subprocess.PIPE,

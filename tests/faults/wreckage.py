@@ -295,7 +295,7 @@ _FOLLOWS = {
 }
 
 
-def judge(
+def judge(  # noqa: PLR0912  one look at each table
     before: Truth, damaged: set[int], after: Truth, report: reelbase.RepairReport, *, is_blind: bool
 ) -> list[str]:
     """What the repair does not hold to. is_blind: damage that leaves rows plausible cannot be seen."""
@@ -305,7 +305,7 @@ def judge(
     for sentence in report.lost:
         match = _LOSS.fullmatch(sentence)
         if match is None or match[1] not in before.rows:
-            vague |= {sentence.split(":")[0], *re.findall(r"rows of (\w+)|or (\w+)", sentence)}  # type: ignore[arg-type]
+            vague |= {sentence.split(":")[0], *re.findall(r"rows of (\w+)|or (\w+)", sentence)}
             continue
         table, what, why = match.groups()
         to = changed if why.startswith("kept") or " cleared" in why else gone
