@@ -114,7 +114,7 @@ def new_file(target: Path) -> Iterator[Path]:
     """
     if os.path.lexists(target):
         raise _already_exists(target)
-    with _partial_file(target) as partial:
+    with partial_file(target) as partial:
         yield partial
         sync_file(partial)
         give_name(partial, target)
