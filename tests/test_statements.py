@@ -577,7 +577,16 @@ def test_the_engine_knows_no_entity() -> None:
 
 
 def test_a_repository_knows_no_connection() -> None:
-    known = "arguments binding executor identifiers repository search statement step".split()
+    known = [
+        "arguments",
+        "binding",
+        "executor",
+        "identifiers",
+        "repository",
+        "search",
+        "statement",
+        "step",
+    ]
     allowed = {f"reelbase.engine.{name}" for name in known} | {"reelbase.errors"}
     forbidden = re.compile(
         r"connections?|cursors?|native|commit|rollback|roll_back|begin|savepoint|execute(_?many)?"
