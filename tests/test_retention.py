@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -22,6 +24,7 @@ import pytest
 
 import reelbase
 from reelbase import BackupReport, Database, DatabaseCorruptError, DatabaseIOError
+from reelbase.cli.main import main
 from reelbase.engine import retention
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
@@ -367,6 +370,7 @@ async def test_copies_that_are_made_at_the_same_time_do_not_remove_each_other(
 
 _KILLED = """
 import asyncio, os, signal, sys, reelbase
+from reelbase.cli.main import main
 from reelbase.engine import retention
 def kill(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -581,3 +585,34 @@ async def test_the_id_stays_through_closing_vacuum_and_backups(
             assert database.database_id == database_id, name
     marks = "SELECT copy_number IS NULL AND copy_name IS NULL FROM database_identity"
     assert value(tmp_path / "restored.db", marks) == 1
+
+
+def command(*arguments: object) -> None:
+    assert main([str(argument) for argument in arguments]) == 0
+
+
+def test_commands_say_which_database_it_is(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_file = "SELECT database_id FROM database_identity"
+    database_id = value(path, of_file)
+    command("inspect", path)
+    assert f"database id {database_id}\n" in capsys.readouterr().out
+    command("inspect", path, "--json")
+    assert json.loads(capsys.readouterr().out)["database_id"] == database_id
+    command("reset", path, "--yes", "--no-backup")
+    assert value(path, of_file) == database_id
+    command("export", path, tmp_path / "export.ndjson")
+    command("import", tmp_path / "imported.db", tmp_path / "export.ndjson")
+    assert value(tmp_path / "imported.db", of_file) != database_id
+    change(path, "DROP TABLE database_identity")
+    change(path, "PRAGMA user_version = 6")
+    capsys.readouterr()
+    command("inspect", path, "--json")
+    assert json.loads(capsys.readouterr().out)["database_id"] is None
+
+
+def test_the_release_is_an_attribute(capsys: pytest.CaptureFixture[str]) -> None:
+    command("version", "--json")
+    assert json.loads(capsys.readouterr().out)["reelbase"] == reelbase.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", reelbase.__version__)
