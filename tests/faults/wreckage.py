@@ -172,9 +172,8 @@ def _places(pages: PageFile, table: Table, root: int) -> Iterator[tuple[Key, set
             record = pages.record(page, cell, claims := pages.claims())
             assert record is not None
             key = cell.rowid if table.has_rowid else tuple(record.values[: len(table.key)])
-            claimed = {
-                number for number in range(1, pages.page_count + 1) if claims.is_claimed(number)
-            }
+            numbers = range(1, pages.page_count + 1) if cell.overflow else ()
+            claimed = {number for number in numbers if claims.is_claimed(number)}
             yield key, {page.number} | claimed
 
 
