@@ -705,3 +705,32 @@ async def test_many_rows_lost_one_after_the_other_are_one_sentence(path: Path) -
     count = report.rows_lost["transcript_segments"]
     assert loss.endswith(f"({count} rows): it was on a damaged page")
     assert len(rows(path, "SELECT 1 FROM transcript_segments")) == 500 - count
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.parametrize("stage", ["copying", "reading pages", "verifying", "replacing"])
+async def test_killed_at_any_stage_the_file_is_the_damaged_or_the_repaired_one(
+    stage: str, filled: Path
+) -> None:
+    damage_table(filled)
+    damaged = content_of(filled)
+    code = f"""
+import os, signal
+from pathlib import Path
+from reelbase.operations import repair
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+def tell(what, done, total):
+    if what == {stage!r}:
+        die()
+if {stage == "replacing"}:
+    repair.os.replace = die
+repair.repair_file(Path({str(filled)!r}), busy_timeout_seconds=1.0, on_progress=tell)
+"""
+    done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert content_of(filled) == damaged
+    report = await reelbase.repair(filled)
+    assert report.copy is not None
+    assert content_of(report.copy) == damaged
+    await sound(filled)
