@@ -128,8 +128,8 @@ class Maintenance(Catalogue):
         search indexes, and a file that was replaced or deleted.
 
         full: looks for damaged indexes as well, by comparing every entry with its row (integrity_check),
-        and compares search indexes with the tables that hold their texts. It takes several times as
-        long. Without it a row that an index lacks is not found, although queries miss it. The report's
+        and compares search indexes with the tables that hold their texts. It takes longer with
+        many indexes. Without it a row that an index lacks is not found, although queries miss it. The report's
         looked_at says what was looked at, and its advice what mends the problems.
 
         Reads the whole database. Writers wait while a search index is checked (about a second for

@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also compare every entry of every index with its row, which takes several times as long",
+        help="also compare every entry of every index with its row, which takes longer",
     )
     add_json(parser)
     parser.set_defaults(run=run)
