@@ -129,8 +129,8 @@ class Maintenance(Catalogue):
 
         full: looks for damaged indexes as well, by comparing every entry with its row (integrity_check),
         and compares search indexes with the tables that hold their texts. It takes longer with
-        many indexes. Without it a row that an index lacks is not found, although queries miss it. The report's
-        looked_at says what was looked at, and its advice what mends the problems.
+        many indexes. Without it a row that an index lacks is not found, although queries miss it. The
+        report's looked_at says what was looked at, and its advice what mends the problems.
 
         Reads the whole database. Writers wait while a search index is checked (about a second for
         a million short texts); on a rollback journal, for all of it.
