@@ -143,7 +143,7 @@ class Maintenance(Catalogue):
         async with self._session("check", call_site()) as session:
             damage = await session.call(partial(problems_of, decided=self._journal.mode, full=full))
             (mode,) = await session.call(_journal_mode)
-        problems, warnings = damage.problems, warnings_of(mode)
+        problems, warnings = damage.problems, warnings_of(mode) + damage.warnings
         for name in damage.search_indexes:
             found = await self._writer.call_outside(
                 partial(check_search_index, name=name, full=full)

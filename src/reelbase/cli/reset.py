@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from reelbase import DatabaseError
 from reelbase.cli.opening import BUSY_SECONDS, add_database, add_json, existing, file_path
 from reelbase.cli.output import counted, in_one_line, print_facts
 from reelbase.cli.running import UsageError, run_async
@@ -17,13 +18,15 @@ from reelbase.reset import Reset, reset
 
 class _Facts(msgspec.Struct, frozen=True):
     """deleted: rows by table of the schema, own_deleted and own_changed: by table of the application's; of
-    those that had any.  backup: where they still are, or None."""
+    those that had any.  backup: where they still are, or None.  not_vacuumed: why their room was not given
+    back, or None."""
 
     database: str
     deleted: dict[str, int]
     own_deleted: dict[str, int]
     own_changed: dict[str, int]
     backup: str | None
+    not_vacuumed: str | None
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,19 +68,22 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.no_backup:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         backup = path.with_name(f"{path.name}.{stamp}.bak")
-    done = run_async(_reset(path, backup, own_rows=expected.reaches_own_rows))
+    done, not_vacuumed = run_async(_reset(path, backup, own_rows=expected.reaches_own_rows))
     facts = _Facts(
         str(path),
         done.deleted,
         done.own_deleted,
         done.own_changed,
         None if backup is None else str(backup),
+        not_vacuumed,
     )
     lines = [f"{facts.database}: {counted(sum(done.deleted.values()), 'row')} deleted"]
     if done.reaches_own_rows:
         lines.append(f"your own tables: {done.reach}")
     if facts.backup:
         lines.append(f"backup: {facts.backup}")
+    if facts.not_vacuumed:
+        lines.append(f"the room of the rows was not given back: {facts.not_vacuumed}")
     print_facts(facts, arguments, lines)
     return 0
 
@@ -96,10 +102,15 @@ async def _rehearse(path: Path) -> Reset:
     return await reset(path, is_rehearsal=True, busy_timeout=BUSY_SECONDS)
 
 
-async def _reset(path: Path, backup: Path | None, *, own_rows: bool) -> Reset:
+async def _reset(path: Path, backup: Path | None, *, own_rows: bool) -> tuple[Reset, str | None]:
     async with existing(str(path)) as database:
         if backup is not None:
             await database.backup(backup)
         done = await reset(path, own_rows=own_rows, busy_timeout=BUSY_SECONDS)
-        await database.vacuum()
-    return done
+        try:
+            await database.vacuum()
+        except DatabaseError as error:
+            if error.code != "not_loaded":
+                raise
+            return done, str(error)
+    return done, None

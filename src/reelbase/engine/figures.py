@@ -10,13 +10,15 @@ from uuid import UUID
 import msgspec
 
 from reelbase.engine.names import quoted
+from reelbase.engine.unloaded import missing_in, tables_of
 
 
 class DatabaseStats(msgspec.Struct, frozen=True):
     """What a database held at one moment.
 
     rows: the number of rows of every table, the application's own included, by name; not those that
-        SQLite keeps for itself and for search.
+        SQLite keeps for itself and for search, nor one that cannot be read because it needs a
+        collation or function which is not loaded.
     size_bytes: page_count x page_size_bytes.  wal_bytes: the write-ahead log on the disk, 0 where
     there is none.  database_id: as Database.database_id has it.
     """
@@ -31,18 +33,22 @@ class DatabaseStats(msgspec.Struct, frozen=True):
 
 
 def row_counts(native: sqlite3.Connection, *kinds: Literal["table", "shadow"]) -> dict[str, int]:
-    """The rows of each table by name. shadow: the tables that hold a virtual table's content."""
-    listed = native.execute("PRAGMA table_list").fetchall()
-    names = sorted(
-        name
-        for schema, name, kind, *_ in listed
-        if schema == "main" and kind in kinds and not name.startswith("sqlite_")
-    )
-    return {name: _count(native, name) for name in names}
+    """The rows of each table by name. shadow: the tables that hold a virtual table's content.
+
+    Without tables that need a collation or function which is not loaded.
+    """
+    counts = {name: row_count(native, name) for name in tables_of(native, *kinds)}
+    return {name: rows for name, rows in counts.items() if rows is not None}
 
 
-def _count(native: sqlite3.Connection, table: str) -> int:
-    (rows,) = native.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()
+def row_count(native: sqlite3.Connection, table: str) -> int | None:
+    """None where the table needs what is not loaded."""
+    try:
+        (rows,) = native.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()
+    except sqlite3.OperationalError as error:
+        if missing_in(error) is None:
+            raise
+        return None
     return int(rows)
 
 

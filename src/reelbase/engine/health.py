@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from pathlib import Path
@@ -18,7 +19,16 @@ from reelbase.engine.names import quoted
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.search_indexes import DAMAGED, search_indexes
 from reelbase.engine.temporary_files import folder_for, temporary_files
+from reelbase.engine.unloaded import (
+    missing_in,
+    needs_of,
+    not_loaded,
+    table_by_table,
+    unchecked_tables,
+)
 from reelbase.errors import result_code
+
+_log = logging.getLogger("reelbase")
 
 
 class HealthReport(msgspec.Struct, frozen=True):
@@ -92,12 +102,17 @@ def problems_of(
     damage = damage_of(native, full=full)
     problems += damage.problems
     costs_rows, is_mendable, indexes = damage.costs_rows, damage.is_mendable, list[str]()
+    warnings: list[str] = []
     try:
         indexes = search_indexes(native)
         changed = differences(native, version)
         # Without its table there is no ledger to be read.
         changed = changed or ledger_differences(native, version)
-        broken = _broken_references(native)
+        broken, skipped = _broken_references(native)
+        warnings = [f"{need}, which is not loaded here" for need in needs_of(native)]
+        unchecked = unchecked_tables(native, "integrity_check" if full else "quick_check")
+        skipped += [f"the table {table}, which needs {what}" for table, what in unchecked.items()]
+        warnings += [f"not checked: {part}" for part in dict.fromkeys(skipped)]
     except sqlite3.DatabaseError as error:
         if result_code(error) not in DAMAGED:
             raise
@@ -108,15 +123,21 @@ def problems_of(
         problems += [*changed, *broken]
         costs_rows = costs_rows or bool(broken)
         is_mendable = is_mendable or bool(changed or broken)
-    return Damage(problems, costs_rows, is_mendable, indexes)
+    return Damage(problems, costs_rows, is_mendable, indexes, warnings)
 
 
-def _broken_references(native: sqlite3.Connection) -> list[str]:
-    found = native.execute("PRAGMA foreign_key_check").fetchmany(MOST_PROBLEMS)
+def _broken_references(native: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    """And what could not be looked into."""
+    found, skipped = table_by_table(
+        native,
+        "PRAGMA foreign_key_check",
+        "PRAGMA foreign_key_check({table})",
+        most_rows=MOST_PROBLEMS,
+    )
     return [
         f"row {rowid} of {table} refers to a row of {parent} that is not there"
         for table, rowid, parent, _ in found
-    ]
+    ], skipped
 
 
 def warnings_of(mode: str) -> list[str]:
@@ -139,11 +160,26 @@ def analyze(native: sqlite3.Connection, table: str | None = None) -> None:
 
     Not PRAGMA optimize, which judges by what this very connection has read, and the writer reads little.
     """
-    native.execute("ANALYZE" if table is None else f"ANALYZE main.{quoted(table)}")
+    each = "ANALYZE main.{table}"
+    whole = "ANALYZE" if table is None else each.format(table=quoted(table))
+    _, skipped = table_by_table(native, whole, each, most_rows=0)
+    if skipped:
+        _log.warning("no statistics are gathered for %s", ", nor for ".join(skipped))
 
 
 def vacuum(native: sqlite3.Connection, path: Path | None) -> None:
-    """Outside a transaction. Raises DatabaseFullError before it begins when there is no room."""
+    """Outside a transaction. Raises DatabaseFullError before it begins when there is no room, and
+    DatabaseError (code not_loaded) when a collation or function is missing that the rebuild needs.
+    """
+    try:
+        _vacuum(native, path)
+    except sqlite3.OperationalError as error:
+        if (missing := missing_in(error)) is None:
+            raise
+        raise not_loaded(native, "vacuum()", missing) from error
+
+
+def _vacuum(native: sqlite3.Connection, path: Path | None) -> None:
     if path is None:
         native.execute("VACUUM")
         return

@@ -27,6 +27,7 @@ from reelbase.engine.schema import (
     statements_of,
 )
 from reelbase.engine.temporary_files import temporary_files
+from reelbase.engine.unloaded import table_by_table
 from reelbase.engine.upgrade_room import explained_by, room_for
 from reelbase.errors import SchemaError, translate
 
@@ -228,9 +229,10 @@ def _refuse_changed(native: sqlite3.Connection, path: str) -> None:
 
 
 def refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
-    broken = native.execute("PRAGMA foreign_key_check").fetchone()
-    if broken is not None:
-        table, rowid, parent, _ = broken
+    broken, _ = table_by_table(
+        native, "PRAGMA foreign_key_check", "PRAGMA foreign_key_check({table})", most_rows=1
+    )
+    for table, rowid, parent, _ in broken:
         raise SchemaError(
             f"{context}: a row of {table} refers to a row of {parent} that is not there; "
             "nothing was changed",

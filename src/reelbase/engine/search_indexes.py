@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from collections.abc import Iterator
 from reelbase.engine.fingerprint import names_of
 from reelbase.engine.names import quoted
 from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.unloaded import missing_in
 from reelbase.errors import result_code
+
+_log = logging.getLogger("reelbase")
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -65,7 +69,13 @@ def merge_search_index(native: sqlite3.Connection, name: str, *, is_first: bool)
     """Brings an FTS5 table closer to one that is searched fastest; False once nothing is left to do."""
     before = native.total_changes
     # The first, negative, marks what there is to be merged (sqlite.org/fts5.html, "merge").
-    _command(native, name, "merge", -_MERGE_PAGES if is_first else _MERGE_PAGES)
+    try:
+        _command(native, name, "merge", -_MERGE_PAGES if is_first else _MERGE_PAGES)
+    except sqlite3.OperationalError as error:
+        if (missing := missing_in(error)) is None:
+            raise
+        _log.warning("the search index %s is not merged: %s is not loaded", name, missing)
+        return False
     return native.total_changes - before >= 2
 
 

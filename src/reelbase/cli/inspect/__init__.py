@@ -54,7 +54,7 @@ def _report(facts: Facts) -> list[Table]:
     rows = [
         [
             table.name if table.is_ours else f"{table.name} (your own)",
-            f"{table.rows:,}",
+            "?" if table.rows is None else f"{table.rows:,}",
             _size(table.size_bytes),
             str(len(table.indexes)),
             _size(sum(index.size_bytes or 0 for index in table.indexes))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 
-from reelbase.engine.figures import wal_bytes
+from reelbase.engine.figures import row_count, wal_bytes
 from reelbase.engine.fingerprint import names_of
 from reelbase.engine.identity import read_identity
 from reelbase.engine.journal import decide
 from reelbase.engine.mounts import PROC_MOUNTS
 from reelbase.engine.opening import open_to_look
 from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.unloaded import table_by_table
 from reelbase.errors import translate
 
 _TABLES = """
@@ -56,19 +58,14 @@ GROUP BY tags.id
 ORDER BY tags.profile_id, count(file_tags.file_id) DESC, tags.name, tags.id
 """
 
-_BROKEN_REFERENCES = """
-SELECT "table" || ' that refer to missing ' || parent, count(*)
-FROM pragma_foreign_key_check
-GROUP BY "table", parent
-ORDER BY "table", parent
-"""
-
 _JOBS_OF_MISSING = """
 SELECT count(DISTINCT job_id)
 FROM job_references
 WHERE target_type = 'file'
   AND NOT EXISTS (SELECT 1 FROM files WHERE files.id = target_id)
 """
+
+_MOST_REFERENCES = 1_000_000
 
 _STATUSES = ("jobs", "downloads", "generations", "file_processing", "summaries")
 _SEARCHED = {
@@ -85,10 +82,12 @@ class IndexFacts(msgspec.Struct, frozen=True):
 
 
 class TableFacts(msgspec.Struct, frozen=True):
-    """size_bytes: without its indexes; None where this SQLite cannot tell.  is_ours: of the schema."""
+    """rows: None where the table needs a module, tokenizer or collation that is not loaded.
+    size_bytes: without its indexes; None where this SQLite cannot tell.  is_ours: of the schema.
+    """
 
     name: str
-    rows: int
+    rows: int | None
     size_bytes: int | None
     indexes: list[IndexFacts]
     is_ours: bool
@@ -172,7 +171,7 @@ def _tables(native: sqlite3.Connection, is_virtual: dict[str, bool]) -> list[Tab
         found.append(
             TableFacts(
                 name=table,
-                rows=_value(native, f"SELECT count(*) FROM {_quoted(table)}"),
+                rows=row_count(native, table),
                 size_bytes=size_bytes,
                 indexes=[
                     IndexFacts(name, None if sizes is None else sizes.get(name, 0))
@@ -196,7 +195,14 @@ def _sizes(native: sqlite3.Connection) -> dict[str, int] | None:
 
 
 def _orphans(native: sqlite3.Connection, tables: list[str]) -> dict[str, int]:
-    found: dict[str, int] = dict(native.execute(_BROKEN_REFERENCES).fetchall())
+    broken, _ = table_by_table(
+        native,
+        "PRAGMA foreign_key_check",
+        "PRAGMA foreign_key_check({table})",
+        most_rows=_MOST_REFERENCES,
+    )
+    pairs = sorted((table, parent) for table, _, parent, _ in broken)
+    found = dict(Counter(f"{table} that refer to missing {parent}" for table, parent in pairs))
     if "job_references" in tables:
         found["jobs that name files that are gone"] = _value(native, _JOBS_OF_MISSING)
     for table, condition in _SEARCHED.items():
