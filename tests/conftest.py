@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,3 +115,14 @@ def facts(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
         return json.loads(capsys.readouterr().out)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def mount_namespace() -> list[str]:
+    """The beginning of a command that may mount what it likes, seen by itself alone."""
+    command = ["unshare", "--user", "--map-root-user", "--mount"]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no mount namespaces here: {error}")
+    return command

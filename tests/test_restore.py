@@ -267,7 +267,8 @@ async def test_an_older_backup_is_restored_as_it_is(
 _KILLED = """
 import json, os, shutil, sqlite3, sys
 from pathlib import Path
-from reelbase.engine import backup, filesystem, restoring
+import reelbase
+from reelbase.engine import backup, filesystem, restoring, stale_log
 
 folder, mutant, every = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 files = (backup.__file__, filesystem.__file__, restoring.__file__)
@@ -276,7 +277,7 @@ in_place = {"_put_in_place", "_at_rest_and_locked", "bring_to_rest", "_set_aside
 
 if mutant == "log stays":
     restoring.bring_to_rest = lambda native: None
-    restoring._beside = lambda target: []
+    restoring.beside = lambda target: []
     restoring._mode = lambda native: "delete"
 elif mutant == "log is removed":
     def remove(native):
@@ -318,6 +319,11 @@ while True:
             os._exit(1)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
+        stale_log.refuse_stale_log(place / "media.db")
+        is_refused = []
+    except reelbase.SchemaError as error:
+        is_refused = [str(error)]
+    try:
         native = sqlite3.connect(place / "media.db")
         rows = [row[0] for row in native.execute("SELECT id FROM profiles ORDER BY id")]
         rows += [row[0] for row in native.execute("SELECT value FROM config")]
@@ -325,7 +331,7 @@ while True:
         native.close()
     except sqlite3.Error as error:
         rows = [str(error)]
-    found.append((code, rows))
+    found.append((code, rows + is_refused))
     if code != 9:
         break
 print(json.dumps(found))

@@ -293,6 +293,27 @@ async def test_a_new_number_on_a_network_filesystem_is_only_a_warning(
         assert len(warnings()) == 1
 
 
+async def test_a_mount_over_the_file_ends_writing_until_it_is_gone(
+    path: Path, tmp_path: Path, journal: Any, warnings: Callable[[], list[str]]
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/share {tmp_path} nfs4 rw 0 0\n")
+    async with reelbase.connect(path, journal=journal, mounts=mounts) as database:
+        await database.profiles.ensure("before")
+        for place in (path, f"{path}-wal", f"{path}-journal"):
+            mounts.write_text(f"server:/share {tmp_path} nfs4 rw 0 0\nx {place} ext4 rw 0 0\n")
+            await until(lambda: database._writer.lost_file)
+            with pytest.raises(DatabaseIOError, match=f"{place} is mounted as a") as caught:
+                await database.profiles.ensure("during")
+            assert caught.value.code == "moved"
+            assert "is mounted as a single file" in (await database.check()).problems[0]
+            assert "while the database was open" in warnings()[-1]
+            mounts.write_text(f"server:/share {tmp_path} nfs4 rw 0 0\n")
+            await until(lambda: database._writer.lost_file is None)
+        await database.profiles.ensure("after")
+    assert len(warnings()) == 3
+
+
 async def test_a_filesystem_that_does_not_answer_holds_up_nothing(
     path: Path,
     journal: Any,

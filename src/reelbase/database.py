@@ -81,7 +81,8 @@ def connect(
     slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every one.
     slow_transaction: seconds from which a unit of work is reported as held for too long.
 
-    Raises SchemaError for a file that is not ours or of another version, DatabaseIOError,
+    Raises SchemaError for a file that is not ours or of another version, or whose log is not its own or
+    would lie elsewhere (codes stale_log and side_files), DatabaseIOError,
     DatabaseCorruptError, DatabaseBusyError; the file is then unchanged. ValueError for wrong options.
     """
     is_memory = isinstance(path, str | os.PathLike) and os.fspath(path) == MEMORY
@@ -300,7 +301,11 @@ async def _open(options: ConnectOptions) -> Database:
         busy_timeout_seconds=options.busy_timeout_seconds,
         slow_query_seconds=options.slow_query_seconds,
     )
-    upkeep = Upkeep(settings.path, identity, decision, writer, readers) if readers else None
+    upkeep = (
+        Upkeep(settings.path, identity, options.mounts, decision, writer, readers)
+        if readers
+        else None
+    )
     return Database(options, decision, writer, readers, upkeep, database_id)
 
 
@@ -332,6 +337,7 @@ async def _decide(options: ConnectOptions, connection: Connection) -> JournalDec
             create=options.create,
             refuse=partial(check, migrate=options.migrate, own=options.migrations),
             busy_timeout_seconds=options.busy_timeout_seconds,
+            mounts=options.mounts,
         )
     )
     if existing_mode and options.journal == "auto" and not decision.filesystem.is_known:

@@ -167,7 +167,9 @@ class SchemaError(DatabaseError):
     """The file is not a reelbase database, or not one of this version. It was not changed.
 
     code: foreign, newer, older, downgrade, unversioned, empty, hard_linked, drifted, edited, gap, forbidden,
-    dependent, broken_reference, unknown_schema.
+    dependent, broken_reference, unknown_schema; side_files (the file is a mount of its own, or something
+    else would put its -wal or -journal elsewhere), stale_log (a -wal or -journal of another file lies beside
+    it).
     """
 
     code = "schema"

@@ -37,6 +37,7 @@ from reelbase.engine.search_indexes import (
     merge_search_index,
     search_indexes,
 )
+from reelbase.engine.side_files import SUFFIXES
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.upkeep import Upkeep
 from reelbase.engine.writer import Writer
@@ -235,7 +236,7 @@ class Maintenance(Catalogue):
     def _checked_target(self, target: str | os.PathLike[str]) -> Path:
         self._executor.refuse_if_unusable()
         path = file_path(target, "target")
-        if str(path) in {f"{self._path}{suffix}" for suffix in ("-wal", "-shm", "-journal")}:
+        if str(path) in {f"{self._path}{suffix}" for suffix in SUFFIXES}:
             raise ValueError(
                 f"target: {str(target)!r} is a name that SQLite itself uses beside the database"
             )

@@ -27,6 +27,7 @@ from reelbase.engine.filesystem import (
 )
 from reelbase.engine.interruption import interruptible
 from reelbase.engine.search_indexes import DAMAGED
+from reelbase.engine.side_files import refuse_leftovers
 from reelbase.engine.unloaded import unchecked_tables
 from reelbase.errors import (
     DatabaseCorruptError,
@@ -80,12 +81,14 @@ def write_copy(
 
     on_step(done_pages, total_pages) is called between the steps, and gives the copy up by raising.
 
-    Raises DatabaseIOError (code exists: target is there already), DatabaseFullError,
+    Raises DatabaseIOError (code exists: target is there already), SchemaError (code stale_log: a log of
+    another database lies beside it), DatabaseFullError,
     DatabaseCorruptError when the copy is not sound, DatabaseBusyError.
     """
     with translated(f"copying the database to {target}"):
         if os.path.lexists(target):
             raise _already_exists(target)
+        refuse_leftovers(target)
         with verified_copy(source, target, on_step, mark) as partial:
             size_bytes = partial.stat().st_size
             give_name(partial, target)

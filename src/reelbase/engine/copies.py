@@ -11,6 +11,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from reelbase.engine.backup import OnStep, write_copy
 from reelbase.engine.filesystem import take_mode
 from reelbase.engine.identity import open_as_it_lies, read_lineage
 from reelbase.engine.schema import check_ownership
+from reelbase.engine.side_files import leftover_log
 from reelbase.errors import DatabaseIOError, SchemaError
 
 _log = logging.getLogger("reelbase")
@@ -107,12 +109,17 @@ class _Copy(NamedTuple):
 def _next_name(name: str, version: int, folder: Path) -> Path:
     """Copies without a number were made in the order of their versions, and before all that have one.
     A new copy goes without only where that stays true: not after a restored database was migrated again.
+    A name beside which a log of another database lies is left out.
     """
     named = list(_named_like_copies(name, folder))
     highest = max((copy.number for copy in named), default=1)
-    if highest == 1 and all(copy.version < version for copy in named):
-        return folder / f"{name}.v{version}.bak"
-    return folder / f"{name}.v{version}.{highest + 1}.bak"
+    stem = folder / f"{name}.v{version}"
+    numbered = (Path(f"{stem}.{number}.bak") for number in count(highest + 1))
+    is_first = highest == 1 and all(copy.version < version for copy in named)
+    target = Path(f"{stem}.bak") if is_first else next(numbered)
+    while leftover_log(target) is not None:
+        target = next(numbered)
+    return target
 
 
 def _named_like_copies(name: str, folder: Path) -> Iterator[_Copy]:

@@ -85,6 +85,39 @@ def locate(path: str | os.PathLike[str], *, mounts: str | os.PathLike[str]) -> L
         found = _by_mount_id(real)
         if found is not None:
             return Located(found, "/proc/self/mountinfo")
+    return _by_name(real, table)
+
+
+def is_mount_of_its_own(place: str, *, mounts: str | os.PathLike[str] = PROC_MOUNTS) -> bool:
+    """Whether a file is a mount point, as `docker -v file:file` makes it: then its folder is elsewhere.
+
+    place: absolute; a symbolic link there is not followed. As with `locate` the kernel is asked first,
+    for the ids of the two mounts, then the table. The file is never opened.
+    """
+    table = os.fspath(mounts)
+    if table == PROC_MOUNTS:
+        if not os.path.lexists(place):
+            return False
+        own, around = _mount_id_at(place), _mount_id_at(os.path.dirname(place))
+        if own is not None and around is not None:
+            return own != around
+    try:
+        if table != PROC_MOUNTS or sys.platform == "linux":
+            return _by_name(place, table).filesystem.mount_point == place
+    except UndetectedError:
+        pass
+    return _is_on_another_device(place)
+
+
+def _is_on_another_device(place: str) -> bool:
+    """What can be seen without a table; a mount from within the same filesystem is not."""
+    try:
+        return os.lstat(place).st_dev != os.stat(os.path.dirname(place)).st_dev
+    except OSError:
+        return False
+
+
+def _by_name(real: str, table: str) -> Located:
     try:
         with open(table, "rb") as file:
             content = file.read()
@@ -163,16 +196,37 @@ def _by_mount_id(real: str) -> Filesystem | None:
         return None
     try:
         # While the descriptor is open its mount stays in the table and its id is not reused.
-        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
-            mount_id = re.search(rb"^mnt_id:\s*(\d+)$", file.read(), re.MULTILINE)
+        mount_id = _mount_id_of(descriptor)
         if mount_id is None:
             return None
         with open("/proc/self/mountinfo", "rb") as file:
-            return parse_mountinfo(file.read(), int(mount_id[1]))
+            return parse_mountinfo(file.read(), mount_id)
     except OSError:
         return None
     finally:
         os.close(descriptor)
+
+
+def _mount_id_of(descriptor: int) -> int | None:
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+        mount_id = re.search(rb"^mnt_id:\s*(\d+)$", file.read(), re.MULTILINE)
+    return int(mount_id[1]) if mount_id else None
+
+
+def _mount_id_at(place: str) -> int | None:
+    """None where nothing is, or the kernel does not tell."""
+    if sys.platform == "linux":
+        try:
+            descriptor = os.open(place, os.O_PATH | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            return _mount_id_of(descriptor)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+    return None
 
 
 def _open_nearest(real: str) -> int | None:

@@ -23,8 +23,11 @@ from reelbase.engine.connection import (
 )
 from reelbase.engine.drift import settle
 from reelbase.engine.migrate import bring_up_to_date, check, create
+from reelbase.engine.mounts import PROC_MOUNTS
 from reelbase.engine.paths import uri_of
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
+from reelbase.engine.side_files import is_at_rest, refuse_misplaced
+from reelbase.engine.stale_log import refuse_stale_log
 from reelbase.errors import (
     DatabaseBusyError,
     DatabaseError,
@@ -49,6 +52,7 @@ def prepare_file(
     create: bool,
     refuse: Refuse,
     busy_timeout_seconds: float,
+    mounts: str | os.PathLike[str] = PROC_MOUNTS,
 ) -> Literal["wal", "delete"] | None:
     """Makes an empty file where none is, and refuses one that is not ours without changing it.
 
@@ -56,17 +60,21 @@ def prepare_file(
 
     Returns the journal mode that an existing database has, None for a new one.
     """
-    if size_of_usable_file(path, create=create) == 0:
+    if size_of_usable_file(path, create=create, mounts=mounts) == 0:
         return None
     return _inspect(path, busy_timeout_seconds, refuse)
 
 
-def size_of_usable_file(path: Path, *, create: bool) -> int:
-    """The bytes of a file that may be a database: a regular one with one name.
+def size_of_usable_file(
+    path: Path, *, create: bool, mounts: str | os.PathLike[str] = PROC_MOUNTS
+) -> int:
+    """The bytes of a file that may be a database: a regular one with one name, whose side files lie
+    beside it and are its own.
 
     Never opens an existing file itself: closing any descriptor of it would drop every POSIX lock
     that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
     """
+    refuse_misplaced(path, mounts=mounts)
     try:
         status = _stat_or_create(path, create=create)
     except OSError as error:
@@ -74,7 +82,7 @@ def size_of_usable_file(path: Path, *, create: bool) -> int:
             f"cannot open {path}: {error.strerror}", details={"path": str(path)}
         ) from error
     if stat.S_ISDIR(status.st_mode):
-        raise DatabaseIOError(f"{path} is a directory", code="directory")
+        raise DatabaseIOError(f"{path} is a directory{_of_docker(path)}", code="directory")
     if not stat.S_ISREG(status.st_mode):
         raise DatabaseIOError(f"{path} is no regular file", code="not_regular")
     if status.st_nlink > 1:
@@ -84,7 +92,14 @@ def size_of_usable_file(path: Path, *, create: bool) -> int:
             code="hard_linked",
             details={"path": str(path), "links": status.st_nlink},
         )
+    refuse_stale_log(path)
     return status.st_size
+
+
+def _of_docker(path: Path) -> str:
+    if not os.path.ismount(path):
+        return ""
+    return " and a mount point; Docker makes one where the file to be mounted does not exist"
 
 
 def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
@@ -131,8 +146,7 @@ def _way_to_look(path: Path) -> str:
     # A connection that cannot write leaves what a crash left: a -wal that closing would fold in, a
     # journal that opening would roll back. But of a WAL database at rest it would leave a -wal and
     # -shm behind, which one that can write takes away again.
-    at_rest = not any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
-    return "mode=rw" if at_rest else "mode=ro"
+    return "mode=rw" if is_at_rest(path) else "mode=ro"
 
 
 def _lacks_shared_memory(error: sqlite3.Error) -> bool:

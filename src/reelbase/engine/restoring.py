@@ -32,9 +32,9 @@ from reelbase.engine.identity import mark_as_original
 from reelbase.engine.paths import file_path, uri_of
 from reelbase.engine.retention import BackupReport, checked_keep, make_copy
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
+from reelbase.engine.side_files import SUFFIXES, beside, is_at_rest, refuse_misplaced
+from reelbase.engine.stale_log import refuse_stale_log
 from reelbase.errors import DatabaseBusyError, DatabaseIOError, SchemaError, result_code
-
-SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 async def restore(
@@ -126,6 +126,7 @@ def restore_file(
     place = Path(os.path.realpath(target))  # what lies beside a database follows its real name
     if place == Path(os.path.realpath(backup)):
         raise invalid_argument("target", f"{backup} cannot be restored to itself")
+    refuse_misplaced(place)
     with translated(f"restoring {backup} to {target}"):
         if place.exists():
             refuse_if_open(place)
@@ -141,11 +142,12 @@ def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connect
     """A database of ours, to be read."""
     if not path.is_file():
         raise DatabaseIOError(f"{path} is no file", code="missing", details={"path": str(path)})
+    refuse_misplaced(path)
+    refuse_stale_log(path)
     # As in opening a database: a connection that cannot write leaves everything as a crash left it,
     # and one that can takes its own -wal and -shm away again.
-    at_rest = not any(os.path.exists(f"{path}{suffix}") for suffix in SIDE_FILES)
     source = sqlite3.connect(
-        uri_of(path, f"mode={'rw' if at_rest else 'ro'}"),
+        uri_of(path, f"mode={'rw' if is_at_rest(path) else 'ro'}"),
         uri=True,
         timeout=busy_timeout_seconds,
         isolation_level=None,
@@ -192,7 +194,7 @@ def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[N
             native.execute("PRAGMA locking_mode = NORMAL").close()
             native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             native.execute("BEGIN EXCLUSIVE")
-            if _beside(target) or _mode(native) != "delete":
+            if any(map(os.path.lexists, beside(target))) or _mode(native) != "delete":
                 raise in_use(target, "somebody opened it just now")
             yield
     except sqlite3.OperationalError as error:
@@ -213,11 +215,6 @@ def bring_to_rest(native: sqlite3.Connection) -> None:
 def _mode(native: sqlite3.Connection) -> str:
     (mode,) = native.execute("PRAGMA journal_mode").fetchone()
     return str(mode)
-
-
-def _beside(target: Path) -> list[str]:
-    """The files of SQLite's that lie beside a database."""
-    return [f"{target}{suffix}" for suffix in SIDE_FILES if os.path.lexists(f"{target}{suffix}")]
 
 
 def _refuse_foreign(native: sqlite3.Connection, target: Path) -> None:
@@ -242,7 +239,7 @@ def _set_aside(target: Path) -> Path | None:
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     aside = target.with_name(f"{target.name}.set-aside-{moment}")
     found = False
-    for suffix in ("", *SIDE_FILES):
+    for suffix in ("", *SUFFIXES):
         with contextlib.suppress(FileNotFoundError):
             os.rename(f"{target}{suffix}", f"{aside}{suffix}")
             found = True

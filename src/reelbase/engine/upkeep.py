@@ -20,6 +20,7 @@ from reelbase.engine.figures import wal_bytes
 from reelbase.engine.health import checkpoint
 from reelbase.engine.journal import JournalDecision
 from reelbase.engine.readers import Borrowing, Readers
+from reelbase.engine.side_files import mounted_apart
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseBusyError, DatabaseClosedError
 
@@ -41,9 +42,10 @@ class Identity(NamedTuple):
 
 
 class Look(NamedTuple):
-    """identity: None when there is no file of that name."""
+    """identity: None when there is no file of that name. mounted_apart: what a mount has done to it."""
 
     identity: Identity | None
+    mounted_apart: str | None
     wal_bytes: int
 
 
@@ -56,11 +58,18 @@ def identity_of(path: str) -> Identity | None:
     return Identity(status.st_dev, status.st_ino)
 
 
-def _loss(path: str, opened: Identity | None, found: Identity | None) -> str | None:
+def _look_at(path: str, mounts: str | os.PathLike[str]) -> Look:
+    return Look(identity_of(path), mounted_apart(path, mounts=mounts), wal_bytes(path))
+
+
+def _loss(path: str, opened: Identity | None, found: Look) -> str | None:
     """What has become of an open file, in a sentence; None when it is still the one of that name."""
-    if found == opened:
+    if found.mounted_apart is not None:
+        return f"this has happened while the database was open: {found.mounted_apart}"
+    if found.identity == opened:
         return None
-    what = "was deleted or moved away" if found is None else "was replaced by another file"
+    is_gone = found.identity is None
+    what = "was deleted or moved away" if is_gone else "was replaced by another file"
     return (
         f"{path} {what} while it was open, and what is written now would be lost with it; "
         "close() this database and connect() again"
@@ -74,12 +83,14 @@ class Upkeep:
         self,
         path: str,
         identity: Identity | None,
+        mounts: str | os.PathLike[str],
         journal: JournalDecision,
         writer: Writer,
         readers: Readers,
     ) -> None:
         self._path = path
         self._identity = identity
+        self._mounts = mounts
         self._journal = journal
         self._writer = writer
         self._readers = readers
@@ -95,7 +106,7 @@ class Upkeep:
     def loss(self) -> str | None:
         """What has become of the file, in a sentence; None when its name still stands for it. It asks
         the filesystem; on a thread that may wait for that."""
-        return _loss(self._path, self._identity, identity_of(self._path))
+        return _loss(self._path, self._identity, _look_at(self._path, self._mounts))
 
     def start(self) -> None:
         self._timer = self._loop.call_later(_CYCLE_SECONDS, _begin_cycle, self._reference)
@@ -111,7 +122,7 @@ class Upkeep:
         now = time.monotonic()
         if self._looking_since is None:
             self._looking_since = now
-            arguments = (self._path, self._loop, self._reference)
+            arguments = (self._path, self._mounts, self._loop, self._reference)
             threading.Thread(
                 target=_look, args=arguments, name="reelbase-upkeep", daemon=True
             ).start()
@@ -126,13 +137,14 @@ class Upkeep:
         if isinstance(found, OSError):
             self._warn_once("unanswered", "cannot look at %s: %s", self._path, found)
             return
-        self._judge_file(found.identity)
+        self._judge_file(found)
         if self._writer.lost_file is None and self._journal.mode == "wal":
             self._judge_log(found.wal_bytes)
 
-    def _judge_file(self, found: Identity | None) -> None:
+    def _judge_file(self, found: Look) -> None:
         loss = _loss(self._path, self._identity, found)
-        if loss is not None and found is not None and self._journal.filesystem.is_network:
+        may_be_renumbered = found.identity is not None and found.mounted_apart is None
+        if loss is not None and may_be_renumbered and self._journal.filesystem.is_network:
             # Some of these give a file a new number now and then.
             self._warn_once("renumbered", "perhaps %s", loss)
             return
@@ -197,11 +209,16 @@ def _begin_cycle(reference: weakref.ref[Upkeep]) -> None:
         upkeep.look()
 
 
-def _look(path: str, loop: asyncio.AbstractEventLoop, reference: weakref.ref[Upkeep]) -> None:
+def _look(
+    path: str,
+    mounts: str | os.PathLike[str],
+    loop: asyncio.AbstractEventLoop,
+    reference: weakref.ref[Upkeep],
+) -> None:
     """On a thread of its own."""
     found: Look | OSError
     try:
-        found = Look(identity_of(path), wal_bytes(path))
+        found = _look_at(path, mounts)
     except OSError as error:
         found = error
     notify(loop, _end_cycle, reference, found)

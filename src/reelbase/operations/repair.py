@@ -31,8 +31,9 @@ from reelbase.engine.migrate import version_of
 from reelbase.engine.opening import size_of_usable_file
 from reelbase.engine.pages import PageFile, page_size_of_log, write_header, write_rollback_mode
 from reelbase.engine.paths import file_path
-from reelbase.engine.restoring import SIDE_FILES, in_use, refuse_if_open
+from reelbase.engine.restoring import in_use, refuse_if_open
 from reelbase.engine.schema import APPLICATION_ID
+from reelbase.engine.side_files import SUFFIXES
 from reelbase.engine.temporary_files import folder_for, temporary_files
 from reelbase.errors import DatabaseCorruptError, DatabaseIOError, SchemaError
 from reelbase.operations.completion import complete, fill_search
@@ -177,7 +178,7 @@ class _Repair:
         ):
             native.execute("BEGIN EXCLUSIVE")
             native.execute("COMMIT")
-        for suffix in SIDE_FILES:
+        for suffix in SUFFIXES:
             left = Path(f"{copy}{suffix}")
             if suffix in _LOGS and left.exists() and left.stat().st_size:
                 losses.lose(f"what is in {self._place.name}{suffix}, which cannot be used")
@@ -274,7 +275,7 @@ class _Repair:
         logs = [Path(f"{self._place}{suffix}") for suffix in _LOGS]
         if any(log.exists() for log in logs):
             self._fold_logs()
-        for suffix in SIDE_FILES:
+        for suffix in SUFFIXES:
             Path(f"{self._place}{suffix}").unlink(missing_ok=True)
         sync_folder(self._place.parent)
         os.replace(repaired, self._place)
