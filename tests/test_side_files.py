@@ -111,7 +111,7 @@ def _hard_link(name: Path) -> None:
     os.link(name.with_name("elsewhere"), name)
 
 
-KINDS = {
+KINDS: dict[str, Callable[[Path], None]] = {
     "a symbolic link": _link,
     "a symbolic link ": _link_to_a_file,
     "a file with 2 hard links": _hard_link,

@@ -1,19 +1,18 @@
-"""Whether the log beside a database belongs to it, told by the headers of both files.
+"""Whether the log beside a database is its own, told by the headers of both files.
 
 SQLite applies a -wal or a hot -journal to whatever file has the name. A backup that was copied over a
 database whose log was still there would become the old database again, or a damaged one. What is relied on
 here (sqlite.org/fileformat2.html, sections 1.3, 3 and 4; pager.c and wal.c):
 
 * A file says WAL before it gets a -wal, and for as long as it has one.
-* A transaction that changes page 1 writes the change counter that it read plus 1. So the counter never
-  falls along a -wal; and the file holds the page 1 that the -wal began with, or one that is in it.
+* A transaction that changes page 1 writes the change counter that its connection has read, plus 1. The file
+  holds the page 1 that the -wal began with, or one that a checkpoint took from it.
 * A hot -journal holds page 1 as it was, or the transaction has not changed page 1. Until it is committed
   the file has at least as many pages as before.
 
-So the log of a database is never taken for another's. The reverse cannot always be told: a -wal fits every
-WAL database whose counter lies in its range, which is so of a copy that was made (by other means than a
-backup, whose header says rollback journal) since the last process opened the database; and every one if
-page 1 is not in it.
+So the log of a database is never taken for another's. The reverse cannot always be told. A backup says
+rollback journal, and no -wal fits it. But of a WAL database that was copied as a file the header stays the
+same while the file neither grows nor shrinks, and so any log that was written until then would fit it.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\0"
 _COUNTS = 1 << 32  # after which the change counter begins again
 
-_WAL_HEADER_BYTES = 32
 _WAL_HEADER = struct.Struct(">I4xI4x8s8x")
 _WAL_MAGICS = (0x377F0682, 0x377F0683)
 _FRAME_HEADER = struct.Struct(">II8s8x")
@@ -102,7 +100,7 @@ def _judged(real: str, log: str, judge: Callable[[Header, int, FileIO], str | No
     for _ in range(_LOOKS):
         try:
             with open(log, "rb", buffering=0) as file:
-                begin = file.read(_WAL_HEADER_BYTES)
+                begin = file.read(_WAL_HEADER.size)
                 content = _read_header(real)
                 header = parse_header(content)
                 if not begin or header is None:
@@ -111,7 +109,7 @@ def _judged(real: str, log: str, judge: Callable[[Header, int, FileIO], str | No
             if reason is None:
                 return None
             with open(log, "rb", buffering=0) as file:
-                if (begin, content) == (file.read(_WAL_HEADER_BYTES), _read_header(real)):
+                if (begin, content) == (file.read(_WAL_HEADER.size), _read_header(real)):
                     return reason
         except (OSError, sqlite3.Error):  # gone meanwhile; or the opener will say what is wrong
             return None
@@ -122,54 +120,60 @@ def _judged(real: str, log: str, judge: Callable[[Header, int, FileIO], str | No
 def _judge_wal(header: Header, size_bytes: int, wal: FileIO) -> str | None:
     if not header.is_wal:
         return "its header says that it has a rollback journal, and such a file has no -wal"
-    page_bytes, of_page_1 = _committed(wal)
-    if page_bytes not in (None, header.page_bytes):
-        return f"its pages have {header.page_bytes} bytes, those in the log {page_bytes}"
-    if not of_page_1:
-        return None
-    counter, last = header.change_counter, of_page_1[-1]
-    before = (of_page_1[0].change_counter - 1) % _COUNTS
-    if (counter - before) % _COUNTS > (last.change_counter - before) % _COUNTS:
+    first: Header | None = None
+    pages: int | None = None
+    for page_bytes, pages_after, headers in _transactions(wal):
+        pages = pages_after
+        if page_bytes != header.page_bytes:
+            return f"its pages have {header.page_bytes} bytes, those in the log {page_bytes}"
+        for each in headers:
+            first = first or each
+            # The page 1 that the log began with, or one that a checkpoint has brought.
+            if each == header or (each is first and _may_follow(each, header)):
+                return None
+    if first is not None:
         return (
-            f"its change counter is {counter}, and the log leads from {before} to "
-            f"{last.change_counter}"
+            f"its change counter is {header.change_counter} and its schema cookie "
+            f"{header.schema_cookie}, and the log begins with {first.change_counter} and "
+            f"{first.schema_cookie}"
         )
-    if header.schema_cookie > last.schema_cookie:
-        return (
-            f"its schema has changed {header.schema_cookie} times, and at the end of the log "
-            f"{last.schema_cookie} times"
-        )
+    if pages is not None and header.pages is not None:
+        # Without page 1 the number of pages has not changed either.
+        most = -(-size_bytes // header.page_bytes)
+        if not header.pages <= pages <= most:
+            return f"it has {header.pages} pages, and those in the log are of a file with {pages}"
     return None
 
 
-def _committed(wal: FileIO) -> tuple[int | None, list[Header]]:
-    """What the committed transactions of a -wal hold: the size of their pages, None without any; and the
-    headers in those that are page 1, in their order."""
-    wal.seek(0)
-    begin = wal.read(_WAL_HEADER_BYTES)
-    if len(begin) < _WAL_HEADER_BYTES:
-        return None, []
+def _may_follow(after: Header, before: Header) -> bool:
+    """A connection that has page 1 in its cache does not count its own changes of it one by one."""
+    counted = (after.change_counter - before.change_counter) % _COUNTS
+    return counted <= 1 and before.schema_cookie <= after.schema_cookie
+
+
+def _transactions(wal: FileIO) -> Iterator[tuple[int, int, list[Header]]]:
+    """Of each committed transaction: the size of a page, the number of pages in the file after it, and
+    the headers in what it wrote to page 1."""
+    begin = _read(wal, 0, _WAL_HEADER.size)
+    if len(begin) < _WAL_HEADER.size:
+        return
     magic, page_bytes, salts = _WAL_HEADER.unpack(begin)
     if magic not in _WAL_MAGICS:
-        return None, []
-    committed: list[Header] = []
-    pending: list[Header] = []
-    has_committed = False
-    place = _WAL_HEADER_BYTES
+        return
+    headers: list[Header] = []
+    place = _WAL_HEADER.size
     while len(frame := _read(wal, place, _FRAME_HEADER.size)) == _FRAME_HEADER.size:
         page, pages_after_commit, frame_salts = _FRAME_HEADER.unpack(frame)
         if frame_salts != salts:  # of the time before the log was begun again
-            break
+            return
         if page == 1:
             header = parse_header(_read(wal, place + _FRAME_HEADER.size, _HEADER_BYTES))
             if header is not None and header.pages is not None:
-                pending.append(header)
+                headers.append(header)
         if pages_after_commit:
-            has_committed = True
-            committed += pending
-            pending = []
+            yield page_bytes, pages_after_commit, headers
+            headers = []
         place += _FRAME_HEADER.size + page_bytes
-    return page_bytes if has_committed else None, committed
 
 
 def _judge_journal(header: Header, size_bytes: int, journal: FileIO) -> str | None:
@@ -191,12 +195,10 @@ def _judge_journal(header: Header, size_bytes: int, journal: FileIO) -> str | No
         if header.pages is not None and header.pages > pages:
             return f"it has {header.pages} pages, and had {pages} before"
         return None
-    if (header.change_counter - before.change_counter) % _COUNTS > 1:
-        return f"its change counter is {header.change_counter}, and was {before.change_counter}"
-    if header.schema_cookie < before.schema_cookie:
+    if not _may_follow(header, before):
         return (
-            f"its schema has changed {header.schema_cookie} times, and had {before.schema_cookie} times "
-            "before"
+            f"its change counter is {header.change_counter} and its schema cookie "
+            f"{header.schema_cookie}, and they were {before.change_counter} and {before.schema_cookie}"
         )
     return None
 
