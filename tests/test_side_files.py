@@ -185,6 +185,7 @@ async def test_the_copy_before_a_migration_avoids_a_log_of_another_database(
     (tmp_path / f"media.db.v{version}.bak-wal").write_bytes(b"old")
     report = await reelbase.migrate(path, migrations=own)
     assert report.copy == tmp_path / f"media.db.v{version}.2.bak"
+    assert report.copy is not None
     await connect(report.copy)
 
 
