@@ -35,13 +35,13 @@ from reelbase.engine.identity import (
     recorded_name,
 )
 from reelbase.engine.schema import APPLICATION_ID
+from reelbase.engine.side_files import SUFFIXES
 from reelbase.errors import result_code
 
 _log = logging.getLogger("reelbase")
 
 # A page has 512 bytes or a multiple of them, and a database is made of pages.
 _SMALLEST_PAGE_BYTES = 512
-_SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 class BackupReport(msgspec.Struct, frozen=True):
@@ -171,7 +171,7 @@ def _copies(folder: Path, database_id: str, original: Path | None) -> Iterator[_
             and identity.database_id == database_id
             and identity.copy_number is not None
             and identity.copy_name == recorded_name(path)
-            and not any(os.path.lexists(f"{path}{suffix}") for suffix in _SIDE_FILES)
+            and not any(os.path.lexists(f"{path}{suffix}") for suffix in SUFFIXES)
         ):
             yield _Copy(identity.copy_number, path)
 
@@ -185,7 +185,7 @@ def _perhaps_databases(folder: Path, original: Path | None) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
             # To close a -shm that this process uses would drop its locks, even if SQLite did it.
-            if entry.name.endswith(_SIDE_FILES):
+            if entry.name.endswith(SUFFIXES):
                 continue
             try:
                 # Not entry.stat(), which on Windows knows no inode.

@@ -28,6 +28,7 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
+from reelbase.engine.paths import uri_of
 from reelbase.errors import SchemaError
 
 _HEADER_BYTES = 100
@@ -249,8 +250,7 @@ def _read_header(real: str) -> bytes:
     if sys.platform == "win32":  # where locks belong to one handle
         with open(real, "rb", buffering=0) as file:
             return file.read(_HEADER_BYTES)
-    uri = f"{Path(real).as_uri()}?immutable=1"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)):
+    with contextlib.closing(sqlite3.connect(uri_of(Path(real), "immutable=1"), uri=True)):
         expected = os.stat(real)
         for descriptor in _descriptors(os.path.basename(real)):
             with contextlib.suppress(OSError):  # closed meanwhile by another thread
