@@ -276,6 +276,18 @@ async def test_the_number_of_pages_tells_where_the_log_does_not_change_it(
     assert " pages, and those in the log " in await refused(path)
 
 
+def test_a_damaged_change_counter_tells_nothing(path: Path, journal: Journal) -> None:
+    asyncio.run(change(path, journal, "p"))
+    kill(path, "CREATE TABLE config_too (x)", *LAST[journal])
+    content = read(path)
+    for damaged in (content[:24] + b"\xff" + content[25:], content[:92] + b"\xff" + content[93:]):
+        write(path, damaged)
+        refuse_stale_log(path)
+    write(path, content[:24] + b"\xff" + content[25:92] + b"\xff" + content[93:])
+    with pytest.raises(SchemaError):
+        refuse_stale_log(path)
+
+
 def test_a_header_is_read(path: Path) -> None:
     header = parse_header(path.read_bytes())
     assert header is not None

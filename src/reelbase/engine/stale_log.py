@@ -55,7 +55,7 @@ class Header(NamedTuple):
     page_bytes: int
     is_wal: bool
     change_counter: int
-    pages: int | None  # None: the last program that wrote does not keep it
+    pages: int | None  # None: not valid for this change counter
     schema_cookie: int
 
 
@@ -121,6 +121,8 @@ def _judged(real: str, log: str, judge: Callable[[Header, int, FileIO], str | No
 def _judge_wal(header: Header, size_bytes: int, wal: FileIO) -> str | None:
     if not header.is_wal:
         return "its header says that it has a rollback journal, and such a file has no -wal"
+    if header.pages is None:  # damaged, perhaps: no counter to rely on
+        return None
     first: Header | None = None
     pages: int | None = None
     for page_bytes, pages_after, headers in _transactions(wal):
@@ -138,7 +140,7 @@ def _judge_wal(header: Header, size_bytes: int, wal: FileIO) -> str | None:
             f"{header.schema_cookie}, and the log begins with {first.change_counter} and "
             f"{first.schema_cookie}"
         )
-    if pages is not None and header.pages is not None:
+    if pages is not None:
         # Without page 1 the number of pages has not changed either.
         most = -(-size_bytes // header.page_bytes)
         if not header.pages <= pages <= most:
@@ -186,6 +188,8 @@ def _judge_journal(header: Header, size_bytes: int, journal: FileIO) -> str | No
         return f"its pages have {header.page_bytes} bytes, those in the journal {page_bytes}"
     if size_bytes <= (pages - 1) * page_bytes:
         return f"it has {size_bytes} bytes, and had {pages} pages of {page_bytes} bytes before"
+    if header.pages is None:  # as in a -wal
+        return None
     if pages == 0:  # the transaction that makes a database
         is_stale = header.change_counter > 1
         return f"its change counter is {header.change_counter}, and was 0" if is_stale else None
@@ -193,7 +197,7 @@ def _judge_journal(header: Header, size_bytes: int, journal: FileIO) -> str | No
     if before is None:
         if header.is_wal:
             return "its header says WAL, and the journal is not of a change of the journal mode"
-        if header.pages is not None and header.pages > pages:
+        if header.pages > pages:
             return f"it has {header.pages} pages, and had {pages} before"
         return None
     if not _may_follow(header, before):
