@@ -280,6 +280,8 @@ async def test_none_is_refused_where_a_value_is_needed(
             continue  # an id is a UUID or a ValueError
         if (case, name) == (TAGS, "name"):
             continue  # no text, so nothing to compare: a TypeError
+        if (case.table, name) == ("jobs", "params"):
+            continue  # an InvalidArgumentError, before anything runs
         with pytest.raises(ConstraintError) as caught:
             await case.add(database, owner, **{name: None})
         assert caught.value.kind == "not_null"

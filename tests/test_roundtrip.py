@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import re
@@ -34,7 +35,6 @@ from reelbase import (
     NewFile,
     NewSegment,
     NewVideo,
-    Query,
     RecordNotFoundError,
     Segment,
     Video,
@@ -671,6 +671,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("jobs", "heartbeat"): lambda world: {"job_id": world.running_id, "worker": "w"},
     ("jobs", "succeed"): lambda world: {"job_id": world.running_id},
     ("jobs", "fail"): lambda world: {"job_id": world.running_id, "error": "e"},
+    ("jobs", "release"): lambda world: {"job_id": world.running_id, "worker": "w"},
     ("jobs", "cancel"): lambda world: {"job_id": world.queued_id},
     ("jobs", "retry"): lambda world: {"job_id": world.finished_id},
     ("jobs", "progress"): lambda world: {"job_id": world.running_id, "progress": 0.5},
@@ -1085,10 +1086,26 @@ def test_every_method_is_tried_with_wrong_arguments() -> None:
         methods = {
             name
             for name, value in vars_of(_class_of(attribute)).items()
-            if not name.startswith("_") and not isinstance(value, Query)
+            if not name.startswith("_") and inspect.isfunction(value)
         }
         tried = {method for where, method in (*METHODS, *WITHOUT_ARGUMENTS) if where == attribute}
-        assert methods - {"entity"} == tried
+        assert methods == tried
+
+
+# Numbers that are cut to their range, or rounded, so that a hook which reports progress never fails.
+CUT = {
+    ("downloads", "progress", "percent"),
+    ("downloads", "progress", "filesize"),
+    ("file_processing", "progress", "progress"),
+    *(("jobs", method, "progress") for method in ("heartbeat", "progress", "update")),
+    *(("jobs", method, "completed") for method in ("heartbeat", "progress", "update")),
+}
+
+
+def is_cut(attribute: str, method: str, name: str, value: object) -> bool:
+    if (attribute, method, name) not in CUT or isinstance(value, bool):
+        return False
+    return isinstance(value, int | float) and abs(value) < float("inf")
 
 
 async def problem_of(call: Callable[[], Awaitable[object]], name: str, value: object) -> str | None:
@@ -1133,6 +1150,8 @@ async def test_a_wrong_argument_is_refused_by_name_and_leaves_nothing(
     before = contents(path)
     problems = []
     for value in wrong_values(hint):
+        if is_cut(attribute, method, name, value):
+            continue
         call = partial(function, **(arguments | {name: value}))
         problems.append(await problem_of(call, name, value))
     assert not any(problems), "\n".join(filter(None, problems))

@@ -558,4 +558,5 @@ async def test_hostile_text_is_masked_in_no_time(text: str, database: Database) 
     started = time.process_time()
     await database.error_log.add(text, text)
     await database.unsupported_urls.add(text, error=text)
-    assert time.process_time() - started < 1
+    # Under coverage and beside other tests; what is not linear takes minutes.
+    assert time.process_time() - started < 10

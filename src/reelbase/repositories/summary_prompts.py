@@ -231,7 +231,7 @@ class SummaryPromptRepository(Repository):
         if prompt_id is not None:
             prompt = await self._run(self._get.one(id=prompt_id))
             if prompt.profile_id not in (None, profile_id):
-                raise invalid_argument("prompt_id", f"prompt {prompt_id} is of another profile")
+                raise invalid_argument("prompt_id", f"prompt {prompt_id} is of another profile_id")
         return await self._run(self._set_active.one(profile_id=profile_id, prompt_id=prompt_id))
 
     async def update(self, prompt_id: int, **changes: Any) -> SummaryPrompt:
