@@ -143,7 +143,7 @@ async def test_a_batch_that_fails_does_not_cost_the_others_their_shared_commit(
 ) -> None:
     commits = 0
 
-    def counting(native: sqlite3.Connection) -> sqlite3.Error | None:
+    def counting(native: sqlite3.Connection) -> Exception | None:
         nonlocal commits
         commits += 1
         return transaction.commit(native)

@@ -185,7 +185,7 @@ async def test_no_write_is_done_before_its_commit(
     commit = transaction.commit
     done_before: list[int] = []
 
-    def slow_commit(native: sqlite3.Connection) -> sqlite3.Error | None:
+    def slow_commit(native: sqlite3.Connection) -> Exception | None:
         time.sleep(0.05)
         done_before.append(sum(task.done() for task in tasks))
         return commit(native)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripts import prepared, script
 
 import reelbase
 from reelbase import (
@@ -107,28 +108,6 @@ async def refused(connecting: Any, error: type[BaseException]) -> Any:
     with pytest.raises(error) as caught:
         await connecting
     return caught.value
-
-
-def script(body: str, *arguments: object, timeout: float = 20) -> subprocess.CompletedProcess[str]:
-    """Runs Python source in a process of its own; sys.argv[1:] are the arguments."""
-    return subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error::ResourceWarning",
-            "-c",
-            prepared(body),
-            *map(str, arguments),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-def prepared(body: str) -> str:
-    return "import asyncio, os, sqlite3, sys, time\nimport reelbase\n" + textwrap.dedent(body)
 
 
 # Opening.
@@ -829,35 +808,59 @@ async def test_foreign_keys_hold_for_raw_sql_too(database: Database) -> None:
     assert caught.value.kind == "foreign_key"
 
 
-async def test_the_file_itself_is_opened_by_sqlite_alone(
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the open files of a process are in Linux's /proc"
+)
+async def test_no_descriptor_of_the_file_is_closed_while_sqlite_has_it_open(
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closing any descriptor of it would drop every lock that the process holds."""
+    """Closing one would drop every lock that the process holds."""
     target = tmp_path / "new.db"
-    opened: list[tuple[str, int]] = []
-    os_open, builtins_open = os.open, builtins.open
+    ours: dict[int, int] = {}  # descriptors of the file, and how they were opened
+    closed: list[int] = []
+    beside_sqlite: list[str] = []
+    os_open, os_close, builtins_open = os.open, os.close, builtins.open
 
     def recording_os_open(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
-        opened.append((os.fspath(path), flags))
-        return os_open(path, flags, *args, **kwargs)
+        descriptor = os_open(path, flags, *args, **kwargs)
+        if os.fspath(path) == str(target) and not flags & os.O_PATH:  # which drops no lock
+            ours[descriptor] = flags
+        return descriptor
 
-    def recording_open(file: Any, *args: Any, **kwargs: Any) -> Any:
-        opened.append((str(file), 0))
+    def of_sqlite() -> list[str]:
+        links = Path("/proc/self/fd").iterdir()
+        return [link.name for link in links if int(link.name) not in ours and is_target(link)]
+
+    def is_target(link: Path) -> bool:
+        try:
+            return os.readlink(link) == str(target)
+        except FileNotFoundError:  # the descriptor that lists them
+            return False
+
+    def recording_close(descriptor: int) -> None:
+        if descriptor in ours:
+            beside_sqlite.extend(of_sqlite())
+            closed.append(descriptor)
+            del ours[descriptor]
+        os_close(descriptor)
+
+    def refusing_open(file: Any, *args: Any, **kwargs: Any) -> Any:
+        assert str(file) != str(target)
         return builtins_open(file, *args, **kwargs)
 
     monkeypatch.setattr(os, "open", recording_os_open)
-    monkeypatch.setattr(builtins, "open", recording_open)
+    monkeypatch.setattr(os, "close", recording_close)
+    monkeypatch.setattr(builtins, "open", refusing_open)
     for _ in range(2):
         async with connect(target) as database, connect(target) as other:
             await database.profiles.ensure("p")
             async with other.snapshot() as view:
                 await view.profiles.list()
+            assert of_sqlite()
     monkeypatch.undo()
-    # Closing an O_PATH descriptor drops no lock.
-    of_the_file = [flags for name, flags in opened if name == str(target) and not flags & os.O_PATH]
-    # Once: O_EXCL makes sure that nobody can have had it open before.
-    assert len(of_the_file) <= 1
-    assert all(flags & os.O_EXCL for flags in of_the_file)
+    assert beside_sqlite == []
+    assert closed
+    assert not ours
 
 
 async def test_a_second_database_on_the_file_does_not_drop_the_locks_of_the_first(
@@ -1359,159 +1362,6 @@ finally:
         with plain(path) as connection:
             found = connection.execute("SELECT count(*) FROM profiles WHERE id = 'torn'").fetchone()
         assert found == (0,)
-
-
-# Forks.
-
-FORKED = """
-import multiprocessing
-
-async def refused(name, call):
-    try:
-        await asyncio.wait_for(call(), 2)
-    except reelbase.DatabaseClosedError as error:
-        print(name, error.code, flush=True)
-    except BaseException as error:
-        print(name, type(error).__name__, error, flush=True)
-    else:
-        print(name, "worked", flush=True)
-
-async def calls():
-    await refused("read", database.profiles.count)
-    await refused("write", lambda: database.profiles.ensure("child"))
-    await refused("transaction", lambda: database.transaction().__aenter__())
-    await refused("snapshot", lambda: database.snapshot().__aenter__())
-    await refused("stream", lambda: database.stream(int, "SELECT 1").__anext__())
-    await refused("open unit", unit.profiles.count)
-    await refused("open snapshot", view.profiles.count)
-    await refused("open stream", rows.__anext__)
-    await asyncio.wait_for(database.close(), 2)
-    async with reelbase.connect(sys.argv[1], journal=sys.argv[2], busy_timeout=0.2) as own:
-        await own.profiles.count()
-    print("own works", flush=True)
-
-async def before():
-    global database, view_context, view, rows, context, unit
-    database = await reelbase.connect(sys.argv[1], journal=sys.argv[2])
-    await database.profiles.ensure("before")
-    view_context = database.snapshot()
-    view = await view_context.__aenter__()
-    rows = database.stream(int, "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3", batch=1)
-    await anext(rows)
-    context = database.transaction()
-    unit = await context.__aenter__()
-    await unit.execute("CREATE TABLE big (x)")
-    # More than fits into the cache: some of it is in the file, or its log, already.
-    await unit.execute_many("INSERT INTO big VALUES (zeroblob(1000000))", [()] * PARTS)
-
-async def after():
-    await anext(rows)
-    rows.close()
-    assert await view.profiles.count() == 1
-    await view_context.__aexit__(None, None, None)
-    await unit.profiles.ensure("after")
-    await context.__aexit__(None, None, None)
-    assert unit.state == "committed"
-    assert await database.profiles.count() == 2
-    assert await database.fetch_one(str, "PRAGMA integrity_check") == "ok"
-    await database.profiles.ensure("later")
-    await database.close()
-    print("parent done", flush=True)
-
-def nothing():
-    pass
-
-# With a rollback journal pages can go to the file only while nobody reads.
-PARTS = 25 if sys.argv[2] == "wal" else 10
-loop = asyncio.new_event_loop()
-loop.run_until_complete(before())
-if sys.argv[3] == "multiprocessing":
-    child = multiprocessing.get_context("fork").Process(target=nothing)
-    child.start()
-    child.join()
-    status = child.exitcode
-else:
-    pid = os.fork()
-    if pid == 0:
-        if sys.argv[3] == "calls":
-            asyncio.run(calls())
-        sys.stdout.flush()
-        if sys.argv[3] == "os._exit":
-            os._exit(0)
-        sys.exit(0)
-    _, status = os.waitpid(pid, 0)
-print("child", status, flush=True)
-loop.run_until_complete(after())
-loop.close()
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.parametrize("how", ["calls", "sys.exit", "os._exit", "multiprocessing"])
-def test_a_forked_child_has_a_dead_database_and_leaves_the_parents_alone(
-    path: Path, journal: str, how: str
-) -> None:
-    done = script(FORKED, path, journal, how)
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0, done
-    assert lines[-2:] == ["child 0", "parent done"]
-    if how == "calls":
-        names = (
-            "read",
-            "write",
-            "transaction",
-            "snapshot",
-            "stream",
-            "open unit",
-            "open snapshot",
-            "open stream",
-        )
-        assert lines[:-2] == [f"{name} forked" for name in names] + ["own works"]
-    with plain(path) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("SELECT count(*) FROM profiles").fetchone() == (3,)
-        assert connection.execute("SELECT count(*) FROM big").fetchone() == (
-            25 if journal == "wal" else 10,
-        )
-    assert side_files(path) == []
-
-
-SPILLED = """
-async def before():
-    global database, context, unit
-    database = await reelbase.connect(sys.argv[1], journal=sys.argv[2])
-    context = database.transaction()
-    unit = await context.__aenter__()
-    await unit.execute("CREATE TABLE big (x)")
-    # More than fits into the cache: with a rollback journal some of it is in the file already.
-    await unit.execute_many("INSERT INTO big VALUES (zeroblob(1000000))", [()] * 25)
-
-async def after():
-    await context.__aexit__(None, None, None)
-    assert await database.fetch_one(str, "PRAGMA integrity_check") == "ok"
-    await database.close()
-
-loop = asyncio.new_event_loop()
-loop.run_until_complete(before())
-import warnings
-warnings.simplefilter("ignore")  # from Python 3.12 on a fork beside threads is warned of
-pid = os.fork()
-if pid == 0:
-    sys.exit(0)
-print(os.waitpid(pid, 0)[1])
-loop.run_until_complete(after())
-loop.close()
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_does_not_roll_back_what_its_parent_is_writing(
-    path: Path, journal: str
-) -> None:
-    done = script(SPILLED, path, journal)
-    assert (done.stdout, done.stderr, done.returncode) == ("0\n", "", 0)
-    with plain(path) as connection:
-        assert connection.execute("SELECT count(*) FROM big").fetchone() == (25,)
 
 
 # Another event loop.

@@ -613,7 +613,7 @@ async def test_a_cancel_waits_for_a_disk_that_does_not_answer_only_so_long(
 
     commit, answers = transaction.commit, threading.Event()
 
-    def hung(native: sqlite3.Connection) -> sqlite3.Error | None:
+    def hung(native: sqlite3.Connection) -> Exception | None:
         answers.wait(10)
         return commit(native)
 

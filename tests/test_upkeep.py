@@ -19,6 +19,7 @@ import pytest
 import reelbase
 from reelbase import Database, DatabaseIOError
 from reelbase.engine import upkeep
+from reelbase.engine.open_files import Identity
 
 CYCLE = 0.05
 LIMIT = 200_000
@@ -285,7 +286,7 @@ async def test_a_new_number_on_a_network_filesystem_is_only_a_warning(
     mounts = tmp_path / "mounts"
     mounts.write_text(f"server:/share {tmp_path} fuse.sshfs rw 0 0\n")
     async with reelbase.connect(path, mounts=mounts) as database:
-        monkeypatch.setattr(upkeep, "identity_of", lambda name: upkeep.Identity(1, 2))
+        monkeypatch.setattr(upkeep, "identity_of", lambda name: Identity(1, 2))
         await until(warnings)
         assert "perhaps" in warnings()[0]
         await asyncio.sleep(3 * CYCLE)

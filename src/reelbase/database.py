@@ -30,6 +30,7 @@ from reelbase.engine.journal import (
 from reelbase.engine.mailbox import Mailbox
 from reelbase.engine.migrate import check
 from reelbase.engine.mounts import PROC_MOUNTS
+from reelbase.engine.open_files import file_of
 from reelbase.engine.opening import open_writer, prepare_file
 from reelbase.engine.paths import MEMORY, file_path
 from reelbase.engine.readers import Readers
@@ -37,7 +38,7 @@ from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.search_indexes import make_damaged_search_indexes_empty
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.transaction import Transaction
-from reelbase.engine.upkeep import Identity, Upkeep, identity_of
+from reelbase.engine.upkeep import Upkeep
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseCorruptError, DatabaseIOError
 from reelbase.maintenance import Maintenance
@@ -82,8 +83,9 @@ def connect(
     slow_transaction: seconds from which a unit of work is reported as held for too long.
 
     Raises SchemaError for a file that is not ours or of another version, or whose log is not its own or
-    would lie elsewhere (codes stale_log and side_files), DatabaseIOError,
-    DatabaseCorruptError, DatabaseBusyError; the file is then unchanged. ValueError for wrong options.
+    would lie elsewhere (codes stale_log and side_files), DatabaseIOError, DatabaseCorruptError,
+    DatabaseBusyError, DatabaseError (code forked) for a file that was open when this process was forked;
+    the file is then unchanged. ValueError for wrong options.
     """
     is_memory = isinstance(path, str | os.PathLike) and os.fspath(path) == MEMORY
     file = None if is_memory else file_path(path)
@@ -270,7 +272,6 @@ async def _open(options: ConnectOptions) -> Database:
     mailbox = Mailbox()
     connection = Connection()
     readers: Readers | None = None
-    identity: Identity | None = None
     try:
         decision = await _decide(options, connection)
         settings = ConnectionSettings(
@@ -284,12 +285,7 @@ async def _open(options: ConnectOptions) -> Database:
         if options.path is not None:
             readers = Readers(settings, options.slow_query_seconds, mailbox)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
-        database_id, identity = await connection.call(
-            lambda: (
-                read_database_id(connection.native),
-                identity_of(settings.path) if readers else None,
-            )
-        )
+        database_id = await connection.call(lambda: read_database_id(connection.native))
     except BaseException:
         _close_soon(readers, connection)
         raise
@@ -301,9 +297,10 @@ async def _open(options: ConnectOptions) -> Database:
         busy_timeout_seconds=options.busy_timeout_seconds,
         slow_query_seconds=options.slow_query_seconds,
     )
+    file = file_of(connection.native)
     upkeep = (
-        Upkeep(settings.path, identity, options.mounts, decision, writer, readers)
-        if readers
+        Upkeep(settings.path, file, options.mounts, decision, writer, readers)
+        if file and readers
         else None
     )
     return Database(options, decision, writer, readers, upkeep, database_id)

@@ -140,7 +140,7 @@ class Maintenance(Catalogue):
         if self._upkeep is not None:
             loss = await self._writer.connection.call(self._upkeep.loss)
             if loss is not None:
-                return health_report([loss], [], self._journal.mode, looked_at=["file"])
+                return health_report([loss.sentence], [], self._journal.mode, looked_at=["file"])
         async with self._session("check", call_site()) as session:
             damage = await session.call(partial(problems_of, decided=self._journal.mode, full=full))
             (mode,) = await session.call(_journal_mode)

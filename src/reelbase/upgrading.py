@@ -25,6 +25,7 @@ from reelbase.engine.connection import ConnectionSettings, notify, on_a_thread, 
 from reelbase.engine.copies import newest_copy
 from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, check, version_of
+from reelbase.engine.open_files import open_file
 from reelbase.engine.opening import open_to_look, prepare_file, size_of_usable_file
 from reelbase.engine.paths import file_path
 from reelbase.engine.schema import SCHEMA_VERSION
@@ -189,9 +190,7 @@ def _adopt(path: Path, busy_timeout: float) -> int:
     if size_of_usable_file(path, create=False) == 0:
         raise _empty(path)
     try:
-        with contextlib.closing(
-            sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
-        ) as native:
+        with contextlib.closing(open_file(path, "mode=rw", busy_timeout)) as native:
             return adopt_native(native, str(path))
     except sqlite3.Error as error:
         raise translate(error, f"adopting {path}") from error

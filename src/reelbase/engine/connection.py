@@ -10,22 +10,21 @@ import asyncio
 import atexit
 import contextlib
 import logging
-import os
 import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import aiosqlite
 import msgspec
 from aiosqlite.core import _STOP_RUNNING_SENTINEL
 
+from reelbase.engine.forks import Holding
 from reelbase.engine.mailbox import settle
-from reelbase.engine.paths import uri_of
+from reelbase.engine.open_files import FileConnection, open_file
 from reelbase.engine.search import excerpt, spaced
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
@@ -81,7 +80,7 @@ _WRITER: tuple[Pragma, ...] = (
 )
 
 
-class NativeConnection(sqlite3.Connection):
+class NativeConnection(FileConnection):
     """sqlite3.Connection with the SQL functions that the package's statements may call."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -113,16 +112,16 @@ def open_native(
     without shared memory. Raises sqlite3.Error, and DatabaseError for a pragma that has no effect.
     """
     is_file = settings.journal_mode != "memory"
-    native = sqlite3.connect(
-        # An existing file: one that was deleted meanwhile must not come back empty.
-        uri_of(Path(settings.path), "mode=rw") if is_file else settings.path,
-        uri=is_file,
-        # busy_timeout is in force before the first pragma, which may already need a lock.
-        timeout=settings.busy_timeout_seconds,
-        isolation_level=None,
-        check_same_thread=False,  # interrupt() comes from the event loop's thread
-        cached_statements=_STATEMENT_CACHE,
-        factory=NativeConnection,
+    options: dict[str, Any] = {
+        "check_same_thread": False,  # interrupt() comes from the event loop's thread
+        "cached_statements": _STATEMENT_CACHE,
+        "factory": NativeConnection,
+    }
+    native = cast(
+        NativeConnection,
+        open_file(settings.path, "mode=rw", settings.busy_timeout_seconds, **options)
+        if is_file
+        else sqlite3.connect(settings.path, isolation_level=None, **options),
     )
     try:
         if alone:
@@ -154,8 +153,7 @@ class Connection(aiosqlite.Connection):
 
     def __init__(self) -> None:
         super().__init__(_not_connected, iter_chunk_size=64)
-        self._native: sqlite3.Connection | None = None
-        self.inherited = False
+        self._holding = Holding(self._tx)
         self._ending = threading.Lock()
         self._is_ended = False
         self._at_end: list[Callable[[], None]] = []
@@ -168,16 +166,21 @@ class Connection(aiosqlite.Connection):
     @property
     def native(self) -> sqlite3.Connection:
         """The connection itself; only for the connection's own thread, and for interrupt()."""
-        if self._native is None:
+        if self._holding.native is None:
             raise DatabaseClosedError("the connection is closed")
-        return self._native
+        return self._holding.native
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is a forked child of the process that opened it."""
+        return self._holding.is_inherited
 
     async def open(self, opener: Callable[[], sqlite3.Connection]) -> None:
         """Opens the native connection on the thread; a cancelled or failed open leaks nothing."""
 
         def open_native_connection() -> None:
             try:
-                self._native = self._connection = opener()
+                self._holding.native = self._connection = opener()
             except sqlite3.Error as error:
                 raise translate(error, "opening the database") from error
 
@@ -205,7 +208,11 @@ class Connection(aiosqlite.Connection):
 
     def wake(self, work: Callable[[], None]) -> None:
         """Lets the thread call work after all that is queued. work must not raise."""
-        self._tx.put_nowait((None, work))
+        self._tx.put_nowait((None, partial(self._holding.run, work)))
+
+    def give_way(self) -> None:
+        """On the thread, between two pieces of work that it was woken for: lets a fork happen."""
+        self._holding.give_way()
 
     async def shut(self) -> None:
         """Closes the native connection after all queued work. Idempotent."""
@@ -221,6 +228,8 @@ class Connection(aiosqlite.Connection):
 
         Callable from any thread, and again while it is closing or closed.
         """
+        if self.inherited:
+            return
         with self._ending:
             is_first, self._running = self._running, False
             if then is not None and not self._is_ended:
@@ -233,8 +242,8 @@ class Connection(aiosqlite.Connection):
             self._tx.put_nowait((None, self._end))
 
     def _end(self) -> object:
-        native, self._native, self._connection = self._native, None, None
-        _close(native)
+        self._connection = None
+        _close(self._holding)
         with self._ending:
             self._is_ended = True
         for then in self._at_end:
@@ -244,8 +253,8 @@ class Connection(aiosqlite.Connection):
     def __del__(self) -> None:
         # Forgotten: nothing of ours waits in the queue either, for that would hold a reference.
         if self._running and not self.inherited:
-            native, self._native, self._connection = self._native, None, None
-            self._tx.put_nowait((None, partial(_close, native)))
+            self._connection = None
+            self._tx.put_nowait((None, partial(_close, self._holding)))
 
 
 async def on_a_thread(work: Callable[[], R]) -> R:
@@ -262,12 +271,9 @@ def _not_connected() -> sqlite3.Connection:
     raise DatabaseClosedError("the connection is opened by open()")
 
 
-def _close(native: sqlite3.Connection | None) -> object:
-    try:
-        if native is not None:
-            native.close()
-    except sqlite3.Error:
-        _log.warning("closing a connection failed", exc_info=True)
+def _close(holding: Holding) -> object:
+    """The end of a thread."""
+    holding.run(holding.close)
     return _STOP_RUNNING_SENTINEL
 
 
@@ -278,29 +284,18 @@ def notify(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *ar
 
 
 _open_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-_inherited_connections: list[Connection] = []
 
 
 def _close_at_exit() -> None:
     """Lets threads that nobody closed finish in good order; waits for a hung one only so long."""
     deadline = time.monotonic() + _EXIT_SECONDS
-    connections = list(_open_connections)
+    connections = [connection for connection in _open_connections if not connection.inherited]
     for connection in connections:
-        if connection._native is not None:
-            connection._native.interrupt()
+        with contextlib.suppress(DatabaseClosedError):
+            connection.native.interrupt()
         connection.close_soon()
     for connection in connections:
         connection._thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _disown_after_fork() -> None:
-    """In a forked child: closing an inherited connection could delete the parent's write-ahead log."""
-    for connection in list(_open_connections):
-        connection.inherited = True
-        _inherited_connections.append(connection)  # for ever: its deallocation would close it
-    _open_connections.clear()
-
-
 atexit.register(_close_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown_after_fork)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from reelbase.engine.backup import OnStep, write_copy
 from reelbase.engine.filesystem import take_mode
 from reelbase.engine.identity import open_as_it_lies, read_lineage
+from reelbase.engine.open_files import open_file
 from reelbase.engine.schema import check_ownership
 from reelbase.engine.side_files import leftover_log
 from reelbase.errors import DatabaseIOError, SchemaError
@@ -56,7 +57,7 @@ def keep_copy(path: str, version: int, folder: Path, on_step: OnStep) -> tuple[P
             for leftover in folder.glob(f"{glob.escape(target.name)}.*.partial*"):
                 leftover.unlink()
         # A connection of its own: one that writes cannot be copied.
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as source:
+        with contextlib.closing(open_file(path, "mode=rw")) as source:
             last = newest_copy(source, path, folder, version)
             write_copy(source, target, on_step=on_step)
         take_mode(target, os.stat(path))

@@ -24,7 +24,7 @@ from reelbase.engine.connection import (
 from reelbase.engine.drift import settle
 from reelbase.engine.migrate import bring_up_to_date, check, create
 from reelbase.engine.mounts import PROC_MOUNTS
-from reelbase.engine.paths import uri_of
+from reelbase.engine.open_files import Mode, open_file, refuse_inherited
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.engine.side_files import is_at_rest, refuse_misplaced
 from reelbase.engine.stale_log import refuse_stale_log
@@ -74,6 +74,7 @@ def size_of_usable_file(
     Never opens an existing file itself: closing any descriptor of it would drop every POSIX lock
     that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
     """
+    refuse_inherited(path)
     refuse_misplaced(path, mounts=mounts)
     try:
         status = _stat_or_create(path, create=create)
@@ -132,7 +133,7 @@ def _inspect(path: Path, busy_timeout_seconds: float, refuse: Refuse) -> Literal
         with (
             # A file whose journal is still to be rolled back may be torn: then it cannot be seen.
             contextlib.suppress(sqlite3.DatabaseError),
-            contextlib.closing(_connect(path, "immutable=1", busy_timeout_seconds)) as native,
+            contextlib.closing(open_file(path, "immutable=1", busy_timeout_seconds)) as native,
         ):
             (application_id,) = native.execute("PRAGMA application_id").fetchone()
             if application_id not in (0, APPLICATION_ID):
@@ -142,7 +143,7 @@ def _inspect(path: Path, busy_timeout_seconds: float, refuse: Refuse) -> Literal
         raise translate(error, f"opening {path}") from error
 
 
-def _way_to_look(path: Path) -> str:
+def _way_to_look(path: Path) -> Mode:
     # A connection that cannot write leaves what a crash left: a -wal that closing would fold in, a
     # journal that opening would roll back. But of a WAL database at rest it would leave a -wal and
     # -shm behind, which one that can write takes away again.
@@ -155,26 +156,20 @@ def _lacks_shared_memory(error: sqlite3.Error) -> bool:
 
 def _look_into(
     path: Path,
-    how: str,
+    how: Mode,
     busy_timeout_seconds: float,
     refuse: Refuse,
     *,
     alone: bool = False,
 ) -> Literal["wal", "delete"]:
     """The journal mode of a file that is empty or ours. alone: with locks that nobody shares."""
-    with contextlib.closing(_connect(path, how, busy_timeout_seconds)) as native:
+    with contextlib.closing(open_file(path, how, busy_timeout_seconds)) as native:
         if alone:
             set_pragma(native, "locking_mode", "exclusive")
         if not is_empty(native):
             refuse(native, str(path))
         (mode,) = native.execute("PRAGMA journal_mode").fetchone()
         return "wal" if mode == "wal" else "delete"
-
-
-def _connect(path: Path, how: str, busy_timeout_seconds: float) -> sqlite3.Connection:
-    return sqlite3.connect(
-        uri_of(path, how), uri=True, timeout=busy_timeout_seconds, isolation_level=None
-    )
 
 
 def open_writer(
@@ -223,6 +218,8 @@ def _open_writer(
             bring_up_to_date(native, settings.path, own=own)
         elif not checked.is_settled:
             settle(native, settings.path)
+        if native.file is not None:
+            native.file.guard(settings.path, settings.journal_mode)
     except BaseException:
         native.close()
         raise
@@ -280,6 +277,6 @@ def open_to_look(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
         refuse=partial(check_ownership, may_be_older=True),
         busy_timeout_seconds=busy_timeout_seconds,
     )
-    native = _connect(path, _way_to_look(path), busy_timeout_seconds)
+    native = open_file(path, _way_to_look(path), busy_timeout_seconds)
     set_pragma(native, "query_only", 1)
     return native

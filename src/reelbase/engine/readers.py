@@ -19,10 +19,11 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from reelbase.engine.connection import Connection, ConnectionSettings, notify, open_native
 from reelbase.engine.executor import Cleanup
 from reelbase.engine.mailbox import Mailbox
+from reelbase.engine.open_files import Loss
 from reelbase.engine.step import Step
 from reelbase.engine.transaction import roll_back
 from reelbase.engine.worker import Reply, Request, StepRunner, Worker
-from reelbase.errors import DatabaseClosedError, DatabaseIOError
+from reelbase.errors import DatabaseClosedError
 
 R = TypeVar("R")
 
@@ -59,6 +60,7 @@ class Reader(Worker):
 
     def _run_waiting(self, native: sqlite3.Connection) -> None:
         while True:
+            self.connection.give_way()
             try:
                 request = self.inbox.popleft()
             except IndexError:
@@ -169,9 +171,7 @@ class Readers:
             set()
         )  # given back, not needed any more, and not closed yet
         self._is_closed = False
-        self.lost_file: str | None = (
-            None  # what became of it, when its name no longer stands for it
-        )
+        self.lost_file: Loss | None = None
 
     async def open(self, count: int) -> None:
         for _ in range(count):
@@ -222,7 +222,7 @@ class Readers:
     async def borrow(self, what: Purpose, where: str) -> Reader:
         """A reader for the caller alone, until give_back(). where: the caller's file and line."""
         if self.lost_file is not None:  # a new connection would be to another file
-            raise DatabaseIOError(self.lost_file, code="moved")
+            raise self.lost_file.error()
         reader = (
             self._spare.pop()
             if self._spare

@@ -29,7 +29,8 @@ from reelbase.engine.connection import Connection
 from reelbase.engine.copying import Copying, Progress
 from reelbase.engine.filesystem import sync_folder, take_mode, take_owner
 from reelbase.engine.identity import mark_as_original
-from reelbase.engine.paths import file_path, uri_of
+from reelbase.engine.open_files import open_file, refuse_inherited
+from reelbase.engine.paths import file_path
 from reelbase.engine.retention import BackupReport, checked_keep, make_copy
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.engine.side_files import SUFFIXES, beside, is_at_rest, refuse_misplaced
@@ -146,12 +147,7 @@ def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connect
     refuse_stale_log(path)
     # As in opening a database: a connection that cannot write leaves everything as a crash left it,
     # and one that can takes its own -wal and -shm away again.
-    source = sqlite3.connect(
-        uri_of(path, f"mode={'rw' if is_at_rest(path) else 'ro'}"),
-        uri=True,
-        timeout=busy_timeout_seconds,
-        isolation_level=None,
-    )
+    source = open_file(path, "mode=rw" if is_at_rest(path) else "mode=ro", busy_timeout_seconds)
     with contextlib.closing(source):
         check_ownership(source, str(path), may_be_older=True)
         yield source
@@ -181,9 +177,7 @@ def _put_in_place(copy: Path, target: Path, busy_timeout_seconds: float) -> Path
 @contextlib.contextmanager
 def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[None]:
     """The database is whole in its one file, and nobody can begin to use it."""
-    native = sqlite3.connect(
-        uri_of(target, "mode=rw"), uri=True, timeout=busy_timeout_seconds, isolation_level=None
-    )
+    native = open_file(target, "mode=rw", busy_timeout_seconds)
     try:
         with contextlib.closing(native):
             # Alone from the first lock on: it fails while anybody has a WAL database open.
@@ -252,6 +246,7 @@ def refuse_if_open(target: Path, what: str = "restore", *, besides: int | None =
     what: the verb of the operation, for the error.  besides: a descriptor of this process that does not
     count.
     """
+    refuse_inherited(target)
     name, found = f"/{target.name}", os.stat(target)
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
         if link == f"/proc/{os.getpid()}/fd/{besides}":

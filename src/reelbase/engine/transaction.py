@@ -15,12 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reelbase.engine.executor import Cleanup, HeldCursor
+from reelbase.engine.open_files import file_of
 from reelbase.engine.step import Step
 from reelbase.engine.worker import Request, StepRunner
 from reelbase.errors import (
     CommitUncertainError,
     DatabaseClosedError,
     DatabaseError,
+    DatabaseIOError,
     result_code,
     translate,
 )
@@ -50,8 +52,17 @@ class _Savepoint:
 _innermost: ContextVar[_Savepoint | None] = ContextVar("reelbase_savepoint", default=None)
 
 
-def commit(native: sqlite3.Connection) -> sqlite3.Error | None:
+def commit(native: sqlite3.Connection) -> sqlite3.Error | DatabaseIOError | None:
     """COMMIT. Returns what made it fail, if anything; then nothing stays open."""
+    file = file_of(native)
+    if file is not None and file.locks is not None and file.locks.is_write_lock_lost():
+        roll_back(native)
+        return DatabaseIOError(
+            "the write lock was lost inside this transaction, which is rolled back: the process has opened "
+            "and closed the database file (to copy, hash or send it), and the kernel then drops SQLite's "
+            "locks on it (sqlite.org/howtocorrupt.html, 2.2). Read a backup() instead",
+            code="lock_lost",
+        )
     try:
         native.execute("COMMIT")
     except sqlite3.Error as error:
@@ -60,8 +71,10 @@ def commit(native: sqlite3.Connection) -> sqlite3.Error | None:
     return None
 
 
-def commit_error(error: sqlite3.Error, context: str) -> DatabaseError:
+def commit_error(error: sqlite3.Error | DatabaseIOError, context: str) -> DatabaseError:
     """What a failed COMMIT means: CommitUncertainError where SQLite leaves the outcome open."""
+    if isinstance(error, DatabaseIOError):
+        return error
     if result_code(error) in _COMMIT_REFUSED:
         return translate(error, context)
     uncertain = CommitUncertainError(

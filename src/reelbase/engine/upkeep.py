@@ -19,6 +19,7 @@ from reelbase.engine.connection import WAL_LIMIT_BYTES, notify
 from reelbase.engine.figures import wal_bytes
 from reelbase.engine.health import checkpoint
 from reelbase.engine.journal import JournalDecision
+from reelbase.engine.open_files import Identity, Loss, OpenFile, identity_of
 from reelbase.engine.readers import Borrowing, Readers
 from reelbase.engine.side_files import mounted_apart
 from reelbase.engine.writer import Writer
@@ -34,45 +35,35 @@ _PAUSE_SECONDS = 30.0
 _UNANSWERED_SECONDS = 30.0
 
 
-class Identity(NamedTuple):
-    """Which file a name stands for."""
-
-    device: int
-    inode: int
-
-
 class Look(NamedTuple):
     """identity: None when there is no file of that name. mounted_apart: what a mount has done to it."""
 
     identity: Identity | None
     mounted_apart: str | None
+    log_loss: Loss | None
     wal_bytes: int
 
 
-def identity_of(path: str) -> Identity | None:
-    """The file of that name, which is not opened: closing it would drop SQLite's locks."""
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return Identity(status.st_dev, status.st_ino)
+def _look_at(path: str, file: OpenFile, mounts: str | os.PathLike[str]) -> Look:
+    return Look(
+        identity_of(path), mounted_apart(path, mounts=mounts), file.log_loss(), wal_bytes(path)
+    )
 
 
-def _look_at(path: str, mounts: str | os.PathLike[str]) -> Look:
-    return Look(identity_of(path), mounted_apart(path, mounts=mounts), wal_bytes(path))
-
-
-def _loss(path: str, opened: Identity | None, found: Look) -> str | None:
-    """What has become of an open file, in a sentence; None when it is still the one of that name."""
+def _loss(path: str, opened: Identity, found: Look) -> Loss | None:
+    """None when an open file is still the one of that name, and its log too."""
     if found.mounted_apart is not None:
-        return f"this has happened while the database was open: {found.mounted_apart}"
+        return Loss(
+            "moved", f"this has happened while the database was open: {found.mounted_apart}"
+        )
     if found.identity == opened:
-        return None
+        return found.log_loss
     is_gone = found.identity is None
     what = "was deleted or moved away" if is_gone else "was replaced by another file"
-    return (
+    return Loss(
+        "moved",
         f"{path} {what} while it was open, and what is written now would be lost with it; "
-        "close() this database and connect() again"
+        "close() this database and connect() again",
     )
 
 
@@ -82,14 +73,14 @@ class Upkeep:
     def __init__(
         self,
         path: str,
-        identity: Identity | None,
+        file: OpenFile,
         mounts: str | os.PathLike[str],
         journal: JournalDecision,
         writer: Writer,
         readers: Readers,
     ) -> None:
         self._path = path
-        self._identity = identity
+        self._file = file
         self._mounts = mounts
         self._journal = journal
         self._writer = writer
@@ -103,10 +94,11 @@ class Upkeep:
         self._blocker: Borrowing | None = None  # what kept the log from being emptied
         self._warned_of: Borrowing | str | None = None
 
-    def loss(self) -> str | None:
-        """What has become of the file, in a sentence; None when its name still stands for it. It asks
-        the filesystem; on a thread that may wait for that."""
-        return _loss(self._path, self._identity, _look_at(self._path, self._mounts))
+    def loss(self) -> Loss | None:
+        """None when the names of the file and its log still stand for them. It asks the filesystem; on a
+        thread that may wait for that."""
+        found = _look_at(self._path, self._file, self._mounts)
+        return _loss(self._path, self._file.identity, found)
 
     def start(self) -> None:
         self._timer = self._loop.call_later(_CYCLE_SECONDS, _begin_cycle, self._reference)
@@ -122,7 +114,7 @@ class Upkeep:
         now = time.monotonic()
         if self._looking_since is None:
             self._looking_since = now
-            arguments = (self._path, self._mounts, self._loop, self._reference)
+            arguments = (self._path, self._file, self._mounts, self._loop, self._reference)
             threading.Thread(
                 target=_look, args=arguments, name="reelbase-upkeep", daemon=True
             ).start()
@@ -142,14 +134,19 @@ class Upkeep:
             self._judge_log(found.wal_bytes)
 
     def _judge_file(self, found: Look) -> None:
-        loss = _loss(self._path, self._identity, found)
+        loss = _loss(self._path, self._file.identity, found)
         may_be_renumbered = found.identity is not None and found.mounted_apart is None
-        if loss is not None and may_be_renumbered and self._journal.filesystem.is_network:
+        if (
+            loss is not None
+            and loss.code == "moved"
+            and may_be_renumbered
+            and self._journal.filesystem.is_network
+        ):
             # Some of these give a file a new number now and then.
-            self._warn_once("renumbered", "perhaps %s", loss)
+            self._warn_once("renumbered", "perhaps %s", loss.sentence)
             return
         if loss is not None and self._writer.lost_file is None:
-            _log.error("%s", loss)
+            _log.error("%s", loss.sentence)
         self._writer.lost_file = self._readers.lost_file = loss
 
     def _judge_log(self, size_bytes: int) -> None:
@@ -211,6 +208,7 @@ def _begin_cycle(reference: weakref.ref[Upkeep]) -> None:
 
 def _look(
     path: str,
+    file: OpenFile,
     mounts: str | os.PathLike[str],
     loop: asyncio.AbstractEventLoop,
     reference: weakref.ref[Upkeep],
@@ -218,7 +216,7 @@ def _look(
     """On a thread of its own."""
     found: Look | OSError
     try:
-        found = _look_at(path, mounts)
+        found = _look_at(path, file, mounts)
     except OSError as error:
         found = error
     notify(loop, _end_cycle, reference, found)

@@ -104,7 +104,8 @@ class Worker:
         """Raises DatabaseClosedError once nothing more will be run."""
         if self.connection.inherited:
             raise DatabaseClosedError(
-                "the database was opened before a fork; connect() again in the child",
+                "this Database was opened before a fork, and belongs to the parent; start processes "
+                'with "spawn" or "forkserver", or connect only after the fork',
                 code="forked",
             )
         if self.is_closed:

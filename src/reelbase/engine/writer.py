@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from reelbase.engine.connection import Connection, set_pragma
 from reelbase.engine.journal import Synchronous
 from reelbase.engine.mailbox import Mailbox, Settled, settle
+from reelbase.engine.open_files import Loss, file_of
 from reelbase.engine.step import Step
 from reelbase.engine.transaction import Transaction, commit, commit_error, roll_back
 from reelbase.engine.waiting import WaitingWorker
@@ -66,9 +67,8 @@ class Writer(WaitingWorker):
     ) -> None:
         super().__init__(connection, mailbox, busy_timeout_seconds)
         self.slow_query_seconds = slow_query_seconds
-        self.lost_file: str | None = (
-            None  # what became of it, when its name no longer stands for it
-        )
+        self.lost_file: Loss | None = None
+        self._file = file_of(connection.native)
         self._data_level = _LEVELS[synchronous]
         self._relaxed_level = _LEVELS[relaxed_synchronous]
         self._level = 0  # PRAGMA synchronous as it is now; unknown at first
@@ -135,7 +135,7 @@ class Writer(WaitingWorker):
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         self.refuse_if_closed()
         if self.lost_file is not None:
-            raise DatabaseIOError(self.lost_file, code="moved")
+            raise self.lost_file.error()
         self._refuse_inside()
         is_first = not self.is_awake and self._transaction is None
         self.inbox.append(request)
@@ -180,6 +180,7 @@ class Writer(WaitingWorker):
 
     def _run_waiting(self, native: sqlite3.Connection) -> None:
         while True:
+            self.connection.give_way()
             if self._transaction is not None:
                 if not self._continue_transaction(native, self._transaction):
                     return
@@ -325,7 +326,7 @@ class Writer(WaitingWorker):
         native: sqlite3.Connection,
         group: list[Request],
         results: list[Settled],
-        failure: sqlite3.Error,
+        failure: sqlite3.Error | DatabaseIOError,
     ) -> None:
         if len(group) > 1 and result_code(failure) == sqlite3.SQLITE_CONSTRAINT:
             # A deferred foreign key is checked at COMMIT, where it cannot be told whose it is.
@@ -340,7 +341,12 @@ class Writer(WaitingWorker):
             self._stuck_since = time.monotonic()
         try:
             self._set_level(native, level)
+            file = self._file
+            if file is not None and file.locks is not None and file.locks.is_log_deleted():
+                file.refuse_lost_log()
             native.execute(begin_sql)
+            if file is not None and file.locks is not None:
+                file.locks.watch()
         except sqlite3.Error as error:
             raise translate(error, "waiting for the write lock") from error
         self._stuck_since = None

@@ -1,0 +1,147 @@
+"""SQLite's locks on a file that this process has open, kept and watched from outside of SQLite.
+
+They are POSIX locks, and the kernel drops all that a process has on a file when the process closes any
+descriptor of that file: after a copy, a hash, a download (sqlite.org/howtocorrupt.html, 2.2). SQLite
+does not notice. Another process then takes itself for the only one, deletes the write-ahead log when
+it closes, or empties the -shm, and what is written here is lost. Linux also has locks of an open file
+description, which stay until that one is closed (fcntl(2)). While a WAL database is open, this module
+holds two of them where SQLite holds a shared lock; SQLite in other processes cannot tell them from its
+own. Whether SQLite still has the lock that it needs to write, the kernel tells before a commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import sys
+
+if sys.platform == "linux":
+    import fcntl
+
+    IS_AVAILABLE = True
+else:
+    IS_AVAILABLE = False
+
+# Of the database file (SQLite's os.h): a writer with a rollback journal locks the first; who reads, all
+# of the 510 bytes from the second on; who wants to be alone, the same 510 exclusively.
+_RESERVED_BYTE = 0x40000001
+_SHARED_FIRST, _SHARED_LAST = 0x40000002, 0x40000002 + 509
+# Of the -shm file (sqlite.org/walformat.html, 2.3): a writer locks the first, who has it open the second.
+_WAL_WRITE_BYTE = 120
+_WAL_OPEN_BYTE = 128
+
+# struct flock: l_type, l_whence, l_start, l_len, l_pid.
+_FLOCK = "hhqqi4x"
+
+
+class FileLocks:
+    """Descriptors of a database file, its -shm and its -wal, which are never read.
+
+    To close those of the first two drops SQLite's locks: only when SQLite has the file open no more.
+    """
+
+    def __init__(self, path: str) -> None:
+        """path: with no links in it. Raises OSError."""
+        self._path = path
+        self._file = _open(path)
+        self._shm: int | None = None
+        self._log: int | None = None
+        self._holds = False
+        self._can_tell: bool | None = None
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Those that matter to SQLite."""
+        return [self._file] if self._shm is None else [self._file, self._shm]
+
+    def begin(self, *, is_wal: bool) -> None:
+        """Once SQLite has opened the file in its journal mode. Of a WAL database no other process can
+        think from now on that it is closed, unless the filesystem has no such locks."""
+        if self._holds:
+            return
+        self._can_tell = None
+        with contextlib.suppress(OSError):
+            if self._shm is not None and not _is_in_place(self._shm, f"{self._path}-shm"):
+                os.close(self._shm)  # of the last time, when SQLite deleted it
+                self._shm = None
+            if is_wal:
+                self._shm = _open(f"{self._path}-shm") if self._shm is None else self._shm
+                self._log = _open(f"{self._path}-wal")
+                _set(self._file, fcntl.F_RDLCK, _SHARED_LAST)
+                _set(self._shm, fcntl.F_RDLCK, _WAL_OPEN_BYTE)
+                self._holds = True
+
+    def end(self) -> None:
+        """Before SQLite closes the file: only then can it delete the log."""
+        self._holds = False
+        with contextlib.suppress(OSError):
+            if self._shm is not None:
+                _set(self._shm, fcntl.F_UNLCK, _WAL_OPEN_BYTE)
+            _set(self._file, fcntl.F_UNLCK, _SHARED_LAST)
+        self._close_log()
+
+    def is_log_deleted(self) -> bool:
+        return self._log is not None and os.fstat(self._log).st_nlink == 0
+
+    def watch(self) -> None:
+        """In the first write transaction: finds out whether this filesystem can tell who has a lock."""
+        if self._can_tell is None:
+            self._can_tell = self._has_write_lock()
+
+    def is_write_lock_lost(self) -> bool:
+        """In a write transaction; False also where that cannot be found out."""
+        return bool(self._can_tell) and not self._has_write_lock()
+
+    def _has_write_lock(self) -> bool:
+        if self._shm is None:
+            return _holder(self._file, fcntl.F_OFD_GETLK, _RESERVED) == os.getpid()
+        return _holder(self._shm, fcntl.F_OFD_GETLK, _WAL_WRITE) == os.getpid()
+
+    def is_open_elsewhere(self) -> bool:
+        """Whether another process has the WAL database open, also one of another container."""
+        # Asked for as POSIX locks are: those of this process do not count, and the locks that begin()
+        # takes lie elsewhere.
+        return _holder(self._file, fcntl.F_GETLK, _SHARED) is not None
+
+    def close(self) -> None:
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self._close_log()
+
+    def _close_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            os.close(log)
+
+
+def _is_in_place(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _set(descriptor: int, kind: int, byte: int) -> None:
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, byte, 1, 0))
+
+
+def _asked(byte: int) -> bytes:
+    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+
+
+if IS_AVAILABLE:
+    _RESERVED, _SHARED, _WAL_WRITE = map(_asked, (_RESERVED_BYTE, _SHARED_FIRST, _WAL_WRITE_BYTE))
+
+
+def _holder(descriptor: int, command: int, asked: bytes) -> int | None:
+    """The process that has locked a byte; None: no process, or the filesystem does not say."""
+    try:
+        kind, _, _, _, process = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, command, asked))
+    except OSError:
+        return None
+    return None if kind == fcntl.F_UNLCK else int(process)
