@@ -1,4 +1,4 @@
--- reelbase: the schema, version 7. The truth for every new database.
+-- reelbase: the schema, version 8. The truth for every new database.
 --
 --   sqlite3 media.db < schema.sql
 --
@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 7;
+PRAGMA user_version = 8;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -36,7 +36,8 @@ VALUES
   (4, 'generation', '35a43920022fe7c51eabad19e115ad3ba65b79b9890703616ab7045df0e25de1'),
   (5, 'transcription', '7afbc8b7133c603a07f42109f912327c317010c615001b72c1a1113e7fc83263'),
   (6, 'downloads_tuning', '15cb8d28aaacec33a79270c38695c171be96f9429bb01b31002987db999cfbd7'),
-  (7, 'database_identity', '46546db0a1f3e81d2830b8eb88ea29d3afacdb626c998c7de47150d7b16f3a64');
+  (7, 'database_identity', '46546db0a1f3e81d2830b8eb88ea29d3afacdb626c998c7de47150d7b16f3a64'),
+  (8, 'open_lists', '170ee615ef0f06562d93419b38fb3edf16f4f0abd9cccf9652cb4181cde3b5b3');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -110,6 +111,8 @@ CREATE TABLE files (
 ) STRICT;
 
 CREATE INDEX files_newest ON files (profile_id, created_at DESC, id DESC);
+-- Of all profiles, for administrators.
+CREATE INDEX files_newest_of_all ON files (created_at DESC, id DESC);
 CREATE INDEX files_by_source ON files (source_file_id, created_at DESC, id DESC) WHERE source_file_id IS NOT NULL;
 CREATE INDEX files_by_hash ON files (profile_id, content_hash, created_at DESC, id DESC) WHERE content_hash IS NOT NULL;
 CREATE INDEX files_by_url ON files (profile_id, source_url, created_at DESC, id DESC) WHERE source_url IS NOT NULL;
@@ -234,7 +237,9 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_newest ON jobs (profile_id, created_at DESC, id DESC) WHERE parent_id IS NULL;
 CREATE INDEX jobs_newest_active ON jobs (profile_id, created_at DESC, id DESC)
   WHERE parent_id IS NULL AND status IN ('queued', 'running');
--- The foreign key to profiles; the two above leave jobs out.
+-- Of all profiles, for administrators.
+CREATE INDEX jobs_newest_of_all ON jobs (created_at DESC, id DESC) WHERE parent_id IS NULL;
+-- The foreign key to profiles; those above leave jobs out, or are of all profiles.
 CREATE INDEX jobs_of_profile ON jobs (profile_id);
 CREATE INDEX jobs_children ON jobs (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX jobs_children_unfinished ON jobs (parent_id)
@@ -1200,8 +1205,7 @@ CREATE TABLE summary_prompts (
   updated_at    TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT summary_prompts_pk PRIMARY KEY (id AUTOINCREMENT),
   CONSTRAINT summary_prompts_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
-  CONSTRAINT summary_prompts_content_type
-    CHECK (content_type IN ('meeting', 'interview', 'podcast', 'documentary', 'general')),
+  CONSTRAINT summary_prompts_content_type CHECK (content_type <> ''),
   CONSTRAINT summary_prompts_version CHECK (version >= 1),
   CONSTRAINT summary_prompts_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
   CONSTRAINT summary_prompts_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))

@@ -158,6 +158,7 @@ FILES = Case(
     },
     listings=(
         Listing("list_for_profile", _of_profile, has_limit=True),
+        Listing("list", lambda _owner: {}, has_limit=True),
         Listing("derived_from", _of_file),
         Listing("page", _of_profile, page=True),
     ),
@@ -281,6 +282,8 @@ JOBS = Case(
             lambda owner: _of_profile(owner) | {"active_only": True},
             has_limit=True,
         ),
+        Listing("list", lambda _owner: {}, has_limit=True),
+        Listing("list", lambda _owner: {"active_only": True}, has_limit=True),
         Listing("list_unfinished", lambda _owner: {}, newest_first=False),
     ),
     changes={

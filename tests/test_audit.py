@@ -103,6 +103,15 @@ async def test_an_entry_is_a_record(database: Database) -> None:
     assert msgspec.json.decode(msgspec.json.encode(entry), type=AuditEntry) == entry
 
 
+async def test_an_entry_is_found_by_its_id(database: Database) -> None:
+    entry = await database.audit.log_create("shelf", "a")
+    assert await database.audit.get(entry.id) == entry
+    assert await database.audit.find(entry.id) == entry
+    assert await database.audit.find(entry.id + 1) is None
+    with pytest.raises(RecordNotFoundError, match=f"audit entry '{entry.id + 1}' not found"):
+        await database.audit.get(entry.id + 1)
+
+
 async def test_a_split_is_an_update_and_a_creation(database: Database) -> None:
     _, _, clip = await make(database)
     _, right = await database.project_clips.split(clip.id, 40)

@@ -63,6 +63,9 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
             "get": "file_id",
             "find": "file_id",
             "list_for_profile": "profile_id, *, limit=None, offset=0",
+            "list": "*, limit=100, offset=0",
+            "update_many": "file_ids, **changes",
+            "delete_many": "file_ids, *, missing_ok=False",
             "page": (
                 "profile_id, *, after=None, limit=50, tags=(), type=None, folder=UNSET, "
                 "status=None, search=None"
@@ -114,11 +117,15 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
                 "profile_id, type, params, parent_id=None, total=1, *, id=None, priority=0, "
                 "run_after=None, max_attempts=1"
             ),
-            "add_batch": "profile_id, type, params, children",
+            "add_batch": (
+                "profile_id, type, params, children, *, id=None, priority=0, run_after=None, "
+                "max_attempts=1"
+            ),
             "get": "job_id",
             "find": "job_id",
             "list_for_profile": "profile_id, active_only=False, *, limit=None, offset=0",
             "list_children": "parent_id",
+            "list": "*, active_only=False, limit=100, offset=0",
             "list_unfinished": "",
             "find_referencing_file": "profile_id, file_id",
             "find_referencing_transcript": "profile_id, transcript_id",
@@ -153,7 +160,7 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
             "delete": "project_id, *, missing_ok=False",
             "find_by_name": "name",
             "find_by_workspace": "path",
-            "list_with_stats": "*, limit=100, offset=0",
+            "list_with_stats": "*, limit=None, offset=0",
             "get_with_videos": "project_id",
         },
     ),
@@ -188,7 +195,7 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
             "delete": "clip_id, *, missing_ok=False",
             "find_by_video": "video_id",
             "find_by_project": "project_id",
-            "find_overlapping": "video_id, in_point, out_point",
+            "find_overlapping": "video_id, in_point, out_point, *, exclude_id=None",
             "validate_bounds": "video_id, in_point, out_point",
             "split": "clip_id, frame",
         },
@@ -199,6 +206,8 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
             "log_create": "entity_type, entity_id, user_id=None",
             "log_update": "entity_type, entity_id, changes, user_id=None",
             "log_delete": "entity_type, entity_id, user_id=None",
+            "get": "entry_id",
+            "find": "entry_id",
             "get_history": "entity_type, entity_id, *, limit=None",
             "list": "*, limit=100, offset=0",
             "count": "",
@@ -347,6 +356,8 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
             "list_for_profile": "profile_id",
             "attach": "file_id, *names",
             "detach": "file_id, name",
+            "attach_many": "file_ids, *names",
+            "detach_many": "file_ids, *names",
             "for_file": "file_id",
             "rename": "tag_id, name",
             "merge": "source_id, target_id",
@@ -448,6 +459,7 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
         {
             "start": "file_id, *, prompt_id=None, provider=None, model=None",
             "complete": "summary_id, content, *, metadata=None",
+            "update": "summary_id, *, content=UNSET, metadata=UNSET",
             "fail": "summary_id, message",
             "latest": "file_id",
             "list_for_file": "file_id",

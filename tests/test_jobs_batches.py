@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from conftest import START, FrozenClock
@@ -92,6 +93,20 @@ async def test_a_parent_follows_its_children_however_they_finish(
     assert followed.finished_at == clock.now
     assert followed.started_at is not None
     assert (followed.error, followed.worker, followed.attempts) == (None, None, 0)
+
+
+async def test_a_batch_takes_what_a_job_takes(jobs: JobRepository, clock: FrozenClock) -> None:
+    later, id = clock.now + timedelta(minutes=1), uuid4()
+    parent, children = await jobs.add_batch(
+        "anna", "cut", {}, [{}, {}], id=id, priority=5, run_after=later, max_attempts=3
+    )
+    assert parent.id == id
+    assert {(job.priority, job.run_after, job.max_attempts) for job in children} == {(5, later, 3)}
+    assert await jobs.claim("w") is None
+    clock.advance(60)
+    assert await jobs.claim("w") == await jobs.get(children[0].id)
+    with pytest.raises(ConstraintError):
+        await jobs.add_batch("anna", "cut", {}, [{}], id=id)
 
 
 async def test_the_result_counts_the_children_by_their_end(jobs: JobRepository) -> None:

@@ -586,6 +586,60 @@ async def test_update_refuses_other_fields(library: Database, file: File, unknow
     assert await library.files.get(file.id) == file
 
 
+# Several files at once
+
+
+async def test_several_files_are_changed_together(library: Database) -> None:
+    first, second, third = await library.files.add_many(
+        "anna", [NewFile(name, name, folder="old") for name in "abc"]
+    )
+    moved = await library.files.update_many([str(third.id).upper(), first.id], folder="new")
+    assert moved == [
+        msgspec.structs.replace(third, folder="new"),
+        msgspec.structs.replace(first, folder="new"),
+    ]
+    assert await library.files.list_for_profile("anna") == [moved[0], second, moved[1]]
+    assert await library.files.update_many([], folder="other") == []
+    assert await library.files.update_many([second.id], folder=UNSET) == [second]
+    with pytest.raises(TypeError, match="cannot change profile_id"):
+        await library.files.update_many([second.id], profile_id="ben")
+
+
+async def test_several_files_are_deleted_together(library: Database) -> None:
+    files = await library.files.add_many("anna", [NewFile(name, name) for name in "abcd"])
+    for file in files:
+        await library.transcripts.add("anna", file.id, "text")
+    ids = [file.id for file in files]
+    assert await library.files.delete_many(iter(ids[:2])) == 2
+    assert await library.files.list_for_profile("anna") == [files[3], files[2]]
+    assert len(await library.transcripts.list_for_profile("anna")) == 2
+    assert await library.files.delete_many([*ids, UNKNOWN], missing_ok=True) == 2
+    assert await library.files.delete_many([]) == 0
+
+
+async def test_of_several_files_an_unknown_one_keeps_all_as_they_are(
+    library: Database, file: File
+) -> None:
+    for call in (
+        library.files.update_many([file.id, UNKNOWN], name="new"),
+        library.files.delete_many([file.id, UNKNOWN]),
+    ):
+        with pytest.raises(RecordNotFoundError, match=f"file '{UNKNOWN}' not found"):
+            await call
+    assert await library.files.get(file.id) == file
+
+
+async def test_an_administrator_lists_the_files_of_all_profiles(
+    library: Database, clock: FrozenClock
+) -> None:
+    added = []
+    for profile in ("anna", "ben", "anna"):
+        added.append(await library.files.add(profile, "a", "a"))
+        clock.advance(1)
+    assert await library.files.list() == added[::-1]
+    assert await library.files.list(limit=1, offset=1) == [added[1]]
+
+
 # Transcripts
 
 

@@ -349,6 +349,36 @@ async def test_downloads_stay_as_they_are_when_their_table_is_built_anew(
     assert_whole(old)
 
 
+@pytest.mark.parametrize("version", [5, 7])
+async def test_prompts_keep_their_texts_and_ids_when_their_table_is_built_anew(
+    version: int, old: Path, journal: Any
+) -> None:
+    tables = ("summary_prompts", "summary_prompt_versions")
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        apply(connection, scripts()[1:version])
+        connection.execute("PRAGMA foreign_keys = ON")
+        for name in ("first", "second", "third"):
+            insert(connection, "summary_prompts", {"name": name, "prompt_text": "old"})
+        connection.execute(
+            "UPDATE summary_prompts SET prompt_text = 'new', version = 2 WHERE id = 1"
+        )
+        connection.execute("DELETE FROM summary_prompts WHERE id = 3")
+        before = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
+    async with reelbase.connect(old, journal=journal) as database:
+        assert [
+            await database.fetch_all(tuple, f"SELECT * FROM {table}") for table in tables
+        ] == before
+        assert [text.prompt_text for text in await database.summary_prompts.versions(1)] == [
+            "new",
+            "old",
+        ]
+        # The third one's id is not given out again.
+        assert (
+            await database.summary_prompts.add(None, "fourth", "x", content_type="talk")
+        ).id == 4
+    assert_whole(old)
+
+
 async def test_what_only_the_wal_holds_is_migrated_and_copied(tmp_path: Path, journal: Any) -> None:
     """A crash left committed rows in the -wal file."""
     source = make_version_1(tmp_path / "source.db", "wal")

@@ -230,6 +230,16 @@ async def test_clips_overlap_a_window_when_they_share_a_frame_with_it(
     assert found == sorted(sharing, key=lambda clip: (clip.in_point, clip.id))
 
 
+async def test_a_clip_that_is_being_moved_is_not_in_its_own_way(
+    database: Database, video: Video
+) -> None:
+    moved, other = await add(database, video, 10, 20), await add(database, video, 15, 25)
+    overlapping = database.project_clips.find_overlapping
+    assert await overlapping(video.id, 12, 22) == [moved, other]
+    assert await overlapping(video.id, 12, 22, exclude_id=moved.id) == [other]
+    assert await overlapping(video.id, 12, 22, exclude_id=None) == [moved, other]
+
+
 async def test_only_clips_of_the_video_overlap(database: Database, video: Video) -> None:
     other = await database.videos.add(video.project_id, "b", "b", 4.0, 25, 1, 1, 1)
     await add(database, other, 0, 50)

@@ -96,9 +96,15 @@ async def test_projects_are_listed_newest_first_a_hundred_at_a_time(database: Da
     assert await database.projects.count() == 103
     assert await database.projects.list() == added[:2:-1]
     assert await database.projects.list(offset=100) == added[2::-1]
-    assert [stats.id for stats in await database.projects.list_with_stats()] == [
-        project.id for project in added[:2:-1]
-    ]
+
+
+async def test_all_projects_come_with_their_numbers_unless_a_limit_is_set(
+    database: Database,
+) -> None:
+    added = [await database.projects.add(str(number), "w") for number in range(103)]
+    ids = [project.id for project in added[::-1]]
+    assert [stats.id for stats in await database.projects.list_with_stats()] == ids
+    assert [stats.id for stats in await database.projects.list_with_stats(limit=5)] == ids[:5]
 
 
 async def test_every_page_by_offset_together_is_everything_once(database: Database) -> None:

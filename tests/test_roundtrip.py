@@ -546,6 +546,10 @@ def _file(world: World) -> dict[str, Any]:
     return {"file_id": world.file.id}
 
 
+def _files(world: World) -> dict[str, Any]:
+    return {"file_ids": [world.file.id]}
+
+
 def _session(world: World) -> dict[str, Any]:
     return {"session_id": world.owner.session_id}
 
@@ -625,6 +629,9 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("files", "get"): _file,
     ("files", "find"): _file,
     ("files", "list_for_profile"): _profile,
+    ("files", "list"): _paging,
+    ("files", "update_many"): lambda world: _files(world) | {"name": "new"},
+    ("files", "delete_many"): _files,
     ("files", "page"): _profile,
     ("files", "find_by_hash"): lambda world: _profile(world) | {"content_hash": "h"},
     ("files", "find_by_url"): lambda world: _profile(world) | {"source_url": "u"},
@@ -661,6 +668,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("jobs", "get"): lambda world: {"job_id": world.queued_id},
     ("jobs", "find"): lambda world: {"job_id": world.queued_id},
     ("jobs", "list_for_profile"): _profile,
+    ("jobs", "list"): _paging,
     ("jobs", "list_children"): lambda world: {"parent_id": world.queued_id},
     ("jobs", "find_referencing_file"): lambda world: _profile(world) | _file(world),
     ("jobs", "find_referencing_transcript"): lambda world: (
@@ -755,6 +763,8 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("project_clips", "update"): lambda world: _cut(world) | {"in_point": 1},
     ("project_clips", "split"): lambda world: _cut(world) | {"frame": 5},
     ("project_clips", "delete"): _cut,
+    ("audit", "get"): lambda world: {"entry_id": 1},
+    ("audit", "find"): lambda world: {"entry_id": 1},
     ("audit", "log_create"): _entity,
     ("audit", "log_update"): lambda world: _entity(world) | {"changes": {}},
     ("audit", "log_delete"): _entity,
@@ -808,6 +818,8 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("tags", "for_file"): _file,
     ("tags", "attach"): _file,
     ("tags", "detach"): lambda world: _file(world) | {"name": "t"},
+    ("tags", "attach_many"): _files,
+    ("tags", "detach_many"): _files,
     ("tags", "rename"): lambda world: _tag(world) | {"name": "n"},
     ("tags", "merge"): lambda world: {"source_id": world.tag_id, "target_id": world.other_tag_id},
     ("tags", "delete"): _tag,
@@ -876,6 +888,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("summary_prompts", "delete"): _prompt,
     ("summaries", "start"): _file,
     ("summaries", "complete"): lambda world: _summary(world) | {"content": {}},
+    ("summaries", "update"): lambda world: _summary(world) | {"content": {}},
     ("summaries", "fail"): lambda world: _summary(world) | {"message": "e"},
     ("summaries", "get"): _summary,
     ("summaries", "find"): _summary,
@@ -1020,6 +1033,7 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         ),
         (Segment, ("x", 5, {}, Unknown(), uuid4())),
         (Iterable[NewSegment], (5, "ab", [5], ["x"], [{}], [None], NewSegment(0.0, 1.0, "t"))),
+        (Iterable[UUID | str], (5, "ab", b"ab", ["x"], [5], [None], Unknown(), ["\ud800"])),
         (Iterable[int], (5, "ab", b"ab", ["x"], [1.5], [None], [True], [2**63])),
         (Iterable[NewFile], (5, "ab", [5], ["x"], [{}], [None], NewFile("n", "p"))),
         (Iterable[str], (5, "ab", b"ab", [5], [b"t"], ["t", None], ["\ud800"])),
@@ -1041,7 +1055,7 @@ def parameters() -> list[tuple[str, str, str, Any]]:
     for attribute, method in METHODS:
         hints = typing.get_type_hints(getattr(_class_of(attribute), method))
         hints.pop("return")
-        if method == "update" and hints.get("changes") is Any:
+        if method in ("update", "update_many") and hints.get("changes") is Any:
             hints.pop("changes")
             hints |= _changed_by_update(attribute)
         if (attribute, method) == ("media_info", "upsert"):

@@ -429,7 +429,7 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "llm_configs_test_status": [{"test_status": status} for status in ("", "ok", "Success")],
     "llm_configs_tested": [{"test_status": "untested"}, {"last_tested_at": None}],
     "llm_config_checks_status": [{"status": status} for status in ("", "untested")],
-    "summary_prompts_content_type": [{"content_type": text} for text in ("", "talk", "General")],
+    "summary_prompts_content_type": [{"content_type": ""}],
     "summary_prompts_version": [{"version": 0}],
     "summaries_number": [{"version": 0}],
     "summaries_status": [{"status": status, "completed_at": None} for status in ("", "done")],

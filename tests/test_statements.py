@@ -60,6 +60,9 @@ MAY_SCAN = {
 }
 
 for _name, _table in (
+    ("FileFinding._list_all", "files"),
+    ("JobListing._list", "jobs"),
+    ("JobListing._list_active", "jobs"),
     ("DownloadListing._list", "downloads"),
     ("DownloadListing._list_active", "downloads"),
     ("ErrorLogRepository._list", "error_log"),
@@ -112,6 +115,7 @@ FOR_THE_PROMPT = (
 # These may sort, and why.
 MAY_SORT = {
     "FileChanging._get_many": "the order the caller gave, which no index has",
+    "TagRepository._unknown_file": "the order the caller gave, which no index has",
     "DownloadLifecycle._get_many": "the order the caller gave, which no index has",
     "DownloadListing._counts_by_status": "six groups",
     "ErrorLogRepository._top_domains": "by their counts, which no index has",

@@ -92,6 +92,29 @@ async def test_a_summary_needs_a_file_and_may_lose_its_prompt(
         await database.summaries.start(file.id)
 
 
+async def test_a_completed_summary_is_corrected_and_found_by_its_new_texts(
+    database: Database, file: File, path: Path
+) -> None:
+    summaries = database.summaries
+    first = await summaries.start(file.id)
+    before = contents(path)
+    changes: dict[str, Any]
+    for changes in ({"content": {}}, {"metadata": {}}):
+        with pytest.raises(InvalidTransitionError, match="is processing: cannot be corrected"):
+            await summaries.update(first.id, **changes)
+    assert contents(path) == before
+    done = await summaries.complete(first.id, {"bluf": "Ship it"}, metadata={"tokens": 5})
+    assert await summaries.update(done.id) == done
+    corrected = await summaries.update(done.id, content={"bluf": "Hold it"})
+    assert corrected == msgspec.structs.replace(done, content={"bluf": "Hold it"})
+    assert await summaries.search("ann", "ship") == []
+    assert await summaries.search("ann", "hold") == [corrected]
+    assert (await summaries.update(done.id, metadata=None)).metadata is None
+    assert await summaries.latest(file.id) == await summaries.get(done.id)
+    with pytest.raises(RecordNotFoundError):
+        await summaries.update(done.id + 1, metadata=None)
+
+
 async def test_summaries_are_found_by_every_text_in_them(database: Database, file: File) -> None:
     content = {
         "bluf": "Budget approved",
@@ -176,6 +199,17 @@ async def test_what_a_profile_can_choose_from(database: Database, file: File) ->
     assert await listed("nobody") == [meeting, system]
 
 
+async def test_a_content_type_is_the_applications_own_word(database: Database, file: File) -> None:
+    prompts = database.summary_prompts
+    general = await prompts.add(None, "general", "Sum up")
+    speakers = await prompts.add(None, "who", "Who speaks?", content_type="speaker_identification")
+    assert await prompts.active("ann", "speaker_identification") == speakers
+    assert await prompts.active("ann", "Lecture") == general
+    assert await prompts.list_for_profile("ann", content_type="speaker_identification") == [
+        speakers
+    ]
+
+
 async def test_the_active_prompt_and_its_fallbacks(database: Database, file: File) -> None:
     prompts = database.summary_prompts
     assert await prompts.active("ann") is None
@@ -220,7 +254,7 @@ async def test_choices_that_are_refused(database: Database, file: File, path: Pa
             await database.execute(f"UPDATE profiles SET {column} = ? WHERE id = 'ann'", [value])
         assert "its own" in caught.value.constraint
     with pytest.raises(ConstraintError):
-        await database.summary_prompts.add("ann", "n", "t", content_type="sermon")
+        await database.summary_prompts.add("ann", "n", "t", content_type="")
     assert contents(path) == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from samples import contents
@@ -200,3 +201,52 @@ async def test_the_gallery_shows_files_that_have_all_tags_and_the_status(
     assert await shown(status="queued", tags=("three",)) == [0]
     assert await shown(status="completed") == []
     assert await shown(tags=()) == list(range(12))
+
+
+# Several files at once
+
+
+async def several(database: Database, *profiles: str) -> list[File]:
+    for profile in profiles:
+        await database.profiles.ensure(profile)
+    return [await database.files.add(profile, "a", "a") for profile in profiles]
+
+
+async def test_tags_are_put_on_several_files_and_made_for_each_profile(database: Database) -> None:
+    files = await several(database, "ann", "ann", "bob")
+    await database.tags.attach(files[0].id, "old", "Kept")
+    ids = [file.id for file in files]
+    assert await database.tags.attach_many(ids, "new", "kept") == 5  # of six one was there
+    assert [await names(database, file) for file in files] == [
+        ["Kept", "new", "old"],
+        ["Kept", "new"],
+        ["kept", "new"],
+    ]
+    assert await database.tags.attach_many(ids, "new") == 0
+    assert await database.tags.attach_many([], "other") == 0
+    assert await database.tags.find_by_name("ann", "other") is None
+
+
+async def test_tags_are_taken_off_several_files(database: Database) -> None:
+    files = await several(database, "ann", "ann", "bob")
+    ids = [file.id for file in files]
+    await database.tags.attach_many(ids, "a", "b", "c")
+    assert await database.tags.detach_many(iter(ids[:2]), " A", "C", "unknown") == 4
+    assert [await names(database, file) for file in files] == [["b"], ["b"], ["a", "b", "c"]]
+    assert await database.tags.find_by_name("ann", "a") is not None
+
+
+async def test_of_several_files_an_unknown_one_keeps_all_as_they_are(
+    database: Database, path: Path
+) -> None:
+    (file,) = await several(database, "ann")
+    await database.tags.attach(file.id, "x")
+    unknown = uuid4()
+    before = contents(path)
+    for call in (
+        database.tags.attach_many([file.id, unknown], "y"),
+        database.tags.detach_many([unknown, file.id], "x"),
+    ):
+        with pytest.raises(RecordNotFoundError, match=f"file '{unknown}' not found"):
+            await call
+    assert contents(path) == before

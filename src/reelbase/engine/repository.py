@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar, overload
+from uuid import UUID
 
-from reelbase.engine.arguments import PublicFace, wrong_type
+from reelbase.engine.arguments import PublicFace, invalid_argument, wrong_type
+from reelbase.engine.binding import to_id
 from reelbase.engine.executor import Executor
 from reelbase.engine.foreign_keys import Entity, entities
 from reelbase.engine.secrets import Secrets
@@ -101,6 +103,15 @@ class Repository(PublicFace):
         if not isinstance(value, kind):
             raise wrong_type(name, f"must be {kind.__name__}, not {type(value).__name__}")
         return value
+
+    def _ids(self, name: str, values: Iterable[UUID | str]) -> list[str]:
+        """The stored forms of several ids; TypeError or InvalidArgumentError that name the parameter."""
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+            raise wrong_type(name, f"must be a list of UUID, not {type(values).__name__}")
+        try:
+            return [to_id(value) for value in values]
+        except ValueError as error:
+            raise invalid_argument(name, error) from None
 
     def _deleted(self, count: int, key: object, *, missing_ok: bool) -> bool:
         """The answer of a delete. RecordNotFoundError when there was nothing, unless missing_ok."""

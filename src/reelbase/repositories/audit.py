@@ -89,6 +89,15 @@ class AuditRepository(Repository):
         """,
     )
 
+    _get = Query(
+        AuditEntry,
+        """
+        SELECT id, entity_type, entity_id, action, changes, user_id, timestamp
+        FROM audit_log
+        WHERE id = :id
+        """,
+    )
+
     _get_history = Query(
         AuditEntry,
         """
@@ -149,6 +158,14 @@ class AuditRepository(Repository):
     ) -> AuditEntry:
         """Notes that an entity is gone. user_id None: the unit's actor."""
         return await self._log(AuditAction.DELETE, entity_type, entity_id, {}, user_id)
+
+    async def get(self, entry_id: int) -> AuditEntry:
+        """The entry; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=entry_id))
+
+    async def find(self, entry_id: int) -> AuditEntry | None:
+        """The entry, or None."""
+        return await self._run(self._get.optional(id=entry_id))
 
     async def get_history(
         self, entity_type: str, entity_id: int | str, *, limit: int | None = None

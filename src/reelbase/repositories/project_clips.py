@@ -84,8 +84,10 @@ class ProjectClipRepository(AuditedRepository):
           AND in_point < :out_point
           AND out_point > :in_point
           AND :in_point < :out_point
+          AND (:exclude_id IS NULL OR id <> :exclude_id)
         ORDER BY in_point, id
         """,
+        params={"exclude_id": int},
     )
 
     _are_bounds_valid = Query(
@@ -195,14 +197,17 @@ class ProjectClipRepository(AuditedRepository):
         return await self._run(self._find_by_project.all(project_id=project_id))
 
     async def find_overlapping(
-        self, video_id: int, in_point: int, out_point: int
+        self, video_id: int, in_point: int, out_point: int, *, exclude_id: int | None = None
     ) -> builtins.list[ProjectClip]:
         """A video's clips that share a frame with [in_point, out_point), in the order of in_point.
 
         Clips that merely touch it share none. An empty or inverted window gives [].
+        exclude_id: a clip that is not looked at, because it is being moved; None: all are.
         """
         return await self._run(
-            self._find_overlapping.all(video_id=video_id, in_point=in_point, out_point=out_point)
+            self._find_overlapping.all(
+                video_id=video_id, in_point=in_point, out_point=out_point, exclude_id=exclude_id
+            )
         )
 
     async def validate_bounds(self, video_id: int, in_point: int, out_point: int) -> bool:

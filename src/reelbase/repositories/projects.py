@@ -188,9 +188,9 @@ class ProjectRepository(AuditedRepository):
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def list_with_stats(
-        self, *, limit: int | None = 100, offset: int = 0
+        self, *, limit: int | None = None, offset: int = 0
     ) -> builtins.list[ProjectStats]:
-        """Projects with their numbers of videos and clips, newest first."""
+        """Projects with their numbers of videos and clips, newest first. limit None: all."""
         return await self._run(self._list_with_stats.all(limit=limit, offset=offset))
 
     async def get_with_videos(self, project_id: int) -> ProjectWithVideos:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.search import match_expression
@@ -137,6 +138,20 @@ class SummaryRepository(Repository):
         """,
     )
 
+    _update = Command(
+        Summary,
+        """
+        UPDATE summaries
+        SET content = iif(:set_content, :content, content),
+            metadata = iif(:set_metadata, :metadata, metadata)
+        WHERE id = :id
+          AND status = 'completed'
+        RETURNING
+          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
+          error_message, metadata, created_at, completed_at
+        """,
+    )
+
     # The texts of content line by line; a trigger has taken out the row if content changed.
     _index_again = Command(
         Summary,
@@ -249,6 +264,26 @@ class SummaryRepository(Repository):
             self._index_again.count(id=summary_id),
         )
         return summary or await self._refusal("complete", summary_id)
+
+    async def update(
+        self,
+        summary_id: int,
+        *,
+        content: dict[str, Any] | UnsetType = UNSET,
+        metadata: dict[str, Any] | UnsetType | None = UNSET,
+    ) -> Summary:
+        """Corrects a completed summary, which can then be found by its new texts, and returns it.
+
+        metadata None clears it, UNSET leaves a field. The version stays: another one is start()'s.
+        InvalidTransitionError for a summary that is not completed; ConstraintError: check for a content
+        of None.
+        """
+        changes = {"content": content, "metadata": metadata}
+        summary, _ = await self._batch(
+            self._update.optional(**self._update.changes(changes, id=summary_id)),
+            self._index_again.count(id=summary_id),
+        )
+        return summary or await self._refusal("be corrected", summary_id)
 
     async def fail(self, summary_id: int, message: str) -> Summary:
         """Ends the try without a summary. InvalidTransitionError when it has ended."""

@@ -16,7 +16,8 @@ from reelbase.repositories.profiles import Profile
 class SummaryPrompt(msgspec.Struct, frozen=True):
     """A prompt. profile_id None: the system's, for everybody.
 
-    content_type: meeting, interview, podcast, documentary or general.  version: of prompt_text.
+    content_type: the application's own word for a kind of recording (meeting, interview, podcast …);
+    active() falls back on the system's prompt for ``general``.  version: of prompt_text.
     """
 
     id: int
@@ -174,7 +175,7 @@ class SummaryPromptRepository(Repository):
     ) -> SummaryPrompt:
         """Adds a prompt of the profile, or (None) of the system, and returns it.
 
-        ConstraintError: foreign_key for an unknown profile, check for an unknown content_type.
+        ConstraintError: foreign_key for an unknown profile, check for an empty content_type.
         """
         return await self._run(
             self._add.one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -140,6 +141,76 @@ class TagRepository(Repository):
         params={"normalized_name": str, "file_id": UUID},
     )
 
+    # Of several files all or none: one that is missing keeps the others as they are.
+    _unknown_file = Query(
+        UUID,
+        """
+        SELECT wanted.value
+        FROM json_each(:file_ids) AS wanted
+        WHERE NOT EXISTS (SELECT 1 FROM files WHERE id = wanted.value)
+        ORDER BY wanted.key
+        LIMIT 1
+        """,
+        params={"file_ids": list},
+    )
+
+    _ensure_for_files = Command(
+        Tag,
+        """
+        INSERT INTO tags (profile_id, name, normalized_name, created_at)
+        SELECT profile_id, :name, :normalized_name, :created_at
+        FROM files
+        WHERE id IN (SELECT value FROM json_each(:file_ids))
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:file_ids) AS wanted
+            WHERE NOT EXISTS (SELECT 1 FROM files AS known WHERE known.id = wanted.value)
+          )
+        ON CONFLICT (profile_id, normalized_name) DO NOTHING
+        """,
+        params={"normalized_name": str, "file_ids": list},
+    )
+
+    _attach_many = Command(
+        Tag,
+        """
+        INSERT INTO file_tags (file_id, tag_id, profile_id)
+        SELECT files.id, tags.id, files.profile_id
+        FROM files
+        CROSS JOIN tags
+        WHERE files.id IN (SELECT value FROM json_each(:file_ids))
+          AND tags.profile_id = files.profile_id
+          AND tags.normalized_name = :normalized_name
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:file_ids) AS wanted
+            WHERE NOT EXISTS (SELECT 1 FROM files AS known WHERE known.id = wanted.value)
+          )
+        ON CONFLICT (file_id, tag_id) DO NOTHING
+        """,
+        params={"normalized_name": str, "file_ids": list},
+    )
+
+    _detach_many = Command(
+        Tag,
+        """
+        DELETE FROM file_tags
+        WHERE file_id IN (SELECT value FROM json_each(:file_ids))
+          AND EXISTS (
+            SELECT 1
+            FROM tags
+            WHERE tags.id = file_tags.tag_id
+              AND tags.normalized_name = :normalized_name
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:file_ids) AS wanted
+            WHERE NOT EXISTS (SELECT 1 FROM files AS known WHERE known.id = wanted.value)
+          )
+        """,
+        params={"normalized_name": str, "file_ids": list},
+    )
+
     _detach = Command(
         Tag,
         """
@@ -263,6 +334,41 @@ class TagRepository(Repository):
         """Takes a tag off a file; False when the file did not have it. The tag itself stays."""
         step = self._detach.count(file_id=file_id, normalized_name=normalized(name))
         return await self._run(step) > 0
+
+    async def attach_many(self, file_ids: Iterable[UUID | str], *names: str) -> int:
+        """Puts the same tags on several files, all or none; how many links are new.
+
+        Tags that do not exist are made, for each profile that has one of the files. RecordNotFoundError
+        names the first file that is unknown.
+        """
+        ids, now = self._ids("file_ids", file_ids), self._now()
+        links = [{"file_ids": ids, "normalized_name": normalized(name, "names")} for name in names]
+        new = [
+            link | {"name": name, "created_at": now}
+            for link, name in zip(links, names, strict=True)
+        ]
+        unknown, _, count = await self._batch(
+            self._unknown_file.optional(file_ids=ids),
+            self._ensure_for_files.many(new),
+            self._attach_many.many(links),
+        )
+        if unknown is not None:
+            raise self._not_found(unknown, "file")
+        return count
+
+    async def detach_many(self, file_ids: Iterable[UUID | str], *names: str) -> int:
+        """Takes tags off several files, all or none; how many links are gone. The tags stay.
+
+        RecordNotFoundError names the first file that is unknown.
+        """
+        ids = self._ids("file_ids", file_ids)
+        links = [{"file_ids": ids, "normalized_name": normalized(name, "names")} for name in names]
+        unknown, count = await self._batch(
+            self._unknown_file.optional(file_ids=ids), self._detach_many.many(links)
+        )
+        if unknown is not None:
+            raise self._not_found(unknown, "file")
+        return count
 
     async def rename(self, tag_id: int, name: str) -> Tag:
         """Gives the tag another name and returns it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -72,12 +73,54 @@ class FileChanging(FileFinding):
         """,
     )
 
+    # Of several files all or none: one that is missing keeps the others as they are.
+    _update_many = Command(
+        File,
+        """
+        UPDATE files
+        SET name = iif(:set_name, :name, name),
+            path = iif(:set_path, :path, path),
+            type = iif(:set_type, :type, type),
+            folder = iif(:set_folder, :folder, folder),
+            source_file_id = iif(:set_source_file_id, :source_file_id, source_file_id),
+            origin = iif(:set_origin, :origin, origin),
+            size_bytes = iif(:set_size_bytes, :size_bytes, size_bytes),
+            content_type = iif(:set_content_type, :content_type, content_type),
+            content_hash = iif(:set_content_hash, :content_hash, content_hash),
+            source_url = iif(:set_source_url, :source_url, source_url)
+        WHERE id IN (SELECT value FROM json_each(:ids))
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:ids) AS wanted
+            WHERE NOT EXISTS (SELECT 1 FROM files AS known WHERE known.id = wanted.value)
+          )
+        """,
+        params={"ids": list},
+    )
+
     _delete = Command(
         File,
         """
         DELETE FROM files
         WHERE id = :id
         """,
+    )
+
+    _delete_many = Command(
+        File,
+        """
+        DELETE FROM files
+        WHERE id IN (SELECT value FROM json_each(:ids))
+          AND (
+            :missing_ok
+            OR NOT EXISTS (
+              SELECT 1
+              FROM json_each(:ids) AS wanted
+              WHERE NOT EXISTS (SELECT 1 FROM files AS known WHERE known.id = wanted.value)
+            )
+          )
+        """,
+        params={"ids": list, "missing_ok": bool},
     )
 
     async def add(
@@ -155,3 +198,39 @@ class FileChanging(FileFinding):
         """
         count = await self._run(self._delete.count(id=file_id))
         return self._deleted(count, file_id, missing_ok=missing_ok)
+
+    async def update_many(
+        self, file_ids: Iterable[UUID | str], **changes: Any
+    ) -> builtins.list[File]:
+        """Changes the same fields of several files, all or none, and returns them in the order given.
+
+        What can be changed is what update() changes: ``folder="Holiday"`` moves them there. [] changes
+        nothing. RecordNotFoundError names the first id that is unknown.
+        """
+        ids = self._ids("file_ids", file_ids)
+        _, changed = await self._batch(
+            self._update_many.count(**self._update_many.changes(changes, ids=ids)),
+            self._get_many.all(ids=ids),
+        )
+        self._refuse_unknown(ids, changed)
+        return changed
+
+    async def delete_many(self, file_ids: Iterable[UUID | str], *, missing_ok: bool = False) -> int:
+        """Deletes several files with all that belongs to them, as delete() does, all or none.
+
+        Returns how many were deleted. RecordNotFoundError names the first id that is unknown; with
+        missing_ok the others are deleted.
+        """
+        ids = self._ids("file_ids", file_ids)
+        known, count = await self._batch(
+            self._get_many.all(ids=ids), self._delete_many.count(ids=ids, missing_ok=missing_ok)
+        )
+        if not missing_ok:
+            self._refuse_unknown(ids, known)
+        return count
+
+    def _refuse_unknown(self, ids: builtins.list[str], known: builtins.list[File]) -> None:
+        there = {str(file.id) for file in known}
+        for id in ids:
+            if id not in there:
+                raise self._not_found(id)

@@ -46,6 +46,18 @@ class FileFinding(Repository):
         """,
     )
 
+    _list_all = Query(
+        File,
+        """
+        SELECT
+          id, profile_id, name, path, type, folder, source_file_id,
+          origin, size_bytes, content_type, content_hash, source_url, created_at
+        FROM files
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
     _page = Query(
         File,
         """
@@ -188,6 +200,10 @@ class FileFinding(Repository):
         """A profile's files, newest first. limit None: all. page() does not slow down with the offset."""
         return await self._run(self._list.all(profile_id=profile_id, limit=limit, offset=offset))
 
+    async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[File]:
+        """Files of every profile, newest first, for an administrator. limit None: all."""
+        return await self._run(self._list_all.all(limit=limit, offset=offset))
+
     async def page(
         self,
         profile_id: str,
@@ -199,7 +215,7 @@ class FileFinding(Repository):
         folder: str | UnsetType | None = UNSET,
         status: FileStatus | str | None = None,
         search: str | None = None,
-    ) -> list[File]:
+    ) -> builtins.list[File]:
         """The files that follow ``after`` (None: from the start), newest first, by keyset.
 
         tags: those that have all of these, compared like tags.ensure() does.  type None: any.
@@ -240,7 +256,7 @@ class FileFinding(Repository):
             self._find_by_url.optional(profile_id=profile_id, source_url=source_url)
         )
 
-    async def derived_from(self, file_id: UUID | str) -> list[File]:
+    async def derived_from(self, file_id: UUID | str) -> builtins.list[File]:
         """The files that were made from this one, newest first; [] also when it does not exist."""
         return await self._run(self._derived_from.all(source_file_id=file_id))
 

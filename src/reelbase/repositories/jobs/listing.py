@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from uuid import UUID
 
 from reelbase.engine.repository import Repository
@@ -52,6 +53,35 @@ class JobListing(Repository):
         FROM jobs
         WHERE profile_id = :profile_id
           AND parent_id IS NULL
+          AND status IN ('queued', 'running')
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _list = Query(
+        Job,
+        """
+        SELECT
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        FROM jobs
+        WHERE parent_id IS NULL
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _list_active = Query(
+        Job,
+        """
+        SELECT
+          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
+          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
+          lease_expires_at, created_at, updated_at, started_at, finished_at
+        FROM jobs
+        WHERE parent_id IS NULL
           AND status IN ('queued', 'running')
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -131,11 +161,21 @@ class JobListing(Repository):
         query = self._list_active_for_profile if active_only else self._list_for_profile
         return await self._run(query.all(profile_id=profile_id, limit=limit, offset=offset))
 
-    async def list_children(self, parent_id: UUID | str) -> list[Job]:
+    async def list(
+        self, *, active_only: bool = False, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[Job]:
+        """Top-level jobs of every profile, newest first, for an administrator. limit None: all.
+
+        active_only: queued and running ones.
+        """
+        query = self._list_active if active_only else self._list
+        return await self._run(query.all(limit=limit, offset=offset))
+
+    async def list_children(self, parent_id: UUID | str) -> builtins.list[Job]:
         """A batch's jobs, oldest first; [] also when there is no such parent."""
         return await self._run(self._list_children.all(parent_id=parent_id))
 
-    async def list_unfinished(self) -> list[Job]:
+    async def list_unfinished(self) -> builtins.list[Job]:
         """Every queued or running job of every profile, parents and children, oldest first."""
         return await self._run(self._list_unfinished.all())
 

@@ -90,11 +90,18 @@ class JobSubmitting(JobListing):
         type: str,
         params: dict[str, Any],
         children: Sequence[dict[str, Any]],
+        *,
+        id: UUID | str | None = None,
+        priority: int = 0,
+        run_after: datetime | None = None,
+        max_attempts: int = 1,
     ) -> tuple[Job, list[Job]]:
         """Adds a parent with params and a child of the same type for each of children, all or nothing.
 
         Returns the parent and its children in the order given. The parent is never claimed; it
-        follows its children. ValueError when there are none: such a batch could never finish.
+        follows its children. children: the params of each; ValueError when there are none, because
+        such a batch could never finish.  id: of the parent.  priority, run_after, max_attempts: of
+        every child, as in add(). ConstraintError as in add().
         """
         if params is None:
             raise invalid_argument("params", "must not be None")
@@ -107,12 +114,12 @@ class JobSubmitting(JobListing):
         common: dict[str, Any] = {
             "profile_id": profile_id,
             "type": type,
-            "priority": 0,
-            "max_attempts": 1,
-            "run_after": None,
+            "priority": priority,
+            "max_attempts": max_attempts,
+            "run_after": run_after,
             "now": self._now(),
         }
-        parent_id = new_id()
+        parent_id = new_id() if id is None else id
         rows = [
             {"id": new_id(), "parent_id": parent_id, "total": 1, "params": child, **common}
             for child in children
