@@ -40,17 +40,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--journal",
         choices=["wal", "delete"],
         default="wal",
-        help="the journal mode of the databases that the tests use",
+        help="the journal mode of the databases that the tests use; delete runs only those that use one",
     )
     parser.addoption("--run-slow", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--run-bench", action="store_true", help="also run the tests of the bench")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--run-slow"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        if slow:
-            config.hook.pytest_deselected(items=slow)
-            items[:] = [item for item in items if item not in slow]
+    deselected = [item for item in items if not _is_selected(item, config)]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if _is_selected(item, config)]
+
+
+def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
+    for lane in ("slow", "bench"):
+        if item.get_closest_marker(lane) and not config.getoption(f"--run-{lane}"):
+            return False
+    # What does not depend on the journal has run on WAL. ("mode" is the journal in the lane of faults.)
+    names = getattr(item, "fixturenames", ())
+    return config.getoption("--journal") == "wal" or "journal" in names or "mode" in names
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from bench.data import QUICK, Stage, staged  # noqa: E402
 from bench.measuring import OURS, Contender, Target, WrongResultError, measure  # noqa: E402
 from bench.reporting import table  # noqa: E402
 
+pytestmark = pytest.mark.bench
+
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:

@@ -35,6 +35,7 @@ from bench.peers.work import TASKS, Work, nothing_to_check  # noqa: E402
 from bench.peers.works import WORKS  # noqa: E402
 from reelbase.engine.connection import _EVERY, _WRITER  # noqa: E402
 
+pytestmark = pytest.mark.bench
 MUTANT = "mutant_peer"
 
 

@@ -40,6 +40,7 @@ from bench.peers.trials import CANCELLED_UNITS, USES, write_at_pace  # noqa: E40
 from bench.peers.weighing import footprint  # noqa: E402
 from bench.peers.worker import Answer  # noqa: E402
 
+pytestmark = pytest.mark.bench
 MUTANT = "mutant_trials"
 UNITS = CANCELLED_UNITS
 
