@@ -9,7 +9,7 @@ DatabaseError
 ├── DatabaseTimeoutError     504  a statement took longer than its timeout; also a TimeoutError
 ├── CommitUncertainError     500  COMMIT failed in a way that leaves its outcome open
 ├── DatabaseFullError        507  no space left; writes resume by themselves once there is some
-├── DatabaseReadOnlyError    403  a write where only reads are allowed
+├── DatabaseReadOnlyError    403  a write where only reads are allowed; 500 for a read-only file or disk
 ├── DatabaseCorruptError     500  the file is damaged, or no database
 ├── DatabaseIOError          500  the operating system refused a read or a write
 ├── DatabaseClosedError      500  the database, or the unit of work, has ended
@@ -19,12 +19,15 @@ DatabaseError
 A value that cannot be used (a malformed id, a naive datetime, NaN, a lone surrogate, an integer past 64
 bits) is InvalidArgumentError. An argument of the wrong type is a mistake in the program, and TypeError.
 Both name the method that was called and its parameter.
+
+What an HTTP answer may contain: http_status, code and public_details. The text of an error, its details
+and its ``__cause__`` are for the log: they may name files, methods and SQL.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from reelbase.engine.foreign_keys import BrokenReference
@@ -35,12 +38,22 @@ ConstraintKind = Literal["unique", "foreign_key", "check", "not_null"]
 class DatabaseError(Exception):
     """Base of all errors of this package.
 
-    code: stable, machine readable.  details: plain values for a log or a response body, never row contents.
+    code: stable, machine readable; each class lists its own, and has the one below its docstring where
+    it lists none.  details: plain values for a log, never row contents; they may hold paths of the server.
     http_status: what a web application would answer.  The driver's error, if any, is ``__cause__``.
+
+    Codes of a plain DatabaseError: ``statement`` (SQL that is wrong, or refused here), ``no_rows`` and
+    ``row_mismatch`` (the rows are none, or do not fit the row type), ``too_big``, ``interrupted``,
+    ``inside_unit`` (a call on the Database that would wait for the caller's own unit), ``savepoint`` (a
+    call that belongs to another savepoint, or task), ``entered_twice`` (a unit or snapshot),
+    ``transaction_lost`` (SQLite has rolled the unit back), ``not_loaded`` (a function, collation or module
+    of the application's schema), ``journal_mode`` and ``pragma`` (the file, or SQLite, refuses a setting),
+    ``not_empty``, ``own_rows`` and ``broken_reference`` (reset and import), ``export_format`` (import),
+    ``forked`` (the file was open when the process was forked), ``unexpected``.
     """
 
     code: str = "database"
-    http_status: ClassVar[int] = 500
+    http_status: int = 500
 
     def __init__(
         self, message: str, *, code: str | None = None, details: dict[str, Any] | None = None
@@ -49,6 +62,12 @@ class DatabaseError(Exception):
         if code is not None:
             self.code = code
         self.details: dict[str, Any] = details or {}
+
+    @property
+    def public_details(self) -> dict[str, Any]:
+        """The details that an HTTP answer may contain: all of them if the caller of the application can
+        act on the error (http_status below 500), else none, for they may hold paths of the server."""
+        return self.details if self.http_status < 500 else {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception would call the class with the message alone, which not every class here allows.
@@ -88,7 +107,7 @@ class RecordNotFoundError(DatabaseError):
 class ConstraintError(DatabaseError):
     """A write broke a rule of the schema; nothing of it remains.
 
-    kind: what sort of rule: unique, foreign_key, check or not_null (code is always "constraint").
+    kind: what sort of rule: unique, foreign_key, check or not_null; code is always "constraint".
     constraint: its name, its columns, or the text of a trigger's RAISE; '' where SQLite names none
     (foreign keys).
     details: kind and constraint; of a foreign key also column, value and parent (the table that is
@@ -112,7 +131,11 @@ class InvalidTransitionError(DatabaseError):
 
 
 class DatabaseBusyError(DatabaseError):
-    """The lock was not free within busy_timeout. Nothing was written; trying again later is safe."""
+    """The lock was not free within busy_timeout. Nothing was written; trying again later is safe.
+
+    code: ``in_use`` (restore, repair), ``journal_mode`` (it cannot be changed while others have the file
+    open), else busy.
+    """
 
     code = "busy"
     http_status = 503
@@ -139,7 +162,11 @@ class DatabaseFullError(DatabaseError):
 
 
 class DatabaseReadOnlyError(DatabaseError):
-    """A write to a snapshot, a read-only file or a read-only filesystem."""
+    """A write where only reads are allowed. Nothing was written.
+
+    code: ``read_only_file`` (http_status 500: the file or its filesystem is read-only), else read_only (a
+    snapshot or a stream).
+    """
 
     code = "read_only"
     http_status = 403
@@ -152,13 +179,23 @@ class DatabaseCorruptError(DatabaseError):
 
 
 class DatabaseIOError(DatabaseError):
-    """The operating system refused to open, read or write the file."""
+    """The operating system refused to open, read or write the file.
+
+    code: ``missing``, ``exists`` (it is never overwritten), ``moved`` (or replaced, while it was open),
+    ``directory``, ``not_regular``, ``hard_linked`` (a second name), ``backup_dir``, ``log_lost`` (the
+    write-ahead log is gone or another one), ``lock_lost`` (the process has closed the file
+    elsewhere), else io.
+    """
 
     code = "io"
 
 
 class DatabaseClosedError(DatabaseError):
-    """The database is closed, or the unit of work or snapshot has ended."""
+    """The database is closed, or the unit of work or snapshot has ended.
+
+    code: ``unit_ended``, ``snapshot_ended``, ``stream_closed``, ``forked`` (it was opened before a fork),
+    else closed.
+    """
 
     code = "closed"
 
@@ -166,17 +203,21 @@ class DatabaseClosedError(DatabaseError):
 class SchemaError(DatabaseError):
     """The file is not a reelbase database, or not one of this version. It was not changed.
 
-    code: foreign, newer, older, downgrade, unversioned, empty, hard_linked, drifted, edited, gap, forbidden,
-    dependent, broken_reference, unknown_schema; side_files (the file is a mount of its own, or something
-    else would put its -wal or -journal elsewhere), stale_log (a -wal or -journal of another file lies beside
-    it).
+    code: ``foreign``, ``newer``, ``older``, ``downgrade``, ``unversioned``, ``empty``, ``hard_linked``,
+    ``drifted``, ``edited``, ``gap``, ``forbidden``, ``dependent``, ``broken_reference``,
+    ``unknown_schema``; ``side_files`` (the file is a mount of its own, or something else would put its -wal
+    or -journal elsewhere), ``stale_log`` (a -wal or -journal of another file lies beside it).
     """
 
     code = "schema"
 
 
 class SecretError(DatabaseError):
-    """A secret cannot be encrypted or decrypted with the keys at hand."""
+    """A secret cannot be encrypted or decrypted with the keys at hand.
+
+    code: ``no_secrets`` (connect() was given no keys), ``unknown_key``, ``damaged``, ``not_installed`` (the
+    package cryptography).
+    """
 
     code = "secret"
 
@@ -213,11 +254,16 @@ def result_code(error: BaseException) -> int:
 
 
 def translate(
-    error: sqlite3.Error, context: str, broken: BrokenReference | None = None
+    error: sqlite3.Error,
+    context: str,
+    broken: BrokenReference | None = None,
+    *,
+    native: sqlite3.Connection | None = None,
 ) -> DatabaseError:
     """The error of ours for a driver error. context: the statement's name, or what was being done.
 
-    broken: the reference that a statement has broken, where that could be found out.
+    broken: the reference that a statement has broken, where that could be found out.  native: its
+    connection; if that only reads, a write that was refused says nothing about the file.
     """
     extended = int(getattr(error, "sqlite_errorcode", 0))
     text = str(error)
@@ -230,8 +276,14 @@ def translate(
             "value": broken.value,
             "parent": broken.parent,
         }
+    if isinstance(translated, DatabaseReadOnlyError) and not _only_reads(native):
+        translated.code, translated.http_status = "read_only_file", 500
     translated.__cause__ = error
     return translated
+
+
+def _only_reads(native: sqlite3.Connection | None) -> bool:
+    return native is not None and bool(native.execute("PRAGMA query_only").fetchone()[0])
 
 
 def _translate(extended: int, text: str, context: str) -> DatabaseError:

@@ -89,9 +89,9 @@ async def reset(
     is_rehearsal: says what would become of those, and changes nothing.
 
     Raises DatabaseError, and nothing is deleted: code own_rows (details: own_deleted, own_changed);
-    broken_reference where rows of the application refer to rows of the schema without saying what is to
-    become of them, or with ON DELETE RESTRICT; not_empty where its triggers keep or make rows of the schema.
-    ConstraintError for what its tables or triggers refuse.
+    code broken_reference where rows of the application refer to rows of the schema without saying what is
+    to become of them, or with ON DELETE RESTRICT; code not_empty where its triggers keep or make rows of
+    the schema. ConstraintError for what its tables or triggers refuse.
     """
     return await on_a_thread(partial(_reset, path, own_rows, is_rehearsal, busy_timeout))
 

@@ -60,8 +60,8 @@ async def import_lines(
     of an application's. lines: read on a thread.  locate: how the line of a number, from 1, is called in an
     error. progress(done_rows, total_rows) is called now and then, on the event loop.
 
-    Raises DatabaseError: code not_empty when path holds something; export_format, with the line, for what
-    is no export, or an incomplete or a newer one, or has an object that must not be created;
+    Raises DatabaseError: code not_empty when path holds something; code export_format, with the line, for
+    what is no export, or an incomplete or a newer one, or has an object that must not be created; code
     broken_reference. ConstraintError, with the line, for a row that breaks a rule. path is then as it was.
     """
 

@@ -114,7 +114,8 @@ def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connect
 
 
 def _make_way(native: sqlite3.Connection, path: Path) -> None:
-    """Drops the schema of a database that holds nothing. Raises DatabaseError (not_empty) for another."""
+    """Drops the schema of a database that holds nothing. Raises DatabaseError (code
+    not_empty) for another."""
     if is_empty(native):
         return
     version = check_ownership(native, str(path), may_be_older=True)

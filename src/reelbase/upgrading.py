@@ -72,9 +72,9 @@ async def migrate(
     for somebody who writes, or migrates. progress(what, done, total) is called on the event loop.
 
     Killed or failed, the database has the version it had. Raises ValueError for a version that this
-    release does not know; SchemaError (code downgrade for an older version than the file has; foreign,
-    newer, unversioned, drifted, edited, gap, broken_reference, …); DatabaseFullError when there is no
-    room for the copy; DatabaseBusyError; DatabaseIOError.
+    release does not know; SchemaError (code downgrade for an older version than the file has; code
+    foreign, newer, unversioned, drifted, edited, gap, broken_reference, …); DatabaseFullError when there
+    is no room for the copy; DatabaseBusyError; DatabaseIOError.
     """
     if to is not None and not 1 <= to <= SCHEMA_VERSION:
         raise invalid_argument("to", f"must be 1 to {SCHEMA_VERSION}, not {to}")

@@ -189,8 +189,9 @@ async def test_a_disk_that_can_only_be_read(small_disk: Path, mode: str) -> None
     if mode == "delete":
         async with connect(path, mode) as database:
             assert await database.profiles.exists(PROFILE)
-            with pytest.raises(DatabaseReadOnlyError, match="readonly"):
+            with pytest.raises(DatabaseReadOnlyError, match="readonly") as caught:
                 await database.files.add(PROFILE, "f-1", _TEXT)
+            assert (caught.value.code, caught.value.http_status) == ("read_only_file", 500)
     else:
         with pytest.raises(DatabaseIOError, match="read-only"):
             await connect(path, mode)

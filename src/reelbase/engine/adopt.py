@@ -14,8 +14,8 @@ from reelbase.errors import SchemaError
 def adopt(native: sqlite3.Connection, path: str) -> int:
     """Marks the database with the version whose schema it has, to the letter; that version is returned.
 
-    Nothing happens to one that is marked. Raises SchemaError and changes nothing: foreign, newer,
-    unknown_schema, edited, broken_reference.
+    Nothing happens to one that is marked. Raises SchemaError and changes nothing: code foreign,
+    newer, unknown_schema, edited or broken_reference.
     """
     with transaction(native, f"adopting {path}"):
         (application_id,) = native.execute("PRAGMA application_id").fetchone()

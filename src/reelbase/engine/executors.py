@@ -137,7 +137,7 @@ class SnapshotExecutor:
         self._refuse_if_ended()
         for step in steps:
             if step.statement.writes:
-                raise DatabaseReadOnlyError(f"{step.statement.name} writes; a snapshot only reads")
+                raise DatabaseReadOnlyError(f"{step.name} writes; a snapshot only reads")
         runner = StepRunner(steps, self._slow_query_seconds)
         results: list[Any] = await self._session.call(runner.inside)
         return results

@@ -131,8 +131,8 @@ def bring_up_to_date(
     upgrade fails. Several processes may come here at once: one does it, the others wait for as long as
     their busy_timeout and find it done. Killed at any point, or failed, the file is as it was before.
 
-    Raises SchemaError: drifted, edited, broken_reference, forbidden, dependent. DatabaseFullError: before
-    anything is done where the room is known to be too small; with what is needed, and where.
+    Raises SchemaError: code drifted, edited, broken_reference, forbidden or dependent. DatabaseFullError:
+    before anything is done where the room is known to be too small; with what is needed, and where.
     """
     copies = (backup_dir or Path(path).parent) if keeps_copy else None
     with one_moment(native):

@@ -63,8 +63,8 @@ class Secrets:
     def decrypt(self, stored: bytes, *, owner: str, place: str) -> str:
         """The text that was stored at this place.
 
-        SecretError: unknown_key when none of the keys encrypted it; damaged when it was changed, or
-        comes from another place.
+        SecretError: code unknown_key when none of the keys encrypted it; code damaged when it was
+        changed, or comes from another place.
         """
         key = self._key_of(stored)
         if key is None:

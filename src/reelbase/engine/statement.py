@@ -28,7 +28,16 @@ from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.binding import Converter, SqlValue
 from reelbase.engine.decoding import Decoder, RowDecoder, decoder_for, row_decoder_for
 from reelbase.engine.in_lists import INSTEAD, parameters_in_lists
-from reelbase.engine.step import Count, FetchAll, FetchOne, FetchOptional, InsertOne, RunMany, Step
+from reelbase.engine.step import (
+    Count,
+    FetchAll,
+    FetchOne,
+    FetchOptional,
+    InsertOne,
+    RunMany,
+    Step,
+    in_one_line,
+)
 from reelbase.errors import DatabaseError, InvalidArgumentError, RecordNotFoundError
 
 T = TypeVar("T")
@@ -161,7 +170,9 @@ class Statement:
     def _columns_of(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
         columns = tuple(column[0] for column in cursor.description or ())
         if not columns:
-            raise DatabaseError(f"{self.name} returns no rows", code="no_rows")
+            raise DatabaseError(
+                f"the statement returns no rows: {in_one_line(self.sql)}", code="no_rows"
+            )
         return columns
 
     def not_found(self, parameters: Any) -> RecordNotFoundError:

@@ -35,15 +35,24 @@ def in_one_line(sql: str) -> str:
 
 class Step(msgspec.Struct, Generic[R_co], eq=False):
     """A statement with bound parameters: R_co is what running it returns. The kinds of step below differ
-    in what becomes of the rows."""
+    in what becomes of the rows.
+
+    caller: the public method that runs it, ``FileRepository.update``; '' of SQL that is no repository's.
+    """
 
     statement: Statement
     parameters: Any
+    caller: str = ""
 
     reads_all: ClassVar[bool] = False  # its time grows with its rows
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.statement.name}>"  # parameters may be secrets
+        return f"<{type(self).__name__} {self.name}>"  # parameters may be secrets
+
+    @property
+    def name(self) -> str:
+        """Who speaks in errors and in the log of slow statements."""
+        return self.caller or self.statement.name
 
     @property
     def may_be_long(self) -> bool:
@@ -65,7 +74,8 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
         try:
             result: R_co = self._result(native)
         except sqlite3.Error as error:
-            raise translate(error, statement.name, self._broken(native, error)) from error
+            broken = self._broken(native, error)
+            raise translate(error, self.name, broken, native=native) from error
         except (UnicodeEncodeError, OverflowError) as error:
             raise statement.unstorable(self._all_parameters()) from error
         elapsed_seconds = time.perf_counter() - started
@@ -73,7 +83,7 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
         if slow_query_seconds is not None and elapsed_seconds >= slow_query_seconds:
             # Never the parameters: they may be secrets.
             _sql_log.info(
-                "%.1f ms %s: %s", elapsed_seconds * 1000, statement.name, in_one_line(statement.sql)
+                "%.1f ms %s: %s", elapsed_seconds * 1000, self.name, in_one_line(statement.sql)
             )
         return result
 

@@ -46,7 +46,7 @@ class _Cursor:
                 self._cursor = native.execute(self._statement.sql, self._parameters)
             rows = self._next_rows(self._cursor)
         except sqlite3.Error as error:
-            raise translate(error, self._statement.name) from error
+            raise translate(error, self._statement.name, native=native) from error
         if not rows:
             return []
         return self._statement.decode(self._cursor, rows)

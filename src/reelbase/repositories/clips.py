@@ -131,8 +131,8 @@ class ClipRepository(Repository):
     ) -> Clip:
         """Adds a clip of one of the profile's files and returns it.
 
-        start_time, end_time: seconds, 0 <= start <= end, else ConstraintError check; foreign_key
-        when the profile does not exist or has no such file.
+        start_time, end_time: seconds, 0 <= start <= end, else ConstraintError of kind check; of
+        kind foreign_key when the profile does not exist or has no such file.
         """
         return await self._run(
             self._add.one(

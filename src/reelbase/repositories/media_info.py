@@ -108,8 +108,8 @@ class MediaInfoRepository(Repository):
     async def upsert(self, file_id: UUID | str, **fields: Any) -> MediaInfo:
         """Notes what is passed and returns all that is known; None clears, UNSET leaves a field.
 
-        TypeError for a field that MediaInfo has not. ConstraintError: foreign_key for an unknown file,
-        check for a size, rate or count that is not positive, or a negative duration.
+        TypeError for a field that MediaInfo has not. ConstraintError: kind foreign_key for an unknown
+        file, kind check for a size, rate or count that is not positive, or a negative duration.
         """
         return await self._run(self._upsert.one(**self._upsert.changes(fields, file_id=file_id)))
 

@@ -171,7 +171,7 @@ class NotificationRepository(Repository):
 
         Where the profile has a notification of this progress_key, that one is rewritten: it gets what
         is passed, data is merged into its own key by key, and it is unread and in front again. Beyond
-        1000 the profile's oldest goes. ConstraintError: foreign_key for an unknown profile.
+        1000 the profile's oldest goes. ConstraintError: kind foreign_key for an unknown profile.
         """
         return await self._run(
             self._push.one(

@@ -160,8 +160,8 @@ class ProjectClipRepository(AuditedRepository):
     ) -> ProjectClip:
         """Adds a clip and returns it.
 
-        ConstraintError: check unless 0 <= in_point < out_point <= the video's frames; foreign_key
-        when the project or the video does not exist or the video is another project's.
+        ConstraintError: kind check unless 0 <= in_point < out_point <= the video's frames; kind
+        foreign_key when the project or the video does not exist or the video is another project's.
         """
         return await self._run(
             self._add.one(

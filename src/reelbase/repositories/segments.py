@@ -202,8 +202,8 @@ class SegmentRepository(Repository):
         """Stores these as the transcript's segments, in place of all that it had; how many there are.
 
         All or nothing: the old ones stay until the new ones are in. RecordNotFoundError for an unknown
-        transcript. ConstraintError: foreign_key for an unknown speaker; check for one of another file,
-        or times that are negative or end before they start.
+        transcript. ConstraintError: kind foreign_key for an unknown speaker; kind check for one of
+        another file, or times that are negative or end before they start.
         """
         if not isinstance(segments, Iterable):
             raise wrong_type(
@@ -273,7 +273,8 @@ class SegmentRepository(Repository):
     async def assign_speaker(self, segment_ids: Iterable[int], speaker_id: int | None) -> int:
         """Says who said these, None: nobody known; how many of them there are.
 
-        All or none. ConstraintError: foreign_key for an unknown speaker, check for one of another file.
+        All or none. ConstraintError: kind foreign_key for an unknown speaker, kind check for one of
+        another file.
         """
         return await self._run(
             self._assign_speaker.count(segment_ids=segment_ids, speaker_id=speaker_id)

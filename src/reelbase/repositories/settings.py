@@ -101,7 +101,7 @@ class SettingsRepository(Repository):
     async def set(self, profile_id: str, key: str, value: JsonValue) -> ProfileSetting:
         """Stores the value under the key and returns the setting.
 
-        ValueError for what is no JSON; ConstraintError: foreign_key for an unknown profile.
+        ValueError for what is no JSON; ConstraintError: kind foreign_key for an unknown profile.
         """
         return await self._run(
             self._set.one(profile_id=profile_id, key=key, value=value, updated_at=self._now())

@@ -182,14 +182,14 @@ class SpeakerRepository(Repository):
     async def relabel(self, speaker_id: int, display_name: str) -> Speaker:
         """Gives the speaker a name that somebody vouches for; the suggestion goes.
 
-        ConstraintError: check for None.
+        ConstraintError: kind check for None.
         """
         return await self._run(self._relabel.one(id=speaker_id, display_name=display_name))
 
     async def suggest(self, speaker_id: int, name: str, confidence: float) -> Speaker:
         """Notes a machine's guess, beside the name that the speaker may have.
 
-        ConstraintError: check for a confidence outside of 0 to 1.
+        ConstraintError: kind check for a confidence outside of 0 to 1.
         """
         return await self._run(
             self._suggest.one(id=speaker_id, suggested_name=name, confidence=confidence)

@@ -238,7 +238,7 @@ class SummaryRepository(Repository):
         """Begins the file's next version and returns it, processing; no two callers get the same one.
 
         latest() is the one before until this one is completed. RecordNotFoundError for an unknown file;
-        ConstraintError: foreign_key for an unknown prompt.
+        ConstraintError: kind foreign_key for an unknown prompt.
         """
         return await self._run(
             self._start.one(
@@ -255,7 +255,7 @@ class SummaryRepository(Repository):
     ) -> Summary:
         """Stores the summary, which can then be found by its texts. metadata None: none.
 
-        InvalidTransitionError when it has ended; ConstraintError: check for a content of None.
+        InvalidTransitionError when it has ended; ConstraintError: kind check for a content of None.
         """
         summary, _ = await self._batch(
             self._complete.optional(
@@ -275,7 +275,7 @@ class SummaryRepository(Repository):
         """Corrects a completed summary, which can then be found by its new texts, and returns it.
 
         metadata None clears it, UNSET leaves a field. The version stays: another one is start()'s.
-        InvalidTransitionError for a summary that is not completed; ConstraintError: check for a content
+        InvalidTransitionError for a summary that is not completed; ConstraintError: kind check for a content
         of None.
         """
         changes = {"content": content, "metadata": metadata}

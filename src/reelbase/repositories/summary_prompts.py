@@ -175,7 +175,7 @@ class SummaryPromptRepository(Repository):
     ) -> SummaryPrompt:
         """Adds a prompt of the profile, or (None) of the system, and returns it.
 
-        ConstraintError: foreign_key for an unknown profile, check for an empty content_type.
+        ConstraintError: kind foreign_key for an unknown profile, kind check for an empty content_type.
         """
         return await self._run(
             self._add.one(

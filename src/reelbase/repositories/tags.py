@@ -275,7 +275,7 @@ class TagRepository(Repository):
         """The profile's tag of this name, made now if there was none.
 
         Names that differ in case or in spaces around them are one tag; it keeps the name it was made
-        with. ValueError for a blank name; ConstraintError: foreign_key for an unknown profile.
+        with. ValueError for a blank name; ConstraintError: kind foreign_key for an unknown profile.
         """
         key = normalized(name)
         _, tag = await self._batch(
@@ -373,7 +373,7 @@ class TagRepository(Repository):
     async def rename(self, tag_id: int, name: str) -> Tag:
         """Gives the tag another name and returns it.
 
-        ConstraintError: unique when the profile has a tag of that name; merge() them.
+        ConstraintError: kind unique when the profile has a tag of that name; merge() them.
         """
         step = self._rename.one(id=tag_id, name=name, normalized_name=normalized(name))
         return await self._run(step)

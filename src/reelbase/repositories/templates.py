@@ -81,7 +81,7 @@ class LlmTemplateRepository(Repository):
     ) -> LlmTemplate:
         """Makes the profile's template, or replaces it as a whole; its id and created_at stay.
 
-        ConstraintError: foreign_key when the profile does not exist.
+        ConstraintError: kind foreign_key when the profile does not exist.
         """
         return await self._run(
             self._upsert.one(

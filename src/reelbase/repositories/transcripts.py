@@ -198,7 +198,7 @@ class TranscriptRepository(Repository):
     ) -> Transcript:
         """Adds a transcript of one of the profile's files and returns it. A file may have several.
 
-        ConstraintError: foreign_key when the profile does not exist or has no such file.
+        ConstraintError: kind foreign_key when the profile does not exist or has no such file.
         """
         return await self._run(
             self._add.one(

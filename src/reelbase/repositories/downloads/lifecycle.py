@@ -154,7 +154,7 @@ class DownloadLifecycle(DownloadListing):
     ) -> Download:
         """Queues a download and returns it; makes the session's row if there is none.
 
-        ConstraintError: unique when the id is taken.
+        ConstraintError: kind unique when the id is taken.
         """
         now = self._now()
         key = new_id() if id is None else id

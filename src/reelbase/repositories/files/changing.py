@@ -141,8 +141,8 @@ class FileChanging(FileFinding):
     ) -> File:
         """Adds a file and returns it. path need not exist and need not be unique.
 
-        ConstraintError: unique when the id is taken, foreign_key when the profile or the source
-        file does not exist, check when size_bytes is negative.
+        ConstraintError: kind unique when the id is taken, kind foreign_key when the profile or the
+        source file does not exist, kind check when size_bytes is negative.
         """
         return await self._run(
             self._add.one(

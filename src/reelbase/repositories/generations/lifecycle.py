@@ -136,8 +136,8 @@ class GenerationLifecycle(GenerationListing):
     ) -> Generation:
         """Adds a pending generation, counts the use of its prompt with it, and returns it.
 
-        ConstraintError: check unless duration and rate are positive and channels 1 or 2; unique when
-        the id is taken. The prompt is then not counted either.
+        ConstraintError: kind check unless duration and rate are positive and channels 1 or 2; kind
+        unique when the id is taken. The prompt is then not counted either.
         """
         now = self._now()
         _, _, generation = await self._batch(

@@ -60,8 +60,8 @@ class JobSubmitting(JobListing):
 
         total: how many work items it has; a parent whose children are added one by one finishes when
         that many have.  max_attempts: how often it may be claimed before it fails for good.
-        ConstraintError: foreign_key when profile or parent do not exist; check when the parent is of
-        another profile or has a parent itself, total is negative or max_attempts below 1.
+        ConstraintError: kind foreign_key when profile or parent do not exist; kind check when the
+        parent is of another profile or has a parent itself, total is negative or max_attempts below 1.
         """
         if params is None:
             raise invalid_argument("params", "must not be None")

@@ -146,8 +146,8 @@ class LlmConfigChanging(LlmConfigFinding):
         """Adds a configuration and returns it; a profile's first is active at once.
 
         api_key: stored encrypted; None or '': none.  SecretError for one without ``connect(secrets=)``.
-        ConstraintError: unique when the profile has one of this name, foreign_key for an unknown
-        profile, check for max_tokens below 1 or a negative temperature.
+        ConstraintError: kind unique when the profile has one of this name, kind foreign_key for an
+        unknown profile, kind check for max_tokens below 1 or a negative temperature.
         """
         while True:
             # The key is bound to the row's id, so that has to be known before there is a row.
@@ -204,7 +204,7 @@ class LlmConfigChanging(LlmConfigFinding):
     ) -> LlmConfig:
         """Notes how a test went and returns the configuration. status: success or failed.
 
-        ConstraintError: check for another status.
+        ConstraintError: kind check for another status.
         """
         now = self._now()
         _, _, _, config = await self._batch(
@@ -229,8 +229,8 @@ class LlmConfigChanging(LlmConfigFinding):
     async def api_key(self, config_id: int) -> str | None:
         """The key itself, decrypted; None when there is none.
 
-        SecretError: no_secrets without ``connect(secrets=)``, unknown_key when none of its keys
-        encrypted this one, damaged when the stored bytes were changed or copied from another row.
+        SecretError: code no_secrets without ``connect(secrets=)``, code unknown_key when none of its
+        keys encrypted this one, code damaged when the stored bytes were changed or copied from another row.
         """
         profile_id, stored = await self._run(self._api_key.one(id=config_id))
         if stored is None:

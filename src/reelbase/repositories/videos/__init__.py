@@ -211,8 +211,8 @@ class VideoRepository(AuditedRepository):
     ) -> Video:
         """Adds a video and returns it.
 
-        ConstraintError: foreign_key when the project does not exist; check when the duration is
-        negative, or a frame rate or a size not positive.
+        ConstraintError: kind foreign_key when the project does not exist; kind check when the
+        duration is negative, or a frame rate or a size not positive.
         """
         video, _ = await self._batch(
             self._add.one(
@@ -300,7 +300,7 @@ class VideoRepository(AuditedRepository):
         """Changes the fields passed and returns the video.
 
         Can change: filename, path, duration, framerate_num, framerate_den, width, height; TypeError
-        for others. RecordNotFoundError for an unknown id; ConstraintError as add(), and check when a
+        for others. RecordNotFoundError for an unknown id; ConstraintError as add(), and of kind check when a
         clip would reach beyond the end.
         """
         video, _ = await self._batch(
@@ -310,7 +310,7 @@ class VideoRepository(AuditedRepository):
         return video
 
     async def delete(self, video_id: int, *, missing_ok: bool = False) -> bool:
-        """Deletes the video. ConstraintError (foreign_key) while a clip uses it.
+        """Deletes the video. ConstraintError (kind foreign_key) while a clip uses it.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
