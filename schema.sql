@@ -1,4 +1,4 @@
--- reelbase: the schema, version 8. The truth for every new database.
+-- reelbase: the schema, version 9. The truth for every new database.
 --
 --   sqlite3 media.db < schema.sql
 --
@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 8;
+PRAGMA user_version = 9;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -37,7 +37,8 @@ VALUES
   (5, 'transcription', '7afbc8b7133c603a07f42109f912327c317010c615001b72c1a1113e7fc83263'),
   (6, 'downloads_tuning', '15cb8d28aaacec33a79270c38695c171be96f9429bb01b31002987db999cfbd7'),
   (7, 'database_identity', '46546db0a1f3e81d2830b8eb88ea29d3afacdb626c998c7de47150d7b16f3a64'),
-  (8, 'open_lists', '170ee615ef0f06562d93419b38fb3edf16f4f0abd9cccf9652cb4181cde3b5b3');
+  (8, 'open_lists', '170ee615ef0f06562d93419b38fb3edf16f4f0abd9cccf9652cb4181cde3b5b3'),
+  (9, 'folded_texts', 'f741019c6ab11cb7fbe824c663147ae72ce64ddfc3067d5c8c990ed70ad1aa2a');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -559,9 +560,12 @@ CREATE INDEX videos_newest ON videos (created_at DESC, id DESC);
 CREATE INDEX videos_newest_of_project ON videos (project_id, created_at DESC, id DESC);
 CREATE INDEX videos_by_path ON videos (path, created_at DESC, id DESC);
 
--- Words of filename and path, with every Chinese, Japanese and Korean character set apart by spaces, which SQL alone
+-- Words of filename and path, folded, with every character of a script without spaces set apart, which SQL alone
 -- cannot do: the library writes the rows, and `rebuild_search` those of videos that came in by the sqlite3 prompt.
-CREATE VIRTUAL TABLE videos_fts USING fts5 (filename, path, tokenize = 'unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE videos_fts USING fts5 (
+  filename, path,
+  tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co'"
+);
 
 -- Triggers, because a cascade from the project deletes videos too, and because a row whose text has changed must not
 -- be found by its old text, whoever changed it.
@@ -877,8 +881,11 @@ CREATE TABLE prompts (
 
 CREATE INDEX prompts_most_used ON prompts (used_count DESC, last_used_at DESC, id);
 
--- The words of text, set apart like those of videos_fts.
-CREATE VIRTUAL TABLE prompts_fts USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2');
+-- The words of text, folded and set apart like those of videos_fts.
+CREATE VIRTUAL TABLE prompts_fts USING fts5 (
+  text,
+  tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co'"
+);
 
 -- Triggers for the reasons of videos_fts.
 CREATE TRIGGER prompts_fts_delete AFTER DELETE ON prompts
@@ -1127,8 +1134,11 @@ BEGIN
     AND speakers.file_id <> transcripts.file_id;
 END;
 
--- The words of text, set apart like those of videos_fts.
-CREATE VIRTUAL TABLE transcript_segments_fts USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2');
+-- The words of text, folded and set apart like those of videos_fts.
+CREATE VIRTUAL TABLE transcript_segments_fts USING fts5 (
+  text,
+  tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co'"
+);
 
 -- Triggers for the reasons of videos_fts.
 CREATE TRIGGER transcript_segments_fts_delete AFTER DELETE ON transcript_segments
@@ -1277,8 +1287,11 @@ CREATE TABLE summaries (
 CREATE INDEX summaries_by_profile ON summaries (profile_id);
 CREATE INDEX summaries_by_prompt ON summaries (prompt_id) WHERE prompt_id IS NOT NULL;
 
--- The texts in content, set apart like those of videos_fts.
-CREATE VIRTUAL TABLE summaries_fts USING fts5 (content, tokenize = 'unicode61 remove_diacritics 2');
+-- The texts in content, folded and set apart like those of videos_fts.
+CREATE VIRTUAL TABLE summaries_fts USING fts5 (
+  content,
+  tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co'"
+);
 
 -- Triggers for the reasons of videos_fts.
 CREATE TRIGGER summaries_fts_delete AFTER DELETE ON summaries

@@ -152,7 +152,8 @@ def test_a_difference_is_named(
             "videos_fts",
             "remove_diacritics 2",
             "remove_diacritics 1",
-            "table videos_fts differs: it has '1')' instead of '2')'",
+            "table videos_fts differs: it has '1 categories 'L* N* Co'\" )' instead of"
+            " '2 categories 'L* N* Co'\" )'",
         ),
     ],
 )

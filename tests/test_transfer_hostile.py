@@ -156,22 +156,20 @@ REFUSED = {
         made("table", "x", "CREATE VIRTUAL TABLE x USING csv (filename = '/etc/passwd')")
     ],
     "a temporary virtual table": [made("table", "x", "CREATE VIRTUAL TABLE temp.x USING fts5 (a)")],
-    "a function of ours in CHECK": [
-        made("table", "x", "CREATE TABLE x (a CHECK (casefold(a) = a))")
-    ],
+    "a function of ours in CHECK": [made("table", "x", "CREATE TABLE x (a CHECK (folded(a) = a))")],
     "a function of ours in a generated column": [
-        made("table", "x", "CREATE TABLE x (a, b AS (casefold(a)))")
+        made("table", "x", "CREATE TABLE x (a, b AS (folded(a)))")
     ],
     "a function of ours in a stored column": [
-        made("table", "x", "CREATE TABLE x (a, b AS (casefold(a)) STORED)")
+        made("table", "x", "CREATE TABLE x (a, b AS (folded(a)) STORED)")
     ],
     "a function of ours in an index": [
         NOTES,
-        made("index", "x", "CREATE INDEX x ON notes (casefold(a))", "notes"),
+        made("index", "x", "CREATE INDEX x ON notes (folded(a))", "notes"),
     ],
     "a function of ours in a partial index": [
         NOTES,
-        made("index", "x", "CREATE INDEX x ON notes (a) WHERE casefold(a) = a", "notes"),
+        made("index", "x", "CREATE INDEX x ON notes (a) WHERE folded(a) = a", "notes"),
     ],
     "load_extension in a generated column": [
         made("table", "x", "CREATE TABLE x (a, b AS (load_extension(a)))")
@@ -204,7 +202,7 @@ def test_what_does_more_than_create_is_refused(what: str, tmp_path: Path) -> Non
 def loud(table: str) -> dict[str, Any]:
     """A trigger that nobody can miss when it runs."""
     name = f"loud_{table}"
-    does = "BEGIN INSERT INTO notes VALUES (casefold('X')); SELECT RAISE(ROLLBACK, 'it ran'); END"
+    does = "BEGIN INSERT INTO notes VALUES (folded('X')); SELECT RAISE(ROLLBACK, 'it ran'); END"
     return made("trigger", name, f"CREATE TRIGGER {name} BEFORE INSERT ON {table} {does}", table)
 
 
@@ -212,11 +210,11 @@ def loud(table: str) -> dict[str, Any]:
 def test_nothing_that_is_created_runs(version: int, tmp_path: Path) -> None:
     """Neither a trigger, while rows are stored and migrated, nor a function in a default or a view."""
     path = tmp_path / "new.db"
-    default = "CREATE TABLE called (a, b DEFAULT (casefold('X')), c DEFAULT (load_extension('x')))"
+    default = "CREATE TABLE called (a, b DEFAULT (folded('X')), c DEFAULT (load_extension('x')))"
     objects = [
         NOTES,
         made("table", "called", default),
-        made("view", "seen", "CREATE VIEW seen AS SELECT load_extension('x'), casefold('X')"),
+        made("view", "seen", "CREATE VIEW seen AS SELECT load_extension('x'), folded('X')"),
         *map(loud, ("profiles", "notes", "schema_migrations")),
     ]
     rows = [
@@ -231,7 +229,7 @@ def test_nothing_that_is_created_runs(version: int, tmp_path: Path) -> None:
         assert native.execute("SELECT count(*) FROM profiles").fetchone() == (1,)
         assert native.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
         native.execute("DROP TRIGGER loud_notes")
-        native.create_function("casefold", 1, str.casefold)
+        native.create_function("folded", 1, str.casefold)
         with pytest.raises(sqlite3.IntegrityError, match="it ran"):
             native.execute("INSERT INTO profiles (id) VALUES ('bob')")  # they are there
 

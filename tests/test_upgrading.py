@@ -29,6 +29,7 @@ from reelbase import (
 from reelbase.cli.main import main
 from reelbase.engine import chain, copies
 from reelbase.engine.chain import Migration, migrations
+from reelbase.engine.connection import NativeConnection
 from reelbase.engine.fingerprint import differences
 from reelbase.engine.migrate import bring_up_to_date
 from reelbase.engine.schema import statements_of
@@ -128,8 +129,8 @@ def bytes_of(path: Path) -> bytes:
         ),
         ("DELETE FROM schema_migrations", "the ledger lacks version 1 (foundation)"),
         (
-            "INSERT INTO schema_migrations (version, name, checksum) VALUES (9, 'x', '')",
-            "the ledger has version 9 (x), which version 1 does not have",
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'x', '')",
+            "the ledger has version 99 (x), which version 1 does not have",
         ),
     ],
 )
@@ -691,7 +692,9 @@ def test_databases_of_one_name_may_share_a_folder_for_copies(tmp_path: Path) -> 
             file = make_old(tmp_path / name / str(row) / "media.db")
             change(file, f"UPDATE schema_migrations SET applied_at = '{LEDGERS[name]}'")
             change(file, f"INSERT INTO profiles (id) VALUES ('{name} {row}')")
-            with closing(sqlite3.connect(file, isolation_level=None)) as native:
+            with closing(
+                sqlite3.connect(file, isolation_level=None, factory=NativeConnection)
+            ) as native:
                 bring_up_to_date(native, str(file), backup_dir=folder)
     found = [value(copy, "SELECT id FROM profiles WHERE id <> 'a'") for copy in folder.iterdir()]
     assert sorted(found) == [f"{name} {row}" for name in ("films", "tv") for row in (1, 2, 3)]
@@ -751,7 +754,7 @@ async def test_a_ledger_that_was_lost_is_written_anew(old: Path, journal: Any) -
         (1, "UPDATE schema_migrations SET checksum = ''", "edited", "foundation"),
         (
             1,
-            "INSERT INTO schema_migrations (version, name, checksum) VALUES (9, 'x', '')",
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'x', '')",
             "newer",
             "up to 9",
         ),

@@ -15,6 +15,7 @@ import msgspec
 from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.chain import Migrations
 from reelbase.engine.connection import Connection, ConnectionSettings
+from reelbase.engine.derivation import derivations
 from reelbase.engine.executor import call_site
 from reelbase.engine.executors import Clock, DatabaseExecutor, read_clock
 from reelbase.engine.identifiers import utc_now
@@ -223,7 +224,7 @@ class Database(Maintenance):
         )
 
     async def rebuild_search(self) -> None:
-        """Rebuilds all search indexes in one transaction.
+        """Rebuilds all search indexes in one transaction, and the forms in which names of tags are compared.
 
         Needed after another program has inserted or changed rows, which search does not find before,
         and for damaged indexes: these are made from nothing, and the file is rebuilt (vacuum()) where
@@ -238,9 +239,9 @@ class Database(Maintenance):
                 await self.vacuum()
 
     async def _rebuild_search(self) -> None:
+        steps = [command.count() for commands in derivations.values() for command in commands]
         async with self.transaction() as unit:
-            for searched in (unit.videos, unit.prompts, unit.segments, unit.summaries):
-                await searched.rebuild_search()
+            await unit._executor.run(*steps)
 
     async def close(self) -> None:
         """Closes the database. Idempotent; never raises for what it finds.

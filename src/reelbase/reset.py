@@ -17,6 +17,7 @@ import msgspec
 
 from reelbase.engine.connection import ConnectionSettings, open_native
 from reelbase.engine.copying import OnStep, on_a_thread
+from reelbase.engine.derivation import derive
 from reelbase.engine.interruption import interruptible
 from reelbase.engine.migrate import transaction
 from reelbase.engine.opening import prepare_file
@@ -27,7 +28,6 @@ from reelbase.engine.temporary_files import folder_for, temporary_files
 from reelbase.errors import DatabaseError, result_code, translate
 from reelbase.schema_rows import (
     has_rows,
-    rebuild_search,
     rows_of_schema,
     value_of,
     without_triggers,
@@ -160,7 +160,7 @@ def _delete_all(native: sqlite3.Connection, own: list[str]) -> Reset:
     native.executemany(
         "DELETE FROM sqlite_sequence WHERE name = ?", [(table.name,) for table in tables]
     )
-    rebuild_search(native)
+    derive(native, SCHEMA_VERSION)
     return Reset(
         deleted={table: rows for table, rows in deleted.items() if rows},
         own_deleted={table: rows for table, rows, _ in counts if rows},

@@ -8,17 +8,11 @@ from collections.abc import Iterator
 
 from reelbase.engine.fingerprint import names_of
 from reelbase.engine.table_rows import TableRows, quoted
-from reelbase.repositories.prompts import PromptRepository
-from reelbase.repositories.segments import SegmentRepository
-from reelbase.repositories.summaries import SummaryRepository
-from reelbase.repositories.videos import VideoRepository
 
 COUNTERS = "sqlite_sequence"
 
 # The ledger, the identity and the context of the audit trail are the file's own.
 _OF_THE_FILE = frozenset({"schema_migrations", "database_identity", "audit_context"})
-
-_SEARCHED = (VideoRepository, PromptRepository, SegmentRepository, SummaryRepository)
 
 _TABLES = """
 SELECT name, wr
@@ -82,13 +76,6 @@ def without_triggers(native: sqlite3.Connection, version: int) -> Iterator[None]
     yield
     for _, sql in triggers:
         native.execute(sql)
-
-
-def rebuild_search(native: sqlite3.Connection) -> None:
-    """Builds the schema's search indexes from its rows."""
-    for repository in _SEARCHED:
-        for command in repository.index_rebuild:
-            command.count().run(native)
 
 
 def value_of(native: sqlite3.Connection, sql: str) -> int:

@@ -21,6 +21,7 @@ from reelbase.engine.connection import (
     set_pragma,
 )
 from reelbase.engine.creation import Refused, create
+from reelbase.engine.derivation import derive
 from reelbase.engine.interruption import interruptible
 from reelbase.engine.migrate import apply, build, transaction, without_references
 from reelbase.engine.opening import prepare_file
@@ -33,7 +34,6 @@ from reelbase.schema_rows import (
     COUNTERS,
     has_counters,
     has_rows,
-    rebuild_search,
     rows_of_schema,
     without_triggers,
 )
@@ -162,7 +162,7 @@ class _Import:
             for migration in chain.migrations()[self._header.schema_version :]:
                 apply(self._native, migration, f"migrating the import to {migration}")
             self._refuse_broken_references()
-            rebuild_search(self._native)
+            derive(self._native, SCHEMA_VERSION)
             # After the rows, for the indexes; after all that is written, for the triggers.
             for number, made in objects:
                 if made.type != "table":

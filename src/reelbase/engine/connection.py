@@ -25,7 +25,7 @@ from aiosqlite.core import _STOP_RUNNING_SENTINEL
 from reelbase.engine.forks import Holding
 from reelbase.engine.mailbox import settle
 from reelbase.engine.open_files import FileConnection, open_file
-from reelbase.engine.search import excerpt, spaced
+from reelbase.engine.search import excerpt, folded, spaced
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
 _log = logging.getLogger("reelbase")
@@ -86,15 +86,21 @@ class NativeConnection(FileConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Used in statements, never in the schema: other programs lack them.
-        self.create_function("casefold", 1, _casefold, deterministic=True)
+        self.create_function("folded", 1, _folded, deterministic=True)
+        self.create_function("stripped", 1, _stripped, deterministic=True)
         self.create_function("spaced", 1, spaced, deterministic=True)
         self.create_function("excerpt", 2, excerpt, deterministic=True)
         self.create_function("merged", 2, _merged, deterministic=True)
 
 
-def _casefold(text: str | None) -> str | None:
+def _folded(text: str | None) -> str | None:
     """LIKE and lower() fold ASCII only."""
-    return None if text is None else text.casefold()
+    return None if text is None else folded(text)
+
+
+def _stripped(text: str | None) -> str | None:
+    """trim() knows the spaces of ASCII only."""
+    return None if text is None else text.strip()
 
 
 def _merged(old: str, new: str) -> str:

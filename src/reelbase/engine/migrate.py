@@ -15,6 +15,7 @@ from reelbase.engine.backup import one_moment
 from reelbase.engine.chain import Migration, Migrations
 from reelbase.engine.connection import set_pragma
 from reelbase.engine.copies import forget_old_copies, keep_copy, make_folder, remove_copy
+from reelbase.engine.derivation import derive
 from reelbase.engine.drift import digest_of_schema, drifted, refuse_drift
 from reelbase.engine.fingerprint import differences, in_one_sentence, names_of
 from reelbase.engine.identity import note_digest
@@ -162,6 +163,9 @@ def bring_up_to_date(
             for number, migration in enumerate(left):
                 on_progress(f"migrating to {migration}", number, len(left))
                 apply(native, migration, f"migrating {path} to {migration}")
+            if version < version_of(native) == SCHEMA_VERSION:
+                on_progress("indexing texts", len(left), len(left))
+                derive(native, SCHEMA_VERSION, all_indexes=False)
             if left:
                 refuse_broken_references(native, f"migrating {path} to {left[-1]}")
                 if version_of(native) == SCHEMA_VERSION:

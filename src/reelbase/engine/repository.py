@@ -11,10 +11,11 @@ from uuid import UUID
 
 from reelbase.engine.arguments import PublicFace, invalid_argument, wrong_type
 from reelbase.engine.binding import to_id
+from reelbase.engine.derivation import derivations
 from reelbase.engine.executor import Executor
 from reelbase.engine.foreign_keys import Entity, entities
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.statement import record_not_found
+from reelbase.engine.statement import Command, record_not_found
 from reelbase.engine.step import Step
 from reelbase.errors import InvalidTransitionError, RecordNotFoundError, SecretError
 
@@ -39,12 +40,15 @@ class Repository(PublicFace):
 
     entity: what its records are called in errors.  table: the table that holds them, and remedy: how a
     missing one is made, with {key} for its key; errors about references to it say so.  A class that is
-    only a part of a repository says in ``_repository`` what that is called.
+    only a part of a repository says in ``_repository`` what that is called.  derived: the table that is made
+    from others by the statements in derivation.
     """
 
     entity: ClassVar[str] = "row"
     table: ClassVar[str] = ""
     remedy: ClassVar[str] = ""
+    derived: ClassVar[str] = ""
+    derivation: ClassVar[tuple[Command[Any], ...]] = ()
 
     # What errors call its methods, by their names; '' for private ones.
     _methods: ClassVar[dict[str, str]] = {}
@@ -53,6 +57,8 @@ class Repository(PublicFace):
         super().__init_subclass__(**kwargs)
         if cls.__dict__.get("table"):
             entities[cls.table] = Entity(cls.entity, cls.remedy)
+        if cls.__dict__.get("derived"):
+            derivations[cls.derived] = cls.derivation
         cls._methods = {
             name: "" if name.startswith("_") else f"{cls.__name__}.{name}"
             for name in set(dir(cls)).difference(dir(Repository))

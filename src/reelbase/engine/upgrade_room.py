@@ -15,6 +15,7 @@ from reelbase.engine.backup import size_of
 from reelbase.engine.chain import Migration
 from reelbase.engine.filesystem import Need, refuse_without_room
 from reelbase.engine.schema import statements_of
+from reelbase.engine.search_indexes import search_indexes, shadows_of
 from reelbase.engine.temporary_files import folder_for
 from reelbase.errors import DatabaseFullError
 
@@ -83,6 +84,9 @@ def room_for(
 def _rewritten_bytes(native: sqlite3.Connection, left: Iterable[Migration]) -> int:
     """The size of the tables that are mentioned, with their indexes: a migration may rebuild each."""
     words = sorted({word for migration in left for word in _words(migration.sql)})
+    words += [
+        shadow for name in search_indexes(native) if name in words for shadow in shadows_of(name)
+    ]
     try:
         (size,) = native.execute(
             _SIZE_OF_TABLES, {"words": msgspec.json.encode(words).decode()}

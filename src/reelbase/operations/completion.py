@@ -7,7 +7,6 @@ nothing tells of rows that are not.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 
 from reelbase.engine import chain, ledger
 from reelbase.engine.fingerprint import names_of
@@ -16,18 +15,6 @@ from reelbase.operations.accounts import DERIVED
 from reelbase.operations.losses import Losses
 from reelbase.operations.references import Reference, references_of
 from reelbase.operations.tables import Table
-from reelbase.repositories.prompts import PromptRepository
-from reelbase.repositories.segments import SegmentRepository
-from reelbase.repositories.summaries import SummaryRepository
-from reelbase.repositories.videos import VideoRepository
-
-# Each in the version of the schema that has the table; the statements did not change since.
-_SEARCH = {
-    "videos_fts": VideoRepository._index_new.sql,
-    "prompts_fts": PromptRepository.index_new_prompts.sql,
-    "transcript_segments_fts": SegmentRepository._index_new.sql,
-    "summaries_fts": SummaryRepository._index_all.sql,
-}
 
 # Triggers keep these up with every change, but a row that a disk loses is seen by none.
 _REFERENCES_OF_JOBS = """
@@ -164,13 +151,6 @@ def _mend_reference(native: sqlite3.Connection, reference: Reference, losses: Lo
     else:
         native.execute(f"DELETE FROM {name} AS child WHERE {reference.condition}")
     return True
-
-
-def fill_search(native: sqlite3.Connection, names: Iterable[str]) -> None:
-    """Fills search indexes of the library that are empty. native: has the library's functions."""
-    for name in names:
-        if name in _SEARCH:
-            native.execute(_SEARCH[name])
 
 
 def _mend_ledger(native: sqlite3.Connection, version: int, losses: Losses) -> None:

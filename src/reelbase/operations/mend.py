@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from reelbase.engine.damage import is_undamaged, tables_of
+from reelbase.engine.derivation import fill
 from reelbase.engine.fingerprint import is_same_text
 from reelbase.engine.migrate import version_of
 from reelbase.engine.names import quoted
@@ -15,7 +16,7 @@ from reelbase.engine.search_indexes import (
     search_indexes,
     shadows_of,
 )
-from reelbase.operations.completion import complete, fill_search
+from reelbase.operations.completion import complete
 from reelbase.operations.evidence import Evidence, indexes_of
 from reelbase.operations.losses import Losses
 from reelbase.operations.source import Source, shipped_objects
@@ -104,7 +105,7 @@ def _mend_search_index(native: sqlite3.Connection, name: str, losses: Losses) ->
         (sql,) = native.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
         native.execute(f"DROP TABLE {quoted(name)}")
         native.execute(sql)
-        fill_search(native, [name])
+        fill(native, name)
     else:
         native.execute(f"INSERT INTO {quoted(name)} ({quoted(name)}) VALUES ('rebuild')")
     losses.mend(f"search index {name} made again")

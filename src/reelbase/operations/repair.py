@@ -24,6 +24,7 @@ import msgspec
 
 from reelbase.engine.backup import partial_file, translated
 from reelbase.engine.connection import NativeConnection, notify, on_a_thread
+from reelbase.engine.derivation import fill
 from reelbase.engine.filesystem import publish, sync_file, sync_folder, take_mode, take_owner
 from reelbase.engine.fingerprint import differences
 from reelbase.engine.ledger import ledger_differences
@@ -36,7 +37,7 @@ from reelbase.engine.schema import APPLICATION_ID
 from reelbase.engine.side_files import SUFFIXES
 from reelbase.engine.temporary_files import folder_for, temporary_files
 from reelbase.errors import DatabaseCorruptError, DatabaseIOError, SchemaError
-from reelbase.operations.completion import complete, fill_search
+from reelbase.operations.completion import complete
 from reelbase.operations.examination import examine_native
 from reelbase.operations.losses import Losses
 from reelbase.operations.mend import TableIsDamagedError, mend
@@ -254,7 +255,8 @@ class _Repair:
                 salvage = Salvage(source, native, self._losses, self._on_progress)
                 salvage.run()
                 complete(native, source.version, self._losses)
-                fill_search(native, salvage.search_indexes())
+                for index in salvage.search_indexes():
+                    fill(native, index)
                 salvage.finish()
                 native.execute("COMMIT")
             self._on_progress("verifying", 0, 1)

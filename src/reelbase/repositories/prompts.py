@@ -70,7 +70,8 @@ class PromptRepository(Repository):
         DELETE FROM prompts_fts
         """,
     )
-    index_rebuild = (_mend_index, _clear_index, index_new_prompts)
+    derived = "prompts_fts"
+    derivation = (_mend_index, _clear_index, index_new_prompts)
 
     _get = Query(
         Prompt,
@@ -152,8 +153,9 @@ class PromptRepository(Repository):
     async def search(self, query: str, limit: int | None = 20) -> builtins.list[Prompt]:
         """Prompts that have all words of the query, the best match first.
 
-        The last word matches as a prefix, a "quoted part" as a phrase; Chinese, Japanese and Korean
-        as substrings. No query is an error; one without a word finds nothing.
+        The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
+        (Chinese, Thai …) as substrings, whatever case, accents and width. No query is an error; one
+        without a word finds nothing.
         """
         expression = match_expression(self._expect("query", query, str))
         if expression is None:
@@ -162,7 +164,7 @@ class PromptRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every prompt anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(*(command.count() for command in self.index_rebuild))
+        *_, count = await self._batch(*(command.count() for command in self.derivation))
         return int(count)
 
     async def count(self) -> int:

@@ -202,7 +202,8 @@ class SummaryRepository(Repository):
         WHERE content IS NOT NULL
         """,
     )
-    index_rebuild = (_mend_index, _clear_index, _index_all)
+    derived = "summaries_fts"
+    derivation = (_mend_index, _clear_index, _index_all)
 
     _fail = Command(
         Summary,
@@ -311,8 +312,9 @@ class SummaryRepository(Repository):
     async def search(self, profile_id: str, query: str, limit: int | None = 50) -> list[Summary]:
         """The profile's summaries in whose texts all words of the query are, the best match first.
 
-        The last word matches as a prefix, a "quoted part" as a phrase; Chinese, Japanese and Korean
-        as substrings. No query is an error; one without a word finds nothing.
+        The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
+        (Chinese, Thai …) as substrings, whatever case, accents and width. No query is an error; one
+        without a word finds nothing.
         """
         expression = match_expression(self._expect("query", query, str))
         if expression is None:
@@ -323,7 +325,7 @@ class SummaryRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every summary anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(*(command.count() for command in self.index_rebuild))
+        *_, count = await self._batch(*(command.count() for command in self.derivation))
         return int(count)
 
     async def delete(self, summary_id: int, *, missing_ok: bool = False) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
@@ -11,6 +10,7 @@ import msgspec
 
 from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.repository import Repository
+from reelbase.engine.search import folded
 from reelbase.engine.statement import Command, Query
 
 
@@ -25,19 +25,19 @@ class Tag(msgspec.Struct, frozen=True):
 
 
 def normalized(name: str, parameter: str = "name") -> str:
-    """What two names of the same tag have in common: trimmed, case-folded, composed.
+    """What two names of the same tag have in common: folded, without spaces around it.
 
     ValueError for a blank name and for one with a NUL, at which SQLite's JSON would cut it; it names
     the parameter.
     """
     if not isinstance(name, str):
         raise wrong_type(parameter, f"a tag's name must be str, not {type(name).__name__}")
-    folded = unicodedata.normalize("NFC", name).strip().casefold()
-    if not folded:
+    form = folded(name).strip()
+    if not form:
         raise invalid_argument(parameter, "a tag's name must not be blank")
-    if "\0" in folded:
+    if "\0" in form:
         raise invalid_argument(parameter, "a tag's name must not hold a NUL")
-    return unicodedata.normalize("NFC", folded)
+    return form
 
 
 class TagRepository(Repository):
@@ -271,11 +271,84 @@ class TagRepository(Repository):
         """,
     )
 
+    # Of the tags of a profile whose names have become one the first stands for all. Its links come first;
+    # a tag that a table of the application's refers to stays, in its old form.
+    _give_links_of_same = Command(
+        Tag,
+        """
+        INSERT INTO file_tags (file_id, tag_id, profile_id)
+        SELECT file_tags.file_id, same.first_id, file_tags.profile_id
+        FROM (
+          SELECT
+            id,
+            first_value(id) OVER (
+              PARTITION BY profile_id, stripped(folded(name))
+              ORDER BY normalized_name <> stripped(folded(name)), id
+            ) AS first_id
+          FROM tags
+          WHERE stripped(folded(name)) <> ''
+        ) AS same
+        JOIN file_tags ON file_tags.tag_id = same.id
+        WHERE same.id <> same.first_id
+        ON CONFLICT (file_id, tag_id) DO NOTHING
+        """,
+    )
+
+    _delete_same = Command(
+        Tag,
+        """
+        DELETE FROM tags
+        WHERE id IN (
+            SELECT id
+            FROM (
+              SELECT
+                id,
+                first_value(id) OVER (
+                  PARTITION BY profile_id, stripped(folded(name))
+                  ORDER BY normalized_name <> stripped(folded(name)), id
+                ) AS first_id
+              FROM tags
+              WHERE stripped(folded(name)) <> ''
+            )
+            WHERE id <> first_id
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM sqlite_schema
+            WHERE type = 'table'
+              AND name NOT IN ('tags', 'file_tags')
+              AND sql LIKE '%REFERENCES%tags%'
+          )
+        """,
+    )
+
+    # An upgrade runs without foreign keys.
+    _delete_links_of_deleted = Command(
+        Tag,
+        """
+        DELETE FROM file_tags
+        WHERE NOT EXISTS (SELECT 1 FROM tags WHERE tags.id = file_tags.tag_id)
+        """,
+    )
+
+    _normalize = Command(
+        Tag,
+        """
+        UPDATE OR IGNORE tags
+        SET normalized_name = stripped(folded(name))
+        WHERE normalized_name <> stripped(folded(name))
+          AND stripped(folded(name)) <> ''
+        """,
+    )
+    derived = "tags"
+    derivation = (_give_links_of_same, _delete_same, _delete_links_of_deleted, _normalize)
+
     async def ensure(self, profile_id: str, name: str) -> Tag:
         """The profile's tag of this name, made now if there was none.
 
-        Names that differ in case or in spaces around them are one tag; it keeps the name it was made
-        with. ValueError for a blank name; ConstraintError: kind foreign_key for an unknown profile.
+        Names that differ in case, in spaces around them or in how Unicode spells them (composed or not,
+        full or half width) are one tag; it keeps the name it was
+        made with. ValueError for a blank name; ConstraintError: kind foreign_key for an unknown profile.
         """
         key = normalized(name)
         _, tag = await self._batch(

@@ -68,7 +68,7 @@ class FileFinding(Repository):
         WHERE profile_id = :profile_id
           AND (NOT :filter_type OR type = :type)
           AND (NOT :filter_folder OR folder IS :folder)
-          AND (NOT :filter_search OR instr(casefold(name), casefold(:search)))
+          AND (NOT :filter_search OR instr(folded(name), folded(:search)))
           AND (
             NOT :filter_status
             OR EXISTS (
@@ -107,7 +107,7 @@ class FileFinding(Repository):
           AND (created_at, id) < (:created_at, :id)
           AND (NOT :filter_type OR type = :type)
           AND (NOT :filter_folder OR folder IS :folder)
-          AND (NOT :filter_search OR instr(casefold(name), casefold(:search)))
+          AND (NOT :filter_search OR instr(folded(name), folded(:search)))
           AND (
             NOT :filter_status
             OR EXISTS (
@@ -220,7 +220,8 @@ class FileFinding(Repository):
 
         tags: those that have all of these, compared like tags.ensure() does.  type None: any.
         folder UNSET: any; None: those without one.  status None: any, none included.  search: a
-        substring of the name, whatever its case; ``%`` and ``_`` are ordinary characters.
+        substring of the name, whatever its case, composed or not, in full or half width; ``%`` and ``_``
+        are ordinary characters.
         """
         if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
             raise wrong_type("tags", f"must be a list of str, not {builtins.type(tags).__name__}")

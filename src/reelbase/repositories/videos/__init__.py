@@ -62,7 +62,8 @@ class VideoRepository(AuditedRepository):
         DELETE FROM videos_fts
         """,
     )
-    index_rebuild = (_mend_index, _clear_index, _index_new)
+    derived = "videos_fts"
+    derivation = (_mend_index, _clear_index, _index_new)
 
     # A trigger has taken the row out of the index if its text changed.
     _index_again = Command(
@@ -280,8 +281,9 @@ class VideoRepository(AuditedRepository):
     async def search(self, query: str, *, limit: int | None = 100) -> builtins.list[Video]:
         """Videos whose filename or path has all words of the query, the best match first.
 
-        The last word matches as a prefix, a "quoted part" as a phrase; Chinese, Japanese and Korean
-        as substrings. No query is an error; one without a word finds nothing.
+        The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
+        (Chinese, Thai …) as substrings, whatever case, accents and width. No query is an error; one
+        without a word finds nothing.
         """
         expression = match_expression(self._expect("query", query, str))
         if expression is None:
@@ -290,7 +292,7 @@ class VideoRepository(AuditedRepository):
 
     async def rebuild_search(self) -> int:
         """Indexes every video anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(*(command.count() for command in self.index_rebuild))
+        *_, count = await self._batch(*(command.count() for command in self.derivation))
         return int(count)
 
     async def count(self) -> int:
