@@ -1,4 +1,4 @@
--- reelbase: the schema, version 9. The truth for every new database.
+-- reelbase: the schema, version 10. The truth for every new database.
 --
 --   sqlite3 media.db < schema.sql
 --
@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 9;
+PRAGMA user_version = 10;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -38,7 +38,8 @@ VALUES
   (6, 'downloads_tuning', '15cb8d28aaacec33a79270c38695c171be96f9429bb01b31002987db999cfbd7'),
   (7, 'database_identity', '46546db0a1f3e81d2830b8eb88ea29d3afacdb626c998c7de47150d7b16f3a64'),
   (8, 'open_lists', '170ee615ef0f06562d93419b38fb3edf16f4f0abd9cccf9652cb4181cde3b5b3'),
-  (9, 'folded_texts', 'f741019c6ab11cb7fbe824c663147ae72ce64ddfc3067d5c8c990ed70ad1aa2a');
+  (9, 'folded_texts', 'f741019c6ab11cb7fbe824c663147ae72ce64ddfc3067d5c8c990ed70ad1aa2a'),
+  (10, 'downloads_queue', '8fe483593ab42fc4ba977d4848a5bc9d054aea5c7b7c6802977ffca6c75571bf');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -433,6 +434,24 @@ CREATE TABLE downloads (
   created_at        TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   started_at        TEXT,
   completed_at      TEXT,  -- the end, whichever it was
+  media_type        TEXT,  -- the application's own word: video, audio …
+  output_format     TEXT,  -- what the bytes are to become: mp4, mp3 …
+  parent_id         TEXT  -- the playlist that this is an entry of
+    CONSTRAINT downloads_parent REFERENCES downloads (id) ON DELETE SET NULL
+    CONSTRAINT downloads_not_own_parent CHECK (parent_id <> id),
+  priority          INTEGER NOT NULL DEFAULT 0,  -- higher is sooner
+  attempts          INTEGER NOT NULL DEFAULT 0  -- claims so far
+    CONSTRAINT downloads_attempts CHECK (attempts >= 0),
+  max_attempts      INTEGER NOT NULL DEFAULT 1
+    CONSTRAINT downloads_max_attempts CHECK (max_attempts >= 1),
+  worker            TEXT,  -- who holds it
+  lease_expires_at  TEXT  -- until when; then anybody may claim it
+    CONSTRAINT downloads_lease_expires_at
+      CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at, '+0 days'))
+    CONSTRAINT downloads_lease CHECK (
+      (worker IS NULL) = (lease_expires_at IS NULL)
+      AND (worker IS NULL OR status = 'extracting' OR status = 'downloading')
+    ),
   CONSTRAINT downloads_pk PRIMARY KEY (id),
   CONSTRAINT downloads_session FOREIGN KEY (session_id) REFERENCES sessions (id) ON DELETE CASCADE,
   CONSTRAINT downloads_id CHECK (id GLOB '????????-????-????-????-????????????' AND id NOT GLOB '*[^0-9a-f-]*'),
@@ -456,6 +475,10 @@ CREATE INDEX downloads_of_session ON downloads (session_id, created_at, id);
 CREATE INDEX downloads_newest ON downloads (created_at DESC, id DESC);
 CREATE INDEX downloads_newest_active ON downloads (created_at DESC, id DESC, status)
   WHERE status = 'queued' OR status = 'extracting' OR status = 'downloading';
+CREATE INDEX downloads_queue ON downloads (priority DESC, created_at, id) WHERE status = 'queued';
+-- Not by the lease: every report of progress renews it, and would have to write the index.
+CREATE INDEX downloads_held ON downloads (priority DESC, created_at, id) WHERE worker IS NOT NULL;
+CREATE INDEX downloads_children ON downloads (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
 
 -- Who reports progress is downloading. A trigger, because an UPDATE that names status writes two indexes anew, changed
 -- or not: twice the time, and three times the pages, of what is called for every chunk that arrives.

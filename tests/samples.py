@@ -324,6 +324,11 @@ DOWNLOADS = Case(
         "format_id": "137+140",
         "quality": "best",
         "output_template": "%(title)s.%(ext)s",
+        "media_type": "video",
+        "output_format": "mp4",
+        "parent_id": None,
+        "priority": -1,
+        "max_attempts": 2,
     },
     listings=(
         Listing("list", lambda _owner: {}, has_limit=True),

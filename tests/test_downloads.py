@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from conftest import START, FrozenClock
 from msgspec import UNSET
+from state_tables import REFUSED, cells
 
 import reelbase
 from reelbase import (
@@ -31,6 +32,7 @@ from reelbase import (
     RecordNotFoundError,
 )
 from reelbase.engine import connection, writer
+from reelbase.repositories import downloads as downloads_module
 
 ACTIVE = ("queued", "extracting", "downloading")
 FINISHED = ("completed", "failed", "cancelled")
@@ -66,70 +68,86 @@ async def download_that_is(
     return await downloads.get(download.id)
 
 
-# The table of states: what each verb makes of each state; None is InvalidTransitionError.
+# The table of states: what each verb makes of each state.
 
-Verb = Callable[[DownloadRepository, UUID], Awaitable[Download]]
+Verb = Callable[[DownloadRepository, UUID], Awaitable[object]]
 
 VERBS: dict[str, Verb] = {
-    "extract": lambda downloads, key: downloads.start(key, extracting=True),
     "start": lambda downloads, key: downloads.start(key),
+    "extract": lambda downloads, key: downloads.start(key, extracting=True),
+    "heartbeat": lambda downloads, key: downloads.heartbeat(key, "w"),
     "complete": lambda downloads, key: downloads.complete(key),
     "fail": lambda downloads, key: downloads.fail(key, "broken"),
     "cancel": lambda downloads, key: downloads.cancel(key),
+    "release": lambda downloads, key: downloads.release(key, "w"),
+    "retry": lambda downloads, key: downloads.retry(key),
 }
-
-BECOMES: dict[str, dict[str, str | None]] = {
-    "queued": {
-        "extract": "extracting",
-        "start": "downloading",
-        "complete": "completed",
-        "fail": "failed",
-        "cancel": "cancelled",
-    },
-    "extracting": {
-        "extract": None,
-        "start": "downloading",
-        "complete": "completed",
-        "fail": "failed",
-        "cancel": "cancelled",
-    },
-    "downloading": {
-        "extract": None,
-        "start": None,
-        "complete": "completed",
-        "fail": "failed",
-        "cancel": "cancelled",
-    },
-    **{status: dict.fromkeys(VERBS) for status in FINISHED},
+OVER_ALL: dict[str, Verb] = {
+    "claim": lambda downloads, _: downloads.claim("heir"),
+    "progress": lambda downloads, key: downloads.progress(key, 50),
+    "recover": lambda downloads, _: downloads.recover(),
 }
-
-every_cell = pytest.mark.parametrize(
-    ("status", "verb", "becomes"),
-    [(status, verb, becomes) for status, row in BECOMES.items() for verb, becomes in row.items()],
-)
+HELD = ("held", "expired", "spent")
+TABLE = cells(downloads_module)
 
 
-@every_cell
+async def download_in_state(state: str, database: Database, clock: FrozenClock) -> Download:
+    """A download as a row of the table has it; claimed ones are held by w."""
+    attempts = 1 if state == "spent" else 3
+    if state not in HELD:
+        return await download_that_is(state, database, max_attempts=attempts)
+    await database.downloads.add("s", URL, max_attempts=attempts)
+    held = await database.downloads.claim("w", lease=30)
+    assert held is not None
+    if state != "held":
+        clock.advance(30)
+    return held
+
+
+def test_the_table_has_every_state_and_every_verb() -> None:
+    assert {state for state, _, _ in TABLE} == {*EVERY, *HELD}
+    assert {verb for _, verb, _ in TABLE} == {*VERBS, *OVER_ALL}
+    assert len(TABLE) == len({(state, verb) for state, verb, _ in TABLE}) == 9 * 11
+
+
+@pytest.mark.parametrize(("state", "verb", "becomes"), TABLE)
 async def test_what_a_verb_makes_of_a_state(
-    status: str, verb: str, becomes: str | None, database: Database, clock: FrozenClock
+    state: str, verb: str, becomes: str, database: Database, clock: FrozenClock
 ) -> None:
-    before = await download_that_is(status, database)
-    clock.advance(1)
-    if becomes is None:
+    downloads = database.downloads
+    before = await download_in_state(state, database, clock)
+    now = clock.advance(1)
+    if verb in OVER_ALL:
+        result = await OVER_ALL[verb](downloads, before.id)
+        if becomes == REFUSED:
+            assert not result
+            assert await downloads.get(before.id) == before
+            return
+        assert result or (verb, becomes) == ("claim", "failed")
+    elif becomes == REFUSED:
         with pytest.raises(InvalidTransitionError) as caught:
-            await VERBS[verb](database.downloads, before.id)
+            await VERBS[verb](downloads, before.id)
         assert caught.value.http_status == 409
         assert caught.value.details == {
             "entity": "download",
             "key": str(before.id),
-            "status": status,
+            "status": before.status,
         }
-        assert await database.downloads.get(before.id) == before
+        assert await downloads.get(before.id) == before
         return
-    after = await VERBS[verb](database.downloads, before.id)
+    else:
+        result = await VERBS[verb](downloads, before.id)
+        assert result == await downloads.get(before.id)
+    after = await downloads.get(before.id)
     assert after.status is DownloadStatus(becomes)
-    assert after == await database.downloads.get(before.id)
-    assert (after.completed_at is not None) == (becomes in FINISHED)
+    if becomes not in FINISHED:
+        assert after.completed_at is None
+    elif before.completed_at is None:
+        assert after.completed_at == now
+    else:
+        assert after == before
+    assert (after.worker is None) == (after.lease_expires_at is None)
+    assert after.worker is None or after.status in ("extracting", "downloading")
     assert after.created_at == START
 
 
@@ -220,6 +238,14 @@ async def test_an_added_download_is_queued_with_the_defaults(database: Database)
         created_at=START,
         started_at=None,
         completed_at=None,
+        media_type=None,
+        output_format=None,
+        parent_id=None,
+        priority=0,
+        attempts=0,
+        max_attempts=1,
+        worker=None,
+        lease_expires_at=None,
     )
     assert await database.downloads.get(download.id) == download
     assert await database.downloads.find(str(download.id).upper()) == download
@@ -234,8 +260,14 @@ async def test_add_keeps_what_it_is_given(database: Database) -> None:
         format_id="137+140",
         quality="",
         output_template="%(title)s.%(ext)s",
+        media_type="audio",
+        output_format="mp3",
+        priority=-(2**63),
+        max_attempts=2**63 - 1,
     )
     assert (download.id, download.url) == (own_id, "")
+    assert (download.media_type, download.output_format) == ("audio", "mp3")
+    assert (download.priority, download.max_attempts) == (-(2**63), 2**63 - 1)
     assert (download.format_id, download.quality) == ("137+140", "")
     assert download.output_template == "%(title)s.%(ext)s"
 
@@ -273,8 +305,9 @@ async def test_a_refused_add_leaves_no_session(database: Database, look: Look) -
         await database.downloads.add("new", None)  # type: ignore[arg-type]
     assert (caught.value.kind, caught.value.constraint) == ("not_null", "downloads.url")
     for wrong in ({"id": "no id"}, {"url": "\ud800"}, {"quality": "\ud800"}):
+        arguments: dict[str, Any] = {"session_id": "new", "url": URL} | wrong
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            await database.downloads.add(**({"session_id": "new", "url": URL} | wrong))
+            await database.downloads.add(**arguments)
     assert look("SELECT id FROM sessions") == [("s",)]
     assert look("SELECT count(*) FROM downloads") == [(1,)]
 
@@ -693,7 +726,7 @@ async def test_counts_hold_only_what_occurs_and_the_depth_is_what_is_active(
     assert counts == {status: number + 1 for number, status in enumerate(EVERY)}
     assert all(type(status) is DownloadStatus for status in counts)
     assert await database.downloads.queue_depth() == 1 + 2 + 3
-    await database.downloads.recover()
+    await database.downloads.recover(queued=True)
     assert await database.downloads.counts_by_status() == {
         "completed": 4,
         "failed": 5 + 6,
@@ -726,6 +759,11 @@ async def test_a_malformed_id_is_a_value_error(id: Any, database: Database) -> N
         lambda: database.downloads.fail(id, "m"),
         lambda: database.downloads.cancel(id),
         lambda: database.downloads.delete(id),
+        lambda: database.downloads.retry(id),
+        lambda: database.downloads.heartbeat(id, "w"),
+        lambda: database.downloads.release(id, "w"),
+        lambda: database.downloads.list_children(id),
+        lambda: database.downloads.add_many("s", [URL], ids=[id]),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="UUID"):
@@ -756,18 +794,18 @@ async def test_downloads_go_with_their_session_and_no_other(database: Database) 
     assert await database.downloads.list() == [kept]
 
 
-# Recovering
+# Recovering: more in test_download_queue.py
 
 
-async def test_recover_fails_every_active_download_and_no_other(
+async def test_recover_ends_what_ran_without_a_lease_and_nothing_else(
     database: Database, clock: FrozenClock
 ) -> None:
     made = {status: await download_that_is(status, database) for status in EVERY}
     now = clock.advance(60)
-    assert await database.downloads.recover() == 3
+    assert await database.downloads.recover() == 2
     for status, before in made.items():
         after = await database.downloads.get(before.id)
-        if status in FINISHED:
+        if status not in ("extracting", "downloading"):
             assert after == before
             continue
         assert after.status == "failed"
@@ -779,8 +817,22 @@ async def test_recover_fails_every_active_download_and_no_other(
     assert await database.downloads.recover() == 0
 
 
+async def test_recover_also_ends_what_waits_where_the_queue_was_in_memory(
+    database: Database, clock: FrozenClock
+) -> None:
+    made = {status: await download_that_is(status, database) for status in EVERY}
+    now = clock.advance(60)
+    assert await database.downloads.recover(queued=True) == 3
+    for status in ACTIVE:
+        after = await database.downloads.get(made[status].id)
+        assert (after.status, after.completed_at) == ("failed", now)
+        assert after.error_message == "interrupted by server restart"
+    for status in FINISHED:
+        assert await database.downloads.get(made[status].id) == made[status]
+
+
 async def test_recover_takes_a_message_of_ones_own(database: Database) -> None:
-    download = await database.downloads.add("s", URL)
+    download = await download_that_is("downloading", database)
     assert await database.downloads.recover(message="power cut") == 1
     assert (await database.downloads.get(download.id)).error_message == "power cut"
 
@@ -840,7 +892,7 @@ async def test_a_purge_reaches_beyond_the_calendar(database: Database) -> None:
 async def test_a_recovered_download_is_purged_too(database: Database, clock: FrozenClock) -> None:
     """The original never stamped the end of a failed download, and so kept it for ever."""
     downloads = [await download_that_is(status, database) for status in ACTIVE]
-    await database.downloads.recover()
+    await database.downloads.recover(queued=True)
     clock.advance(1)
     report = await database.downloads.purge(timedelta(0))
     assert [purged.id for purged in report.deleted] == [download.id for download in downloads]

@@ -91,7 +91,7 @@ def answered_and_stored(
 
 
 def test_there_are_insertions() -> None:
-    assert INSERTIONS.keys() >= {"FileChanging._add", "DownloadLifecycle._add"}
+    assert INSERTIONS.keys() >= {"FileChanging._add", "DownloadAdditions._add"}
 
 
 @every_insertion

@@ -80,6 +80,20 @@ TABLES: dict[str, list[tuple[str, str, str | None, bool]]] = {
     ],
 }
 
+# What we add, behind what the page has.
+OURS = {
+    "downloads": [
+        ("media_type", "TEXT", None, True),
+        ("output_format", "TEXT", None, True),
+        ("parent_id", "TEXT", None, True),
+        ("priority", "INTEGER", "0", False),
+        ("attempts", "INTEGER", "0", False),
+        ("max_attempts", "INTEGER", "1", False),
+        ("worker", "TEXT", None, True),
+        ("lease_expires_at", "TEXT", None, True),
+    ]
+}
+
 
 # The tables
 
@@ -92,7 +106,7 @@ def test_the_columns_of_a_table(table: str, path: Path, look: Look) -> None:
             f"SELECT name, type, \"notnull\", dflt_value FROM pragma_table_info('{table}')"
         )
     ]
-    assert columns == TABLES[table]
+    assert columns == TABLES[table] + OURS.get(table, [])
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -111,7 +125,7 @@ def test_a_download_refers_to_its_session(path: Path, look: Look) -> None:
     keys = look(
         'SELECT "table", "from", "to", on_delete FROM pragma_foreign_key_list(\'downloads\')'
     )
-    assert keys == [("sessions", "session_id", "id", "CASCADE")]
+    assert ("sessions", "session_id", "id", "CASCADE") in keys
 
 
 @pytest.mark.parametrize("table", ["unsupported_urls", "error_log", "config", "sessions"])
@@ -149,7 +163,7 @@ def test_the_defaults_are_those_of_the_page(path: Path) -> None:
         sessions = connection.execute("SELECT created_at, last_seen FROM sessions").fetchall()
     nothing = [None] * 5
     assert list(row[:13]) == [str(UUID(int=1)), "s", URL, "queued", *nothing, 0.0, None, None, None]
-    assert row[14:] == (None, None)
+    assert row[14:16] == (None, None)
     for moment in (created_at, *sessions[0]):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment)
 

@@ -104,6 +104,9 @@ for _name in ("_give_links_of_same", "_delete_same", "_delete_links_of_deleted",
             "every tag of a file is looked at, in an upgrade"
         )
 MAY_SCAN["DownloadUpkeep._recover", "downloads"] = "a partial index that holds what is active"
+MAY_SCAN["DownloadUpkeep._fail_queued", "downloads"] = "a partial index that holds what waits"
+MAY_SCAN["DownloadLeases._claim", "downloads"] = "the queue, as far as its first, and what is held"
+MAY_SCAN["DownloadLeases._fail_exhausted", "downloads"] = "a partial index of what is held"
 MAY_SCAN["DownloadUpkeep._delete_empty_sessions", "sessions"] = (
     "an administrator deletes everything that has ended"
 )
@@ -123,7 +126,7 @@ MAY_SORT = {
     "TagRepository._delete_same": "an upgrade looks at every tag",
     "FileChanging._get_many": "the order the caller gave, which no index has",
     "TagRepository._unknown_file": "the order the caller gave, which no index has",
-    "DownloadLifecycle._get_many": "the order the caller gave, which no index has",
+    "DownloadAdditions._get_many": "the order the caller gave, which no index has",
     "DownloadListing._counts_by_status": "six groups",
     "ErrorLogRepository._top_domains": "by their counts, which no index has",
     "SessionRepository._list": "the ties of an index whose name and column are pinned",
@@ -139,6 +142,7 @@ MAY_SORT = {
     "SummaryPromptRepository._list": "the system's prompts and a profile's own: a handful",
     "TagRepository._list_for_profile": "by their counts, which no index has",
     "TagRepository._for_file": "a file's few tags",
+    "DownloadLeases._claim": "two candidates",
     "JobClaiming._claim": "two candidates, and the jobs whose lease has expired",
     "JobClaiming._claim_of_types": "a candidate per type, and the jobs whose lease has expired",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -101,7 +102,11 @@ def export_of_format_1(path: Path, version: int) -> list[bytes]:
 def objects(path: Path) -> dict[str, object]:
     with closing(sqlite3.connect(path)) as native:
         found = native.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall()
-    return {f"{kind} {name}": (table, sql) for kind, name, table, sql in found}
+    # Without comments and white space: ADD COLUMN leaves both elsewhere.
+    return {
+        f"{kind} {name}": (table, " ".join(re.sub(r"--[^\n]*", "", sql or "").split()))
+        for kind, name, table, sql in found
+    }
 
 
 @pytest.mark.parametrize("target", ["new", "empty"])

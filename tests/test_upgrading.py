@@ -756,7 +756,7 @@ async def test_a_ledger_that_was_lost_is_written_anew(old: Path, journal: Any) -
             1,
             "INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'x', '')",
             "newer",
-            "up to 9",
+            "up to 99",
         ),
         (1, "UPDATE files SET profile_id = 'nobody'", "broken_reference", "profiles"),
     ],

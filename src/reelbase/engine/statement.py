@@ -262,6 +262,7 @@ class Command(Query[T]):
         super().__init__(row_type, sql, params=params, entity=entity)
         self.is_plain_write = "RETURNING" not in sql.upper()
         self.relaxed = relaxed
+        self._settable = tuple(name[4:] for name in self.parameters if name.startswith("set_"))
 
     def count(self, **params: Any) -> Step[int]:
         """How many rows it changed (cascades not counted). Not for SQL with RETURNING."""
@@ -276,12 +277,10 @@ class Command(Query[T]):
 
         TypeError for a change that the statement cannot make; UNSET leaves the field.
         """
-        fields = [name[4:] for name in self._converters if name.startswith("set_")]
-        if unknown := sorted(changes.keys() - set(fields)):
-            raise TypeError(
-                f"{self.name}: cannot change {', '.join(unknown)}; known: {', '.join(fields)}"
-            )
-        for field in fields:
+        if unknown := sorted(changes.keys() - self._settable):
+            known = ", ".join(self._settable)
+            raise TypeError(f"{self.name}: cannot change {', '.join(unknown)}; known: {known}")
+        for field in self._settable:
             value = changes.get(field, msgspec.UNSET)
             params[f"set_{field}"] = value is not msgspec.UNSET
             params[field] = None if value is msgspec.UNSET else value

@@ -1,7 +1,39 @@
-"""Downloads: a queue of URLs, their progress, their end, and what is left of them."""
+"""Downloads: a queue of URLs, their progress, their end, and what is left of them.
+
+What each verb makes of each state. extract is start(extracting=True). extracting and downloading have
+no lease; held is downloading under a worker's lease, expired the same once that has run out, and spent
+expired at the last attempt. A dash: InvalidTransitionError; of claim and recover, left alone; of
+progress, False.
+
+    state         start         extract       claim         heartbeat     progress
+    queued        downloading   extracting    downloading   -             downloading
+    extracting    downloading   extracting    -             -             downloading
+    downloading   downloading   -             -             -             downloading
+    held          downloading   -             -             downloading   downloading
+    expired       downloading   -             downloading   downloading   downloading
+    spent         downloading   -             failed        downloading   downloading
+    completed     -             -             -             -             -
+    failed        -             -             -             -             -
+    cancelled     -             -             -             -             -
+
+    state         complete      fail          cancel        release       retry         recover
+    queued        completed     failed        cancelled     -             -             -
+    extracting    completed     failed        cancelled     -             -             queued
+    downloading   completed     failed        cancelled     -             -             queued
+    held          completed     failed        cancelled     queued        -             -
+    expired       completed     failed        cancelled     queued        -             queued
+    spent         completed     failed        cancelled     queued        -             failed
+    completed     -             -             -             -             -             -
+    failed        -             -             -             -             queued        -
+    cancelled     -             -             cancelled     -             queued        -
+
+What is extracting or downloading without a lease and has no attempt left fails at recover(), too.
+"""
 
 from __future__ import annotations
 
+from reelbase.repositories.downloads.additions import DownloadAdditions
+from reelbase.repositories.downloads.leases import DownloadLeases
 from reelbase.repositories.downloads.lifecycle import DownloadLifecycle
 from reelbase.repositories.downloads.records import (
     Download,
@@ -12,7 +44,7 @@ from reelbase.repositories.downloads.records import (
 from reelbase.repositories.downloads.upkeep import DownloadUpkeep
 
 
-class DownloadRepository(DownloadLifecycle, DownloadUpkeep):
+class DownloadRepository(DownloadAdditions, DownloadLeases, DownloadLifecycle, DownloadUpkeep):
     """Everything that can be done with downloads; the modules beside this one hold it by behaviour."""
 
 

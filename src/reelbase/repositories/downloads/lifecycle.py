@@ -3,71 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from reelbase.engine.arguments import wrong_type
 from reelbase.engine.binding import clamped
-from reelbase.engine.identifiers import new_id
-from reelbase.engine.statement import Command, Insertion, Query
-from reelbase.engine.step import Step
-from reelbase.errors import ConstraintError
+from reelbase.engine.identifiers import moment_after
+from reelbase.engine.statement import Command
 from reelbase.repositories.downloads.listing import DownloadListing
 from reelbase.repositories.downloads.records import Download, DownloadStatus
 
 
 class DownloadLifecycle(DownloadListing):
-    _ensure_session = Command(
-        Download,
-        """
-        INSERT INTO sessions (id, created_at, last_seen)
-        VALUES (:session_id, :now, :now)
-        ON CONFLICT (id) DO NOTHING
-        """,
-    )
-
-    _add = Insertion(
-        Download,
-        """
-        INSERT INTO downloads (
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
-        )
-        VALUES (
-          :id, :session_id, :url, :status, :format_id, :quality, :output_template, :filename, :filesize,
-          :progress_percent, :speed, :eta, :error_message, :created_at, :started_at, :completed_at
-        )
-        """,
-    )
-
-    _get_many = Query(
-        Download,
-        """
-        SELECT
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
-        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
-        JOIN downloads ON id = wanted_id
-        ORDER BY position
-        """,
-        params={"ids": list},
-    )
-
     _start = Command(
         Download,
         """
         UPDATE downloads
         SET status = :status,
+            attempts = attempts + (:worker IS NOT NULL AND worker IS NULL),
+            worker = coalesce(:worker, worker),
+            lease_expires_at = coalesce(:lease_expires_at, lease_expires_at),
             started_at = coalesce(started_at, :now)
         WHERE id = :id
-          AND (status = 'queued' OR (status = 'extracting' AND :status = 'downloading'))
+          AND (
+            status = 'queued'
+            OR status = :status
+            OR (status = 'extracting' AND :status = 'downloading')
+          )
+          AND (:worker IS NULL OR worker IS NULL OR worker = :worker)
         RETURNING
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
         """,
     )
 
@@ -82,10 +50,16 @@ class DownloadLifecycle(DownloadListing):
             eta = :eta,
             filename = iif(:set_filename, :filename, filename),
             filesize = iif(:set_filesize, :filesize, filesize),
-            started_at = coalesce(started_at, :now)
+            started_at = coalesce(started_at, :now),
+            lease_expires_at = iif(
+              lease_expires_at < :lease_expires_at, :lease_expires_at, lease_expires_at
+            )
         WHERE id = :id
           AND completed_at IS NULL
+          AND (:worker IS NULL OR worker = :worker)
+          AND (:attempt IS NULL OR attempts = :attempt)
         """,
+        params={"attempt": int | None},
         relaxed=True,
     )
 
@@ -99,14 +73,22 @@ class DownloadLifecycle(DownloadListing):
             eta = NULL,
             filename = iif(:set_filename, :filename, filename),
             filesize = iif(:set_filesize, :filesize, filesize),
+            error_message = NULL,
             started_at = coalesce(started_at, :now),
-            completed_at = :now
+            completed_at = :now,
+            worker = NULL,
+            lease_expires_at = NULL
         WHERE id = :id
           AND completed_at IS NULL
+          AND (:worker IS NULL OR worker = :worker)
+          AND (:attempt IS NULL OR attempts = :attempt)
         RETURNING
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
         """,
+        params={"attempt": int | None},
     )
 
     _fail = Command(
@@ -117,13 +99,20 @@ class DownloadLifecycle(DownloadListing):
             speed = NULL,
             eta = NULL,
             error_message = :error_message,
-            completed_at = :now
+            completed_at = :now,
+            worker = NULL,
+            lease_expires_at = NULL
         WHERE id = :id
           AND completed_at IS NULL
+          AND (:worker IS NULL OR worker = :worker)
+          AND (:attempt IS NULL OR attempts = :attempt)
         RETURNING
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
         """,
+        params={"attempt": int | None},
     )
 
     _cancel = Command(
@@ -133,107 +122,82 @@ class DownloadLifecycle(DownloadListing):
         SET status = 'cancelled',
             speed = NULL,
             eta = NULL,
-            completed_at = :now
+            completed_at = :now,
+            worker = NULL,
+            lease_expires_at = NULL
         WHERE id = :id
           AND completed_at IS NULL
         RETURNING
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
         """,
     )
 
-    async def add(
-        self,
-        session_id: str,
-        url: str,
-        *,
-        id: UUID | str | None = None,
-        format_id: str | None = None,
-        quality: str | None = None,
-        output_template: str | None = None,
-    ) -> Download:
-        """Queues a download and returns it; makes the session's row if there is none.
-
-        ConstraintError: kind unique when the id is taken.
+    # Runs behind what cancels the playlist: changes() is whether it did.
+    _cancel_entries = Command(
+        Download,
         """
-        now = self._now()
-        key = new_id() if id is None else id
-        queued = self._queued(key, session_id, url, format_id, quality, output_template, now)
-        add = self._add.one(**queued)
-        if self._commits():  # in a unit the foreign key may be deferred
-            # Most sessions have their row, and a statement alone needs no savepoint: a quarter less.
-            try:
-                return await self._run(add)
-            except ConstraintError as error:
-                if error.kind != "foreign_key":
-                    raise
-        ensure_session = self._ensure_session.count(session_id=session_id, now=now)
-        _, download = await self._batch(ensure_session, add)
-        return download
+        UPDATE downloads
+        SET status = 'cancelled',
+            speed = NULL,
+            eta = NULL,
+            completed_at = :now,
+            worker = NULL,
+            lease_expires_at = NULL
+        WHERE parent_id = :id
+          AND completed_at IS NULL
+          AND changes() > 0
+        """,
+    )
 
-    async def add_many(
+    _retry = Command(
+        Download,
+        """
+        UPDATE downloads
+        SET status = 'queued',
+            progress_percent = 0,
+            error_message = NULL,
+            started_at = NULL,
+            completed_at = NULL
+        WHERE id = :id
+          AND (status = 'failed' OR status = 'cancelled')
+        RETURNING
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
+        """,
+    )
+
+    async def start(
         self,
-        session_id: str,
-        urls: Iterable[str],
+        download_id: UUID | str,
         *,
-        format_id: str | None = None,
-        quality: str | None = None,
-        output_template: str | None = None,
-    ) -> list[Download]:
-        """Queues downloads, all or none (a playlist), and returns them in the order given."""
-        if isinstance(urls, str | bytes) or not isinstance(urls, Iterable):
-            raise wrong_type("urls", f"must be a list of str, not {type(urls).__name__}")
-        now = self._now()
-        rows = [
-            self._queued(new_id(), session_id, url, format_id, quality, output_template, now)
-            for url in urls
-        ]
-        if not rows:
-            return []
-        _, _, added = await self._batch(
-            self._ensure_session.count(session_id=session_id, now=now),
-            self._add.many(rows),
-            self._get_many.all(ids=[row["id"] for row in rows]),
-        )
-        return added
-
-    @staticmethod
-    def _queued(
-        id: UUID | str,
-        session_id: str,
-        url: str,
-        format_id: str | None,
-        quality: str | None,
-        output_template: str | None,
-        now: datetime,
-    ) -> dict[str, Any]:
-        """A new download, field by field."""
-        return {
-            "id": id,
-            "session_id": session_id,
-            "url": url,
-            "status": DownloadStatus.QUEUED,
-            "format_id": format_id,
-            "quality": quality,
-            "output_template": output_template,
-            "filename": None,
-            "filesize": None,
-            "progress_percent": 0.0,
-            "speed": None,
-            "eta": None,
-            "error_message": None,
-            "created_at": now,
-            "started_at": None,
-            "completed_at": None,
-        }
-
-    async def start(self, download_id: UUID | str, *, extracting: bool = False) -> Download:
+        extracting: bool = False,
+        worker: str | None = None,
+        lease: float = 60.0,
+    ) -> Download:
         """Moves a queued download to extracting, or a queued or extracting one to downloading.
 
-        InvalidTransitionError from any other status.
+        worker: takes it for this worker, as claim() does with the next one in the queue: while it
+        reports within the lease (seconds), recover() leaves it alone, and nobody else can take it.
+        None: without a lease; the first recover() of any process takes it for interrupted.
+        What is in this state already is returned as it is; its lease is renewed.
+
+        InvalidTransitionError from any other status, and when another worker holds it.
         """
-        status = "extracting" if extracting else "downloading"
-        step = self._start.optional(id=download_id, status=status, now=self._now())
+        now = self._now()
+        lease_expires_at = moment_after(now, "lease", lease)
+        status = DownloadStatus.EXTRACTING if extracting else DownloadStatus.DOWNLOADING
+        step = self._start.optional(
+            id=download_id,
+            status=status,
+            worker=worker,
+            lease_expires_at=None if worker is None else lease_expires_at,
+            now=now,
+        )
         return await self._moved("start", download_id, step)
 
     async def progress(
@@ -245,22 +209,34 @@ class DownloadLifecycle(DownloadListing):
         eta: str | None = None,
         filename: str | UnsetType | None = UNSET,
         filesize: float | UnsetType | None = UNSET,
+        worker: str | None = None,
+        attempt: int | None = None,
+        lease: float = 60.0,
     ) -> bool:
         """Notes progress (cut to 0 to 100); False when there is no such download or it has finished.
 
         speed and eta become what is passed, None included; filename and filesize (bytes; an estimate
         with a fraction is rounded) stay when UNSET. A
         download that was queued is downloading from now on. It does not wait for the disk.
+
+        It is a heartbeat, too: where a worker holds the download, its lease lasts for at least this
+        many seconds from now.  worker, attempt: False, and nothing noted, unless this worker holds it
+        and this is the attempt that is running (the ``attempts`` of what claim() has returned): stop
+        working on it. None: no such check.
         """
         if isinstance(filesize, float) and math.isfinite(filesize):
             filesize = round(filesize)
+        now = self._now()
         parameters = self._progress.changes(
             {"filename": filename, "filesize": filesize},
             id=download_id,
             progress_percent=clamped(percent, 0.0, 100.0),
             speed=speed,
             eta=eta,
-            now=self._now(),
+            worker=worker,
+            attempt=attempt,
+            lease_expires_at=moment_after(now, "lease", lease),
+            now=now,
         )
         return await self._run(self._progress.count(**parameters)) > 0
 
@@ -270,31 +246,70 @@ class DownloadLifecycle(DownloadListing):
         *,
         filename: str | UnsetType | None = UNSET,
         filesize: int | UnsetType | None = UNSET,
+        worker: str | None = None,
+        attempt: int | None = None,
     ) -> Download:
         """Finishes the download: progress 100, no speed, no eta.
 
-        InvalidTransitionError when it has finished before: a late end cannot undo a cancel.
+        worker: refuses unless this worker holds it.  attempt: refuses unless this is still the attempt
+        that is running; pass the ``attempts`` of what claim() has returned, and a worker that lost its
+        lease cannot finish what another one, even of the same name, works on. None: no such check.
+
+        InvalidTransitionError when a check refuses, or it has finished before: a late end cannot undo
+        a cancel.
         """
-        changes = {"filename": filename, "filesize": filesize}
-        parameters = self._complete.changes(changes, id=download_id, now=self._now())
+        parameters = self._complete.changes(
+            {"filename": filename, "filesize": filesize},
+            id=download_id,
+            worker=worker,
+            attempt=attempt,
+            now=self._now(),
+        )
         return await self._moved("complete", download_id, self._complete.optional(**parameters))
 
-    async def fail(self, download_id: UUID | str, error_message: str) -> Download:
-        """Ends the download as failed. InvalidTransitionError when it has finished before."""
-        step = self._fail.optional(id=download_id, error_message=error_message, now=self._now())
+    async def fail(
+        self,
+        download_id: UUID | str,
+        error_message: str,
+        *,
+        worker: str | None = None,
+        attempt: int | None = None,
+    ) -> Download:
+        """Ends the download as failed; retry() queues it again.
+
+        worker, attempt: as for complete(). InvalidTransitionError when they refuse, or it has finished
+        before.
+        """
+        step = self._fail.optional(
+            id=download_id,
+            error_message=error_message,
+            worker=worker,
+            attempt=attempt,
+            now=self._now(),
+        )
         return await self._moved("fail", download_id, step)
 
     async def cancel(self, download_id: UUID | str) -> Download:
-        """Ends the download as cancelled. InvalidTransitionError when it has finished before."""
-        step = self._cancel.optional(id=download_id, now=self._now())
-        return await self._moved("be cancelled", download_id, step)
+        """Ends the download as cancelled, whoever holds it; of a playlist, its active entries, too.
 
-    async def _moved(
-        self, action: str, download_id: UUID | str, step: Step[Download | None]
-    ) -> Download:
-        """The download that the step changed, or the reason why it changed none."""
-        download = await self._run(step)
+        One that is cancelled already is returned as it is. InvalidTransitionError when it has finished
+        otherwise.
+        """
+        now = self._now()
+        download, _ = await self._batch(
+            self._cancel.optional(id=download_id, now=now),
+            self._cancel_entries.count(id=download_id, now=now),
+        )
         if download is None:
             download = await self._run(self._get.one(id=download_id))
-            raise self._refused(action, download_id, download.status)
+            if download.status != DownloadStatus.CANCELLED:
+                raise self._refused("be cancelled", download_id, download.status)
         return download
+
+    async def retry(self, download_id: UUID | str) -> Download:
+        """Queues a failed or cancelled download again; the entries of a playlist are retried one by one.
+
+        Its error, progress and times are cleared; attempts stay, and so does what is known of the file.
+        InvalidTransitionError from any other status.
+        """
+        return await self._moved("be retried", download_id, self._retry.optional(id=download_id))

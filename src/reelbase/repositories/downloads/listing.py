@@ -7,11 +7,13 @@ from uuid import UUID
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Query
+from reelbase.engine.step import Step
 from reelbase.repositories.downloads.records import Download, DownloadStatus, StatusCount
 
 
 class DownloadListing(Repository):
     entity = "download"
+    table = "downloads"
     _repository = "DownloadRepository"
 
     _get = Query(
@@ -19,7 +21,9 @@ class DownloadListing(Repository):
         """
         SELECT
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
         FROM downloads
         WHERE id = :id
         """,
@@ -30,7 +34,9 @@ class DownloadListing(Repository):
         """
         SELECT
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
         FROM downloads
         WHERE session_id = :session_id
         ORDER BY created_at, id
@@ -42,7 +48,9 @@ class DownloadListing(Repository):
         """
         SELECT
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
         FROM downloads
         WHERE session_id = :session_id
           AND (status = 'queued' OR status = 'extracting' OR status = 'downloading')
@@ -50,12 +58,29 @@ class DownloadListing(Repository):
         """,
     )
 
+    _list_children = Query(
+        Download,
+        """
+        SELECT
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
+        FROM downloads
+        WHERE parent_id = :parent_id
+        ORDER BY created_at, id
+        """,
+        params={"parent_id": UUID},
+    )
+
     _list = Query(
         Download,
         """
         SELECT
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
         FROM downloads
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -67,7 +92,9 @@ class DownloadListing(Repository):
         """
         SELECT
           id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
         FROM downloads
         WHERE status = 'queued' OR status = 'extracting' OR status = 'downloading'
         ORDER BY created_at DESC, id DESC
@@ -109,6 +136,10 @@ class DownloadListing(Repository):
         query = self._list_active_for_session if active_only else self._list_for_session
         return await self._run(query.all(session_id=session_id))
 
+    async def list_children(self, parent_id: UUID | str) -> builtins.list[Download]:
+        """A playlist's entries, oldest first; [] also when there is no such download."""
+        return await self._run(self._list_children.all(parent_id=parent_id))
+
     async def list(
         self, *, active_only: bool = False, limit: int | None = 100, offset: int = 0
     ) -> builtins.list[Download]:
@@ -123,3 +154,14 @@ class DownloadListing(Repository):
     async def counts_by_status(self) -> dict[DownloadStatus, int]:
         """How many downloads have each status that occurs."""
         return {row.status: row.count for row in await self._run(self._counts_by_status.all())}
+
+    async def _moved(
+        self, action: str, download_id: UUID | str, step: Step[Download | None]
+    ) -> Download:
+        """The download that the step changed, or the reason why it changed none."""
+        download = await self._run(step)
+        if download is None:
+            download = await self._run(self._get.one(id=download_id))
+            held = "" if download.worker is None else f" (it is held by {download.worker!r})"
+            raise self._refused(action + held, download_id, download.status)
+        return download

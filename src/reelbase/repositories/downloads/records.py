@@ -28,7 +28,11 @@ class Download(msgspec.Struct, frozen=True):
     """A URL to be fetched, being fetched, or fetched.
 
     progress_percent: 0 to 100.  filesize: bytes.  speed, eta: as the downloader words them.
-    completed_at: when it ended, whichever way.
+    error_message: of the last attempt that ended badly; None once it is completed.
+    completed_at: when it ended, whichever way.  media_type, output_format: the application's own
+    words.  parent_id: the playlist that it is an entry of.  priority: higher is sooner.  attempts:
+    claims so far, and runs without a worker that were interrupted.  worker, lease_expires_at: who holds
+    it, and until when.
     """
 
     id: UUID
@@ -47,6 +51,14 @@ class Download(msgspec.Struct, frozen=True):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    media_type: str | None = None
+    output_format: str | None = None
+    parent_id: UUID | None = None
+    priority: int = 0
+    attempts: int = 0
+    max_attempts: int = 1
+    worker: str | None = None
+    lease_expires_at: datetime | None = None
 
 
 class PurgedDownload(msgspec.Struct, frozen=True):

@@ -13,16 +13,34 @@ from reelbase.repositories.sessions import Deletions
 
 
 class DownloadUpkeep(DownloadListing):
+    # A run without a lease was not counted when it began: it is an attempt, too. The first line of the
+    # WHERE is that of the index; the second leaves out what only waits.
     _recover = Command(
         Download,
         """
         UPDATE downloads
-        SET status = 'failed',
+        SET status = iif(attempts + (lease_expires_at IS NULL) < max_attempts, 'queued', 'failed'),
+            attempts = attempts + (lease_expires_at IS NULL),
             speed = NULL,
             eta = NULL,
             error_message = :error_message,
+            completed_at = iif(attempts + (lease_expires_at IS NULL) < max_attempts, NULL, :now),
+            worker = NULL,
+            lease_expires_at = NULL
+        WHERE (status = 'queued' OR status = 'extracting' OR status = 'downloading')
+          AND status <> 'queued'
+          AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
+        """,
+    )
+
+    _fail_queued = Command(
+        Download,
+        """
+        UPDATE downloads
+        SET status = 'failed',
+            error_message = :error_message,
             completed_at = :now
-        WHERE status = 'queued' OR status = 'extracting' OR status = 'downloading'
+        WHERE status = 'queued'
         """,
     )
 
@@ -100,9 +118,31 @@ class DownloadUpkeep(DownloadListing):
         params={"before": datetime},
     )
 
-    async def recover(self, message: str = "interrupted by server restart") -> int:
-        """After a start: fails every active download with this message; how many there were."""
-        return await self._run(self._recover.count(error_message=message, now=self._now()))
+    async def recover(
+        self, message: str = "interrupted by server restart", *, queued: bool = False
+    ) -> int:
+        """After a start: ends or puts back what was interrupted, with message as its error; how many.
+
+            extracting or downloading, lease expired or none, attempts left     queued again
+            extracting or downloading, lease expired or none, no attempt left   failed
+            extracting or downloading under a lease that has not expired        left alone: another
+                                                                                process works on it
+            queued                                                              stays queued
+
+        attempts of max_attempts count: claims, and runs without a lease that were interrupted. What
+        start() or progress() began without a worker has no lease: where several processes share the
+        database, let them claim(), or start(worker=), what they work on. It may then be called by each
+        of them, at any time.  queued: fails what only waits, too; for an application whose queue
+        was in memory, so that nothing will ever take it up.
+        """
+        now = self._now()
+        recover = self._recover.count(error_message=message, now=now)
+        if not queued:
+            return await self._run(recover)
+        failed, recovered = await self._batch(
+            self._fail_queued.count(error_message=message, now=now), recover
+        )
+        return failed + recovered
 
     async def delete(self, download_id: UUID | str, *, missing_ok: bool = False) -> bool:
         """Deletes the row, not the bytes.

@@ -1,0 +1,173 @@
+"""Workers: claiming a download, keeping it, and giving it back."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from reelbase.engine.identifiers import moment_after
+from reelbase.engine.statement import Command
+from reelbase.repositories.downloads.listing import DownloadListing
+from reelbase.repositories.downloads.records import Download, DownloadStatus
+
+
+class DownloadLeases(DownloadListing):
+    _fail_exhausted = Command(
+        Download,
+        """
+        UPDATE downloads
+        SET status = 'failed',
+            speed = NULL,
+            eta = NULL,
+            error_message = 'the lease expired at the last attempt',
+            completed_at = :now,
+            worker = NULL,
+            lease_expires_at = NULL
+        WHERE worker IS NOT NULL
+          AND lease_expires_at <= :now
+          AND attempts >= max_attempts
+        """,
+    )
+
+    # Each arm finds its best candidate through an index.
+    _claim = Command(
+        Download,
+        """
+        UPDATE downloads
+        SET status = :status,
+            speed = NULL,
+            eta = NULL,
+            attempts = attempts + 1,
+            worker = :worker,
+            lease_expires_at = :lease_expires_at,
+            started_at = coalesce(started_at, :now)
+        WHERE id = (
+          SELECT id
+          FROM (
+            SELECT *
+            FROM (
+              SELECT id, priority, created_at
+              FROM downloads
+              WHERE status = 'queued'
+              ORDER BY priority DESC, created_at, id
+              LIMIT 1
+            )
+            UNION ALL
+            SELECT *
+            FROM (
+              SELECT id, priority, created_at
+              FROM downloads
+              WHERE worker IS NOT NULL
+                AND lease_expires_at <= :now
+                AND attempts < max_attempts
+              ORDER BY priority DESC, created_at, id
+              LIMIT 1
+            )
+          )
+          ORDER BY priority DESC, created_at, id
+          LIMIT 1
+        )
+        RETURNING
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
+        """,
+    )
+
+    _heartbeat = Command(
+        Download,
+        """
+        UPDATE downloads
+        SET lease_expires_at = :lease_expires_at
+        WHERE id = :id
+          AND worker = :worker
+          AND (:attempt IS NULL OR attempts = :attempt)
+        RETURNING
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
+        """,
+        params={"attempt": int | None},
+        relaxed=True,
+    )
+
+    _release = Command(
+        Download,
+        """
+        UPDATE downloads
+        SET status = 'queued',
+            speed = NULL,
+            eta = NULL,
+            attempts = attempts - 1,
+            worker = NULL,
+            lease_expires_at = NULL
+        WHERE id = :id
+          AND worker = :worker
+          AND (:attempt IS NULL OR attempts = :attempt)
+        RETURNING
+          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
+          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
+          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
+          lease_expires_at
+        """,
+        params={"attempt": int | None},
+    )
+
+    async def claim(
+        self, worker: str, *, extracting: bool = False, lease: float = 60.0
+    ) -> Download | None:
+        """Takes the next download (highest priority, then oldest) for this worker; None if none waits.
+
+        It is downloading, or extracting if you say so.  lease: seconds until somebody else may take
+        it, unless progress() or heartbeat() renews it. A download whose lease has expired is taken
+        again while it has attempts left, and fails otherwise. No two workers, tasks or processes get
+        the same one.
+        """
+        now = self._now()
+        _, download = await self._batch(
+            self._fail_exhausted.count(now=now),
+            self._claim.optional(
+                status=DownloadStatus.EXTRACTING if extracting else DownloadStatus.DOWNLOADING,
+                worker=worker,
+                lease_expires_at=moment_after(now, "lease", lease),
+                now=now,
+            ),
+        )
+        return download
+
+    async def heartbeat(
+        self,
+        download_id: UUID | str,
+        worker: str,
+        *,
+        lease: float = 60.0,
+        attempt: int | None = None,
+    ) -> Download:
+        """Renews the lease to this many seconds from now: for work that has no progress to report.
+
+        attempt: as for complete(). InvalidTransitionError unless this worker holds the download: stop
+        working on it. A heartbeat does not wait for the disk; a power cut may take back the last ones.
+        """
+        step = self._heartbeat.optional(
+            id=download_id,
+            worker=worker,
+            lease_expires_at=moment_after(self._now(), "lease", lease),
+            attempt=attempt,
+        )
+        return await self._moved("renew its lease", download_id, step)
+
+    async def release(
+        self, download_id: UUID | str, worker: str, *, attempt: int | None = None
+    ) -> Download:
+        """Gives the download back to the queue, as a worker does that stops, and returns it.
+
+        It costs no attempt: the next claim() counts the same one.  attempt: as for complete().
+        InvalidTransitionError unless this worker holds the download.
+        """
+        step = self._release.optional(
+            id=download_id,
+            worker=worker,
+            attempt=attempt,
+        )
+        return await self._moved("be released", download_id, step)
