@@ -24,7 +24,7 @@ FUNCTIONS = {
     "connect": (
         "path, *, journal='auto', durability='balanced', busy_timeout=5.0, readers=None, "
         "create=True, migrate=True, migrations=None, secrets=None, mounts='/proc/mounts', clock=None, "
-        "slow_query=None, slow_transaction=1.0"
+        "slow_query=None, slow_transaction=1.0, backup_dir=None"
     ),
     "filesystem_of": "path, *, mounts='/proc/mounts'",
     "journal_mode_for": "path, *, mounts='/proc/mounts'",
@@ -33,7 +33,8 @@ FUNCTIONS = {
     "repair": "path, *, busy_timeout=5.0, progress=None",
     "schema_sql": "",
     "migrate": (
-        "path, *, to=None, dry_run=False, migrations=None, busy_timeout=5.0, progress=None"
+        "path, *, to=None, dry_run=False, migrations=None, backup_dir=None, busy_timeout=5.0, "
+        "progress=None"
     ),
     "adopt": "path, *, busy_timeout=5.0",
     "migration_history": "path, *, busy_timeout=5.0",

@@ -14,15 +14,24 @@ import textwrap
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 import reelbase
-from reelbase import Database, DatabaseFullError
-from reelbase.engine import filesystem, temporary_files
+from reelbase import (
+    Database,
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseIOError,
+    DatabaseReadOnlyError,
+)
+from reelbase.engine import filesystem, new_file, opening, refusals, temporary_files
 from reelbase.engine.chain import migrations
 from reelbase.engine.filesystem import Need
+from reelbase.engine.mounts import Filesystem, Located
 
 REFUSED_LINKS = ["EACCES", "EINVAL", "EIO", "EMLINK", "ENOSYS", "ENOTSUP", "EPERM", "EXDEV"]
 
@@ -233,6 +242,172 @@ def test_a_lock_that_is_refused_is_told_and_nothing_stays(
     assert refusal.errno == errno.ENOLCK
     assert os.listdir(tmp_path) == []
     assert filesystem.lock_refusal(tmp_path / "missing") is None
+
+
+async def test_a_folder_that_cannot_be_synced_costs_no_commit_and_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reelbase.connect(path, journal="delete") as database:
+        assert database.journal.synchronous == "extra"
+    monkeypatch.setattr(os, "fsync", refusing("EINVAL"))
+    for durability in ("balanced", "full", "normal"):
+        async with reelbase.connect(path, journal="delete", durability=durability) as database:
+            assert database.journal.synchronous == "full"
+            assert "cannot be synced (Invalid argument)" in database.journal.reason
+            await database.profiles.ensure("p")
+            level = await database._writer.call(
+                lambda native: native.execute("PRAGMA synchronous").fetchone()
+            )
+            assert level == (2,)
+    monkeypatch.setattr(os, "fsync", refusing("EIO"))  # trouble, which a commit has to tell
+    async with reelbase.connect(path, journal="delete") as database:
+        assert database.journal.synchronous == "extra"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX locks")
+async def test_a_filesystem_without_locks_is_named_and_no_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcntl.lockf", refusing("ENOLCK"))
+    with pytest.raises(DatabaseIOError, match="refuses locks") as caught:
+        await reelbase.connect(tmp_path / "new.db")
+    found = reelbase.filesystem_of(tmp_path)
+    assert caught.value.code == "locks"
+    assert f"{found.type} at {found.mount_point!r}" in str(caught.value)
+    assert caught.value.details["errno"] == errno.ENOLCK
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_lock_that_another_connection_holds_is_no_refusal(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(DatabaseBusyError, match="another connection held the lock"):
+            await reelbase.connect(path, journal="delete", busy_timeout=0.05)
+
+
+def test_an_error_of_a_busy_network_filesystem_tells_what_is_known_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = Located(Filesystem(mount_point="/mnt/nas", type="cifs", is_network=True), "a test")
+    monkeypatch.setattr(refusals, "locate", lambda path, mounts: share)
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    error = refusals.explained(busy, "opening it", tmp_path / "media.db")
+    assert isinstance(error, DatabaseBusyError)
+    assert "cifs at '/mnt/nas'" in str(error)
+    assert "nobrl" in str(error)
+    assert error.__cause__ is busy
+
+
+# What may not be written
+
+_OF_ANOTHER_USER = """
+import asyncio, os, sys
+import reelbase
+reelbase.schema_sql(), reelbase.engine.chain.migrations()
+
+async def main():
+    try:
+        async with reelbase.connect(sys.argv[1], journal="delete") as database:
+            await database.profiles.ensure("p")
+    except reelbase.DatabaseError as error:
+        print(type(error).__name__, error)
+
+os.setgid(2345)
+os.setuid(1234)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root becomes another user")
+def test_a_file_of_another_user_is_told_with_owner_folder_and_permissions(path: Path) -> None:
+    with TemporaryDirectory() as folder:  # pytest's may be looked into by its user only
+        Path(folder).chmod(0o755)
+        copy = shutil.copy(path, folder)
+        with closing(sqlite3.connect(copy)) as native:
+            native.execute("PRAGMA journal_mode = DELETE")
+        Path(copy).chmod(0o644)
+        done = subprocess.run(
+            [sys.executable, "-c", _OF_ANOTHER_USER, copy],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.stdout.startswith("DatabaseReadOnlyError"), done
+    for fact in (
+        "this process runs as user 1234, group 2345",
+        f"the file {copy} belongs to user 0, group 0, mode 0644",
+        f"its folder {folder} belongs to user 0, group 0",
+    ):
+        assert fact in done.stdout
+
+
+async def test_a_connection_that_only_reads_is_not_told_of_owners(database: Database) -> None:
+    with pytest.raises(DatabaseReadOnlyError) as caught:
+        async with database.snapshot() as view:
+            await view.fetch_all(int, "INSERT INTO profiles (id) VALUES ('p') RETURNING 1")
+    assert "belongs to" not in str(caught.value)
+
+
+# New files
+
+
+async def test_a_database_that_cannot_be_set_up_leaves_no_file(
+    tmp_path: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise sqlite3.OperationalError("as on a disk that fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "create", fail)
+        with pytest.raises(DatabaseError):
+            await reelbase.connect(tmp_path / "new.db", journal=journal)
+        assert os.listdir(tmp_path) == []
+        (tmp_path / "mine.db").touch()
+        with pytest.raises(DatabaseError):
+            await reelbase.connect(tmp_path / "mine.db", journal=journal)
+        assert (tmp_path / "mine.db").exists()
+    async with reelbase.connect(tmp_path / "new.db", journal=journal) as database:
+        await database.profiles.ensure("p")
+
+
+def test_a_new_file_that_another_connection_uses_stays(tmp_path: Path) -> None:
+    target = tmp_path / "new.db"
+    assert new_file.make(target)
+    assert not new_file.make(target)
+    with closing(sqlite3.connect(target, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        new_file.discard(str(target))
+        assert target.exists()
+        other.execute("CREATE TABLE t (a)")
+        other.execute("COMMIT")
+    new_file.discard(str(target))
+    assert target.exists()  # it holds something
+
+
+@pytest.mark.parametrize("first", ["PRAGMA journal_mode = WAL", "BEGIN IMMEDIATE"])
+def test_one_that_waited_while_its_file_went_is_told_and_writes_nothing(
+    first: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "new.db"
+    new_file.make(target)
+    with closing(sqlite3.connect(target, isolation_level=None)) as other:
+        assert other.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+        new_file.discard(str(target))
+        assert not target.exists()
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            other.execute(first)
+        assert caught.value.sqlite_errorname in {"SQLITE_READONLY_DBMOVED", "SQLITE_IOERR_FSTAT"}
+
+
+async def test_without_an_eventfd_the_loops_own_way_remains(
+    path: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "eventfd", refusing("ENOSYS"), raising=False)
+    async with reelbase.connect(path, journal=journal) as database:
+        await database.profiles.ensure("p")
+        assert await database.profiles.exists("p")
 
 
 # Temporary files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -27,7 +28,7 @@ from reelbase import (
     SchemaError,
 )
 from reelbase.cli.main import main
-from reelbase.engine import chain, copies
+from reelbase.engine import chain, copies, migrate
 from reelbase.engine.chain import Migration, migrations
 from reelbase.engine.connection import NativeConnection
 from reelbase.engine.fingerprint import differences
@@ -589,6 +590,64 @@ async def test_an_older_copy_of_the_same_version_is_not_taken_for_todays(old: Pa
     assert report.copy == Path(f"{old}.v1.2.bak")
     assert value(Path(f"{old}.v1.2.bak"), "SELECT count(*) FROM profiles") == 2
     assert value(earlier, "SELECT count(*) FROM profiles") == 1
+
+
+@pytest.mark.parametrize("way", ["connect", "migrate", "command"])
+async def test_the_copy_goes_where_it_is_told_to(way: str, old: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "elsewhere" / "copies"
+    if way == "connect":
+        async with reelbase.connect(old, backup_dir=copies):
+            pass
+    elif way == "migrate":
+        report = await reelbase.migrate(old, backup_dir=str(copies))
+        assert report.copy == copies / "media.db.v1.bak"
+    else:
+        await asyncio.to_thread(main, ["migrate", str(old), "--backup-dir", str(copies)])
+    assert os.listdir(copies) == ["media.db.v1.bak"]
+    assert version_of(copies / "media.db.v1.bak") == 1
+    assert version_of(old) == SCHEMA_VERSION
+    assert [name for name in os.listdir(old.parent) if name.endswith(".bak")] == []
+
+
+async def test_a_folder_for_copies_that_cannot_be_made_is_told(old: Path, tmp_path: Path) -> None:
+    before = bytes_of(old)
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseIOError) as caught:
+        await reelbase.migrate(old, backup_dir=tmp_path / "file" / "copies")
+    assert caught.value.code == "backup_dir"
+    assert str(tmp_path / "file" / "copies") in str(caught.value)
+    assert bytes_of(old) == before
+
+
+async def test_nothing_to_migrate_makes_no_folder(path: Path, tmp_path: Path, journal: Any) -> None:
+    async with reelbase.connect(path, journal=journal, backup_dir=tmp_path / "copies"):
+        assert not (tmp_path / "copies").exists()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
+async def test_the_copy_belongs_to_the_owner_of_the_database_and_has_its_permissions(
+    old: Path,
+) -> None:
+    await asyncio.to_thread(os.chown, old, 1234, 2345)
+    await asyncio.to_thread(os.chmod, old, 0o660)
+    report = await reelbase.migrate(old)
+    assert report.copy is not None
+    status = os.stat(report.copy)
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (1234, 2345, 0o660)
+
+
+async def test_a_disk_that_is_full_all_the_same_is_told_with_what_was_expected(
+    own: Make, old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(migrate, "refuse_broken_references", full)
+    with pytest.raises(DatabaseFullError, match=r"for the copy in .* for temporary files in "):
+        await reelbase.connect(old, journal=journal)
+    assert os.listdir(old.parent) == ["media.db"]
 
 
 async def test_a_failed_upgrade_leaves_no_copy(own: Make, old: Path, journal: Any) -> None:

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Generator
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from uuid import UUID
 
@@ -24,16 +25,18 @@ from reelbase.engine.journal import (
     Durability,
     JournalChoice,
     JournalDecision,
+    as_far_as_folder_syncs,
     decide_off_loop,
     relaxed_synchronous_for,
     synchronous_for,
+    without_shared_memory,
 )
 from reelbase.engine.mailbox import Mailbox
 from reelbase.engine.migrate import check
 from reelbase.engine.mounts import PROC_MOUNTS
 from reelbase.engine.open_files import file_of
-from reelbase.engine.opening import open_writer, prepare_file
-from reelbase.engine.paths import MEMORY, file_path
+from reelbase.engine.opening import journal_mode_of, open_writer, prepare_file
+from reelbase.engine.paths import MEMORY, file_path, folder_path
 from reelbase.engine.readers import Readers
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.search_indexes import make_damaged_search_indexes_empty
@@ -65,6 +68,7 @@ def connect(
     clock: Clock | None = None,
     slow_query: float | None = None,
     slow_transaction: float = 1.0,
+    backup_dir: str | os.PathLike[str] | None = None,
 ) -> Connecting:
     """Opens a database, making it if need be: ``await`` it, or use it with ``async with``.
 
@@ -75,13 +79,14 @@ def connect(
     busy_timeout: seconds to wait for a lock.
     readers: reading connections; None: 2 on WAL, 1 on a rollback journal.
     create: False raises DatabaseIOError for a missing file; True also makes missing folders.
-    migrate: brings an older database up to date, after a copy beside it
+    migrate: brings an older database up to date, after a copy of it
         (``<name>.v<version>.bak``); False raises SchemaError for one.
     migrations: the application's own, for tables of its own; they run after ours, likewise.
     secrets: what API keys are encrypted with; needed only where there are such keys.
     clock: gives the aware time that is stored.
     slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every one.
     slow_transaction: seconds from which a unit of work is reported as held for too long.
+    backup_dir: the folder of the copy before a migration, made if need be; None: that of the database.
 
     Raises SchemaError for a file that is not ours or of another version, or whose log is not its own or
     would lie elsewhere (codes stale_log and side_files), DatabaseIOError, DatabaseCorruptError,
@@ -115,6 +120,7 @@ def connect(
             create=create,
             migrate=migrate,
             migrations=migrations,
+            backup_dir=None if backup_dir is None else folder_path(backup_dir, "backup_dir"),
             secrets=secrets,
             mounts=mounts,
             clock=clock or utc_now,
@@ -274,15 +280,30 @@ async def _open(options: ConnectOptions) -> Database:
     connection = Connection()
     readers: Readers | None = None
     try:
-        decision = await _decide(options, connection)
+        made: list[Path] = []
+        decision = await _decide(options, connection, made)
         settings = ConnectionSettings(
             path=MEMORY if options.path is None else str(options.path),
             journal_mode=decision.mode,
             busy_timeout_seconds=options.busy_timeout_seconds,
         )
         await connection.open(
-            partial(open_writer, settings, migrate=options.migrate, own=options.migrations)
+            partial(
+                open_writer,
+                settings,
+                migrate=options.migrate,
+                own=options.migrations,
+                backup_dir=options.backup_dir,
+                is_new=bool(made),
+                may_fall_back=options.journal == "auto",
+            )
         )
+        if options.path is not None and decision.mode == "wal" and options.journal == "auto":
+            actual = await connection.call(lambda: journal_mode_of(connection.native))
+            if actual != "wal":
+                fall_back = partial(without_shared_memory, decision, options.path)
+                decision = await connection.call(fall_back)
+                settings = msgspec.structs.replace(settings, journal_mode=decision.mode)
         if options.path is not None:
             readers = Readers(settings, options.slow_query_seconds, mailbox)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
@@ -294,7 +315,7 @@ async def _open(options: ConnectOptions) -> Database:
         connection,
         mailbox,
         synchronous=decision.synchronous,
-        relaxed_synchronous=relaxed_synchronous_for(decision.mode, options.durability),
+        relaxed_synchronous=relaxed_synchronous_for(decision, options.durability),
         busy_timeout_seconds=options.busy_timeout_seconds,
         slow_query_seconds=options.slow_query_seconds,
     )
@@ -315,8 +336,11 @@ def _close_soon(readers: Readers | None, writer: Connection) -> None:
         readers.close_soon(writer.close_soon)
 
 
-async def _decide(options: ConnectOptions, connection: Connection) -> JournalDecision:
-    """The journal mode to open with; the file exists, and is ours or empty, when this returns."""
+async def _decide(
+    options: ConnectOptions, connection: Connection, made: list[Path]
+) -> JournalDecision:
+    """The journal mode to open with; the file exists, and is ours or empty, when this returns. One that
+    did not exist is appended to made."""
     try:
         decision = await decide_off_loop(
             options.path,
@@ -336,10 +360,11 @@ async def _decide(options: ConnectOptions, connection: Connection) -> JournalDec
             refuse=partial(check, migrate=options.migrate, own=options.migrations),
             busy_timeout_seconds=options.busy_timeout_seconds,
             mounts=options.mounts,
+            on_made=made.append,
         )
     )
     if existing_mode and options.journal == "auto" and not decision.filesystem.is_known:
         # Nothing speaks for a change.
         synchronous = synchronous_for(existing_mode, options.durability)
-        return msgspec.structs.replace(decision, mode=existing_mode, synchronous=synchronous)
-    return decision
+        decision = msgspec.structs.replace(decision, mode=existing_mode, synchronous=synchronous)
+    return await connection.call(partial(as_far_as_folder_syncs, decision, options.path))

@@ -222,14 +222,33 @@ class SecretError(DatabaseError):
     code = "secret"
 
 
-# What SQLITE_CANTOPEN, SQLITE_IOERR_WRITE and SQLITE_IOERR_SHMSIZE mean to whoever runs the machine.
+# What SQLITE_CANTOPEN and the extended codes of SQLITE_IOERR mean to the person who runs the machine
+# (sqlite.org/rescode.html).
+_REFUSED_LOCK = "the filesystem refuses or loses locks; look at how it is mounted"
 _IO_HINTS = {
+    3: _REFUSED_LOCK,  # SQLITE_PERM
     14: "the file, its -wal or its journal cannot be opened or made: look at permissions, "
     "whether the filesystem is read-only, and the limit of open files",
     778: "the disk could not write, or a quota or a limit of file sizes is reached",
+    1034: "the disk could not make permanent what was written (fsync)",
+    1290: "the folder of the database could not be synced (fsync)",
+    2058: _REFUSED_LOCK,
+    2314: _REFUSED_LOCK,
+    2570: "a journal beside the database could not be removed: look at the permissions of the folder",
+    3594: _REFUSED_LOCK,
+    3850: _REFUSED_LOCK,
+    4618: "the -shm file beside the database could not be made or opened",
     # A WAL database needs a -shm file even to be read.
     4874: "the -shm file could not grow; the disk is probably full",
+    5130: _REFUSED_LOCK,
+    5386: "the filesystem gives no shared memory for the -shm file",
+    6410: "SQLite finds no folder for temporary files that it may write, among SQLITE_TMPDIR, TMPDIR, "
+    "/var/tmp, /usr/tmp, /tmp and the current folder; set SQLITE_TMPDIR to one before the program starts",
 }
+_IO_HINT = (
+    "the operating system refused to read or write the database or a file beside it; look at the disk "
+    "and at the log of the system"
+)
 _READONLY_DBMOVED = 1032
 _TRIGGER = 1811
 _DATATYPE = 3091
@@ -297,7 +316,9 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
                 "finish or close its stream first",
                 details=details,
             )
-        case sqlite3.SQLITE_BUSY:
+        case (
+            sqlite3.SQLITE_BUSY | sqlite3.SQLITE_PROTOCOL
+        ):  # or lost a race for it, again and again
             return DatabaseBusyError(
                 f"{context}: another connection held the lock for longer than busy_timeout ({text})",
                 details=details,
@@ -309,7 +330,8 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
             )
         case sqlite3.SQLITE_READONLY if extended == _READONLY_DBMOVED:
             return DatabaseIOError(
-                f"{context}: the database file was moved or replaced while it was open; reopen it",
+                f"{context}: the database file was moved or replaced while it was open, or its folder cannot"
+                " be looked into; reopen it",
                 code="moved",
                 details=details,
             )
@@ -322,10 +344,10 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
                 "`reelbase check --full`, which says what is damaged and what mends it",
                 details=details,
             )
-        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if extended in _IO_HINTS:
-            return DatabaseIOError(f"{context}: {_IO_HINTS[extended]} ({text})", details=details)
-        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN:
-            return DatabaseIOError(f"{context}: {text}", details=details)
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            # Of some codes only the primary one is reported: any SQLITE_CANTOPEN is one.
+            hint = _IO_HINTS.get(extended) or _IO_HINTS.get(extended & 0xFF, _IO_HINT)
+            return DatabaseIOError(f"{context}: {hint} ({text})", details=details)
         case sqlite3.SQLITE_INTERRUPT:
             return DatabaseError(f"{context}: interrupted", code="interrupted", details=details)
         case sqlite3.SQLITE_TOOBIG:

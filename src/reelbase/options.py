@@ -24,6 +24,7 @@ class ConnectOptions(msgspec.Struct, frozen=True):
     create: bool
     migrate: bool
     migrations: Migrations | None
+    backup_dir: Path | None
     secrets: Secrets | None
     mounts: str | os.PathLike[str]
     clock: Clock

@@ -26,6 +26,7 @@ from reelbase.engine.interruption import interruptible
 from reelbase.engine.migrate import apply, build, transaction, without_references
 from reelbase.engine.opening import prepare_file
 from reelbase.engine.own_objects import OwnObject, own_objects, reserved_names
+from reelbase.engine.paths import real_path
 from reelbase.engine.schema import SCHEMA_VERSION, check_ownership, is_empty
 from reelbase.engine.table_rows import TableRows, quoted, unchecked
 from reelbase.engine.temporary_files import folder_for, temporary_files
@@ -90,7 +91,7 @@ def store_export(
 
 @contextlib.contextmanager
 def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
-    place = Path(os.path.realpath(path))  # a link may point to where nothing is yet
+    place = real_path(path)  # a link may point to where nothing is yet
     if not os.path.lexists(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         with new_file(place) as partial_file:

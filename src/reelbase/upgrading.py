@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,17 +20,21 @@ import msgspec
 from reelbase.engine import ledger
 from reelbase.engine.adopt import adopt as adopt_native
 from reelbase.engine.arguments import invalid_argument
-from reelbase.engine.backup import write_copy
+from reelbase.engine.backup import translated, write_copy
 from reelbase.engine.chain import Migrations
 from reelbase.engine.connection import ConnectionSettings, notify, on_a_thread, open_native
 from reelbase.engine.copies import newest_copy
+from reelbase.engine.filesystem import remove
 from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, check, version_of
 from reelbase.engine.open_files import open_file
 from reelbase.engine.opening import open_to_look, prepare_file, size_of_usable_file
-from reelbase.engine.paths import file_path
+from reelbase.engine.paths import file_path, folder_path
 from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.side_files import SUFFIXES
 from reelbase.errors import DatabaseIOError, SchemaError, translate
+
+_log = logging.getLogger("reelbase")
 
 Progress = Callable[[str, int, int], None]
 
@@ -62,19 +67,21 @@ async def migrate(
     to: int | None = None,
     dry_run: bool = False,
     migrations: Migrations | None = None,
+    backup_dir: str | os.PathLike[str] | None = None,
     busy_timeout: float = 5.0,
     progress: Progress | None = None,
 ) -> MigrationReport:
-    """Brings a database to a version of the schema, all in one transaction, after a copy beside it.
+    """Brings a database to a version of the schema, all in one transaction, after a copy of it.
 
     to: that version; None: the newest, and then the application's own migrations. dry_run: runs the
-    steps on a copy that is thrown away, and leaves the database alone. busy_timeout: seconds to wait
+    steps on a copy that is thrown away, and leaves the database alone. backup_dir: the folder of
+    the copy, made if need be; None: the folder of the database. busy_timeout: seconds to wait
     for somebody who writes, or migrates. progress(what, done, total) is called on the event loop.
 
     Killed or failed, the database has the version it had. Raises ValueError for a version that this
     release does not know; SchemaError (code downgrade for an older version than the file has; code
     foreign, newer, unversioned, drifted, edited, gap, broken_reference, …); DatabaseFullError when there
-    is no room for the copy; DatabaseBusyError; DatabaseIOError.
+    is no room for the copy and the migrations, with the figures; DatabaseBusyError; DatabaseIOError.
     """
     if to is not None and not 1 <= to <= SCHEMA_VERSION:
         raise invalid_argument("to", f"must be 1 to {SCHEMA_VERSION}, not {to}")
@@ -85,7 +92,8 @@ async def migrate(
         if progress is not None:
             notify(loop, progress, what, done, total)
 
-    work = _rehearse if dry_run else _upgrade
+    copies = None if backup_dir is None else folder_path(backup_dir, "backup_dir")
+    work = _rehearse if dry_run else partial(_upgrade, backup_dir=copies)
     upgrade = await on_a_thread(partial(work, place, to, migrations, busy_timeout, on_progress))
     return MigrationReport(
         from_version=upgrade.from_version,
@@ -139,29 +147,31 @@ def _empty(path: Path) -> SchemaError:
 
 
 def _upgrade(
-    path: Path, to: int | None, own: Migrations | None, busy_timeout: float, progress: OnProgress
+    path: Path,
+    to: int | None,
+    own: Migrations | None,
+    busy_timeout: float,
+    progress: OnProgress,
+    *,
+    backup_dir: Path | None,
 ) -> Upgrade:
-    with contextlib.closing(_open(path, own, busy_timeout)) as native:
-        _refuse_downgrade(native, path, to)
-        return bring_up_to_date(native, str(path), own=own, to=to, on_progress=progress)
+    with (
+        translated(f"migrating {path}", path),
+        contextlib.closing(_open(path, own, busy_timeout)) as native,
+    ):
+        _refuse_downgrade(native, path, to, backup_dir or path.parent)
+        return bring_up_to_date(
+            native, str(path), own=own, to=to, backup_dir=backup_dir, on_progress=progress
+        )
 
 
 def _rehearse(
     path: Path, to: int | None, own: Migrations | None, busy_timeout: float, progress: OnProgress
 ) -> Upgrade:
-    try:
-        folder = tempfile.TemporaryDirectory(
-            prefix=f"{path.name}.", suffix=".dry-run", dir=path.parent
-        )
-    except OSError as error:
-        raise DatabaseIOError(
-            f"cannot make a copy beside {path} to try it on: {error.strerror}",
-            details={"path": str(path)},
-        ) from error
-    with folder as name:
-        copy = Path(name) / path.name
+    with translated(f"migrating a copy of {path}", path), _folder_beside(path) as folder:
+        copy = folder / path.name
         with contextlib.closing(_open(path, own, busy_timeout)) as native:
-            _refuse_downgrade(native, path, to)
+            _refuse_downgrade(native, path, to, path.parent)
             write_copy(native, copy, on_step=partial(progress, "copying"))
         with contextlib.closing(_open(copy, own, busy_timeout)) as native:
             return bring_up_to_date(
@@ -169,14 +179,36 @@ def _rehearse(
             )
 
 
-def _refuse_downgrade(native: sqlite3.Connection, path: Path, to: int | None) -> None:
+@contextlib.contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A folder for a copy of a database; removed at the end. If that cannot be, it is logged."""
+    try:
+        name = tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".dry-run", dir=path.parent)
+    except OSError as error:
+        raise DatabaseIOError(
+            f"cannot make a copy beside {path} to try it on: {error.strerror}",
+            details={"path": str(path)},
+        ) from error
+    folder = Path(name)
+    try:
+        yield folder
+    finally:
+        # Not shutil.rmtree(): where a folder cannot be listed it recurses for ever.
+        try:
+            remove([f"{folder / path.name}{suffix}" for suffix in ("", *SUFFIXES)])
+            folder.rmdir()
+        except OSError:
+            _log.warning("cannot remove %s, where a migration was tried", folder, exc_info=True)
+
+
+def _refuse_downgrade(native: sqlite3.Connection, path: Path, to: int | None, copies: Path) -> None:
     version = version_of(native)
     if to is not None and to < version:
-        copy = newest_copy(native, str(path), path.parent, to)
+        copy = newest_copy(native, str(path), copies, to)
         hint = (
             f"which is {copy}"
             if copy is not None
-            else f"if there is one: {path}.v{to}.bak is not there"
+            else f"if there is one: {copies / path.name}.v{to}.bak is not there"
         )
         raise SchemaError(
             f"{path} has version {version} and nothing leads back to {to}; restore the copy that was"

@@ -21,8 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=(
             f"Brings a database to schema version {SCHEMA_VERSION}, or to another, all in one"
             " transaction: stopped or killed at any time, it has the version that it had. The"
-            " database as it was is kept beside it as FILE.v<version>.bak; the three newest copies"
-            " stay. There is no way back but to restore that copy. Applications that open an older"
+            " database as it was is kept beside it, or in DIR, as FILE.v<version>.bak; the three newest"
+            " copies stay. There is no way back but to restore that copy. Applications that open an older"
             " database do the same by themselves."
         ),
     )
@@ -34,6 +34,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--dry-run",
         action="store_true",
         help="say what would be done, try it on a copy that is thrown away, and change nothing",
+    )
+    parser.add_argument(
+        "--backup-dir",
+        metavar="DIR",
+        help="the folder of the copy, made if need be (default: that of the database)",
     )
     parser.add_argument(
         "--own",
@@ -73,6 +78,7 @@ async def _migrate(arguments: argparse.Namespace, own: Migrations | None) -> Mig
             to=arguments.to,
             dry_run=arguments.dry_run,
             migrations=own,
+            backup_dir=arguments.backup_dir,
             busy_timeout=30.0,
             progress=show,
         )

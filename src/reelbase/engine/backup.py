@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from reelbase.engine.connection import path_of
 from reelbase.engine.damage import advice, damage_of, is_undamaged
 from reelbase.engine.figures import row_counts
 from reelbase.engine.filesystem import (
@@ -26,6 +27,7 @@ from reelbase.engine.filesystem import (
     take_owner,
 )
 from reelbase.engine.interruption import interruptible
+from reelbase.engine.refusals import explained
 from reelbase.engine.search_indexes import DAMAGED
 from reelbase.engine.side_files import refuse_leftovers
 from reelbase.engine.unloaded import unchecked_tables
@@ -85,7 +87,7 @@ def write_copy(
     another database lies beside it), DatabaseFullError,
     DatabaseCorruptError when the copy is not sound, DatabaseBusyError.
     """
-    with translated(f"copying the database to {target}"):
+    with translated(f"copying the database to {target}", target):
         if os.path.lexists(target):
             raise _already_exists(target)
         refuse_leftovers(target)
@@ -126,13 +128,15 @@ def new_file(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def translated(context: str) -> Iterator[None]:
-    """Errors of SQLite and of the operating system come out as ours."""
+def translated(context: str, path: Path | None = None) -> Iterator[None]:
+    """Errors of SQLite and of the operating system come out as ours. path: the file that they are about."""
     try:
         yield
     except sqlite3.Error as error:
         if result_code(error) == sqlite3.SQLITE_FULL:
             raise _no_room(context) from error
+        if path is not None:
+            raise explained(error, context, path) from error
         raise translate(error, context) from error
     except OSError as error:
         if error.errno in NO_ROOM:
@@ -168,16 +172,8 @@ def verified_copy(
             _verify(copy, expected, source, target, on_step)
         sync_file(partial)
         with contextlib.suppress(OSError):  # in memory, or deleted meanwhile
-            take_owner(partial, os.stat(file_of(source)))
+            take_owner(partial, os.stat(path_of(source)))
         yield partial
-
-
-def file_of(native: sqlite3.Connection) -> str:
-    """The path of a connection's database; '' for one in memory."""
-    (path,) = native.execute(
-        "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
-    ).fetchone()
-    return os.fsdecode(path or b"")  # names need not be UTF-8
 
 
 def size_of(native: sqlite3.Connection) -> int:
@@ -352,7 +348,7 @@ def _verify(
 
 def _damaged(source: sqlite3.Connection, target: Path) -> DatabaseCorruptError:
     """Why a copy is not sound: as a rule because the database is not."""
-    path = file_of(source)
+    path = path_of(source)
     damage = damage_of(source, full=True)
     hint = advice(path, damage)
     if hint is None:

@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -152,6 +153,14 @@ def set_pragma(native: sqlite3.Connection, name: str, value: int | str) -> None:
             code="pragma",
             details={"pragma": name, "wanted": value, "actual": actual},
         )
+
+
+def path_of(native: sqlite3.Connection) -> str:
+    """The path of a connection's database; '' for one in memory."""
+    (path,) = native.execute(
+        "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+    ).fetchone()
+    return os.fsdecode(path or b"")  # names need not be UTF-8
 
 
 class Connection(aiosqlite.Connection):

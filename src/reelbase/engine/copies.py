@@ -58,7 +58,9 @@ def keep_copy(path: str, version: int, folder: Path, on_step: OnStep) -> tuple[P
                 leftover.unlink()
         # A connection of its own: one that writes cannot be copied.
         with contextlib.closing(open_file(path, "mode=rw")) as source:
-            last = newest_copy(source, path, folder, version)
+            last = None
+            with contextlib.suppress(OSError):  # a folder that cannot be listed
+                last = newest_copy(source, path, folder, version)
             write_copy(source, target, on_step=on_step)
         take_mode(target, os.stat(path))
         if last is not None and filecmp.cmp(last, target, shallow=False):
@@ -110,15 +112,18 @@ class _Copy(NamedTuple):
 def _next_name(name: str, version: int, folder: Path) -> Path:
     """Copies without a number were made in the order of their versions, and before all that have one.
     A new copy goes without only where that stays true: not after a restored database was migrated again.
-    A name beside which a log of another database lies is left out.
+    A name beside which a log of another database lies is left out. In a folder that cannot be listed it
+    is the first that is free.
     """
-    named = list(_named_like_copies(name, folder))
+    named: list[_Copy] = []
+    with contextlib.suppress(OSError):
+        named = list(_named_like_copies(name, folder))
     highest = max((copy.number for copy in named), default=1)
     stem = folder / f"{name}.v{version}"
     numbered = (Path(f"{stem}.{number}.bak") for number in count(highest + 1))
     is_first = highest == 1 and all(copy.version < version for copy in named)
     target = Path(f"{stem}.bak") if is_first else next(numbered)
-    while leftover_log(target) is not None:
+    while os.path.lexists(target) or leftover_log(target) is not None:
         target = next(numbered)
     return target
 

@@ -10,7 +10,9 @@ from uuid import UUID
 import msgspec
 
 from reelbase.engine.names import quoted
+from reelbase.engine.paths import real_path
 from reelbase.engine.unloaded import missing_in, tables_of
+from reelbase.errors import DatabaseIOError
 
 
 class DatabaseStats(msgspec.Struct, frozen=True):
@@ -69,8 +71,10 @@ def figures(native: sqlite3.Connection, path: str, database_id: UUID) -> Databas
 
 
 def wal_bytes(path: str) -> int:
-    """The size of the write-ahead log on the disk; 0 where there is none."""
+    """The size of the write-ahead log on the disk; 0 where there is none. Raises DatabaseIOError."""
     try:
-        return os.stat(f"{os.path.realpath(path)}-wal").st_size
+        return os.stat(f"{real_path(path)}-wal").st_size
     except FileNotFoundError:
         return 0
+    except OSError as error:
+        raise DatabaseIOError(f"cannot look at the log of {path}: {error.strerror}") from error

@@ -214,5 +214,8 @@ def lock_refusal(folder: Path) -> OSError | None:
 def remove(paths: Sequence[str]) -> None:
     """Removes files, those that are there."""
     for path in paths:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(path)
+        except OSError:
+            if os.path.lexists(path):
+                raise

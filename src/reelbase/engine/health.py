@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from reelbase.engine.fingerprint import differences
 from reelbase.engine.journal import JournalMode
 from reelbase.engine.ledger import ledger_differences
 from reelbase.engine.names import quoted
+from reelbase.engine.paths import real_path
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.search_indexes import DAMAGED, search_indexes
 from reelbase.engine.temporary_files import folder_for, temporary_files
@@ -184,7 +184,7 @@ def _vacuum(native: sqlite3.Connection, path: Path | None) -> None:
         native.execute("VACUUM")
         return
     # A copy goes to the folder for temporary files and from there into the journal beside the file.
-    size, beside = size_of(native), Path(os.path.realpath(path)).parent
+    size, beside = size_of(native), real_path(path).parent
     temporary = folder_for(native, size, beside)
     needs = [Need(beside, size, "the journal"), Need(temporary, size, "a temporary file")]
     refuse_without_room("vacuum", needs, "")

@@ -8,11 +8,13 @@ import asyncio
 import os
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Final, Literal, get_args
 
 import msgspec
 
 from reelbase.engine.arguments import invalid_argument
+from reelbase.engine.filesystem import folder_sync_refusal
 from reelbase.engine.mounts import (
     PROC_MOUNTS,
     UNKNOWN,
@@ -22,7 +24,7 @@ from reelbase.engine.mounts import (
     filesystem_of,
     locate,
 )
-from reelbase.engine.paths import file_path
+from reelbase.engine.paths import file_path, real_path
 
 JournalMode = Literal["wal", "delete", "memory"]
 JournalChoice = Literal["auto", "wal", "delete"]
@@ -148,13 +150,37 @@ def synchronous_for(mode: JournalMode, durability: Durability) -> Synchronous:
     return "normal" if durability == "normal" else "full"
 
 
-def relaxed_synchronous_for(mode: JournalMode, durability: Durability) -> Synchronous:
+def relaxed_synchronous_for(decision: JournalDecision, durability: Durability) -> Synchronous:
     """The level for commits of relaxed statements only, which a power cut may take back."""
-    return (
-        "normal"
-        if durability == "balanced" and mode != "delete"
-        else synchronous_for(mode, durability)
+    is_balanced = durability == "balanced" and decision.mode != "delete"
+    return "normal" if is_balanced else decision.synchronous
+
+
+def without_shared_memory(decision: JournalDecision, path: Path) -> JournalDecision:
+    """The decision for a local filesystem that gave SQLite no shared memory after all."""
+    place = _placed(decision.filesystem)
+    reason = f"{_MODE_NAMES['delete']}: {place}, but offers no shared memory, which WAL needs"
+    mode: JournalMode = "delete"
+    fallen_back = JournalDecision(mode, "extra", decision.filesystem, reason)
+    return as_far_as_folder_syncs(fallen_back, path)
+
+
+def as_far_as_folder_syncs(decision: JournalDecision, path: Path) -> JournalDecision:
+    """The decision with synchronous "full" for "extra" where the folder of the database cannot be synced.
+
+    There every commit would fail with SQLITE_IOERR_DIR_FSYNC, and be stored all the same: vboxsf, and
+    some FUSE programs. Asks the filesystem.
+    """
+    if decision.synchronous != "extra":
+        return decision
+    refusal = folder_sync_refusal(real_path(path).parent)
+    if refusal is None:
+        return decision
+    reason = (
+        f"{decision.reason}; its folder cannot be synced ({refusal}), so that a power cut may take back"
+        " the last commit"
     )
+    return msgspec.structs.replace(decision, synchronous="full", reason=reason)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -171,9 +197,7 @@ def _detected(found: Located, journal: JournalChoice, durability: Durability) ->
     else:
         mode = journal
         asked = f" as asked for by journal={journal!r}"
-    # repr, because a mount point may hold line breaks and bytes that no log can print.
-    place = f"{filesystem.type} at {filesystem.mount_point!r}"
-    reason = f"{_MODE_NAMES[mode]}{asked}: {place} {_kind(filesystem)} (says {found.source})"
+    reason = f"{_MODE_NAMES[mode]}{asked}: {_placed(filesystem)} (says {found.source})"
     if filesystem.is_network and mode == "wal":
         reason += (
             "; WARNING: WAL needs shared memory that hosts and guests do not share, so a second one"
@@ -193,6 +217,17 @@ def _undetected(problem: str, journal: JournalChoice, durability: Durability) ->
         what = f"{_MODE_NAMES[mode]} as asked for by journal={journal!r}"
     reason = f"{what}: type and mount point of the filesystem are unknown, because {problem}"
     return JournalDecision(mode, synchronous_for(mode, durability), UNKNOWN, reason)
+
+
+def described(filesystem: Filesystem) -> str:
+    """Its type, mount point and kind, and what is known of locks there."""
+    known = f"; {_KNOWN[filesystem.type]}" if filesystem.type in _KNOWN else ""
+    return _placed(filesystem) + known
+
+
+def _placed(filesystem: Filesystem) -> str:
+    # repr, because a mount point may hold line breaks and bytes that no log can print.
+    return f"{filesystem.type} at {filesystem.mount_point!r} {_kind(filesystem)}"
 
 
 def _kind(filesystem: Filesystem) -> str:

@@ -82,7 +82,10 @@ class FileLocks:
         self._close_log()
 
     def is_log_deleted(self) -> bool:
-        return self._log is not None and os.fstat(self._log).st_nlink == 0
+        """False also where that cannot be found out."""
+        with contextlib.suppress(OSError):
+            return self._log is not None and os.fstat(self._log).st_nlink == 0
+        return False
 
     def watch(self) -> None:
         """In the first write transaction: finds out whether this filesystem can tell who has a lock."""

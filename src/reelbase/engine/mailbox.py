@@ -57,7 +57,10 @@ def _watch(loop: asyncio.AbstractEventLoop, posted: deque[list[Settled]]) -> int
     """A descriptor that wakes the loop up; None where loop or system have none."""
     if not hasattr(os, "eventfd"):
         return None
-    signal = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    try:
+        signal = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    except OSError:  # an old kernel, a sandbox, or no descriptor left; the loop's own way remains
+        return None
     try:
         # The loop must not keep the mailbox alive, only what is in it.
         loop.add_reader(signal, partial(_receive, signal, posted))

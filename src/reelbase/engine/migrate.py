@@ -20,6 +20,7 @@ from reelbase.engine.drift import digest_of_schema, drifted, refuse_drift
 from reelbase.engine.fingerprint import differences, in_one_sentence, names_of
 from reelbase.engine.identity import note_digest
 from reelbase.engine.ledger import ledger_differences, left_of, ours, record, refuse_edited
+from reelbase.engine.refusals import explained_on
 from reelbase.engine.schema import (
     SCHEMA_VERSION,
     check_ownership,
@@ -211,7 +212,7 @@ def transaction(native: sqlite3.Connection, context: str) -> Iterator[None]:
         yield
         native.execute("COMMIT")
     except sqlite3.Error as error:
-        raise translate(error, context) from error
+        raise explained_on(native, translate(error, context)) from error
     finally:
         if native.in_transaction:
             native.execute("ROLLBACK")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from reelbase.engine.locks import IS_AVAILABLE, FileLocks
-from reelbase.engine.paths import uri_of
+from reelbase.engine.paths import real_path, uri_of
 from reelbase.errors import DatabaseError, DatabaseIOError
 
 _DESCRIPTORS = "/proc/self/fd"
@@ -31,11 +31,16 @@ class Identity(NamedTuple):
 
 
 def identity_of(path: str | os.PathLike[str]) -> Identity | None:
-    """The file of that name, which is not opened: closing it would drop SQLite's locks."""
+    """The file of that name, which is not opened: closing it would drop SQLite's locks.
+
+    Raises DatabaseIOError when the filesystem does not tell.
+    """
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise DatabaseIOError(f"cannot look at {os.fspath(path)}: {error.strerror}") from error
     return Identity(status.st_dev, status.st_ino)
 
 
@@ -89,7 +94,7 @@ class OpenFile:
     def guard(self, path: str, journal_mode: str) -> None:
         """Once a connection that writes is open: keeps the log from being deleted, or at least sees it."""
         with _listing:
-            self._path = path = os.path.realpath(path)
+            self._path = path = os.fspath(real_path(path))
             if IS_AVAILABLE and self.locks is None:
                 with contextlib.suppress(OSError):  # no more descriptors
                     self.locks = _parked.pop(self.identity, None) or FileLocks(path)
@@ -113,7 +118,7 @@ class OpenFile:
             log, self.log = self.log, None
             if self.locks is None:
                 return
-            if log is None or identity_of(self.log_path) in (log, None):
+            if log is None or _identity_if_any(self.log_path) in (log, None):
                 self.locks.end()
             # Else the locks stay until it is closed, and so SQLite cannot have it alone: it would write
             # an old log into a database that others have changed since.
@@ -215,7 +220,7 @@ def _identity_if_any(path: str | os.PathLike[str]) -> Identity | None:
     """None also where the filesystem refuses to say: the opener will hear why."""
     try:
         return identity_of(path)
-    except OSError:
+    except DatabaseIOError:
         return None
 
 
@@ -258,7 +263,7 @@ def refuse_inherited(path: str | os.PathLike[str]) -> None:
     # What other libraries had open is not on the list, but there is still a descriptor, whatever for:
     # to close it in this process would drop the locks.
     still_open = {n: link for n, link in _links().items() if _inherited_links.get(n) == link}
-    if identity is not None and _descriptors(os.path.realpath(path), identity, still_open):
+    if identity is not None and _descriptors(os.fspath(real_path(path)), identity, still_open):
         _refuse(path)
 
 

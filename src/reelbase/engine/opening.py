@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from reelbase.engine import new_file
 from reelbase.engine.chain import Migrations
 from reelbase.engine.connection import (
     ConnectionSettings,
@@ -25,6 +26,7 @@ from reelbase.engine.drift import settle
 from reelbase.engine.migrate import bring_up_to_date, check, create
 from reelbase.engine.mounts import PROC_MOUNTS
 from reelbase.engine.open_files import Mode, open_file, refuse_inherited
+from reelbase.engine.refusals import explained
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.engine.side_files import is_at_rest, refuse_misplaced
 from reelbase.engine.stale_log import refuse_stale_log
@@ -34,16 +36,20 @@ from reelbase.errors import (
     DatabaseIOError,
     SchemaError,
     result_code,
-    translate,
 )
 
 Refuse = Callable[[sqlite3.Connection, str], object]
+OnMade = Callable[[Path], object]
 
 _RETRY_SECONDS = 0.02
 
 # A WAL database whose -shm cannot be had: SQLITE_IOERR_SHMOPEN, SHMLOCK, SHMMAP, and LOCK (9p
 # servers that cannot tell who holds a lock). Not SHMSIZE: that is a full disk.
 _NO_SHARED_MEMORY = frozenset({4618, 5130, 5386, 3850})
+
+
+def _ignore(path: Path) -> None:
+    pass
 
 
 def prepare_file(
@@ -53,20 +59,26 @@ def prepare_file(
     refuse: Refuse,
     busy_timeout_seconds: float,
     mounts: str | os.PathLike[str] = PROC_MOUNTS,
+    on_made: OnMade = _ignore,
 ) -> Literal["wal", "delete"] | None:
     """Makes an empty file where none is, and refuses one that is not ours without changing it.
 
-    refuse: raises SchemaError for a database that is not wanted.
+    refuse: raises SchemaError for a database that is not wanted.  on_made(path): called once a file
+    was made.
 
     Returns the journal mode that an existing database has, None for a new one.
     """
-    if size_of_usable_file(path, create=create, mounts=mounts) == 0:
+    if size_of_usable_file(path, create=create, mounts=mounts, on_made=on_made) == 0:
         return None
     return _inspect(path, busy_timeout_seconds, refuse)
 
 
 def size_of_usable_file(
-    path: Path, *, create: bool, mounts: str | os.PathLike[str] = PROC_MOUNTS
+    path: Path,
+    *,
+    create: bool,
+    mounts: str | os.PathLike[str] = PROC_MOUNTS,
+    on_made: OnMade = _ignore,
 ) -> int:
     """The bytes of a file that may be a database: a regular one with one name, whose side files lie
     beside it and are its own.
@@ -74,10 +86,10 @@ def size_of_usable_file(
     Never opens an existing file itself: closing any descriptor of it would drop every POSIX lock
     that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
     """
-    refuse_inherited(path)
-    refuse_misplaced(path, mounts=mounts)
     try:
-        status = _stat_or_create(path, create=create)
+        refuse_inherited(path)
+        refuse_misplaced(path, mounts=mounts)
+        status = _stat_or_create(path, create=create, on_made=on_made)
     except OSError as error:
         raise DatabaseIOError(
             f"cannot open {path}: {error.strerror}", details={"path": str(path)}
@@ -103,7 +115,7 @@ def _of_docker(path: Path) -> str:
     return " and a mount point; Docker makes one where the file to be mounted does not exist"
 
 
-def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
+def _stat_or_create(path: Path, *, create: bool, on_made: OnMade) -> os.stat_result:
     try:
         return path.stat()
     except FileNotFoundError:
@@ -111,11 +123,8 @@ def _stat_or_create(path: Path, *, create: bool) -> os.stat_result:
             raise DatabaseIOError(
                 f"{path} does not exist", code="missing", details={"path": str(path)}
             ) from None
-    target = Path(os.path.realpath(path))  # a link may point to where nothing is yet
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):  # another process was first
-        # SQLite gives -wal and -shm the permissions of the database.
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    if new_file.make(path):
+        on_made(path)
     return path.stat()
 
 
@@ -140,7 +149,7 @@ def _inspect(path: Path, busy_timeout_seconds: float, refuse: Refuse) -> Literal
                 check_ownership(native, str(path), may_be_older=True)
         return _look_into(path, "mode=rw", busy_timeout_seconds, refuse, alone=alone)
     except sqlite3.Error as error:
-        raise translate(error, f"opening {path}") from error
+        raise explained(error, f"opening {path}", path) from error
 
 
 def _way_to_look(path: Path) -> Mode:
@@ -168,42 +177,62 @@ def _look_into(
             set_pragma(native, "locking_mode", "exclusive")
         if not is_empty(native):
             refuse(native, str(path))
-        (mode,) = native.execute("PRAGMA journal_mode").fetchone()
-        return "wal" if mode == "wal" else "delete"
+        return "wal" if journal_mode_of(native) == "wal" else "delete"
 
 
 def open_writer(
-    settings: ConnectionSettings, *, migrate: bool, own: Migrations | None = None
+    settings: ConnectionSettings,
+    *,
+    migrate: bool,
+    own: Migrations | None = None,
+    backup_dir: Path | None = None,
+    is_new: bool = False,
+    may_fall_back: bool = False,
 ) -> NativeConnection:
     """The writing connection, on the calling thread: journal mode set and verified, schema in place.
 
-    own: the application's migrations, which are then in place too.
+    own: the application's migrations, which are then in place too.  backup_dir: where the copy goes that
+    is made before a migration; None: beside the database.  is_new: the file was made for this, and is
+    removed if it fails.  may_fall_back: a rollback journal will do where there is no shared memory.
     """
+    open_it = partial(_open_writer, migrate=migrate, own=own, backup_dir=backup_dir)
     try:
         try:
-            return _open_writer(settings, migrate=migrate, own=own, alone=False)
+            return open_it(settings, alone=False)
         except sqlite3.Error as error:
             if not _lacks_shared_memory(error):
                 raise
             # A WAL database where there is no shared memory: moved there, or SQLite marked it as WAL
             # before it found out. Everybody is locked out until a fresh connection changes it back.
             delete = msgspec.structs.replace(settings, journal_mode="delete")
-            native = _open_writer(delete, migrate=migrate, own=own, alone=True)
-            if settings.journal_mode == "delete":
+            native = open_it(delete, alone=True)
+            if settings.journal_mode == "delete" or may_fall_back:
                 return native
             native.close()
             raise DatabaseError(
                 f"{settings.path} cannot be in journal mode wal: its filesystem offers no shared "
-                f"memory ({error}); it has a rollback journal now",
+                f"memory ({error}); it has a rollback journal now; pass "
+                "journal='delete' to keep that",
                 code="journal_mode",
                 details={"wanted": "wal", "actual": "delete"},
             ) from error
     except sqlite3.Error as error:
-        raise translate(error, f"opening {settings.path}") from error
+        if is_new:
+            new_file.discard(settings.path)
+        raise explained(error, f"opening {settings.path}", settings.path) from error
+    except BaseException:
+        if is_new:
+            new_file.discard(settings.path)
+        raise
 
 
 def _open_writer(
-    settings: ConnectionSettings, *, migrate: bool, own: Migrations | None, alone: bool
+    settings: ConnectionSettings,
+    *,
+    migrate: bool,
+    own: Migrations | None,
+    backup_dir: Path | None,
+    alone: bool,
 ) -> NativeConnection:
     native = open_native(settings, "writer", alone=alone)
     try:
@@ -215,7 +244,7 @@ def _open_writer(
             create(native, settings.path, own)
         checked = check(native, settings.path, migrate=migrate, own=own)
         if checked.left:
-            bring_up_to_date(native, settings.path, own=own)
+            bring_up_to_date(native, settings.path, own=own, backup_dir=backup_dir)
         elif not checked.is_settled:
             settle(native, settings.path)
         if native.file is not None:
@@ -224,6 +253,11 @@ def _open_writer(
         native.close()
         raise
     return native
+
+
+def journal_mode_of(native: sqlite3.Connection) -> str:
+    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
 
 
 def _set_journal_mode(native: sqlite3.Connection, settings: ConnectionSettings) -> None:
@@ -258,7 +292,7 @@ def _try_journal_mode(
     native: sqlite3.Connection, wanted: Literal["wal", "delete", "memory"]
 ) -> str:
     """The mode that the file has in the end."""
-    (actual,) = native.execute("PRAGMA journal_mode").fetchone()
+    actual = journal_mode_of(native)
     if actual != wanted:
         change = "PRAGMA journal_mode = WAL" if wanted == "wal" else "PRAGMA journal_mode = DELETE"
         (actual,) = native.execute(change).fetchone()

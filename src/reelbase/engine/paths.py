@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from urllib.parse import quote, unquote
 
 from reelbase.engine.arguments import invalid_argument, wrong_type
+from reelbase.errors import DatabaseIOError
 
 MEMORY = ":memory:"
 
@@ -25,6 +26,22 @@ def file_path(path: str | os.PathLike[str], name: str = "path") -> Path:
     Raises TypeError for what is neither str nor a path. InvalidArgumentError for what names no file, and says
     what to write instead: a URL, a path that only a shell expands, a folder, ":memory:".
     """
+    text = _text_of(path, name)
+    if os.path.basename(text) in ("", ".", ".."):
+        raise invalid_argument(
+            name,
+            f"{text!r} names a folder; name the file in it, such as "
+            f"{os.path.join(text, 'media.db')!r}",
+        )
+    return Path(text).absolute()
+
+
+def folder_path(path: str | os.PathLike[str], name: str) -> Path:
+    """The absolute path of a folder, which need not exist. Raises what file_path() does, but for a folder."""
+    return Path(_text_of(path, name)).absolute()
+
+
+def _text_of(path: str | os.PathLike[str], name: str) -> str:
     if isinstance(path, bytes) or not isinstance(path, str | os.PathLike):
         raise wrong_type(name, f"must be str or a path, not {type(path).__name__}")
     text = os.fspath(path)
@@ -40,13 +57,21 @@ def file_path(path: str | os.PathLike[str], name: str = "path") -> Path:
             f"{text!r} is what a shell would expand; pass {how}({text!r}), or an absolute path "
             "if a folder has just that name",
         )
-    if os.path.basename(text) in ("", ".", ".."):
-        raise invalid_argument(
-            name,
-            f"{text!r} names a folder; name the file in it, such as "
-            f"{os.path.join(text, 'media.db')!r}",
-        )
-    return Path(text).absolute()
+    return text
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """The absolute path behind every symbolic link; where nothing is yet, as far as there are links.
+
+    Raises DatabaseIOError when the filesystem does not tell.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:
+        raise DatabaseIOError(
+            f"cannot follow the symbolic links of {os.fspath(path)}: {error.strerror} ({error.filename})",
+            details={"path": os.fspath(path)},
+        ) from error
 
 
 def uri_of(path: PurePath, options: str) -> str:

@@ -20,22 +20,28 @@ from pathlib import Path
 from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.backup import (
     OnStep,
-    file_of,
     give_name,
     translated,
     verified_copy,
 )
-from reelbase.engine.connection import Connection
+from reelbase.engine.connection import Connection, path_of
 from reelbase.engine.copying import Copying, Progress
 from reelbase.engine.filesystem import sync_folder, take_mode, take_owner
 from reelbase.engine.identity import mark_as_original
 from reelbase.engine.open_files import open_file, refuse_inherited
-from reelbase.engine.paths import file_path
+from reelbase.engine.paths import file_path, real_path
+from reelbase.engine.refusals import refuse_without_locks
 from reelbase.engine.retention import BackupReport, checked_keep, make_copy
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.engine.side_files import SUFFIXES, beside, is_at_rest, refuse_misplaced
 from reelbase.engine.stale_log import refuse_stale_log
-from reelbase.errors import DatabaseBusyError, DatabaseIOError, SchemaError, result_code
+from reelbase.errors import (
+    CommitUncertainError,
+    DatabaseBusyError,
+    DatabaseIOError,
+    SchemaError,
+    result_code,
+)
 
 
 async def restore(
@@ -116,7 +122,7 @@ async def backup(
 def _back_up_file(
     path: Path, target: Path, *, keep: int | None, busy_timeout_seconds: float, on_step: OnStep
 ) -> BackupReport:
-    with translated(f"backing up {path}"), _opened(path, busy_timeout_seconds) as source:
+    with translated(f"backing up {path}", path), _opened(path, busy_timeout_seconds) as source:
         return make_copy(source, target, original=path, keep=keep, on_step=on_step)
 
 
@@ -124,11 +130,11 @@ def restore_file(
     backup: Path, target: Path, *, busy_timeout_seconds: float, on_step: OnStep
 ) -> Path | None:
     """restore(), on the calling thread."""
-    place = Path(os.path.realpath(target))  # what lies beside a database follows its real name
-    if place == Path(os.path.realpath(backup)):
+    place = real_path(target)  # what lies beside a database follows its real name
+    if place == real_path(backup):
         raise invalid_argument("target", f"{backup} cannot be restored to itself")
     refuse_misplaced(place)
-    with translated(f"restoring {backup} to {target}"):
+    with translated(f"restoring {backup} to {target}", place):
         if place.exists():
             refuse_if_open(place)
         with (
@@ -170,7 +176,14 @@ def _put_in_place(copy: Path, target: Path, busy_timeout_seconds: float) -> Path
         set_aside = _set_aside(target)
     if copy.exists():
         give_name(copy, target)
-    sync_folder(target.parent)
+    try:
+        sync_folder(target.parent)
+    except OSError as error:
+        raise CommitUncertainError(
+            f"{target} is restored, but its folder cannot be synced ({error.strerror}): after a power cut"
+            " the database before may be there again. Look at the disk, then restore once more",
+            details={"path": str(target)},
+        ) from error
     return set_aside
 
 
@@ -193,6 +206,7 @@ def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[N
             yield
     except sqlite3.OperationalError as error:
         if result_code(error) == sqlite3.SQLITE_BUSY:
+            refuse_without_locks(target, f"restoring to {target}")
             raise in_use(target, "another connection has locked it") from error
         raise
 
@@ -203,7 +217,7 @@ def bring_to_rest(native: sqlite3.Connection) -> None:
     native.execute("COMMIT")
     native.execute("PRAGMA journal_mode = DELETE").close()
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{file_of(native)}-shm")  # of a crash; a connection that is alone has none
+        os.unlink(f"{path_of(native)}-shm")  # of a crash; a connection that is alone has none
 
 
 def _mode(native: sqlite3.Connection) -> str:

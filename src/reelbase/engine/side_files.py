@@ -11,6 +11,7 @@ import os
 import stat
 
 from reelbase.engine.mounts import PROC_MOUNTS, is_mount_of_its_own
+from reelbase.engine.paths import real_path
 from reelbase.errors import SchemaError
 
 SUFFIXES = ("-wal", "-shm", "-journal")
@@ -18,7 +19,7 @@ SUFFIXES = ("-wal", "-shm", "-journal")
 
 def beside(path: str | os.PathLike[str]) -> list[str]:
     """The names of a database's side files. They follow its real name, behind every symbolic link."""
-    real = os.path.realpath(path)
+    real = real_path(path)
     return [f"{real}{suffix}" for suffix in SUFFIXES]
 
 
@@ -44,7 +45,7 @@ def mounted_apart(
     path: str | os.PathLike[str], *, mounts: str | os.PathLike[str] = PROC_MOUNTS
 ) -> str | None:
     """What is wrong, in a sentence, when the database or a side file is a mount point; else None."""
-    real = os.path.realpath(path)
+    real = str(real_path(path))
     if os.path.isdir(real):
         return None  # no database at all
     if is_mount_of_its_own(real, mounts=mounts):

@@ -28,7 +28,7 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from reelbase.engine.paths import uri_of
+from reelbase.engine.paths import real_path, uri_of
 from reelbase.errors import SchemaError
 
 _HEADER_BYTES = 100
@@ -81,7 +81,7 @@ def refuse_stale_log(path: str | os.PathLike[str]) -> None:
 
     Changes nothing. The database may be in use, by this process too.
     """
-    real = os.path.realpath(path)
+    real = os.fspath(real_path(path))
     for suffix, judge in (("-wal", _judge_wal), ("-journal", _judge_journal)):
         log = f"{real}{suffix}"
         reason = _judged(real, log, judge)

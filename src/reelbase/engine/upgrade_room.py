@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ import msgspec
 from reelbase.engine.backup import size_of
 from reelbase.engine.chain import Migration
 from reelbase.engine.filesystem import Need, refuse_without_room
+from reelbase.engine.paths import real_path
 from reelbase.engine.schema import statements_of
 from reelbase.engine.search_indexes import search_indexes, shadows_of
 from reelbase.engine.temporary_files import folder_for
@@ -69,7 +69,7 @@ def room_for(
 ) -> UpgradeRoom:
     """What the migrations that are left will need. copies: the folder of the copy; None: there is none."""
     rewritten = _rewritten_bytes(native, left)
-    beside = Path(os.path.realpath(path)).parent
+    beside = real_path(path).parent
     temporary_bytes = rewritten * _TEMPORARY_QUARTERS // 4
     temporary = folder_for(native, temporary_bytes, beside)
     needs = [

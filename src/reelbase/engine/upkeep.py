@@ -23,7 +23,7 @@ from reelbase.engine.open_files import Identity, Loss, OpenFile, identity_of
 from reelbase.engine.readers import Borrowing, Readers
 from reelbase.engine.side_files import mounted_apart
 from reelbase.engine.writer import Writer
-from reelbase.errors import DatabaseBusyError, DatabaseClosedError
+from reelbase.errors import DatabaseBusyError, DatabaseClosedError, DatabaseIOError
 
 _log = logging.getLogger("reelbase")
 
@@ -45,9 +45,13 @@ class Look(NamedTuple):
 
 
 def _look_at(path: str, file: OpenFile, mounts: str | os.PathLike[str]) -> Look:
-    return Look(
-        identity_of(path), mounted_apart(path, mounts=mounts), file.log_loss(), wal_bytes(path)
-    )
+    """Raises DatabaseIOError when the filesystem does not tell."""
+    try:
+        return Look(
+            identity_of(path), mounted_apart(path, mounts=mounts), file.log_loss(), wal_bytes(path)
+        )
+    except OSError as error:
+        raise DatabaseIOError(f"cannot look at {path}: {error.strerror}") from error
 
 
 def _loss(path: str, opened: Identity, found: Look) -> Loss | None:
@@ -121,13 +125,13 @@ class Upkeep:
         elif now - self._looking_since > _UNANSWERED_SECONDS:
             self._warn_once("unanswered", "the filesystem of %s does not answer", self._path)
 
-    def looked(self, found: Look | OSError) -> None:
+    def looked(self, found: Look | DatabaseIOError) -> None:
         """Ends a cycle."""
         self._looking_since = None
         if self._timer is None or self._writer.is_closed:
             return
-        if isinstance(found, OSError):
-            self._warn_once("unanswered", "cannot look at %s: %s", self._path, found)
+        if isinstance(found, DatabaseIOError):
+            self._warn_once("unanswered", "%s", found)
             return
         self._judge_file(found)
         if self._writer.lost_file is None and self._journal.mode == "wal":
@@ -214,15 +218,15 @@ def _look(
     reference: weakref.ref[Upkeep],
 ) -> None:
     """On a thread of its own."""
-    found: Look | OSError
+    found: Look | DatabaseIOError
     try:
         found = _look_at(path, file, mounts)
-    except OSError as error:
+    except DatabaseIOError as error:
         found = error
     notify(loop, _end_cycle, reference, found)
 
 
-def _end_cycle(reference: weakref.ref[Upkeep], found: Look | OSError) -> None:
+def _end_cycle(reference: weakref.ref[Upkeep], found: Look | DatabaseIOError) -> None:
     upkeep = reference()
     if upkeep is not None:
         upkeep.looked(found)

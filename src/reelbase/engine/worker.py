@@ -20,6 +20,7 @@ import msgspec
 
 from reelbase.engine.connection import Connection
 from reelbase.engine.mailbox import Mailbox, Settled
+from reelbase.engine.refusals import explained_on
 from reelbase.engine.step import Step
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
@@ -206,7 +207,9 @@ def run_one(native: sqlite3.Connection, request: Request) -> Settled:
     try:
         return request.future, request.work(native), None
     except sqlite3.Error as error:
-        return request.future, None, translate(error, "database")
+        return request.future, None, explained_on(native, translate(error, "database"))
+    except DatabaseError as error:
+        return request.future, None, explained_on(native, error)
     except Exception as error:
         return request.future, None, error
 

@@ -19,6 +19,7 @@ from reelbase.engine.connection import Connection, set_pragma
 from reelbase.engine.journal import Synchronous
 from reelbase.engine.mailbox import Mailbox, Settled, settle
 from reelbase.engine.open_files import Loss, file_of
+from reelbase.engine.refusals import explained_on
 from reelbase.engine.step import Step
 from reelbase.engine.transaction import Transaction, commit, commit_error, roll_back
 from reelbase.engine.waiting import WaitingWorker
@@ -348,7 +349,8 @@ class Writer(WaitingWorker):
             if file is not None and file.locks is not None:
                 file.locks.watch()
         except sqlite3.Error as error:
-            raise translate(error, "waiting for the write lock") from error
+            translated = translate(error, "waiting for the write lock")
+            raise explained_on(native, translated) from error
         self._stuck_since = None
 
     def _set_level(self, native: sqlite3.Connection, level: int) -> None:

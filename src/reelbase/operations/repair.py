@@ -31,7 +31,7 @@ from reelbase.engine.ledger import ledger_differences
 from reelbase.engine.migrate import version_of
 from reelbase.engine.opening import size_of_usable_file
 from reelbase.engine.pages import PageFile, page_size_of_log, write_header, write_rollback_mode
-from reelbase.engine.paths import file_path
+from reelbase.engine.paths import file_path, real_path
 from reelbase.engine.restoring import in_use, refuse_if_open
 from reelbase.engine.schema import APPLICATION_ID
 from reelbase.engine.side_files import SUFFIXES
@@ -111,7 +111,7 @@ def repair_file(
     path: Path, *, busy_timeout_seconds: float, on_progress: OnProgress
 ) -> RepairReport:
     """repair(), on the calling thread."""
-    place = Path(os.path.realpath(path))  # what lies beside a database follows its real name
+    place = real_path(path)  # what lies beside a database follows its real name
     if size_of_usable_file(place, create=False) == 0:
         raise SchemaError(
             f"{path} is empty; there is nothing to repair: restore a backup",
