@@ -184,7 +184,7 @@ class DatabaseIOError(DatabaseError):
     code: ``missing``, ``exists`` (it is never overwritten), ``moved`` (or replaced, while it was open),
     ``directory``, ``not_regular``, ``hard_linked`` (a second name), ``backup_dir``, ``log_lost`` (the
     write-ahead log is gone or another one), ``lock_lost`` (the process has closed the file
-    elsewhere), else io.
+    elsewhere), ``locks`` (the filesystem has none that work), else io.
     """
 
     code = "io"

@@ -14,6 +14,7 @@ from reelbase.engine.binding import SqlValue, to_any
 from reelbase.engine.decoding import decoder_for, row_decoder_for
 from reelbase.engine.executor import Executor, call_site
 from reelbase.engine.in_lists import INSTEAD, parameters_in_lists
+from reelbase.engine.row_types import check_row_type
 from reelbase.engine.statement import Statement
 from reelbase.engine.step import (
     Count,
@@ -91,6 +92,7 @@ class RawStatement(Statement):
     """SQL that came from outside; its parameters are bound by their own types, by name or place."""
 
     def __init__(self, row_type: Any, sql: str) -> None:
+        check_row_type(row_type)
         self.row_type = row_type
         self.sql = sql
         self.name = "SQL"
@@ -181,7 +183,14 @@ def raw_statement(row_type: Any, sql: str) -> RawStatement:
     """The statement for this SQL; the same one each time, as long as it is in use."""
     if not isinstance(sql, str):
         raise TypeError(f"sql must be str, not {type(sql).__name__}")
-    return _cached_statement(row_type, sql)
+    try:
+        return _cached_statement(row_type, sql)
+    except TypeError:
+        try:
+            check_row_type(row_type)
+        except TypeError as error:
+            raise wrong_type("row_type", error) from None
+        raise
 
 
 @lru_cache(maxsize=512)
@@ -198,9 +207,17 @@ class RawSql(PublicFace):
     async def fetch_all(
         self, row_type: type[T], sql: str, params: Params = (), *, timeout: float | None = None
     ) -> list[T]:
-        """Every row as a row_type: a Struct (columns meet fields by name), a scalar (the first
-        column), tuple[...] or dict. A statement that writes and returns rows is a transaction of
-        its own on a Database.
+        """Every row as a row_type, in the order of the SQL; [] when there is none.
+
+        row_type: a record (msgspec Struct, dataclass, NamedTuple, TypedDict or attrs class), whose
+        fields meet the columns by name; a scalar (int, str, datetime …), which is the first column;
+        tuple or tuple[...]; dict or dict[str, ...]. TypeError for others, before anything runs.
+
+        params: a mapping for the names in the SQL (``:name``), a sequence for its places (``?``).
+        Values: None, str, int, float, bool, bytes, UUID, datetime (aware), Decimal; a dict, list,
+        tuple or Struct is stored as JSON text. Names that the SQL does not have are ignored.
+
+        A statement that writes and returns rows is a transaction of its own on a Database.
 
         timeout: seconds, the wait for a turn included; then the statement is interrupted, nothing of
         it remains, and DatabaseTimeoutError is raised. None: no limit. A cancelled call is interrupted
@@ -214,20 +231,23 @@ class RawSql(PublicFace):
     async def fetch_one(
         self, row_type: type[T], sql: str, params: Params = (), *, timeout: float | None = None
     ) -> T:
-        """The first row, as fetch_all() gives it; RecordNotFoundError when there is none."""
+        """The first row; RecordNotFoundError when there is none. Parameters as of fetch_all()."""
         return await self._run(FetchOne, row_type, sql, params, timeout)
 
     async def fetch_optional(
         self, row_type: type[T], sql: str, params: Params = (), *, timeout: float | None = None
     ) -> T | None:
-        """The first row, as fetch_all() gives it, or None."""
+        """The first row, or None when there is none. Parameters as of fetch_all()."""
         return await self._run(FetchOptional, row_type, sql, params, timeout)
 
     def stream(
         self, row_type: type[T], sql: str, params: Params = (), *, batch: int = 500
     ) -> RowStream[T]:
         """Rows one by one, fetched in batches of that many; use it with ``async for``, and inside
-        ``async with`` when you may leave it early."""
+        ``async with`` when you may leave it early. row_type and params as of fetch_all().
+
+        DatabaseReadOnlyError for SQL that writes.
+        """
         where = call_site()
         statement = raw_statement(row_type, sql)
         if statement.writes:
@@ -235,11 +255,14 @@ class RawSql(PublicFace):
         return RowStream(self._executor, statement, statement.bind(params), batch, where)
 
     async def execute(self, sql: str, params: Params = ()) -> int:
-        """Runs one statement; how many rows it changed (0 for DDL)."""
+        """Runs one statement; how many rows it changed (0 for DDL). params as of fetch_all()."""
         return await self._run(Count, tuple, sql, params)
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        """Runs the statement once per row of parameters, all or nothing; how many rows it changed."""
+        """Runs the statement once per row of parameters, all or nothing; how many rows it changed.
+
+        rows: what fetch_all() takes as params, once per run; [] runs nothing and gives 0.
+        """
         statement = raw_statement(tuple, sql)
         # They are bound on the thread, and the caller may use a row again until then.
         kept = [row.copy() if isinstance(row, list | dict) else row for row in rows]

@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -28,6 +27,7 @@ from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.binding import Converter, SqlValue
 from reelbase.engine.decoding import Decoder, RowDecoder, decoder_for, row_decoder_for
 from reelbase.engine.in_lists import INSTEAD, parameters_in_lists
+from reelbase.engine.row_types import check_row_type, fields_of, is_record
 from reelbase.engine.step import (
     Count,
     FetchAll,
@@ -57,12 +57,11 @@ _WELL_KNOWN: dict[str, Converter] = {
 _FLAG_PREFIXES = ("set_", "filter_")
 
 
-@lru_cache(maxsize=512)  # msgspec evaluates the annotations anew: half of the time of an import
-def _fields_of(row_type: Any) -> Mapping[str, Any]:
+def _types_of(row_type: Any) -> Mapping[str, Any]:
     """The types of the record's fields; {} when the rows are no records."""
-    if not (isinstance(row_type, type) and issubclass(row_type, msgspec.Struct)):
+    if not is_record(row_type):
         return {}
-    return {field.name: field.type for field in msgspec.structs.fields(row_type)}
+    return {field.name: field.type for field in fields_of(row_type)}
 
 
 class Statement:
@@ -84,6 +83,10 @@ class Statement:
         name: str = "statement",
         entity: str | None = None,
     ) -> None:
+        try:
+            check_row_type(row_type)
+        except TypeError as error:
+            raise TypeError(f"the row type {error}: {in_one_line(sql)}") from None
         self.row_type = row_type
         self.sql = sql
         self.name = name
@@ -107,7 +110,7 @@ class Statement:
         return tuple(self._converters)
 
     def _declared(self, params: Mapping[str, Any]) -> dict[str, Converter]:
-        fields = _fields_of(self.row_type)
+        fields = _types_of(self.row_type)
         in_lists = parameters_in_lists(self.sql)
         converters: dict[str, Converter] = {}
         for match in _PARAMETER.finditer(self.sql):
@@ -214,6 +217,11 @@ def record_not_found(entity: str, key: object) -> RecordNotFoundError:
 class Query(Statement, Generic[T]):
     """A statement that only reads; it may run on any connection.
 
+    row_type: what each row becomes, as of Database.fetch_all(). TypeError for one that no row can become.
+    params: the types of the parameters that are no fields of row_type, by their names in the SQL:
+    ``params={"note_id": int, "names": list[str]}``. A type is UUID, str, int, float, bool, bytes, datetime,
+    an enumeration, ``X | None``; dict and list are bound as JSON text. ``:limit``, ``:offset`` and ``:now``
+    need none. TypeError where it is declared if one is missing.
     entity: what is missing when it has no row, if not what the repository is of; ``:<entity>_id``.
     """
 
@@ -242,6 +250,8 @@ class Query(Statement, Generic[T]):
 
 class Command(Query[T]):
     """A statement that writes. With RETURNING it has rows like a Query; without, it counts.
+
+    row_type, params, entity: as of Query. Without RETURNING no row becomes one: take the table's record.
 
     relaxed: losing it in a power cut is harmless (progress, heartbeats), so that it need not wait
     for the disk; it never breaks a transaction apart.
@@ -294,7 +304,7 @@ class Insertion(Command[T]):
 
     def __init__(self, row_type: type[T], sql: str) -> None:
         super().__init__(row_type, sql)
-        if missing := set(_fields_of(self.row_type)) - self._converters.keys():
+        if missing := set(_types_of(self.row_type)) - self._converters.keys():
             raise TypeError(f"not a parameter: {', '.join(sorted(missing))}; use RETURNING: {sql}")
 
     def one(self, **params: Any) -> Step[T]:
