@@ -1,4 +1,4 @@
--- reelbase: the schema, version 10. The truth for every new database.
+-- reelbase: the schema, version 11. The truth for every new database.
 --
 --   sqlite3 media.db < schema.sql
 --
@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 10;
+PRAGMA user_version = 11;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -39,7 +39,8 @@ VALUES
   (7, 'database_identity', '46546db0a1f3e81d2830b8eb88ea29d3afacdb626c998c7de47150d7b16f3a64'),
   (8, 'open_lists', '170ee615ef0f06562d93419b38fb3edf16f4f0abd9cccf9652cb4181cde3b5b3'),
   (9, 'folded_texts', 'f741019c6ab11cb7fbe824c663147ae72ce64ddfc3067d5c8c990ed70ad1aa2a'),
-  (10, 'downloads_queue', '8fe483593ab42fc4ba977d4848a5bc9d054aea5c7b7c6802977ffca6c75571bf');
+  (10, 'downloads_queue', '8fe483593ab42fc4ba977d4848a5bc9d054aea5c7b7c6802977ffca6c75571bf'),
+  (11, 'statistics', '652c8f8d0e65206148191f5f73f302741abcd46af539b47cb8979bbe1c1d60a9');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -1142,8 +1143,9 @@ WHEN NEW.speaker_id IS NOT NULL
 BEGIN
   SELECT RAISE(ABORT, 'a segment and its speaker are of the same file')
   FROM speakers
-  JOIN transcripts ON transcripts.id = NEW.transcript_id
-  WHERE speakers.id = NEW.speaker_id
+  CROSS JOIN transcripts
+  WHERE transcripts.id = NEW.transcript_id
+    AND speakers.id = NEW.speaker_id
     AND speakers.file_id <> transcripts.file_id;
 END;
 
@@ -1152,8 +1154,9 @@ WHEN NEW.speaker_id IS NOT NULL
 BEGIN
   SELECT RAISE(ABORT, 'a segment and its speaker are of the same file')
   FROM speakers
-  JOIN transcripts ON transcripts.id = NEW.transcript_id
-  WHERE speakers.id = NEW.speaker_id
+  CROSS JOIN transcripts
+  WHERE transcripts.id = NEW.transcript_id
+    AND speakers.id = NEW.speaker_id
     AND speakers.file_id <> transcripts.file_id;
 END;
 
@@ -1383,5 +1386,10 @@ BEGIN
   WHERE id = OLD.profile_id
     AND active_llm_config_id IS NULL;
 END;
+
+
+-- Gathers nothing: it makes an empty table for statistics. Without one, an ANALYZE by another program would change
+-- the schema, upon which all connections read what it has gathered; the library's statements are planned without.
+ANALYZE sqlite_schema;
 
 COMMIT;

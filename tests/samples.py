@@ -623,9 +623,11 @@ def contents(path: Path) -> Contents:
         }
 
 
-def empty_database() -> sqlite3.Connection:
+def empty_database(
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
+) -> sqlite3.Connection:
     """The schema in plain sqlite3, without the library."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=factory)
     connection.executescript(reelbase.schema_sql())
     connection.execute("PRAGMA foreign_keys = ON")
     return connection

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plans import Newest
 
 import reelbase
 from reelbase import SCHEMA_VERSION, SchemaError
@@ -241,6 +242,18 @@ async def test_a_schema_that_nobody_touched_is_not_compared(
     for file in (path, tmp_path / "copy.db", tmp_path / "restored.db"):
         async with reelbase.connect(file, journal=journal):
             pass
+
+
+@pytest.mark.parametrize("sql", ["ANALYZE", "DROP TABLE sqlite_stat1"])
+def test_what_sqlite_keeps_for_itself_is_nothing_to_be_compared(sql: str, path: Path) -> None:
+    """The newest keeps samples (STAT4) in a table of their own."""
+    assert is_noted(path)
+    tables = "SELECT name FROM sqlite_schema WHERE name GLOB 'sqlite_stat?'"
+    with closing(Newest(path)) as newest:
+        before = newest.execute(tables)
+        newest.execute(sql)
+        assert newest.execute(tables) != before
+    assert is_noted(path)
 
 
 async def test_a_new_database_is_known_to_be_in_order(

@@ -935,7 +935,8 @@ def objects(path: Path) -> tuple[list[tuple[Any, ...]], ...]:
     with closing(sqlite3.connect(path)) as connection:
         return (
             connection.execute(
-                "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
+                "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+                " WHERE name <> 'sqlite_stat4' ORDER BY type, name"  # which not every SQLite has
             ).fetchall(),
             connection.execute("PRAGMA application_id").fetchall(),
             connection.execute("PRAGMA user_version").fetchall(),

@@ -20,7 +20,6 @@ from reelbase.engine.executors import DatabaseExecutor, Session
 from reelbase.engine.figures import DatabaseStats, figures
 from reelbase.engine.health import (
     HealthReport,
-    analyze,
     checkpoint,
     health_report,
     looked_at,
@@ -38,6 +37,7 @@ from reelbase.engine.search_indexes import (
     search_indexes,
 )
 from reelbase.engine.side_files import SUFFIXES
+from reelbase.engine.statistics import gather_statistics
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.upkeep import Upkeep
 from reelbase.engine.writer import Writer
@@ -144,7 +144,8 @@ class Maintenance(Catalogue):
         async with self._session("check", call_site()) as session:
             damage = await session.call(partial(problems_of, decided=self._journal.mode, full=full))
             (mode,) = await session.call(_journal_mode)
-        problems, warnings = damage.problems, warnings_of(mode) + damage.warnings
+            warnings = await session.call(warnings_of)
+        problems, warnings = damage.problems, warnings + damage.warnings
         for name in damage.search_indexes:
             found = await self._writer.call_outside(
                 partial(check_search_index, name=name, full=full)
@@ -172,7 +173,13 @@ class Maintenance(Catalogue):
             return stats
 
     async def optimize(self) -> None:
-        """Gathers statistics for the query planner and merges what the search indexes have scattered.
+        """Merges what the search indexes have scattered, and gathers statistics (ANALYZE) of the tables
+        that the application itself has put into the file; all connections use them at once.
+
+        The library's own tables have no statistics: the plans of its statements are tested without,
+        and statistics of an idle queue would make a claim read every job that ever finished. What
+        another program has gathered of them is removed by connect(), by this, and while the database
+        is open.
 
         Quick, and worth doing once a day. Writers go on in between. Raises DatabaseCorruptError
         (details: damaged, their names) at the end when tables or search indexes are damaged: everything
@@ -183,11 +190,11 @@ class Maintenance(Catalogue):
             tables, indexes = await session.call(tables_of), await session.call(search_indexes)
         damaged: dict[str, DatabaseCorruptError] = {}
         try:
-            await self._writer.call(analyze)
+            await self._writer.call_outside(gather_statistics)
         except DatabaseCorruptError:
             for table in tables:
                 try:
-                    await self._writer.call(partial(analyze, table=table))
+                    await self._writer.call_outside(partial(gather_statistics, table=table))
                 except DatabaseCorruptError as error:
                     damaged[table] = error
         for name in indexes:

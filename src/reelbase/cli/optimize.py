@@ -24,10 +24,10 @@ class OptimizeReport(msgspec.Struct, frozen=True):
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "optimize",
-        help="gather statistics, merge search indexes, and give room back",
+        help="merge search indexes, gather statistics, and give room back",
         description=(
-            "Gathers statistics for the query planner, merges search indexes and empties the"
-            " write-ahead log. The database may be in use meanwhile."
+            "Merges search indexes, gathers statistics of the application's own tables for the query"
+            " planner and empties the write-ahead log. The database may be in use meanwhile."
         ),
     )
     add_database(parser)

@@ -205,6 +205,10 @@ class _Guard:
                 return not second
             case sqlite3.SQLITE_CREATE_INDEX:
                 return self._is_shadow(second)
+            # An R-tree with auxiliary columns that may not look whether it has statistics is created all the
+            # same, and then stores no row.
+            case sqlite3.SQLITE_READ if first == "sqlite_stat1":
+                return True
             case (
                 sqlite3.SQLITE_CREATE_TABLE
                 | sqlite3.SQLITE_READ

@@ -97,7 +97,9 @@ def _note(native: sqlite3.Connection, digest: str) -> None:
 
 def digest_of_schema(native: sqlite3.Connection) -> str:
     # As bytes: a table of the user's own may have been typed in another encoding.
+    # Without what SQLite makes by itself: each build has tables of its own for statistics.
     (statements,) = native.execute(
         "SELECT CAST(group_concat(sql, char(10)) AS BLOB) FROM sqlite_schema"
+        " WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'"
     ).fetchone()
     return hashlib.sha256(statements or b"").hexdigest()

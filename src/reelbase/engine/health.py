@@ -14,10 +14,10 @@ from reelbase.engine.filesystem import Need, refuse_without_room
 from reelbase.engine.fingerprint import differences
 from reelbase.engine.journal import JournalMode
 from reelbase.engine.ledger import ledger_differences
-from reelbase.engine.names import quoted
 from reelbase.engine.paths import real_path
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.search_indexes import DAMAGED, search_indexes
+from reelbase.engine.statistics import analyzed_tables, remove_statistics
 from reelbase.engine.temporary_files import folder_for, temporary_files
 from reelbase.engine.unloaded import (
     missing_in,
@@ -140,8 +140,29 @@ def _broken_references(native: sqlite3.Connection) -> tuple[list[str], list[str]
     ], skipped
 
 
-def warnings_of(mode: str) -> list[str]:
-    """What is known of this SQLite in this journal mode."""
+def warnings_of(native: sqlite3.Connection) -> list[str]:
+    """What is not wrong with a database, but worth knowing."""
+    return _warnings_of_statistics(native) + _warnings_of_sqlite(native)
+
+
+def _warnings_of_statistics(native: sqlite3.Connection) -> list[str]:
+    try:
+        tables = analyzed_tables(native)
+    except sqlite3.DatabaseError as error:
+        if result_code(error) not in DAMAGED:
+            raise
+        return []  # the damage is a problem already
+    if not tables:
+        return []
+    return [
+        "ANALYZE has gathered statistics of tables that must have none, and SQLite plans for what these"
+        f" held then: {', '.join(tables)}. Statements may be slow until the statistics are removed;"
+        " optimize() does that, and so does a Database that is open, within seconds"
+    ]
+
+
+def _warnings_of_sqlite(native: sqlite3.Connection) -> list[str]:
+    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
     version = sqlite3.sqlite_version_info
     is_mended = (
         version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
@@ -153,18 +174,6 @@ def warnings_of(mode: str) -> list[str]:
         "in 3.51.3): two connections that checkpoint at the same moment can, very rarely, damage the "
         "database. Here only one connection of each process does; if several processes write, upgrade"
     ]
-
-
-def analyze(native: sqlite3.Connection, table: str | None = None) -> None:
-    """Tells the planner how the values of each index are spread, from a sample (analysis_limit).
-
-    Not PRAGMA optimize, which judges by what this very connection has read, and the writer reads little.
-    """
-    each = "ANALYZE main.{table}"
-    whole = "ANALYZE" if table is None else each.format(table=quoted(table))
-    _, skipped = table_by_table(native, whole, each, most_rows=0)
-    if skipped:
-        _log.warning("no statistics are gathered for %s", ", nor for ".join(skipped))
 
 
 def vacuum(native: sqlite3.Connection, path: Path | None) -> None:
@@ -188,6 +197,7 @@ def _vacuum(native: sqlite3.Connection, path: Path | None) -> None:
     temporary = folder_for(native, size, beside)
     needs = [Need(beside, size, "the journal"), Need(temporary, size, "a temporary file")]
     refuse_without_room("vacuum", needs, "")
+    remove_statistics(native)  # every connection reads them after a VACUUM
     with temporary_files(native, temporary):
         native.execute("VACUUM")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import stat
@@ -30,6 +31,7 @@ from reelbase.engine.refusals import explained
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.engine.side_files import is_at_rest, refuse_misplaced
 from reelbase.engine.stale_log import refuse_stale_log
+from reelbase.engine.statistics import remove_statistics
 from reelbase.errors import (
     DatabaseBusyError,
     DatabaseError,
@@ -37,6 +39,8 @@ from reelbase.errors import (
     SchemaError,
     result_code,
 )
+
+_log = logging.getLogger("reelbase")
 
 Refuse = Callable[[sqlite3.Connection, str], object]
 OnMade = Callable[[Path], object]
@@ -247,6 +251,7 @@ def _open_writer(
             bring_up_to_date(native, settings.path, own=own, backup_dir=backup_dir)
         elif not checked.is_settled:
             settle(native, settings.path)
+        _remove_statistics(native, settings.path)
         if native.file is not None:
             native.file.guard(settings.path, settings.journal_mode)
     except BaseException:
@@ -258,6 +263,22 @@ def _open_writer(
 def journal_mode_of(native: sqlite3.Connection) -> str:
     (mode,) = native.execute("PRAGMA journal_mode").fetchone()
     return str(mode)
+
+
+def _remove_statistics(native: sqlite3.Connection, path: str) -> None:
+    """Statistics are no reason not to open a file that is locked, read-only or damaged there, or whose
+    disk is full."""
+    try:
+        if remove_statistics(native):
+            _log.info(
+                "%s: removed the statistics that another program's ANALYZE had gathered", path
+            )
+    except sqlite3.DatabaseError as error:
+        _log.warning(
+            "%s: cannot remove statistics of ANALYZE (%s); those that the file has may slow statements down",
+            path,
+            error,
+        )
 
 
 def _set_journal_mode(native: sqlite3.Connection, settings: ConnectionSettings) -> None:

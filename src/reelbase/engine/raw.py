@@ -51,6 +51,7 @@ _REFUSED = {
         ("ATTACH", "DETACH"), "one Database is one file; connect() to the other one as well"
     ),
     "VACUUM": "use Database.vacuum()",
+    "ANALYZE": "use Database.optimize(), which analyzes your own tables; statistics of ours do harm",
 }
 
 # Pragmas that take an argument and yet only read.

@@ -12,7 +12,7 @@ from pathlib import Path
 from reelbase.errors import SchemaError
 
 APPLICATION_ID = 0x7265656C  # 'reel'
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 
 @cache
@@ -39,6 +39,22 @@ def statements_of(script: str) -> Iterator[str]:
 
 
 _BRACKETS = ("BEGIN IMMEDIATE", "COMMIT")
+
+
+@cache
+def table_names() -> frozenset[str]:
+    """The names of all tables of schema.sql, and of those in which FTS5 keeps a search index."""
+    names = set()
+    for is_virtual, name in _TABLE.findall(schema_sql()):
+        names.add(name)
+        if is_virtual:
+            names |= {f"{name}_{part}" for part in _FTS5_PARTS}
+    return frozenset(names)
+
+
+_TABLE = re.compile(r"^CREATE (VIRTUAL )?TABLE (\w+)", re.MULTILINE)
+# sqlite.org/fts5.html, section 9: without the options content and columnsize all of these are there.
+_FTS5_PARTS = ("data", "idx", "content", "docsize", "config")
 
 
 def is_empty(native: sqlite3.Connection) -> bool:

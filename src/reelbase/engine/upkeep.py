@@ -1,4 +1,5 @@
-"""What is looked after while a database is open: that its file is still there, and its log not too long.
+"""What is looked after while a database is open: that its file is still there, its log not too long, and
+its tables without statistics.
 
 Every few seconds a thread of its own asks the filesystem, which may not answer: a dead file server
 then holds up nothing but that thread.
@@ -22,6 +23,7 @@ from reelbase.engine.journal import JournalDecision
 from reelbase.engine.open_files import Identity, Loss, OpenFile, identity_of
 from reelbase.engine.readers import Borrowing, Readers
 from reelbase.engine.side_files import mounted_apart
+from reelbase.engine.statistics import remove_statistics
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseBusyError, DatabaseClosedError, DatabaseIOError
 
@@ -94,6 +96,8 @@ class Upkeep:
         self._timer: asyncio.TimerHandle | None = None
         self._looking_since: float | None = None
         self._is_shrinking = False
+        self._removing: asyncio.Future[bool] | None = None
+        self._has_failed_to_remove = False
         self._leave_alone_until = 0.0
         self._blocker: Borrowing | None = None  # what kept the log from being emptied
         self._warned_of: Borrowing | str | None = None
@@ -134,8 +138,10 @@ class Upkeep:
             self._warn_once("unanswered", "%s", found)
             return
         self._judge_file(found)
-        if self._writer.lost_file is None and self._journal.mode == "wal":
-            self._judge_log(found.wal_bytes)
+        if self._writer.lost_file is None:
+            self._remove_statistics()
+            if self._journal.mode == "wal":
+                self._judge_log(found.wal_bytes)
 
     def _judge_file(self, found: Look) -> None:
         loss = _loss(self._path, self._file.identity, found)
@@ -152,6 +158,26 @@ class Upkeep:
         if loss is not None and self._writer.lost_file is None:
             _log.error("%s", loss.sentence)
         self._writer.lost_file = self._readers.lost_file = loss
+
+    def _remove_statistics(self) -> None:
+        """What another program's ANALYZE has gathered since the last cycle."""
+        if self._removing is None or self._removing.done():
+            self._removing = self._writer.call_outside(remove_statistics)
+            self._removing.add_done_callback(self._removed)
+
+    def _removed(self, removing: asyncio.Future[bool]) -> None:
+        error = removing.exception()
+        if error is None:
+            self._has_failed_to_remove = False
+            if removing.result():
+                _log.info(
+                    "%s: removed the statistics that another program's ANALYZE gathered", self._path
+                )
+        elif not self._has_failed_to_remove and not isinstance(
+            error, DatabaseBusyError | DatabaseClosedError
+        ):
+            self._has_failed_to_remove = True
+            _log.warning("%s: cannot remove statistics of ANALYZE: %s", self._path, error)
 
     def _judge_log(self, size_bytes: int) -> None:
         if size_bytes <= WAL_LIMIT_BYTES:

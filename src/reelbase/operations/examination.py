@@ -58,7 +58,7 @@ def examine_native(native: sqlite3.Connection, path: Path, *, full: bool) -> Hea
     (mode,) = native.execute("PRAGMA journal_mode").fetchone()
     version = version_of(native)
     damage = problems_of(native, mode, full=full, version=version)
-    problems, warnings = damage.problems, warnings_of(mode)
+    problems, warnings = damage.problems, warnings_of(native)
     for name in damage.search_indexes:
         found = check_search_index(native, name, full=full)
         problems += found[0]

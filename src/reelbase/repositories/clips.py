@@ -93,8 +93,9 @@ class ClipRepository(Repository):
           files.source_url AS "file.source_url",
           files.created_at AS "file.created_at"
         FROM clips
-        JOIN files ON files.id = clips.file_id
-        WHERE clips.profile_id = :profile_id
+        CROSS JOIN files
+        WHERE files.id = clips.file_id
+          AND clips.profile_id = :profile_id
         ORDER BY clips.created_at DESC, clips.id DESC
         """,
     )

@@ -107,8 +107,9 @@ class PromptRepository(Repository):
         SELECT
           prompts.id, prompts.text, prompts.used_count, prompts.first_used_at, prompts.last_used_at
         FROM prompts_fts
-        JOIN prompts ON prompts.id = prompts_fts.rowid
-        WHERE prompts_fts MATCH :expression
+        CROSS JOIN prompts
+        WHERE prompts.id = prompts_fts.rowid
+          AND prompts_fts MATCH :expression
         ORDER BY prompts_fts.rank, prompts.id
         LIMIT :limit
         """,

@@ -113,8 +113,9 @@ class SummaryRepository(Repository):
           summaries.id, file_id, profile_id, version, prompt_id, provider, model, status,
           summaries.content, error_message, metadata, created_at, completed_at
         FROM summaries_fts
-        JOIN summaries ON summaries.id = summaries_fts.rowid
-        WHERE summaries_fts MATCH :expression
+        CROSS JOIN summaries
+        WHERE summaries.id = summaries_fts.rowid
+          AND summaries_fts MATCH :expression
           AND summaries.profile_id = :profile_id
         ORDER BY summaries_fts.rank, summaries.id DESC
         LIMIT :limit

@@ -97,8 +97,9 @@ class TagRepository(Repository):
           id, tags.profile_id, name, created_at,
           (SELECT count(*) FROM file_tags AS other WHERE other.tag_id = tags.id) AS file_count
         FROM file_tags
-        JOIN tags ON tags.id = file_tags.tag_id
-        WHERE file_tags.file_id = :file_id
+        CROSS JOIN tags
+        WHERE tags.id = file_tags.tag_id
+          AND file_tags.file_id = :file_id
         ORDER BY name, id
         """,
         params={"file_id": UUID},
@@ -133,8 +134,9 @@ class TagRepository(Repository):
         INSERT INTO file_tags (file_id, tag_id, profile_id)
         SELECT files.id, tags.id, files.profile_id
         FROM files
-        JOIN tags ON tags.profile_id = files.profile_id
-        WHERE files.id = :file_id
+        CROSS JOIN tags
+        WHERE tags.profile_id = files.profile_id
+          AND files.id = :file_id
           AND tags.normalized_name = :normalized_name
         ON CONFLICT (file_id, tag_id) DO NOTHING
         """,
@@ -219,8 +221,9 @@ class TagRepository(Repository):
           AND tag_id = (
             SELECT tags.id
             FROM files
-            JOIN tags ON tags.profile_id = files.profile_id
-            WHERE files.id = :file_id
+            CROSS JOIN tags
+            WHERE tags.profile_id = files.profile_id
+              AND files.id = :file_id
               AND tags.normalized_name = :normalized_name
           )
         """,
@@ -288,8 +291,9 @@ class TagRepository(Repository):
           FROM tags
           WHERE stripped(folded(name)) <> ''
         ) AS same
-        JOIN file_tags ON file_tags.tag_id = same.id
-        WHERE same.id <> same.first_id
+        CROSS JOIN file_tags
+        WHERE file_tags.tag_id = same.id
+          AND same.id <> same.first_id
         ON CONFLICT (file_id, tag_id) DO NOTHING
         """,
     )

@@ -105,8 +105,9 @@ class TranscriptRepository(Repository):
           files.source_url AS "file.source_url",
           files.created_at AS "file.created_at"
         FROM transcripts
-        JOIN files ON files.id = transcripts.file_id
-        WHERE transcripts.profile_id = :profile_id
+        CROSS JOIN files
+        WHERE files.id = transcripts.file_id
+          AND transcripts.profile_id = :profile_id
         ORDER BY transcripts.created_at DESC, transcripts.id DESC
         """,
     )
@@ -123,8 +124,8 @@ class TranscriptRepository(Repository):
     )
 
     # Ranking costs a microsecond a row, seven seconds for a word that most of millions of segments have;
-    # so only the newest of them are ranked. CROSS JOIN, so that the search comes first. Not the snippet()
-    # of FTS5: it would be made of each before they are ranked.
+    # so only the newest of them are ranked. Not the snippet() of FTS5: it would be made of each before
+    # they are ranked.
     _search = Query(
         SegmentHit,
         """
@@ -149,9 +150,11 @@ class TranscriptRepository(Repository):
               transcript_segments_fts.rank AS score,
               transcripts.file_id
             FROM transcript_segments_fts
-            CROSS JOIN transcript_segments ON transcript_segments.id = transcript_segments_fts.rowid
-            CROSS JOIN transcripts ON transcripts.id = transcript_segments.transcript_id
-            WHERE transcript_segments_fts MATCH :expression
+            CROSS JOIN transcript_segments
+            CROSS JOIN transcripts
+            WHERE transcript_segments.id = transcript_segments_fts.rowid
+              AND transcripts.id = transcript_segments.transcript_id
+              AND transcript_segments_fts MATCH :expression
               AND transcripts.profile_id = :profile_id
             ORDER BY transcript_segments_fts.rowid DESC
             LIMIT 10000
@@ -159,7 +162,8 @@ class TranscriptRepository(Repository):
           ORDER BY score, id
           LIMIT :limit
         ) AS best
-        JOIN transcript_segments ON transcript_segments.id = best.id
+        CROSS JOIN transcript_segments
+        WHERE transcript_segments.id = best.id
         ORDER BY best.score, best.id
         """,
         params={"expression": str, "profile_id": str},

@@ -82,7 +82,8 @@ class DownloadAdditions(DownloadListing):
           media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
           lease_expires_at
         FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
-        JOIN downloads ON id = wanted_id
+        CROSS JOIN downloads
+        WHERE id = wanted_id
         ORDER BY position
         """,
         params={"ids": list},

@@ -33,10 +33,11 @@ class DownloadUpkeep(DownloadListing):
         """,
     )
 
+    # INDEXED BY, because versions of SQLite differ in which of two partial indexes they take.
     _fail_queued = Command(
         Download,
         """
-        UPDATE downloads
+        UPDATE downloads INDEXED BY downloads_queue
         SET status = 'failed',
             error_message = :error_message,
             completed_at = :now

@@ -58,8 +58,9 @@ class FileProcessingFinding(Repository):
         """
         SELECT file_processing.status, count(*)
         FROM files
-        JOIN file_processing ON file_processing.file_id = files.id
-        WHERE files.profile_id = :profile_id
+        CROSS JOIN file_processing
+        WHERE file_processing.file_id = files.id
+          AND files.profile_id = :profile_id
         GROUP BY file_processing.status
         ORDER BY file_processing.status
         """,

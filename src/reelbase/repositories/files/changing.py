@@ -46,7 +46,8 @@ class FileChanging(FileFinding):
           id, profile_id, name, path, type, folder, source_file_id,
           origin, size_bytes, content_type, content_hash, source_url, created_at
         FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
-        JOIN files ON id = wanted_id
+        CROSS JOIN files
+        WHERE id = wanted_id
         ORDER BY position
         """,
         params={"ids": list},

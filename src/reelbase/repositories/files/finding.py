@@ -84,8 +84,9 @@ class FileFinding(Repository):
             WHERE NOT EXISTS (
                 SELECT 1
                 FROM tags
-                JOIN file_tags ON file_tags.tag_id = tags.id
-                WHERE tags.profile_id = :profile_id
+                CROSS JOIN file_tags
+                WHERE file_tags.tag_id = tags.id
+                  AND tags.profile_id = :profile_id
                   AND tags.normalized_name = wanted.value
                   AND file_tags.file_id = files.id
               )
@@ -123,8 +124,9 @@ class FileFinding(Repository):
             WHERE NOT EXISTS (
                 SELECT 1
                 FROM tags
-                JOIN file_tags ON file_tags.tag_id = tags.id
-                WHERE tags.profile_id = :profile_id
+                CROSS JOIN file_tags
+                WHERE file_tags.tag_id = tags.id
+                  AND tags.profile_id = :profile_id
                   AND tags.normalized_name = wanted.value
                   AND file_tags.file_id = files.id
               )

@@ -93,7 +93,8 @@ class JobClaiming(JobListing):
           FROM (
             SELECT jobs.id, jobs.priority, jobs.created_at
             FROM json_each(:types) AS wanted
-            JOIN jobs ON jobs.id = (
+            CROSS JOIN jobs
+            WHERE jobs.id = (
               SELECT candidate.id
               FROM jobs AS candidate
               WHERE candidate.type = wanted.value

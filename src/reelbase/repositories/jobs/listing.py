@@ -73,6 +73,7 @@ class JobListing(Repository):
         """,
     )
 
+    # The + keeps SQLite from the index of all jobs that have no parent, the finished ones among them.
     _list_active = Query(
         Job,
         """
@@ -81,7 +82,7 @@ class JobListing(Repository):
           error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
           lease_expires_at, created_at, updated_at, started_at, finished_at
         FROM jobs
-        WHERE parent_id IS NULL
+        WHERE +parent_id IS NULL
           AND status IN ('queued', 'running')
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -106,8 +107,9 @@ class JobListing(Repository):
         """
         SELECT DISTINCT coalesce(jobs.parent_id, jobs.id)
         FROM job_references
-        JOIN jobs ON jobs.id = job_references.job_id
-        WHERE job_references.target_id = :file_id
+        CROSS JOIN jobs
+        WHERE jobs.id = job_references.job_id
+          AND job_references.target_id = :file_id
           AND job_references.target_type = 'file'
           AND jobs.profile_id = :profile_id
         """,
@@ -119,8 +121,9 @@ class JobListing(Repository):
         """
         SELECT DISTINCT coalesce(jobs.parent_id, jobs.id)
         FROM job_references
-        JOIN jobs ON jobs.id = job_references.job_id
-        WHERE job_references.target_id = :transcript_id
+        CROSS JOIN jobs
+        WHERE jobs.id = job_references.job_id
+          AND job_references.target_id = :transcript_id
           AND job_references.target_type = 'transcript'
           AND jobs.profile_id = :profile_id
         """,

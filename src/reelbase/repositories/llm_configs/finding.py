@@ -21,8 +21,9 @@ class LlmConfigFinding(Repository):
           profiles.active_llm_config_id IS llm_configs.id AS is_active,
           test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
         FROM llm_configs
-        JOIN profiles ON profiles.id = llm_configs.profile_id
-        WHERE llm_configs.id = :id
+        CROSS JOIN profiles
+        WHERE profiles.id = llm_configs.profile_id
+          AND llm_configs.id = :id
         """,
     )
 
@@ -35,8 +36,9 @@ class LlmConfigFinding(Repository):
           profiles.active_llm_config_id IS llm_configs.id AS is_active,
           test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
         FROM llm_configs
-        JOIN profiles ON profiles.id = llm_configs.profile_id
-        WHERE profile_id = :profile_id
+        CROSS JOIN profiles
+        WHERE profiles.id = llm_configs.profile_id
+          AND profile_id = :profile_id
           AND name = :name
         """,
     )
@@ -49,9 +51,10 @@ class LlmConfigFinding(Repository):
           api_key IS NOT NULL AS has_api_key,
           profiles.active_llm_config_id IS llm_configs.id AS is_active,
           test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
-        FROM llm_configs
-        JOIN profiles ON profiles.id = llm_configs.profile_id
-        WHERE profile_id = :profile_id
+        FROM profiles
+        CROSS JOIN llm_configs
+        WHERE llm_configs.profile_id = profiles.id
+          AND profiles.id = :profile_id
         ORDER BY llm_configs.created_at DESC, llm_configs.id DESC
         """,
     )
@@ -65,8 +68,9 @@ class LlmConfigFinding(Repository):
           profiles.active_llm_config_id IS llm_configs.id AS is_active,
           test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
         FROM profiles
-        JOIN llm_configs ON llm_configs.id = profiles.active_llm_config_id
-        WHERE profiles.id = :profile_id
+        CROSS JOIN llm_configs
+        WHERE llm_configs.id = profiles.active_llm_config_id
+          AND profiles.id = :profile_id
         """,
     )
 

@@ -157,8 +157,9 @@ class VideoRepository(AuditedRepository):
           videos.id, videos.project_id, videos.filename, videos.path, videos.duration,
           videos.framerate_num, videos.framerate_den, videos.width, videos.height, videos.created_at
         FROM videos_fts
-        JOIN videos ON videos.id = videos_fts.rowid
-        WHERE videos_fts MATCH :expression
+        CROSS JOIN videos
+        WHERE videos.id = videos_fts.rowid
+          AND videos_fts MATCH :expression
         ORDER BY videos_fts.rank, videos.id
         LIMIT :limit
         """,
