@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, get_args
@@ -43,6 +44,10 @@ STATEMENTS: dict[str, tuple[type[Repository], str, Query[Any]]] = {
     for attribute, statement in vars(repository).items()
     if isinstance(statement, Statement) and isinstance(statement, Query)
 }
+
+STATEMENTS_OF: dict[str, list[str]] = {}
+for _statement in STATEMENTS:
+    STATEMENTS_OF.setdefault(_statement.partition(".")[0], []).append(_statement)
 
 # These may SCAN this table, and why.
 MAY_SCAN = {
@@ -174,7 +179,22 @@ SHARED = {
 # These are bases of repositories, and have no entity of their own.
 BASES = {"AuditedRepository"}
 
-every_statement = pytest.mark.parametrize("name", STATEMENTS)
+
+def every_statement(check: Callable[..., None]) -> Callable[[str, sqlite3.Connection], None]:
+    """A test for each repository, which checks each of its statements and names those that fail."""
+    takes_connection = "plain" in inspect.signature(check).parameters
+
+    def test(repository: str, plain: sqlite3.Connection) -> None:
+        failures = []
+        for name in STATEMENTS_OF[repository]:
+            try:
+                check(name, plain) if takes_connection else check(name)
+            except (Exception, pytest.fail.Exception) as failure:
+                failures.append(f"{name}: {failure}")
+        assert not failures, "\n".join(failures)
+
+    test.__name__ = test.__qualname__ = check.__name__
+    return pytest.mark.parametrize("repository", STATEMENTS_OF)(test)
 
 
 @pytest.fixture(scope="module")
