@@ -1,4 +1,4 @@
--- reelbase: the schema, version 11. The truth for every new database.
+-- reelbase: the schema, version 12. The truth for every new database.
 --
 --   sqlite3 media.db < schema.sql
 --
@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 11;
+PRAGMA user_version = 12;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -40,7 +40,8 @@ VALUES
   (8, 'open_lists', '170ee615ef0f06562d93419b38fb3edf16f4f0abd9cccf9652cb4181cde3b5b3'),
   (9, 'folded_texts', 'f741019c6ab11cb7fbe824c663147ae72ce64ddfc3067d5c8c990ed70ad1aa2a'),
   (10, 'downloads_queue', '8fe483593ab42fc4ba977d4848a5bc9d054aea5c7b7c6802977ffca6c75571bf'),
-  (11, 'statistics', '652c8f8d0e65206148191f5f73f302741abcd46af539b47cb8979bbe1c1d60a9');
+  (11, 'statistics', '652c8f8d0e65206148191f5f73f302741abcd46af539b47cb8979bbe1c1d60a9'),
+  (12, 'file_search', 'fe8d654108c2159f8497251f6698b54d454e5c4a5a9f552c2bc4d474e49f74a1');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -1006,6 +1007,67 @@ CREATE TABLE media_info (
     CHECK (CASE WHEN json_valid(waveform) THEN json_type(waveform) = 'array' ELSE waveform IS NULL END),
   CONSTRAINT media_info_recorded_at CHECK (recorded_at IS strftime('%Y-%m-%dT%H:%M:%fZ', recorded_at, '+0 days'))
 ) STRICT;
+
+
+-- The numbers under which files_fts has the files: their keys are texts, and the rowids of such a table change when it
+-- is vacuumed.
+CREATE TABLE file_numbers (
+  id       INTEGER NOT NULL,
+  file_id  TEXT NOT NULL,
+  CONSTRAINT file_numbers_pk PRIMARY KEY (id),
+  CONSTRAINT file_numbers_one_per_file UNIQUE (file_id),
+  CONSTRAINT file_numbers_file FOREIGN KEY (file_id) REFERENCES files (id) ON DELETE CASCADE
+) STRICT;
+
+-- The words of a file's name, folder and path and of its title in media_info, folded and set apart like those of
+-- videos_fts.
+CREATE VIRTUAL TABLE files_fts USING fts5 (
+  name, folder, path, title,
+  tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co'"
+);
+
+-- A trigger, so that files have a number whoever adds them.
+CREATE TRIGGER files_number AFTER INSERT ON files
+BEGIN
+  INSERT INTO file_numbers (file_id)
+  VALUES
+    (NEW.id);
+END;
+
+-- Triggers for the reasons of videos_fts.
+CREATE TRIGGER file_numbers_fts_delete AFTER DELETE ON file_numbers
+BEGIN
+  DELETE FROM files_fts
+  WHERE rowid = OLD.id;
+END;
+
+CREATE TRIGGER files_fts_update AFTER UPDATE OF name, folder, path ON files
+WHEN NEW.name IS NOT OLD.name OR NEW.folder IS NOT OLD.folder OR NEW.path IS NOT OLD.path
+BEGIN
+  DELETE FROM files_fts
+  WHERE rowid = (SELECT id FROM file_numbers WHERE file_id = OLD.id);
+END;
+
+CREATE TRIGGER media_info_fts_insert AFTER INSERT ON media_info
+WHEN NEW.title IS NOT NULL
+BEGIN
+  DELETE FROM files_fts
+  WHERE rowid = (SELECT id FROM file_numbers WHERE file_id = NEW.file_id);
+END;
+
+CREATE TRIGGER media_info_fts_update AFTER UPDATE OF title ON media_info
+WHEN NEW.title IS NOT OLD.title
+BEGIN
+  DELETE FROM files_fts
+  WHERE rowid = (SELECT id FROM file_numbers WHERE file_id = NEW.file_id);
+END;
+
+CREATE TRIGGER media_info_fts_delete AFTER DELETE ON media_info
+WHEN OLD.title IS NOT NULL
+BEGIN
+  DELETE FROM files_fts
+  WHERE rowid = (SELECT id FROM file_numbers WHERE file_id = OLD.file_id);
+END;
 
 
 -- A word that a profile puts on files.

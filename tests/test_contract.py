@@ -74,6 +74,8 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
             "find_by_hash": "profile_id, content_hash",
             "find_by_url": "profile_id, source_url",
             "derived_from": "file_id",
+            "search": "profile_id, query, *, limit=50",
+            "rebuild_search": "",
             "update": "file_id, **changes",
             "delete": "file_id, *, missing_ok=False",
             "count_for_profile": "profile_id",
@@ -1107,7 +1109,7 @@ def test_what_a_holder_tells_can_be_read_and_not_set(holder: type) -> None:
 
 def test_the_base_that_users_subclass_generates_nothing() -> None:
     public = {name for name in vars(Repository) if not name.startswith("_")}
-    assert public == {"derivation", "derived", "entity", "remedy", "table"}
+    assert public == {"entity", "remedy", "table"}
 
 
 # Records

@@ -170,6 +170,7 @@ def file_id(number: int) -> str:
 async def assert_found(database: Database) -> None:
     for query in ("holiday", "🎬", "ยนตร์ไทย"):
         assert len(await database.prompts.search(query)) == 1, query
+    assert len(await database.files.search("ann", "f p")) == 4
     tagged = {
         name: sorted(
             int(str(file.id)[-1]) for file in await database.files.page("ann", tags=[name])

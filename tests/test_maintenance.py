@@ -102,7 +102,7 @@ async def test_a_journal_mode_that_another_program_changed_is_found(
 
 
 @pytest.mark.parametrize(
-    "index", ["videos_fts", "prompts_fts", "transcript_segments_fts", "summaries_fts"]
+    "index", ["files_fts", "videos_fts", "prompts_fts", "transcript_segments_fts", "summaries_fts"]
 )
 async def test_a_damaged_search_index_is_found_and_mended(
     index: str, database: Database, path: Path

@@ -217,6 +217,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "metadata": "{}",
         "waveform": "[]",
     },
+    "file_numbers": {"id": 1, "file_id": ID},
     "tags": {
         "id": 1,
         "profile_id": "ann",
@@ -303,7 +304,8 @@ ROWS: dict[str, dict[str, Any]] = {
 
 # These are not tables of ours but SQLite's, and what it keeps behind them.
 SEARCHED = {
-    table: f"{table}_fts" for table in ("videos", "prompts", "transcript_segments", "summaries")
+    table: f"{table}_fts"
+    for table in ("files", "videos", "prompts", "transcript_segments", "summaries")
 }
 
 # Moments of these are of the library alone: there is no row at the prompt.
@@ -573,6 +575,8 @@ def test_what_is_searched_is_named_like_its_table(schema: sqlite3.Connection) ->
     for table, name in SEARCHED.items():
         assert name == f"{table}_fts"
         columns = {row[1]: row[2] for row in schema.execute(f"PRAGMA table_info({table})")}
+        if table == "files":
+            columns["title"] = "TEXT"  # of media_info
         for (column,) in schema.execute("SELECT name FROM pragma_table_info(?)", (name,)):
             assert columns[column] == "TEXT"
 
@@ -751,6 +755,8 @@ def filled() -> Iterator[sqlite3.Connection]:
     with closing(empty_database()) as connection:
         connection.execute("DELETE FROM database_identity")  # a new one has its row already
         for table, row in ROWS.items():
+            if table == "file_numbers":  # a trigger has numbered the file
+                connection.execute("DELETE FROM file_numbers")
             insert(connection, table, row)
         yield connection
 

@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 derivations: dict[str, tuple[Command[object], ...]] = {}
 
 
-def derive(native: sqlite3.Connection, version: int, *, all_indexes: bool = True) -> None:
+def derive(
+    native: sqlite3.Connection, version: int, *, all_indexes: bool = True, only: str | None = None
+) -> None:
     """Makes what a database of this version derives again, in the transaction that is open.
 
     native: has the library's functions.  all_indexes: False leaves search indexes that hold something.
+    only: this table; None: all.
     """
     names = names_of(version)
     kept = set[str]()
     if not all_indexes:
         kept.update(name for name in search_indexes(native) if _holds_rows(native, name))
     for table, commands in derivations.items():
-        if table in names and table not in kept:
+        if table in names and table not in kept and only in (None, table):
             for command in commands:
                 command.count().run(native)
 

@@ -40,15 +40,15 @@ class Repository(PublicFace):
 
     entity: what its records are called in errors.  table: the table that holds them, and remedy: how a
     missing one is made, with {key} for its key; errors about references to it say so.  A class that is
-    only a part of a repository says in ``_repository`` what that is called.  derived: the table that is made
-    from others by the statements in derivation.
+    only a part of a repository says in ``_repository`` what that is called.
     """
 
     entity: ClassVar[str] = "row"
     table: ClassVar[str] = ""
     remedy: ClassVar[str] = ""
-    derived: ClassVar[str] = ""
-    derivation: ClassVar[tuple[Command[Any], ...]] = ()
+    # A table that is made from others, and the statements that make it.
+    _derived: ClassVar[str] = ""
+    _derivation: ClassVar[tuple[Command[Any], ...]] = ()
 
     # What errors call its methods, by their names; '' for private ones.
     _methods: ClassVar[dict[str, str]] = {}
@@ -57,8 +57,8 @@ class Repository(PublicFace):
         super().__init_subclass__(**kwargs)
         if cls.__dict__.get("table"):
             entities[cls.table] = Entity(cls.entity, cls.remedy)
-        if cls.__dict__.get("derived"):
-            derivations[cls.derived] = cls.derivation
+        if cls.__dict__.get("_derived"):
+            derivations[cls._derived] = cls._derivation
         cls._methods = {
             name: "" if name.startswith("_") else f"{cls.__name__}.{name}"
             for name in set(dir(cls)).difference(dir(Repository))

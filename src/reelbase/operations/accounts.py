@@ -12,7 +12,9 @@ from reelbase.operations.losses import Losses, counted
 from reelbase.operations.tables import Key, Table
 
 # What completion makes from other rows, and what is empty while nothing writes.
-DERIVED = frozenset({"schema_migrations", "database_identity", "audit_context", "job_references"})
+DERIVED = frozenset(
+    {"schema_migrations", "database_identity", "audit_context", "job_references", "file_numbers"}
+)
 
 
 class TableState(msgspec.Struct):

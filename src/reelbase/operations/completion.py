@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from reelbase.engine import chain, ledger
+from reelbase.engine.derivation import derive
 from reelbase.engine.fingerprint import names_of
 from reelbase.engine.names import quoted
 from reelbase.operations.accounts import DERIVED
@@ -21,6 +22,13 @@ _REFERENCES_OF_JOBS = """
 INSERT OR IGNORE INTO job_references (target_id, target_type, job_id)
 SELECT target_id, target_type, job_id
 FROM job_references_in_json
+"""
+
+_NUMBERS_OF_FILES = """
+INSERT OR IGNORE INTO file_numbers (file_id)
+SELECT id
+FROM files
+ORDER BY created_at, id
 """
 
 _CHILDREN_OF_JOBS = """
@@ -91,6 +99,10 @@ def complete(native: sqlite3.Connection, version: int, losses: Losses) -> None:
     if "job_references" in losses.touched and "job_references" in names:
         native.execute(_REFERENCES_OF_JOBS)
         losses.mend("job_references: made again from jobs")
+    if "file_numbers" in losses.touched and "file_numbers" in names:
+        native.execute(_NUMBERS_OF_FILES)
+        derive(native, version, only="files_fts")  # by numbers that may be others than before
+        losses.mend("file_numbers: made again from files")
     if losses.touched & {"llm_configs", "profiles"} and "llm_configs" in names:
         native.execute(_ACTIVE_LANGUAGE_MODELS)
     _mend_ledger(native, version, losses)

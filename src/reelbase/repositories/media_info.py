@@ -10,6 +10,7 @@ import msgspec
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
+from reelbase.repositories.files.search import FileSearch
 
 
 class MediaInfo(msgspec.Struct, frozen=True):
@@ -111,7 +112,11 @@ class MediaInfoRepository(Repository):
         TypeError for a field that MediaInfo has not. ConstraintError: kind foreign_key for an unknown
         file, kind check for a size, rate or count that is not positive, or a negative duration.
         """
-        return await self._run(self._upsert.one(**self._upsert.changes(fields, file_id=file_id)))
+        info, _ = await self._batch(
+            self._upsert.one(**self._upsert.changes(fields, file_id=file_id)),
+            FileSearch.index_again.count(file_ids=[file_id]),
+        )
+        return info
 
     async def get(self, file_id: UUID | str) -> MediaInfo:
         """What is known of the file; RecordNotFoundError when nothing was ever noted."""
@@ -123,5 +128,7 @@ class MediaInfoRepository(Repository):
 
     async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
         """True when there was something; otherwise RecordNotFoundError, or False with missing_ok."""
-        count = await self._run(self._delete.count(file_id=file_id))
+        count, _ = await self._batch(
+            self._delete.count(file_id=file_id), FileSearch.index_again.count(file_ids=[file_id])
+        )
         return self._deleted(count, file_id, missing_ok=missing_ok)

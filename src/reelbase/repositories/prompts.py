@@ -70,8 +70,8 @@ class PromptRepository(Repository):
         DELETE FROM prompts_fts
         """,
     )
-    derived = "prompts_fts"
-    derivation = (_mend_index, _clear_index, index_new_prompts)
+    _derived = "prompts_fts"
+    _derivation = (_mend_index, _clear_index, index_new_prompts)
 
     _get = Query(
         Prompt,
@@ -165,7 +165,7 @@ class PromptRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every prompt anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(*(command.count() for command in self.derivation))
+        *_, count = await self._batch(*(command.count() for command in self._derivation))
         return int(count)
 
     async def count(self) -> int:

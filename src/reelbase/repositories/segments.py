@@ -100,8 +100,8 @@ class SegmentRepository(Repository):
         DELETE FROM transcript_segments_fts
         """,
     )
-    derived = "transcript_segments_fts"
-    derivation = (_mend_index, _clear_index, _index_new)
+    _derived = "transcript_segments_fts"
+    _derivation = (_mend_index, _clear_index, _index_new)
 
     # A trigger has taken the row out of the index if its text changed.
     _index_again = Command(
@@ -283,5 +283,5 @@ class SegmentRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every segment anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(*(command.count() for command in self.derivation))
+        *_, count = await self._batch(*(command.count() for command in self._derivation))
         return int(count)

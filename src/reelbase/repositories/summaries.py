@@ -203,8 +203,8 @@ class SummaryRepository(Repository):
         WHERE content IS NOT NULL
         """,
     )
-    derived = "summaries_fts"
-    derivation = (_mend_index, _clear_index, _index_all)
+    _derived = "summaries_fts"
+    _derivation = (_mend_index, _clear_index, _index_all)
 
     _fail = Command(
         Summary,
@@ -326,7 +326,7 @@ class SummaryRepository(Repository):
 
     async def rebuild_search(self) -> int:
         """Indexes every summary anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(*(command.count() for command in self.derivation))
+        *_, count = await self._batch(*(command.count() for command in self._derivation))
         return int(count)
 
     async def delete(self, summary_id: int, *, missing_ok: bool = False) -> bool:

@@ -344,8 +344,8 @@ class TagRepository(Repository):
           AND stripped(folded(name)) <> ''
         """,
     )
-    derived = "tags"
-    derivation = (_give_links_of_same, _delete_same, _delete_links_of_deleted, _normalize)
+    _derived = "tags"
+    _derivation = (_give_links_of_same, _delete_same, _delete_links_of_deleted, _normalize)
 
     async def ensure(self, profile_id: str, name: str) -> Tag:
         """The profile's tag of this name, made now if there was none.

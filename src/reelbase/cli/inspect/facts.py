@@ -68,6 +68,29 @@ WHERE target_type = 'file'
 _MOST_REFERENCES = 1_000_000
 
 _STATUSES = ("jobs", "downloads", "generations", "file_processing", "summaries")
+
+_FILES_NOT_INDEXED = """
+SELECT count(*)
+FROM files
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM file_numbers
+    JOIN files_fts_docsize ON files_fts_docsize.id = file_numbers.id
+    WHERE file_numbers.file_id = files.id
+  )
+"""
+
+_FILES_GONE = """
+SELECT count(*)
+FROM files_fts_docsize AS indexed
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM file_numbers
+    JOIN files ON files.id = file_numbers.file_id
+    WHERE file_numbers.id = indexed.id
+  )
+"""
+
 _SEARCHED = {
     "videos": "TRUE",
     "prompts": "TRUE",
@@ -205,6 +228,9 @@ def _orphans(native: sqlite3.Connection, tables: list[str]) -> dict[str, int]:
     found = dict(Counter(f"{table} that refer to missing {parent}" for table, parent in pairs))
     if "job_references" in tables:
         found["jobs that name files that are gone"] = _value(native, _JOBS_OF_MISSING)
+    if "files_fts" in tables:
+        found["files that search does not find"] = _value(native, _FILES_NOT_INDEXED)
+        found["files that search finds though they are gone"] = _value(native, _FILES_GONE)
     for table, condition in _SEARCHED.items():
         if f"{table}_fts" not in tables:
             continue

@@ -13,8 +13,8 @@ from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.binding import to_id
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command, Insertion, Query
-from reelbase.repositories.files.finding import FileFinding
 from reelbase.repositories.files.records import File, NewFile
+from reelbase.repositories.files.search import FileSearch
 
 
 def _id_of(file: NewFile) -> str:
@@ -24,7 +24,7 @@ def _id_of(file: NewFile) -> str:
         raise invalid_argument("id", error) from None
 
 
-class FileChanging(FileFinding):
+class FileChanging(FileSearch):
     _add = Insertion(
         File,
         """
@@ -145,7 +145,7 @@ class FileChanging(FileFinding):
         ConstraintError: kind unique when the id is taken, kind foreign_key when the profile or the
         source file does not exist, kind check when size_bytes is negative.
         """
-        return await self._run(
+        file, _ = await self._batch(
             self._add.one(
                 id=new_id() if id is None else id,
                 profile_id=profile_id,
@@ -160,8 +160,10 @@ class FileChanging(FileFinding):
                 content_hash=content_hash,
                 source_url=source_url,
                 created_at=self._now(),
-            )
+            ),
+            self._index_new.count(),
         )
+        return file
 
     async def add_many(self, profile_id: str, files: Iterable[NewFile]) -> list[File]:
         """Adds files, all or none, and returns them in the order given. [] adds nothing."""
@@ -180,7 +182,9 @@ class FileChanging(FileFinding):
         if not rows:
             return []
         ids = [row["id"] for row in rows]
-        _, added = await self._batch(self._add.many(rows), self._get_many.all(ids=ids))
+        _, _, added = await self._batch(
+            self._add.many(rows), self._index_new.count(), self._get_many.all(ids=ids)
+        )
         return added
 
     async def update(self, file_id: UUID | str, **changes: Any) -> File:
@@ -189,7 +193,11 @@ class FileChanging(FileFinding):
         Can change: name, path, type, folder, source_file_id, origin, size_bytes, content_type,
         content_hash, source_url; TypeError for others. RecordNotFoundError for an unknown id.
         """
-        return await self._run(self._update.one(**self._update.changes(changes, id=file_id)))
+        file, _ = await self._batch(
+            self._update.one(**self._update.changes(changes, id=file_id)),
+            self.index_again.count(file_ids=[file_id]),
+        )
+        return file
 
     async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
         """Deletes the row, not the bytes, with all that belongs to it: transcripts, clips, speakers,
@@ -209,8 +217,9 @@ class FileChanging(FileFinding):
         nothing. RecordNotFoundError names the first id that is unknown.
         """
         ids = self._ids("file_ids", file_ids)
-        _, changed = await self._batch(
+        _, _, changed = await self._batch(
             self._update_many.count(**self._update_many.changes(changes, ids=ids)),
+            self.index_again.count(file_ids=ids),
             self._get_many.all(ids=ids),
         )
         self._refuse_unknown(ids, changed)

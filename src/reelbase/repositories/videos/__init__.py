@@ -62,8 +62,8 @@ class VideoRepository(AuditedRepository):
         DELETE FROM videos_fts
         """,
     )
-    derived = "videos_fts"
-    derivation = (_mend_index, _clear_index, _index_new)
+    _derived = "videos_fts"
+    _derivation = (_mend_index, _clear_index, _index_new)
 
     # A trigger has taken the row out of the index if its text changed.
     _index_again = Command(
@@ -293,7 +293,7 @@ class VideoRepository(AuditedRepository):
 
     async def rebuild_search(self) -> int:
         """Indexes every video anew, also those that came in by the sqlite3 prompt; how many."""
-        *_, count = await self._batch(*(command.count() for command in self.derivation))
+        *_, count = await self._batch(*(command.count() for command in self._derivation))
         return int(count)
 
     async def count(self) -> int:
