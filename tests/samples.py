@@ -36,7 +36,7 @@ class Owner:
 
 
 async def make_owner(
-    holder: Holder, profile_id: str = "ann", *, with_project: bool = True
+    holder: Database | UnitOfWork, profile_id: str = "ann", *, with_project: bool = True
 ) -> Owner:
     await holder.profiles.ensure(profile_id)
     file = await holder.files.add(profile_id, "first.mkv", "in/first.mkv")

@@ -128,7 +128,9 @@ async def test_values_that_json_writes_as_text_are_read_by_their_type(database: 
     await database.config.set("moment", "2026-01-31T12:00:00Z")
     await database.config.set("id", "00000000-0000-7000-8000-000000000001")
     assert await database.config.get("moment", type=datetime) == moment
-    assert (await database.config.get("id", type=UUID)).version == 7
+    found = await database.config.get("id", type=UUID)
+    assert found is not None
+    assert found.version == 7
 
 
 # Missing, null, default

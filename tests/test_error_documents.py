@@ -225,7 +225,7 @@ async def test_an_error_names_the_method_that_was_called_not_the_statement_or_a_
         "SegmentRepository.replace_all": database.segments.replace_all(
             transcript.id, [reelbase.NewSegment(5.0, 1.0, "x")]
         ),
-        "LlmConfigRepository.record_test": database.llm_configs.record_test(config.id, "odd"),
+        "LlmConfigRepository.record_test": database.llm_configs.record_test(config.id, "odd"),  # type: ignore[arg-type]
         "AuditRepository.log_update": database.audit.log_update(None, 1, {}),  # type: ignore[arg-type]
     }
     for says, call in calls.items():
@@ -266,7 +266,7 @@ async def test_the_outermost_of_several_public_methods_is_named(database: Databa
 async def test_a_snapshot_refuses_a_write_by_the_name_of_its_method(database: Database) -> None:
     async with database.snapshot() as view:
         with pytest.raises(DatabaseReadOnlyError, match=r"^JobRepository.progress writes"):
-            await view.jobs.progress(uuid4(), 0.5)
+            await view.jobs.progress(uuid4(), 0.5)  # type: ignore[attr-defined]
 
 
 # What a web answer may hold.

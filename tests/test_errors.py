@@ -67,7 +67,7 @@ async def test_a_value_that_cannot_be_used_names_the_method_and_its_parameter(
         "JobRepository.claim: lease": database.jobs.claim("w", lease=-1.0),
         "JobRepository.heartbeat: lease": database.jobs.heartbeat(some, "w", lease=float("nan")),
         "JobRepository.add_batch: children": database.jobs.add_batch("anna", "t", {}, []),
-        "JobRepository.update: status": database.jobs.update(some, status="done"),
+        "JobRepository.update: status": database.jobs.update(some, status="done"),  # type: ignore[arg-type]
         "TranscriptRepository.search: query": database.transcripts.search("anna", "\ud800"),
         "NotificationRepository.prune: keep": database.notifications.prune("anna", -1),
         "SettingsRepository.set: value": database.settings.set("anna", "k", float("nan")),

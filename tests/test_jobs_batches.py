@@ -343,7 +343,7 @@ async def test_cancel_returns_a_finished_parent_unchanged(
     if end == "cancelled":
         await jobs.cancel(parent.id)
     else:
-        await jobs.update(parent.id, status=end)
+        await jobs.update(parent.id, status=end)  # type: ignore[arg-type]
     await jobs.retry(child.id)
     before = [await jobs.get(parent.id), *await jobs.list_children(parent.id)]
     clock.advance(1)

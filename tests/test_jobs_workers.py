@@ -622,7 +622,7 @@ class QueueMachine(RuleBasedStateMachine):
     def update(self, number: int, status: str | None, progress: float | None) -> None:
         if job := self.pick(number, lambda job: progress is None or not job.children):
             self.check(
-                self.jobs.update(self.ids[job.number], status=status, progress=progress),
+                self.jobs.update(self.ids[job.number], status=status, progress=progress),  # type: ignore[arg-type]
                 self.model.update(job, status, progress),
             )
 

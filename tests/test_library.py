@@ -557,11 +557,11 @@ async def test_update_changes_only_what_is_passed(
     assert await library.files.get(other.id) == other
     if field in ("name", "path"):
         with pytest.raises(ConstraintError) as caught:
-            await library.files.update(file.id, **{field: None})
+            await library.files.update(file.id, **{field: None})  # type: ignore[arg-type]
         assert (caught.value.kind, caught.value.constraint) == ("not_null", f"files.{field}")
         assert await library.files.get(file.id) == changed
     else:
-        assert await library.files.update(file.id, **{field: None}) == file
+        assert await library.files.update(file.id, **{field: None}) == file  # type: ignore[arg-type]
 
 
 async def test_update_of_the_source(library: Database, file: File) -> None:
@@ -583,7 +583,7 @@ async def test_update_without_changes_returns_the_file(library: Database, file: 
 @pytest.mark.parametrize("unknown", ["id", "profile_id", "created_at", "colour", "set_name"])
 async def test_update_refuses_other_fields(library: Database, file: File, unknown: str) -> None:
     with pytest.raises((TypeError, ValueError)):
-        await library.files.update(file.id, **{"name": "x", unknown: "y"})
+        await library.files.update(file.id, **{"name": "x", unknown: "y"})  # type: ignore[arg-type]
     assert await library.files.get(file.id) == file
 
 
@@ -603,7 +603,7 @@ async def test_several_files_are_changed_together(library: Database) -> None:
     assert await library.files.update_many([], folder="other") == []
     assert await library.files.update_many([second.id], folder=UNSET) == [second]
     with pytest.raises(TypeError, match="cannot change profile_id"):
-        await library.files.update_many([second.id], profile_id="ben")
+        await library.files.update_many([second.id], profile_id="ben")  # type: ignore[call-arg]
 
 
 async def test_several_files_are_deleted_together(library: Database) -> None:

@@ -123,14 +123,19 @@ async def test_every_test_is_remembered_and_a_change_makes_it_untested(
     ]
     assert len(await database.llm_configs.tests(config.id, limit=1)) == 1
     assert await database.llm_configs.update(config.id) == tested  # no change
-    for changes in ({"max_tokens": 1}, {"api_key": "another"}, {"base_url": None}):
+    several: list[reelbase.LlmConfigChanges] = [
+        {"max_tokens": 1},
+        {"api_key": "another"},
+        {"base_url": None},
+    ]
+    for changes in several:
         await database.llm_configs.record_test(config.id, "success")
         changed = await database.llm_configs.update(config.id, **changes)
         assert (changed.test_status, changed.last_tested_at) == ("untested", None)
     assert len(await database.llm_configs.tests(config.id)) == 5
     for status in ("untested", "", "ok"):
         with pytest.raises(ConstraintError):
-            await database.llm_configs.record_test(config.id, status)
+            await database.llm_configs.record_test(config.id, status)  # type: ignore[arg-type]
 
 
 async def test_a_name_is_used_once_per_profile(database: Database, path: Path) -> None:
@@ -188,10 +193,10 @@ async def test_it_is_in_no_log_and_no_traceback(
         calls: tuple[Callable[[], Awaitable[object]], ...] = (
             lambda: database.llm_configs.add("nobody", "n", "p", "m", api_key=KEY),
             lambda: add(database),
-            lambda: database.llm_configs.update(config.id, api_key=KEY, name=None),
+            lambda: database.llm_configs.update(config.id, api_key=KEY, name=None),  # type: ignore[arg-type]
             lambda: database.llm_configs.update(config.id, api_key=KEY + "\ud800"),
-            lambda: database.llm_configs.update(config.id, api_key=KEY.encode()),
-            lambda: database.llm_configs.update(config.id, api_key=KEY, colour=1),
+            lambda: database.llm_configs.update(config.id, api_key=KEY.encode()),  # type: ignore[arg-type]
+            lambda: database.llm_configs.update(config.id, api_key=KEY, colour=1),  # type: ignore[call-arg]
             lambda: database.llm_configs.update(999, api_key=KEY),
         )
         for call in calls:

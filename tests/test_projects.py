@@ -170,7 +170,7 @@ async def test_update_refuses_what_is_no_field_to_change(
     project = await database.projects.add("n", "w")
     before = contents(path)
     with pytest.raises((TypeError, ValueError)):
-        await database.projects.update(project.id, **{"name": "new", field: 1})
+        await database.projects.update(project.id, **{"name": "new", field: 1})  # type: ignore[arg-type]
     assert contents(path) == before
 
 
@@ -178,7 +178,7 @@ async def test_update_refuses_none_for_what_is_needed(database: Database) -> Non
     project = await database.projects.add("n", "w")
     for field in ("name", "workspace_path"):
         with pytest.raises(ConstraintError) as caught:
-            await database.projects.update(project.id, **{field: None})
+            await database.projects.update(project.id, **{field: None})  # type: ignore[arg-type]
         assert (caught.value.kind, caught.value.constraint) == ("not_null", f"projects.{field}")
 
 

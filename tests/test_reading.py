@@ -253,14 +253,14 @@ async def test_a_snapshot_does_not_see_an_open_unit(numbers: Database) -> None:
 async def test_a_snapshot_refuses_writes(numbers: Database, look: Look) -> None:
     async with numbers.snapshot() as view:
         calls: list[Callable[[], Any]] = [
-            lambda: view.execute(ADD, (-1,)),
-            lambda: view.execute_many(ADD, [(-1,)]),
+            lambda: view.execute(ADD, (-1,)),  # type: ignore[attr-defined]
+            lambda: view.execute_many(ADD, [(-1,)]),  # type: ignore[attr-defined]
             lambda: view.fetch_all(int, f"{ADD} RETURNING value", (-1,)),
             lambda: view.fetch_all(
                 int, "WITH a (x) AS (SELECT -1) INSERT INTO numbers SELECT x FROM a RETURNING value"
             ),
-            lambda: view.profiles.ensure("p"),
-            lambda: view.execute("CREATE TABLE other (x)"),
+            lambda: view.profiles.ensure("p"),  # type: ignore[attr-defined]
+            lambda: view.execute("CREATE TABLE other (x)"),  # type: ignore[attr-defined]
         ]
         for call in calls:
             with pytest.raises(DatabaseReadOnlyError) as caught:

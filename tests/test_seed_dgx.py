@@ -379,7 +379,7 @@ async def test_get_most_used_prompts(database: Database) -> None:
 async def test_status_checks(status: str, is_true: list[str], database: Database) -> None:
     generation = await create_generation(database)
     if status != "pending":
-        generation = await database.generations.update_status(generation.id, status)
+        generation = await database.generations.update_status(generation.id, status)  # type: ignore[arg-type]
     checks = ["is_pending", "is_processing", "is_complete", "is_failed", "is_finished"]
     assert [check for check in checks if getattr(generation, check)] == is_true
 

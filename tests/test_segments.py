@@ -187,7 +187,7 @@ async def test_changing_a_segment(database: Database, transcript: Transcript, fi
     assert [hit.segment for hit in await database.transcripts.search("ann", "neu")] == [changed]
     assert [hit.segment for hit in await database.transcripts.search("ann", "old")] == [second]
     with pytest.raises(TypeError, match="transcript_id"):
-        await database.segments.update(first.id, transcript_id=transcript.id)
+        await database.segments.update(first.id, transcript_id=transcript.id)  # type: ignore[call-arg]
     with pytest.raises(RecordNotFoundError, match="segment '999'"):
         await database.segments.update(999, text="x")
 

@@ -274,7 +274,7 @@ async def test_media_info_grows_by_what_is_passed(database: Database, file: File
     assert await database.media_info.upsert(file.id, width=msgspec.UNSET) == more
     assert await database.media_info.get(file.id) == more
     with pytest.raises(TypeError, match="colour"):
-        await database.media_info.upsert(file.id, colour="red")
+        await database.media_info.upsert(file.id, colour="red")  # type: ignore[call-arg]
     with pytest.raises(ConstraintError) as caught:
         await database.media_info.upsert(file.id, audio_channels=0)
     assert caught.value.constraint == "media_info_audio"

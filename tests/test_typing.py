@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import enum
+import inspect
 import os
 import subprocess
 import sys
+import textwrap
+import typing
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -37,7 +42,11 @@ from reelbase import (
     Transcript,
     TranscriptRepository,
     UnitOfWork,
+    views,
 )
+from reelbase.catalogue import Catalogue
+from reelbase.engine.statement import Statement
+from reelbase.views import Reading
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,7 +109,6 @@ async def test_opening(path: Path) -> None:
             assert_type(unit.files, FileRepository)
         async with database.snapshot() as view:
             assert_type(view, Snapshot)
-            assert_type(view.jobs, JobRepository)
     opened = await reelbase.connect(str(path))
     assert_type(opened, Database)
     await opened.close()
@@ -259,6 +267,146 @@ async def test_ones_own_repository(database: Database) -> None:
         assert await view.repository(NoteRepository).everything() == ([], 0)
 
 
+async def test_settings_have_the_type_that_is_asked_for(database: Database) -> None:
+    await database.profiles.ensure("ann")
+    await database.settings.set("ann", "k", 5)
+    await database.config.set("k", 5)
+    assert_type(await database.settings.get("ann", "k", type=int), int | None)
+    assert_type(await database.settings.get("ann", "k", 0, type=int), int)
+    assert_type(await database.settings.get("ann", "k", default=0, type=int), int)
+    assert_type(await database.settings.get("ann", "k"), Any)
+    assert_type(await database.config.get("k", type=int), int | None)
+    assert_type(await database.config.get("k", 0, type=int), int)
+    assert await database.config.get("k", type=int | str) == 5
+    assert_type(await database.config.get("k"), Any)
+
+
+async def test_a_snapshot_has_what_reads(database: Database) -> None:
+    await database.profiles.ensure("ann")
+    file = await database.files.add("ann", "n", "p")
+    async with database.snapshot() as view:
+        assert_type(await view.files.get(file_id=file.id), File)
+        assert_type(await view.files.page("ann", after=None, limit=5), list[File])
+        assert_type(await view.jobs.list_for_profile("ann"), list[Job])
+        assert_type(await view.projects.count(), int)
+        assert_type(view.repository(JobRepository), JobRepository)
+        assert_type(await view.fetch_one(int, "SELECT 1"), int)
+
+
+async def test_changes_take_values_none_and_unset(database: Database) -> None:
+    await database.profiles.ensure("ann")
+    file = await database.files.add("ann", "n", "p")
+    changes: reelbase.FileChanges = {"name": "m", "type": msgspec.UNSET}
+    assert (await database.files.update(file.id, **changes)).name == "m"
+    assert (await database.files.update(file.id, folder=None)).folder is None
+    untyped: dict[str, Any] = {"name": "o"}
+    assert (await database.files.update(file.id, **untyped)).name == "o"
+    await database.media_info.upsert(file.id, width=1920, metadata={"a": 1})
+    status: reelbase.JobStatusLike = "failed"
+    job = await database.jobs.add("ann", "t", {})
+    assert (await database.jobs.update(job.id, status=status)).status is JobStatus.FAILED
+
+
+CHANGES: dict[tuple[type[Repository], str], tuple[Any, type[Any]]] = {
+    (FileRepository, "_update"): (reelbase.FileChanges, File),
+    (FileRepository, "_update_many"): (reelbase.FileChanges, File),
+    (reelbase.MediaInfoRepository, "_upsert"): (reelbase.MediaInfoChanges, reelbase.MediaInfo),
+    (reelbase.SegmentRepository, "_update"): (reelbase.SegmentChanges, reelbase.Segment),
+    (reelbase.SummaryPromptRepository, "_update"): (
+        reelbase.SummaryPromptChanges,
+        reelbase.SummaryPrompt,
+    ),
+    (reelbase.ProjectRepository, "_update"): (reelbase.ProjectChanges, reelbase.Project),
+    (reelbase.VideoRepository, "_update"): (reelbase.VideoChanges, reelbase.Video),
+    (reelbase.ProjectClipRepository, "_update"): (
+        reelbase.ProjectClipChanges,
+        reelbase.ProjectClip,
+    ),
+    (reelbase.LlmConfigRepository, "_update"): (reelbase.LlmConfigChanges, reelbase.LlmConfig),
+}
+
+
+@pytest.mark.parametrize(("repository", "statement"), CHANGES)
+def test_the_changes_of_a_type_checker_are_those_of_the_statement_and_the_record(
+    repository: type[Repository], statement: str
+) -> None:
+    changes, record = CHANGES[repository, statement]
+    found = typing.get_type_hints(changes)
+    parameters = getattr(repository, statement).parameters
+    assert set(found) == {name[4:] for name in parameters if name.startswith("set_")}
+    hints: dict[str, Any] = {"api_key": str | None, **typing.get_type_hints(record)}
+    for name, annotation in found.items():
+        wider = hints[name] | str if hints[name] == UUID | None else hints[name]
+        assert annotation == wider | msgspec.UnsetType, name
+    assert changes.__required_keys__ == frozenset()
+
+
+def test_every_method_that_takes_changes_has_their_types() -> None:
+    """Each is in CHANGES, and none takes just anything."""
+    checked = {repository for repository, _ in CHANGES}
+    for attribute, repository in repositories().items():
+        for name, method in inspect.getmembers(repository, inspect.isfunction):
+            for parameter in inspect.signature(method).parameters.values():
+                if parameter.kind is parameter.VAR_KEYWORD and not name.startswith("_"):
+                    assert "Unpack[" in str(parameter.annotation), (attribute, name)
+                    assert repository in checked, (attribute, name)
+
+
+@pytest.mark.parametrize(
+    ("alias", "status"),
+    [
+        (reelbase.JobStatusLike, JobStatus),
+        (reelbase.FileStatusLike, reelbase.FileStatus),
+        (reelbase.GenerationStatusLike, reelbase.GenerationStatus),
+    ],
+)
+def test_a_status_is_a_member_or_the_text_of_one(alias: Any, status: type[enum.Enum]) -> None:
+    member, texts = typing.get_args(alias)
+    assert member is status
+    assert typing.get_args(texts) == tuple(each.value for each in status)
+
+
+def repositories() -> dict[str, type[Repository]]:
+    found = {}
+    for attribute, descriptor in vars(Catalogue).items():
+        repository = getattr(descriptor, "_repository_class", None)
+        if repository is not None:
+            found[attribute] = repository
+    assert len(found) > 25
+    return found
+
+
+@pytest.mark.parametrize("attribute", repositories())
+async def test_a_view_has_every_method_that_reads_and_no_other(
+    database: Database, attribute: str
+) -> None:
+    repository = repositories()[attribute]
+    view = getattr(views, typing.get_type_hints(views.ReadingCatalogue)[attribute].__name__)
+    shown = {name: read.method for name, read in vars(view).items() if isinstance(read, Reading)}
+    assert shown
+    for name, method in shown.items():
+        assert method is getattr(repository, name)
+    public = [name for name in dir(repository) if not name.startswith("_")]
+    methods = [name for name in public if inspect.isfunction(getattr(repository, name))]
+    assert set(shown) == {name for name in methods if not writes(repository, name)}
+
+
+def writes(repository: type[Repository], name: str, seen: tuple[str, ...] = ()) -> bool:
+    """Whether a method uses, itself or by another one, a statement that writes or one that does it all."""
+    member = getattr(repository, name, None)
+    if isinstance(member, Statement):
+        return member.writes
+    if isinstance(member, tuple) or name in ("_run", "_batch", "_execute", "_run_audited"):
+        return isinstance(member, tuple) and any(each.writes for each in member)
+    if not inspect.isfunction(member):
+        return False
+    tree = ast.parse(textwrap.dedent(inspect.getsource(member)))
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return any(
+        writes(repository, each, (*seen, name)) for each in used if each not in (*seen, name)
+    )
+
+
 async def mistakes(database: Database) -> None:
     """Never run: each of these must be an error, or mypy finds the comment superfluous."""
     await database.files.get(5)  # type: ignore[arg-type]
@@ -272,6 +420,28 @@ async def mistakes(database: Database) -> None:
     await database.playlists.get(5)  # type: ignore[attr-defined]
     (await database.files.get("id")).name = "n"  # type: ignore[misc]
     reelbase.connect("x", journal="memory")  # type: ignore[arg-type]
+    await database.files.update("id", nam="x")  # type: ignore[call-arg]
+    await database.files.update("id", name=5)  # type: ignore[arg-type]
+    await database.files.update("id", name=None)  # type: ignore[arg-type]
+    await database.files.update_many([], nam="x")  # type: ignore[call-arg]
+    await database.media_info.upsert("id", widht=3)  # type: ignore[call-arg]
+    await database.segments.update(1, transcript_id="x")  # type: ignore[call-arg]
+    await database.llm_configs.update(1, api_key=b"x")  # type: ignore[arg-type]
+    await database.llm_configs.record_test(1, "done")  # type: ignore[arg-type]
+    await database.projects.update(1, nam="x")  # type: ignore[call-arg]
+    await database.videos.update(1, width="x")  # type: ignore[arg-type]
+    await database.project_clips.update(1, in_point=1.5)  # type: ignore[arg-type]
+    await database.summary_prompts.update(1, version=2)  # type: ignore[call-arg]
+    await database.jobs.update("id", status="done")  # type: ignore[arg-type]
+    await database.files.page("ann", status="done")  # type: ignore[arg-type]
+    await database.generations.list(status="done")  # type: ignore[arg-type]
+    number: str = await database.settings.get("ann", "k", "", type=int)  # type: ignore[arg-type]
+    assert number
+    async with database.snapshot() as view:
+        await view.files.add("ann", "n", "p")  # type: ignore[attr-defined]
+        await view.jobs.claim("w")  # type: ignore[attr-defined]
+        await view.execute("DELETE FROM files")  # type: ignore[attr-defined]
+        await view.files.get(5)  # type: ignore[arg-type]
     file: File = await database.files.find("id")  # type: ignore[assignment]
     assert file
 

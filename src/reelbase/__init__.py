@@ -53,34 +53,47 @@ from reelbase.repositories.file_processing import (
     FileProcessing,
     FileProcessingRepository,
     FileStatus,
+    FileStatusLike,
 )
-from reelbase.repositories.files import File, FileRepository, NewFile
+from reelbase.repositories.files import File, FileChanges, FileRepository, NewFile
 from reelbase.repositories.generations import (
     Generation,
     GenerationRepository,
     GenerationStats,
     GenerationStatus,
+    GenerationStatusLike,
 )
-from reelbase.repositories.jobs import Job, JobRepository, JobStatus, RecoveryReport
-from reelbase.repositories.llm_configs import LlmConfig, LlmConfigCheck, LlmConfigRepository
-from reelbase.repositories.media_info import MediaInfo, MediaInfoRepository
+from reelbase.repositories.jobs import Job, JobRepository, JobStatus, JobStatusLike, RecoveryReport
+from reelbase.repositories.llm_configs import (
+    LlmConfig,
+    LlmConfigChanges,
+    LlmConfigCheck,
+    LlmConfigRepository,
+)
+from reelbase.repositories.media_info import MediaInfo, MediaInfoChanges, MediaInfoRepository
 from reelbase.repositories.notifications import Notification, NotificationRepository
 from reelbase.repositories.profiles import Profile, ProfileRepository
-from reelbase.repositories.project_clips import ProjectClip, ProjectClipRepository
+from reelbase.repositories.project_clips import (
+    ProjectClip,
+    ProjectClipChanges,
+    ProjectClipRepository,
+)
 from reelbase.repositories.projects import (
     Project,
+    ProjectChanges,
     ProjectRepository,
     ProjectStats,
     ProjectWithVideos,
 )
 from reelbase.repositories.prompts import Prompt, PromptRepository
-from reelbase.repositories.segments import NewSegment, Segment, SegmentRepository
+from reelbase.repositories.segments import NewSegment, Segment, SegmentChanges, SegmentRepository
 from reelbase.repositories.sessions import Session, SessionRepository, SessionSummary
 from reelbase.repositories.settings import ProfileSetting, SettingsRepository
 from reelbase.repositories.speakers import Speaker, SpeakerName, SpeakerRepository
 from reelbase.repositories.summaries import Summary, SummaryRepository, SummaryStatus
 from reelbase.repositories.summary_prompts import (
     SummaryPrompt,
+    SummaryPromptChanges,
     SummaryPromptRepository,
     SummaryPromptVersion,
 )
@@ -94,7 +107,7 @@ from reelbase.repositories.url_logs import (
     UnsupportedUrl,
     UnsupportedUrlRepository,
 )
-from reelbase.repositories.videos import NewVideo, Video, VideoRepository
+from reelbase.repositories.videos import NewVideo, Video, VideoChanges, VideoRepository
 from reelbase.snapshot import Snapshot
 from reelbase.unit_of_work import UnitOfWork
 from reelbase.upgrading import (
@@ -139,28 +152,34 @@ __all__ = [
     "ErrorLogEntry",
     "ErrorLogRepository",
     "File",
+    "FileChanges",
     "FileProcessing",
     "FileProcessingRepository",
     "FileRepository",
     "FileStatus",
+    "FileStatusLike",
     "Filesystem",
     "Generation",
     "GenerationRepository",
     "GenerationStats",
     "GenerationStatus",
+    "GenerationStatusLike",
     "HealthReport",
     "InvalidArgumentError",
     "InvalidTransitionError",
     "Job",
     "JobRepository",
     "JobStatus",
+    "JobStatusLike",
     "JournalDecision",
     "LlmConfig",
+    "LlmConfigChanges",
     "LlmConfigCheck",
     "LlmConfigRepository",
     "LlmTemplate",
     "LlmTemplateRepository",
     "MediaInfo",
+    "MediaInfoChanges",
     "MediaInfoRepository",
     "MigrationReport",
     "MigrationStep",
@@ -174,7 +193,9 @@ __all__ = [
     "ProfileRepository",
     "ProfileSetting",
     "Project",
+    "ProjectChanges",
     "ProjectClip",
+    "ProjectClipChanges",
     "ProjectClipRepository",
     "ProjectRepository",
     "ProjectStats",
@@ -192,6 +213,7 @@ __all__ = [
     "SecretError",
     "Secrets",
     "Segment",
+    "SegmentChanges",
     "SegmentHit",
     "SegmentRepository",
     "Session",
@@ -204,6 +226,7 @@ __all__ = [
     "SpeakerRepository",
     "Summary",
     "SummaryPrompt",
+    "SummaryPromptChanges",
     "SummaryPromptRepository",
     "SummaryPromptVersion",
     "SummaryRepository",
@@ -216,6 +239,7 @@ __all__ = [
     "UnsupportedUrl",
     "UnsupportedUrlRepository",
     "Video",
+    "VideoChanges",
     "VideoRepository",
     "adopt",
     "backup",

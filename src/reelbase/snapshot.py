@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import warnings
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from reelbase.catalogue import Catalogue
 from reelbase.engine.connection import notify, set_pragma
@@ -16,11 +17,16 @@ from reelbase.engine.transaction import Transaction
 from reelbase.engine.writer import Writer
 from reelbase.errors import DatabaseError
 
+if TYPE_CHECKING:
+    from reelbase.views import ReadingCatalogue
+else:
+    ReadingCatalogue = Catalogue
 
-class Snapshot(Catalogue):
+
+class Snapshot(ReadingCatalogue):
     """The repositories and raw verbs of a Database, reading only: all reads see the same moment.
 
-    Writes raise DatabaseReadOnlyError.
+    Writes raise DatabaseReadOnlyError, and are errors to a type checker.
     """
 
     def __init__(self, executor: SnapshotExecutor, context: SnapshotContext) -> None:

@@ -199,8 +199,8 @@ def _cached_statement(row_type: Hashable, sql: str) -> RawStatement:
     return RawStatement(row_type, sql)
 
 
-class RawSql(PublicFace):
-    """fetch_all, fetch_one, fetch_optional, stream, execute, execute_many."""
+class RawReads(PublicFace):
+    """fetch_all, fetch_one, fetch_optional, stream."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -255,20 +255,6 @@ class RawSql(PublicFace):
             raise DatabaseReadOnlyError("a stream only reads; use fetch_all()")
         return RowStream(self._executor, statement, statement.bind(params), batch, where)
 
-    async def execute(self, sql: str, params: Params = ()) -> int:
-        """Runs one statement; how many rows it changed (0 for DDL). params as of fetch_all()."""
-        return await self._run(Count, tuple, sql, params)
-
-    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        """Runs the statement once per row of parameters, all or nothing; how many rows it changed.
-
-        rows: what fetch_all() takes as params, once per run; [] runs nothing and gives 0.
-        """
-        statement = raw_statement(tuple, sql)
-        # They are bound on the thread, and the caller may use a row again until then.
-        kept = [row.copy() if isinstance(row, list | dict) else row for row in rows]
-        return await self._run_step(statement, RunMany(statement, kept))
-
     async def _run(
         self,
         kind: type[Step[R]],
@@ -307,3 +293,21 @@ class RawSql(PublicFace):
                 raise
             statement.writes = True  # WITH … INSERT; known from now on
             return await self._executor.run_one(step)
+
+
+class RawSql(RawReads):
+    """The verbs that read, and execute, execute_many."""
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        """Runs one statement; how many rows it changed (0 for DDL). params as of fetch_all()."""
+        return await self._run(Count, tuple, sql, params)
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        """Runs the statement once per row of parameters, all or nothing; how many rows it changed.
+
+        rows: what fetch_all() takes as params, once per run; [] runs nothing and gives 0.
+        """
+        statement = raw_statement(tuple, sql)
+        # They are bound on the thread, and the caller may use a row again until then.
+        kept = [row.copy() if isinstance(row, list | dict) else row for row in rows]
+        return await self._run_step(statement, RunMany(statement, kept))

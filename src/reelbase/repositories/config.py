@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -13,6 +14,7 @@ from reelbase.engine.binding import JsonValue
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
 
+D = TypeVar("D")
 T = TypeVar("T")
 
 
@@ -66,7 +68,15 @@ class ConfigRepository(Repository):
         """,
     )
 
-    async def get(self, key: str, default: Any = None, *, type: type[Any] = object) -> Any:
+    @overload
+    async def get(self, key: str, default: Any = None) -> Any: ...
+    @overload
+    async def get(self, key: str, *, type: type[T]) -> T | None: ...
+    @overload
+    async def get(self, key: str, default: D, *, type: type[T]) -> T | D: ...
+    @overload
+    async def get(self, key: str, default: Any = None, *, type: UnionType) -> Any: ...
+    async def get(self, key: str, default: Any = None, *, type: Any = object) -> Any:
         """The value, or default where the key has none.
 
         type: what the value must be, strictly: the text "false" is no bool, and 1 no str

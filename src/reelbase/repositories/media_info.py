@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 import msgspec
+from msgspec import UnsetType
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
@@ -40,6 +41,30 @@ class MediaInfo(msgspec.Struct, frozen=True):
     device_model: str | None
     metadata: dict[str, Any] | None
     waveform: list[Any] | None
+
+
+class MediaInfoChanges(TypedDict, total=False):
+    """What media_info.upsert() can note."""
+
+    title: str | UnsetType | None
+    author: str | UnsetType | None
+    description: str | UnsetType | None
+    container: str | UnsetType | None
+    video_codec: str | UnsetType | None
+    audio_codec: str | UnsetType | None
+    duration: float | UnsetType | None
+    frame_rate_num: int | UnsetType | None
+    frame_rate_den: int | UnsetType | None
+    width: int | UnsetType | None
+    height: int | UnsetType | None
+    audio_channels: int | UnsetType | None
+    audio_sample_rate: int | UnsetType | None
+    audio_bit_depth: int | UnsetType | None
+    recorded_at: datetime | UnsetType | None
+    device_make: str | UnsetType | None
+    device_model: str | UnsetType | None
+    metadata: dict[str, Any] | UnsetType | None
+    waveform: list[Any] | UnsetType | None
 
 
 class MediaInfoRepository(Repository):
@@ -106,7 +131,7 @@ class MediaInfoRepository(Repository):
         """,
     )
 
-    async def upsert(self, file_id: UUID | str, **fields: Any) -> MediaInfo:
+    async def upsert(self, file_id: UUID | str, **fields: Unpack[MediaInfoChanges]) -> MediaInfo:
         """Notes what is passed and returns all that is known; None clears, UNSET leaves a field.
 
         TypeError for a field that MediaInfo has not. ConstraintError: kind foreign_key for an unknown

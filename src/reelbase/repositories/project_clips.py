@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 from datetime import datetime
-from typing import Any
+from typing import TypedDict, Unpack
 
 import msgspec
+from msgspec import UnsetType
 
 from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.statement import Command, Query
@@ -22,6 +23,14 @@ class ProjectClip(msgspec.Struct, frozen=True):
     in_point: int
     out_point: int
     created_at: datetime
+
+
+class ProjectClipChanges(TypedDict, total=False):
+    """What project_clips.update() can change; points are frames."""
+
+    video_id: int | UnsetType
+    in_point: int | UnsetType
+    out_point: int | UnsetType
 
 
 class ProjectClipRepository(AuditedRepository):
@@ -217,7 +226,7 @@ class ProjectClipRepository(AuditedRepository):
         )
         return bool(await self._run(step))
 
-    async def update(self, clip_id: int, **changes: Any) -> ProjectClip:
+    async def update(self, clip_id: int, **changes: Unpack[ProjectClipChanges]) -> ProjectClip:
         """Changes video_id, in_point, out_point as passed and returns the clip.
 
         The checks of add() hold. TypeError for other fields, RecordNotFoundError for an unknown id.

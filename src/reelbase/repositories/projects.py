@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 from datetime import datetime
-from typing import Any
+from typing import TypedDict, Unpack
 
 import msgspec
+from msgspec import UnsetType
 
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
@@ -22,6 +23,14 @@ class Project(msgspec.Struct, frozen=True):
     workspace_path: str
     created_at: datetime
     updated_at: datetime
+
+
+class ProjectChanges(TypedDict, total=False):
+    """What projects.update() can change."""
+
+    name: str | UnsetType
+    description: str | UnsetType | None
+    workspace_path: str | UnsetType
 
 
 class ProjectStats(msgspec.Struct, frozen=True):
@@ -203,7 +212,7 @@ class ProjectRepository(AuditedRepository):
     async def count(self) -> int:
         return await self._run(self._count.one())
 
-    async def update(self, project_id: int, **changes: Any) -> Project:
+    async def update(self, project_id: int, **changes: Unpack[ProjectChanges]) -> Project:
         """Changes name, description, workspace_path as passed and returns the project.
 
         None clears the description. updated_at moves only when something really changed.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 import msgspec
+from msgspec import UnsetType
 
 from reelbase.engine.arguments import wrong_type
 from reelbase.engine.repository import Repository
@@ -27,6 +28,17 @@ class Segment(msgspec.Struct, frozen=True):
     text: str
     confidence: float | None
     words: list[Any] | None
+
+
+class SegmentChanges(TypedDict, total=False):
+    """What segments.update() can change."""
+
+    speaker_id: int | UnsetType | None
+    start_time: float | UnsetType
+    end_time: float | UnsetType
+    text: str | UnsetType
+    confidence: float | UnsetType | None
+    words: list[Any] | UnsetType | None
 
 
 class NewSegment(msgspec.Struct, frozen=True):
@@ -259,7 +271,7 @@ class SegmentRepository(Repository):
         """How many segments the transcript has; 0 also for an unknown one."""
         return await self._run(self._count.one(transcript_id=transcript_id))
 
-    async def update(self, segment_id: int, **changes: Any) -> Segment:
+    async def update(self, segment_id: int, **changes: Unpack[SegmentChanges]) -> Segment:
         """Changes the fields passed and returns the segment; None clears one, UNSET leaves it.
 
         Can change: speaker_id, start_time, end_time, text, confidence, words; TypeError for others.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -12,6 +13,9 @@ from reelbase.engine.arguments import wrong_type
 from reelbase.engine.binding import JsonValue
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
+
+D = TypeVar("D")
+T = TypeVar("T")
 
 
 class ProfileSetting(msgspec.Struct, frozen=True):
@@ -79,8 +83,18 @@ class SettingsRepository(Repository):
         """,
     )
 
+    @overload
+    async def get(self, profile_id: str, key: str, default: Any = None) -> Any: ...
+    @overload
+    async def get(self, profile_id: str, key: str, *, type: type[T]) -> T | None: ...
+    @overload
+    async def get(self, profile_id: str, key: str, default: D, *, type: type[T]) -> T | D: ...
+    @overload
     async def get(
-        self, profile_id: str, key: str, default: Any = None, *, type: type[Any] = object
+        self, profile_id: str, key: str, default: Any = None, *, type: UnionType
+    ) -> Any: ...
+    async def get(
+        self, profile_id: str, key: str, default: Any = None, *, type: Any = object
     ) -> Any:
         """The value, or default where the profile has none under this key.
 

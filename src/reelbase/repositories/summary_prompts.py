@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TypedDict, Unpack
 
 import msgspec
+from msgspec import UnsetType
 
 from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.repository import Repository
@@ -29,6 +30,15 @@ class SummaryPrompt(msgspec.Struct, frozen=True):
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+class SummaryPromptChanges(TypedDict, total=False):
+    """What summary_prompts.update() can change."""
+
+    name: str | UnsetType
+    description: str | UnsetType | None
+    content_type: str | UnsetType
+    prompt_text: str | UnsetType
 
 
 class SummaryPromptVersion(msgspec.Struct, frozen=True):
@@ -235,7 +245,9 @@ class SummaryPromptRepository(Repository):
                 raise invalid_argument("prompt_id", f"prompt {prompt_id} is of another profile_id")
         return await self._run(self._set_active.one(profile_id=profile_id, prompt_id=prompt_id))
 
-    async def update(self, prompt_id: int, **changes: Any) -> SummaryPrompt:
+    async def update(
+        self, prompt_id: int, **changes: Unpack[SummaryPromptChanges]
+    ) -> SummaryPrompt:
         """Changes the fields passed and returns the prompt; None clears one, UNSET leaves it.
 
         Can change: name, description, content_type, prompt_text; TypeError for others. Another text is

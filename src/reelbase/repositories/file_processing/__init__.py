@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from reelbase.repositories.file_processing.records import FileProcessing, FileStatus
+from reelbase.repositories.file_processing.records import (
+    FileProcessing,
+    FileStatus,
+    FileStatusLike,
+)
 from reelbase.repositories.file_processing.recovery import FileProcessingRecovery
 
 
@@ -10,4 +14,4 @@ class FileProcessingRepository(FileProcessingRecovery):
     """A file's status; the modules beside this one hold it by behaviour."""
 
 
-__all__ = ["FileProcessing", "FileProcessingRepository", "FileStatus"]
+__all__ = ["FileProcessing", "FileProcessingRepository", "FileStatus", "FileStatusLike"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -19,6 +20,23 @@ class FileStatus(StrEnum):
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
     ORPHANED = "orphaned"
+
+
+# What a parameter takes: a member, or its text.
+FileStatusLike = (
+    FileStatus
+    | Literal[
+        "pending",
+        "queued",
+        "downloading",
+        "processing",
+        "completed",
+        "error",
+        "cancelling",
+        "cancelled",
+        "orphaned",
+    ]
+)
 
 
 class FileProcessing(msgspec.Struct, frozen=True):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from reelbase.repositories.files.changing import FileChanging
-from reelbase.repositories.files.records import File, NewFile
+from reelbase.repositories.files.records import File, FileChanges, NewFile
 
 
 class FileRepository(FileChanging):
     """Everything that can be done with files; the modules beside this one hold it by behaviour."""
 
 
-__all__ = ["File", "FileRepository", "NewFile"]
+__all__ = ["File", "FileChanges", "FileRepository", "NewFile"]

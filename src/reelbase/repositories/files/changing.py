@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
-from typing import Any
+from typing import Unpack
 from uuid import UUID
 
 import msgspec
@@ -13,7 +13,7 @@ from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.binding import to_id
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command, Insertion, Query
-from reelbase.repositories.files.records import File, NewFile
+from reelbase.repositories.files.records import File, FileChanges, NewFile
 from reelbase.repositories.files.search import FileSearch
 
 
@@ -187,7 +187,7 @@ class FileChanging(FileSearch):
         )
         return added
 
-    async def update(self, file_id: UUID | str, **changes: Any) -> File:
+    async def update(self, file_id: UUID | str, **changes: Unpack[FileChanges]) -> File:
         """Changes the fields passed and returns the file; None clears one, UNSET leaves it.
 
         Can change: name, path, type, folder, source_file_id, origin, size_bytes, content_type,
@@ -209,7 +209,7 @@ class FileChanging(FileSearch):
         return self._deleted(count, file_id, missing_ok=missing_ok)
 
     async def update_many(
-        self, file_ids: Iterable[UUID | str], **changes: Any
+        self, file_ids: Iterable[UUID | str], **changes: Unpack[FileChanges]
     ) -> builtins.list[File]:
         """Changes the same fields of several files, all or none, and returns them in the order given.
 

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from reelbase.engine.arguments import wrong_type
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Query
-from reelbase.repositories.file_processing import FileStatus
+from reelbase.repositories.file_processing import FileStatus, FileStatusLike
 from reelbase.repositories.files.records import File
 from reelbase.repositories.tags import normalized
 
@@ -215,7 +215,7 @@ class FileFinding(Repository):
         tags: Iterable[str] = (),
         type: str | None = None,
         folder: str | UnsetType | None = UNSET,
-        status: FileStatus | str | None = None,
+        status: FileStatusLike | None = None,
         search: str | None = None,
     ) -> builtins.list[File]:
         """The files that follow ``after`` (None: from the start), newest first, by keyset.

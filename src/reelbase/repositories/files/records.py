@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypedDict
 from uuid import UUID
 
 import msgspec
+from msgspec import UnsetType
 
 
 class File(msgspec.Struct, frozen=True):
@@ -27,6 +29,21 @@ class File(msgspec.Struct, frozen=True):
     content_hash: str | None
     source_url: str | None
     created_at: datetime
+
+
+class FileChanges(TypedDict, total=False):
+    """What files.update() can change."""
+
+    name: str | UnsetType
+    path: str | UnsetType
+    type: str | UnsetType | None
+    folder: str | UnsetType | None
+    source_file_id: UUID | str | UnsetType | None
+    origin: str | UnsetType | None
+    size_bytes: int | UnsetType | None
+    content_type: str | UnsetType | None
+    content_hash: str | UnsetType | None
+    source_url: str | UnsetType | None
 
 
 class NewFile(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from reelbase.repositories.generations.records import (
     Generation,
     GenerationStats,
     GenerationStatus,
+    GenerationStatusLike,
 )
 
 
@@ -14,4 +15,10 @@ class GenerationRepository(GenerationLifecycle):
     """Everything that can be done with generations; the modules beside this one hold it by behaviour."""
 
 
-__all__ = ["Generation", "GenerationRepository", "GenerationStats", "GenerationStatus"]
+__all__ = [
+    "Generation",
+    "GenerationRepository",
+    "GenerationStats",
+    "GenerationStatus",
+    "GenerationStatusLike",
+]

@@ -10,7 +10,11 @@ from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command
 from reelbase.engine.step import Step
 from reelbase.repositories.generations.listing import GenerationListing
-from reelbase.repositories.generations.records import Generation, GenerationStatus
+from reelbase.repositories.generations.records import (
+    Generation,
+    GenerationStatus,
+    GenerationStatusLike,
+)
 from reelbase.repositories.prompts import PromptRepository
 
 
@@ -200,7 +204,7 @@ class GenerationLifecycle(GenerationListing):
     async def update_status(
         self,
         generation_id: UUID | str,
-        status: GenerationStatus | str,
+        status: GenerationStatusLike,
         error_message: str | None = None,
     ) -> Generation:
         """Moves the generation on; error_message None leaves what is there.

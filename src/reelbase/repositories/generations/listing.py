@@ -11,6 +11,7 @@ from reelbase.repositories.generations.records import (
     Generation,
     GenerationStats,
     GenerationStatus,
+    GenerationStatusLike,
 )
 
 
@@ -115,7 +116,7 @@ class GenerationListing(Repository):
     async def list(
         self,
         *,
-        status: GenerationStatus | str | None = None,
+        status: GenerationStatusLike | None = None,
         limit: int | None = 100,
         offset: int = 0,
     ) -> builtins.list[Generation]:
@@ -129,7 +130,7 @@ class GenerationListing(Repository):
         """Pending generations, oldest first."""
         return await self._run(self._pending.all(limit=limit))
 
-    async def count(self, status: GenerationStatus | str | None = None) -> int:
+    async def count(self, status: GenerationStatusLike | None = None) -> int:
         """How many there are; status None: of every status."""
         if status is None:
             return await self._run(self._count.one())

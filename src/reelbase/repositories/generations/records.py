@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,12 @@ class GenerationStatus(enum.StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+# What a parameter takes: a member, or its text.
+GenerationStatusLike = (
+    GenerationStatus | Literal["pending", "processing", "completed", "failed", "cancelled"]
+)
 
 
 class Generation(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reelbase.repositories.jobs.changing import JobChanging
 from reelbase.repositories.jobs.claiming import JobClaiming
 from reelbase.repositories.jobs.finishing import JobFinishing
-from reelbase.repositories.jobs.records import Job, JobStatus, RecoveryReport
+from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike, RecoveryReport
 from reelbase.repositories.jobs.submitting import JobSubmitting
 from reelbase.repositories.jobs.upkeep import JobUpkeep
 
@@ -14,4 +14,4 @@ class JobRepository(JobSubmitting, JobClaiming, JobFinishing, JobChanging, JobUp
     """Everything that can be done with jobs; the modules beside this one hold it by behaviour."""
 
 
-__all__ = ["Job", "JobRepository", "JobStatus", "RecoveryReport"]
+__all__ = ["Job", "JobRepository", "JobStatus", "JobStatusLike", "RecoveryReport"]

@@ -8,7 +8,7 @@ from uuid import UUID
 from reelbase.engine.binding import at_least_0, clamped
 from reelbase.engine.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
-from reelbase.repositories.jobs.records import Job, JobStatus
+from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike
 
 
 class JobChanging(JobListing):
@@ -199,7 +199,7 @@ class JobChanging(JobListing):
         self,
         job_id: UUID | str,
         *,
-        status: JobStatus | str | None = None,
+        status: JobStatusLike | None = None,
         progress: float | None = None,
         completed: int | None = None,
         result: dict[str, Any] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,10 @@ class JobStatus(enum.StrEnum):
     @property
     def is_finished(self) -> bool:
         return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+# What a parameter takes: a member, or its text.
+JobStatusLike = JobStatus | Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
 class Job(msgspec.Struct, frozen=True):

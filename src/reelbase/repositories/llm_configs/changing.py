@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, Unpack
 
 from msgspec import UNSET
 
@@ -11,7 +11,7 @@ from reelbase.engine.binding import has_surrogates
 from reelbase.engine.statement import Command, Query
 from reelbase.errors import ConstraintError
 from reelbase.repositories.llm_configs.finding import LlmConfigFinding
-from reelbase.repositories.llm_configs.records import LlmConfig
+from reelbase.repositories.llm_configs.records import LlmConfig, LlmConfigChanges
 
 
 def _place(config_id: int | None) -> str:
@@ -182,25 +182,26 @@ class LlmConfigChanging(LlmConfigFinding):
         )
         return config
 
-    async def update(self, config_id: int, **changes: Any) -> LlmConfig:
+    async def update(self, config_id: int, **changes: Unpack[LlmConfigChanges]) -> LlmConfig:
         """Changes the fields passed and returns the configuration; None clears one, UNSET leaves it.
 
         Can change: name, provider, model_name, base_url, max_tokens, temperature, api_key (None or ''
         clears it); TypeError for others. What was tested is untested after any change.
         RecordNotFoundError for an unknown id; errors as in add().
         """
-        api_key = changes.pop("api_key", UNSET)
+        stored: dict[str, Any] = {**changes}
+        api_key = changes.get("api_key", UNSET)
         if api_key is not UNSET:
             config = await self.get(config_id)
-            changes["api_key"] = self._encrypted(api_key, config.profile_id, config_id)
-        params = self._update.changes(changes, id=config_id, now=self._now())
-        if all(value is UNSET for value in changes.values()):
+            stored["api_key"] = self._encrypted(api_key, config.profile_id, config_id)
+        params = self._update.changes(stored, id=config_id, now=self._now())
+        if all(value is UNSET for value in stored.values()):
             return await self.get(config_id)
         _, config = await self._batch(self._update.count(**params), self._get.one(id=config_id))
         return config
 
     async def record_test(
-        self, config_id: int, status: str, message: str | None = None
+        self, config_id: int, status: Literal["success", "failed"], message: str | None = None
     ) -> LlmConfig:
         """Notes how a test went and returns the configuration. status: success or failed.
 

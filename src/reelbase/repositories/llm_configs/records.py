@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypedDict
 
 import msgspec
+from msgspec import UnsetType
 
 
 class LlmConfig(msgspec.Struct, frozen=True):
@@ -29,6 +31,18 @@ class LlmConfig(msgspec.Struct, frozen=True):
     last_tested_at: datetime | None
     created_at: datetime
     updated_at: datetime
+
+
+class LlmConfigChanges(TypedDict, total=False):
+    """What llm_configs.update() can change. api_key: None or '' clears it."""
+
+    name: str | UnsetType
+    provider: str | UnsetType
+    model_name: str | UnsetType
+    base_url: str | UnsetType | None
+    max_tokens: int | UnsetType
+    temperature: float | UnsetType
+    api_key: str | UnsetType | None
 
 
 class LlmConfigCheck(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
-from typing import Any
+from typing import Unpack
 
 import msgspec
 
@@ -12,7 +12,7 @@ from reelbase.engine.arguments import wrong_type
 from reelbase.engine.search import match_expression
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
-from reelbase.repositories.videos.records import NewVideo, Video
+from reelbase.repositories.videos.records import NewVideo, Video, VideoChanges
 
 
 class VideoRepository(AuditedRepository):
@@ -299,7 +299,7 @@ class VideoRepository(AuditedRepository):
     async def count(self) -> int:
         return await self._run(self._count.one())
 
-    async def update(self, video_id: int, **changes: Any) -> Video:
+    async def update(self, video_id: int, **changes: Unpack[VideoChanges]) -> Video:
         """Changes the fields passed and returns the video.
 
         Can change: filename, path, duration, framerate_num, framerate_den, width, height; TypeError
@@ -321,4 +321,4 @@ class VideoRepository(AuditedRepository):
         return self._deleted(count, video_id, missing_ok=missing_ok)
 
 
-__all__ = ["NewVideo", "Video", "VideoRepository"]
+__all__ = ["NewVideo", "Video", "VideoChanges", "VideoRepository"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from fractions import Fraction
+from typing import TypedDict
 
 import msgspec
+from msgspec import UnsetType
 
 
 class Video(msgspec.Struct, frozen=True):
@@ -31,6 +33,18 @@ class Video(msgspec.Struct, frozen=True):
     def total_frames(self) -> int:
         """Rounded to the nearest frame, a half up; the column total_frames is the same."""
         return math.floor(self.duration * self.framerate_num / self.framerate_den + 0.5)
+
+
+class VideoChanges(TypedDict, total=False):
+    """What videos.update() can change. duration: seconds.  width, height: pixels."""
+
+    filename: str | UnsetType
+    path: str | UnsetType
+    duration: float | UnsetType
+    framerate_num: int | UnsetType
+    framerate_den: int | UnsetType
+    width: int | UnsetType
+    height: int | UnsetType
 
 
 class NewVideo(msgspec.Struct, frozen=True):

@@ -1,0 +1,361 @@
+"""What a snapshot's repositories are to a type checker: their reading methods, and no other ones.
+
+When it runs, a snapshot has the repositories themselves, so that a write raises DatabaseReadOnlyError and
+names its method; an editor and a type checker see the classes below, and report it before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from reelbase.engine.raw import RawReads
+from reelbase.engine.repository import Repository
+from reelbase.repositories.audit import AuditRepository
+from reelbase.repositories.clips import ClipRepository
+from reelbase.repositories.config import ConfigRepository
+from reelbase.repositories.downloads import DownloadRepository
+from reelbase.repositories.file_processing import FileProcessingRepository
+from reelbase.repositories.files import FileRepository
+from reelbase.repositories.generations import GenerationRepository
+from reelbase.repositories.jobs import JobRepository
+from reelbase.repositories.llm_configs import LlmConfigRepository
+from reelbase.repositories.media_info import MediaInfoRepository
+from reelbase.repositories.notifications import NotificationRepository
+from reelbase.repositories.profiles import ProfileRepository
+from reelbase.repositories.project_clips import ProjectClipRepository
+from reelbase.repositories.projects import ProjectRepository
+from reelbase.repositories.prompts import PromptRepository
+from reelbase.repositories.segments import SegmentRepository
+from reelbase.repositories.sessions import SessionRepository
+from reelbase.repositories.settings import SettingsRepository
+from reelbase.repositories.speakers import SpeakerRepository
+from reelbase.repositories.summaries import SummaryRepository
+from reelbase.repositories.summary_prompts import SummaryPromptRepository
+from reelbase.repositories.tags import TagRepository
+from reelbase.repositories.templates import LlmTemplateRepository
+from reelbase.repositories.transcripts import TranscriptRepository
+from reelbase.repositories.url_logs import ErrorLogRepository, UnsupportedUrlRepository
+from reelbase.repositories.videos import VideoRepository
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+Repo = TypeVar("Repo", bound=Repository)
+
+
+class Reading(Generic[P, R_co]):
+    """A method of a repository that only reads, with its signature."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], R_co]) -> None:
+        self.method = method
+
+    def __get__(self, view: Any, owner: Any = None) -> Callable[P, R_co]:
+        raise NotImplementedError("a view is for type checkers; a snapshot has the repository")
+
+
+class ProfileView:
+    """What can be read of ``profiles``."""
+
+    get = Reading(ProfileRepository.get)
+    find = Reading(ProfileRepository.find)
+    exists = Reading(ProfileRepository.exists)
+    list = Reading(ProfileRepository.list)
+    count = Reading(ProfileRepository.count)
+
+
+class FileView:
+    """What can be read of ``files``."""
+
+    get = Reading(FileRepository.get)
+    find = Reading(FileRepository.find)
+    list_for_profile = Reading(FileRepository.list_for_profile)
+    list = Reading(FileRepository.list)
+    page = Reading(FileRepository.page)
+    find_by_hash = Reading(FileRepository.find_by_hash)
+    find_by_url = Reading(FileRepository.find_by_url)
+    derived_from = Reading(FileRepository.derived_from)
+    count_for_profile = Reading(FileRepository.count_for_profile)
+    search = Reading(FileRepository.search)
+
+
+class MediaInfoView:
+    """What can be read of ``media_info``."""
+
+    get = Reading(MediaInfoRepository.get)
+    find = Reading(MediaInfoRepository.find)
+
+
+class FileProcessingView:
+    """What can be read of ``file_processing``."""
+
+    get = Reading(FileProcessingRepository.get)
+    find = Reading(FileProcessingRepository.find)
+    stuck = Reading(FileProcessingRepository.stuck)
+    counts_by_status = Reading(FileProcessingRepository.counts_by_status)
+
+
+class TagView:
+    """What can be read of ``tags``."""
+
+    get = Reading(TagRepository.get)
+    find = Reading(TagRepository.find)
+    find_by_name = Reading(TagRepository.find_by_name)
+    list_for_profile = Reading(TagRepository.list_for_profile)
+    for_file = Reading(TagRepository.for_file)
+
+
+class SettingsView:
+    """What can be read of ``settings``."""
+
+    get = Reading(SettingsRepository.get)
+    all = Reading(SettingsRepository.all)
+
+
+class NotificationView:
+    """What can be read of ``notifications``."""
+
+    get = Reading(NotificationRepository.get)
+    find = Reading(NotificationRepository.find)
+    list_for_profile = Reading(NotificationRepository.list_for_profile)
+    unread_count = Reading(NotificationRepository.unread_count)
+
+
+class TranscriptView:
+    """What can be read of ``transcripts``."""
+
+    get = Reading(TranscriptRepository.get)
+    find = Reading(TranscriptRepository.find)
+    list_for_profile = Reading(TranscriptRepository.list_for_profile)
+    list_for_file = Reading(TranscriptRepository.list_for_file)
+    search = Reading(TranscriptRepository.search)
+
+
+class SegmentView:
+    """What can be read of ``segments``."""
+
+    get = Reading(SegmentRepository.get)
+    find = Reading(SegmentRepository.find)
+    page = Reading(SegmentRepository.page)
+    list_for_transcript = Reading(SegmentRepository.list_for_transcript)
+    at = Reading(SegmentRepository.at)
+    count = Reading(SegmentRepository.count)
+
+
+class SpeakerView:
+    """What can be read of ``speakers``."""
+
+    get = Reading(SpeakerRepository.get)
+    find = Reading(SpeakerRepository.find)
+    list_for_file = Reading(SpeakerRepository.list_for_file)
+    names_for_profile = Reading(SpeakerRepository.names_for_profile)
+
+
+class ClipView:
+    """What can be read of ``clips``."""
+
+    get = Reading(ClipRepository.get)
+    find = Reading(ClipRepository.find)
+    list_for_profile = Reading(ClipRepository.list_for_profile)
+    list_for_file = Reading(ClipRepository.list_for_file)
+
+
+class LlmTemplateView:
+    """What can be read of ``templates``."""
+
+    get_for_profile = Reading(LlmTemplateRepository.get_for_profile)
+
+
+class LlmConfigView:
+    """What can be read of ``llm_configs``."""
+
+    api_key = Reading(LlmConfigRepository.api_key)
+    get = Reading(LlmConfigRepository.get)
+    find = Reading(LlmConfigRepository.find)
+    list_for_profile = Reading(LlmConfigRepository.list_for_profile)
+    active = Reading(LlmConfigRepository.active)
+    tests = Reading(LlmConfigRepository.tests)
+
+
+class SummaryPromptView:
+    """What can be read of ``summary_prompts``."""
+
+    get = Reading(SummaryPromptRepository.get)
+    find = Reading(SummaryPromptRepository.find)
+    list_for_profile = Reading(SummaryPromptRepository.list_for_profile)
+    versions = Reading(SummaryPromptRepository.versions)
+    active = Reading(SummaryPromptRepository.active)
+
+
+class SummaryView:
+    """What can be read of ``summaries``."""
+
+    get = Reading(SummaryRepository.get)
+    find = Reading(SummaryRepository.find)
+    latest = Reading(SummaryRepository.latest)
+    list_for_file = Reading(SummaryRepository.list_for_file)
+    search = Reading(SummaryRepository.search)
+
+
+class JobView:
+    """What can be read of ``jobs``."""
+
+    get = Reading(JobRepository.get)
+    find = Reading(JobRepository.find)
+    list_for_profile = Reading(JobRepository.list_for_profile)
+    list = Reading(JobRepository.list)
+    list_children = Reading(JobRepository.list_children)
+    list_unfinished = Reading(JobRepository.list_unfinished)
+    find_referencing_file = Reading(JobRepository.find_referencing_file)
+    find_referencing_transcript = Reading(JobRepository.find_referencing_transcript)
+
+
+class SessionView:
+    """What can be read of ``sessions``."""
+
+    get = Reading(SessionRepository.get)
+    find = Reading(SessionRepository.find)
+    list = Reading(SessionRepository.list)
+    count = Reading(SessionRepository.count)
+
+
+class DownloadView:
+    """What can be read of ``downloads``."""
+
+    get = Reading(DownloadRepository.get)
+    find = Reading(DownloadRepository.find)
+    list_for_session = Reading(DownloadRepository.list_for_session)
+    list_children = Reading(DownloadRepository.list_children)
+    list = Reading(DownloadRepository.list)
+    queue_depth = Reading(DownloadRepository.queue_depth)
+    counts_by_status = Reading(DownloadRepository.counts_by_status)
+
+
+class ConfigView:
+    """What can be read of ``config``."""
+
+    get = Reading(ConfigRepository.get)
+    all = Reading(ConfigRepository.all)
+    entries = Reading(ConfigRepository.entries)
+
+
+class UnsupportedUrlView:
+    """What can be read of ``unsupported_urls``."""
+
+    list = Reading(UnsupportedUrlRepository.list)
+    count = Reading(UnsupportedUrlRepository.count)
+
+
+class ErrorLogView:
+    """What can be read of ``error_log``."""
+
+    list = Reading(ErrorLogRepository.list)
+    count = Reading(ErrorLogRepository.count)
+    top_domains = Reading(ErrorLogRepository.top_domains)
+
+
+class ProjectView:
+    """What can be read of ``projects``."""
+
+    get = Reading(ProjectRepository.get)
+    find = Reading(ProjectRepository.find)
+    find_by_name = Reading(ProjectRepository.find_by_name)
+    find_by_workspace = Reading(ProjectRepository.find_by_workspace)
+    list = Reading(ProjectRepository.list)
+    list_with_stats = Reading(ProjectRepository.list_with_stats)
+    get_with_videos = Reading(ProjectRepository.get_with_videos)
+    count = Reading(ProjectRepository.count)
+
+
+class VideoView:
+    """What can be read of ``videos``."""
+
+    get = Reading(VideoRepository.get)
+    find = Reading(VideoRepository.find)
+    find_by_path = Reading(VideoRepository.find_by_path)
+    list = Reading(VideoRepository.list)
+    page = Reading(VideoRepository.page)
+    list_for_project = Reading(VideoRepository.list_for_project)
+    search = Reading(VideoRepository.search)
+    count = Reading(VideoRepository.count)
+
+
+class ProjectClipView:
+    """What can be read of ``project_clips``."""
+
+    get = Reading(ProjectClipRepository.get)
+    find = Reading(ProjectClipRepository.find)
+    list = Reading(ProjectClipRepository.list)
+    count = Reading(ProjectClipRepository.count)
+    find_by_video = Reading(ProjectClipRepository.find_by_video)
+    find_by_project = Reading(ProjectClipRepository.find_by_project)
+    find_overlapping = Reading(ProjectClipRepository.find_overlapping)
+    validate_bounds = Reading(ProjectClipRepository.validate_bounds)
+
+
+class AuditView:
+    """What can be read of ``audit``."""
+
+    get = Reading(AuditRepository.get)
+    find = Reading(AuditRepository.find)
+    get_history = Reading(AuditRepository.get_history)
+    list = Reading(AuditRepository.list)
+    count = Reading(AuditRepository.count)
+
+
+class GenerationView:
+    """What can be read of ``generations``."""
+
+    get = Reading(GenerationRepository.get)
+    find = Reading(GenerationRepository.find)
+    list = Reading(GenerationRepository.list)
+    pending = Reading(GenerationRepository.pending)
+    count = Reading(GenerationRepository.count)
+    stats = Reading(GenerationRepository.stats)
+
+
+class PromptView:
+    """What can be read of ``prompts``."""
+
+    get = Reading(PromptRepository.get)
+    find = Reading(PromptRepository.find)
+    find_by_text = Reading(PromptRepository.find_by_text)
+    list = Reading(PromptRepository.list)
+    most_used = Reading(PromptRepository.most_used)
+    search = Reading(PromptRepository.search)
+    count = Reading(PromptRepository.count)
+
+
+class ReadingCatalogue(RawReads):
+    """A snapshot, to a type checker."""
+
+    profiles: ProfileView
+    files: FileView
+    media_info: MediaInfoView
+    file_processing: FileProcessingView
+    tags: TagView
+    settings: SettingsView
+    notifications: NotificationView
+    transcripts: TranscriptView
+    segments: SegmentView
+    speakers: SpeakerView
+    clips: ClipView
+    templates: LlmTemplateView
+    llm_configs: LlmConfigView
+    summary_prompts: SummaryPromptView
+    summaries: SummaryView
+    jobs: JobView
+    sessions: SessionView
+    downloads: DownloadView
+    config: ConfigView
+    unsupported_urls: UnsupportedUrlView
+    error_log: ErrorLogView
+    projects: ProjectView
+    videos: VideoView
+    project_clips: ProjectClipView
+    audit: AuditView
+    generations: GenerationView
+    prompts: PromptView
+
+    def repository(self, repository_class: type[Repo]) -> Repo:
+        """A repository of the application's own, of which only what reads can be called."""
+        return repository_class(self._executor)
