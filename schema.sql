@@ -1,4 +1,4 @@
--- reelbase: the schema, version 12. The truth for every new database.
+-- reelbase: the schema, version 13. The truth for every new database.
 --
 --   sqlite3 media.db < schema.sql
 --
@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 12;
+PRAGMA user_version = 13;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -41,7 +41,8 @@ VALUES
   (9, 'folded_texts', 'f741019c6ab11cb7fbe824c663147ae72ce64ddfc3067d5c8c990ed70ad1aa2a'),
   (10, 'downloads_queue', '8fe483593ab42fc4ba977d4848a5bc9d054aea5c7b7c6802977ffca6c75571bf'),
   (11, 'statistics', '652c8f8d0e65206148191f5f73f302741abcd46af539b47cb8979bbe1c1d60a9'),
-  (12, 'file_search', 'fe8d654108c2159f8497251f6698b54d454e5c4a5a9f552c2bc4d474e49f74a1');
+  (12, 'file_search', 'fe8d654108c2159f8497251f6698b54d454e5c4a5a9f552c2bc4d474e49f74a1'),
+  (13, 'workers', 'e928449940cee6d9ab65bcc5a68558adeb8051b8624a9022e6bbc81339de4cd7');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -868,6 +869,19 @@ CREATE TABLE generations (
   generation_time_seconds  REAL,
   error_message            TEXT,
   metadata                 TEXT NOT NULL DEFAULT '{}',  -- JSON object: bpm, key, genre …
+  priority                 INTEGER NOT NULL DEFAULT 0,  -- higher is sooner
+  attempts                 INTEGER NOT NULL DEFAULT 0  -- claims so far
+    CONSTRAINT generations_attempts CHECK (attempts >= 0),
+  max_attempts             INTEGER NOT NULL DEFAULT 1
+    CONSTRAINT generations_max_attempts CHECK (max_attempts >= 1),
+  worker                   TEXT,  -- who holds it
+  lease_expires_at         TEXT  -- until when; then anybody may claim it
+    CONSTRAINT generations_lease_expires_at
+      CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at, '+0 days'))
+    CONSTRAINT generations_lease CHECK (
+      (worker IS NULL) = (lease_expires_at IS NULL)
+      AND (worker IS NULL OR status = 'processing')
+    ),
   CONSTRAINT generations_pk PRIMARY KEY (id),
   CONSTRAINT generations_id CHECK (id GLOB '????????-????-????-????-????????????' AND id NOT GLOB '*[^0-9a-f-]*'),
   CONSTRAINT generations_duration_seconds CHECK (duration_seconds > 0),
@@ -886,8 +900,11 @@ CREATE TABLE generations (
 
 CREATE INDEX generations_by_status ON generations (status, created_at, id);
 CREATE INDEX generations_newest ON generations (created_at DESC, id DESC);
-CREATE INDEX generations_by_model ON generations (model_name);
+CREATE INDEX generations_by_model ON generations (model_name, created_at DESC, id DESC);
+CREATE INDEX generations_by_prompt ON generations (prompt, created_at DESC, id DESC);
 CREATE INDEX generations_by_completion ON generations (completed_at);
+CREATE INDEX generations_queue ON generations (priority DESC, created_at, id) WHERE status = 'pending';
+CREATE INDEX generations_held ON generations (priority DESC, created_at, id) WHERE worker IS NOT NULL;
 
 
 -- Every prompt that was ever used, and how often. Outlives generations: it is analytics.
@@ -944,6 +961,10 @@ CREATE TABLE file_processing (
   heartbeat_at       TEXT,  -- the worker's last sign of life
   completed_at       TEXT,
   updated_at         TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  worker             TEXT  -- who works on it, if that one said so
+    CONSTRAINT file_processing_worker CHECK (
+      worker IS NULL OR status = 'downloading' OR status = 'processing' OR status = 'cancelling'
+    ),
   CONSTRAINT file_processing_pk PRIMARY KEY (file_id),
   CONSTRAINT file_processing_file FOREIGN KEY (file_id) REFERENCES files (id) ON DELETE CASCADE,
   CONSTRAINT file_processing_status

@@ -453,9 +453,12 @@ GENERATIONS = Case(
         "file_path": f"out/{number}.wav",
         "model_version": "1.0",
         "metadata": {"bpm": number, "key": "c"},
+        "priority": -1,
+        "max_attempts": 2,
     },
     listings=(
         Listing("list", lambda _owner: {}, has_limit=True),
+        Listing("list_for_model", lambda _owner: {"model_name": "small"}, has_limit=True),
         Listing("list", lambda _owner: {"status": "pending"}, has_limit=True),
         Listing("pending", lambda _owner: {}, newest_first=False),
     ),

@@ -222,23 +222,32 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
         {
             "create": (
                 "prompt, model_name, duration_seconds, sample_rate, channels, file_path, *, "
-                "id=None, model_version=None, metadata=None"
+                "id=None, model_version=None, metadata=None, priority=0, max_attempts=1"
             ),
+            "create_many": "generations",
             "get": "generation_id",
             "find": "generation_id",
             "list": "*, status=None, limit=100, offset=0",
+            "list_for_model": "model_name, *, limit=100, offset=0",
+            "list_for_prompt": "prompt, *, limit=100, offset=0",
             "pending": "limit=100",
-            "claim": "",
-            "mark_processing": "generation_id",
-            "complete": "generation_id, generation_time, file_size_bytes=None, metadata=None",
-            "fail": "generation_id, error_message",
+            "claim": "worker=None, *, lease=60.0",
+            "heartbeat": "generation_id, worker, *, lease=60.0, attempt=None",
+            "release": "generation_id, worker, *, attempt=None",
+            "mark_processing": "generation_id, *, worker=None, lease=60.0",
+            "complete": (
+                "generation_id, generation_time, file_size_bytes=None, metadata=None, *, "
+                "worker=None, attempt=None"
+            ),
+            "fail": "generation_id, error_message, *, worker=None, attempt=None",
             "cancel": "generation_id",
+            "retry": "generation_id",
             "set_metadata": "generation_id, metadata",
             "update_status": "generation_id, status, error_message=None",
             "delete": "generation_id, *, missing_ok=False",
             "count": "status=None",
             "stats": "",
-            "recover": "message",
+            "recover": "message='interrupted by restart'",
         },
     ),
     "prompts": (
@@ -351,7 +360,7 @@ REPOSITORIES: dict[str, tuple[str, dict[str, str]]] = {
             "get": "file_id",
             "find": "file_id",
             "enqueue": "file_id, *, max_retries=3",
-            "start": "file_id, *, stage=None, downloading=False",
+            "start": "file_id, *, stage=None, downloading=False, worker=None",
             "progress": "file_id, progress, *, stage=None",
             "complete": "file_id",
             "fail": "file_id, message, *, category=None, retry_in=None",
@@ -680,6 +689,11 @@ RECORDS: dict[str, dict[str, Any]] = {
         "generation_time_seconds": float | None,
         "error_message": str | None,
         "metadata": Json,
+        "priority": int,
+        "attempts": int,
+        "max_attempts": int,
+        "worker": str | None,
+        "lease_expires_at": datetime | None,
     },
     "GenerationStats": {
         "total_generations": int,
@@ -790,6 +804,7 @@ RECORDS: dict[str, dict[str, Any]] = {
         "heartbeat_at": datetime | None,
         "completed_at": datetime | None,
         "updated_at": datetime,
+        "worker": str | None,
     },
     "Tag": {
         "id": int,
@@ -948,6 +963,7 @@ OTHER_NAMES = {
     "Filesystem",
     "JournalDecision",
     "NewFile",
+    "NewGeneration",
     "NewSegment",
     "Repository",
     "Secrets",
@@ -1135,6 +1151,8 @@ def test_a_record_is_frozen_and_encodes_to_an_object(name: str) -> None:
 # Fields that a record gained later, at its end, with what an application gets that makes one without.
 LATER_FIELDS: dict[str, tuple[object, ...]] = {
     "Download": (None, None, None, 0, 0, 1, None, None),
+    "Generation": (0, 0, 1, None, None),
+    "FileProcessing": (None,),
 }
 
 

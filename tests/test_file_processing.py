@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from conftest import FrozenClock
 from samples import contents
+from state_tables import REFUSED, cells
 
 from reelbase import (
     Database,
@@ -19,37 +20,24 @@ from reelbase import (
     InvalidTransitionError,
     RecordNotFoundError,
 )
+from reelbase.repositories import file_processing as file_processing_module
 
 MINUTE = timedelta(minutes=1)
 Method = Callable[[Database, UUID], Awaitable[FileProcessing]]
 
 METHODS: dict[str, Method] = {
     "enqueue": lambda database, key: database.file_processing.enqueue(key),
-    "start": lambda database, key: database.file_processing.start(key),
     "download": lambda database, key: database.file_processing.start(key, downloading=True),
+    "start": lambda database, key: database.file_processing.start(key),
     "progress": lambda database, key: database.file_processing.progress(key, 0.5),
     "complete": lambda database, key: database.file_processing.complete(key),
     "fail": lambda database, key: database.file_processing.fail(key, "e"),
-    "request_cancel": lambda database, key: database.file_processing.request_cancel(key),
+    "request": lambda database, key: database.file_processing.request_cancel(key),
     "cancel": lambda database, key: database.file_processing.cancel(key),
     "retry": lambda database, key: database.file_processing.retry(key),
 }
+TABLE = cells(file_processing_module)
 WAITING = ("pending", "queued")
-WORKING = ("downloading", "processing")
-ENDED = ("completed", "error", "cancelled", "orphaned")
-
-# From which status a method leads to which; from all others it is refused.
-WAYS: dict[str, tuple[tuple[str, ...], str | None]] = {
-    "enqueue": ((*WAITING, *ENDED), "queued"),
-    "start": ((*WAITING, "downloading"), "processing"),
-    "download": (WAITING, "downloading"),
-    "progress": (WORKING, None),
-    "complete": (WORKING, "completed"),
-    "fail": ((*WAITING, *WORKING, "cancelling"), "error"),
-    "request_cancel": ((*WAITING, *WORKING, "cancelling"), "cancelling"),
-    "cancel": ((*WAITING, *WORKING, "cancelling"), "cancelled"),
-    "retry": (("error", "cancelled", "orphaned"), "pending"),
-}
 
 
 @pytest.fixture
@@ -66,23 +54,38 @@ async def bring_to(database: Database, file_id: UUID, status: str) -> None:
     )
 
 
-@pytest.mark.parametrize("status", list(FileStatus))
-@pytest.mark.parametrize("method", METHODS)
-async def test_every_way_that_there_is_and_no_other(
-    method: str, status: FileStatus, database: Database, file_id: UUID, path: Path
+def test_the_table_has_every_state_and_every_verb() -> None:
+    assert {state for state, _, _ in TABLE} == set(FileStatus)
+    assert {verb for _, verb, _ in TABLE} == {*METHODS, "recover"}
+    assert len(TABLE) == len({(state, verb) for state, verb, _ in TABLE}) == 9 * 10
+
+
+@pytest.mark.parametrize(("state", "verb", "becomes"), TABLE)
+async def test_what_a_verb_makes_of_a_state(
+    state: str,
+    verb: str,
+    becomes: str,
+    database: Database,
+    clock: FrozenClock,
+    file_id: UUID,
+    path: Path,
 ) -> None:
-    await bring_to(database, file_id, status)
-    allowed, target = WAYS[method]
-    if status in allowed:
-        moved = await METHODS[method](database, file_id)
-        assert moved.status == (target or status)
-        assert await database.file_processing.get(file_id) == moved
-        return
+    await bring_to(database, file_id, state)
+    clock.advance(60)
     before = contents(path)
-    with pytest.raises(InvalidTransitionError) as caught:
-        await METHODS[method](database, file_id)
-    assert caught.value.details["status"] == status
-    assert contents(path) == before
+    if verb == "recover":
+        recovered = await database.file_processing.recover_stuck(timedelta(seconds=30))
+        assert [found.status for found in recovered] == [becomes] * (becomes != REFUSED)
+    elif becomes != REFUSED:
+        moved = await METHODS[verb](database, file_id)
+        assert moved.status == becomes
+        assert await database.file_processing.get(file_id) == moved
+    else:
+        with pytest.raises(InvalidTransitionError) as caught:
+            await METHODS[verb](database, file_id)
+        assert caught.value.details["status"] == state
+    if becomes == REFUSED or (verb, state) == ("cancel", "cancelled"):
+        assert contents(path) == before
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -126,10 +129,52 @@ async def test_a_day_in_a_files_life(database: Database, clock: FrozenClock, fil
 async def test_of_many_workers_one_starts(database: Database, file_id: UUID) -> None:
     await database.file_processing.enqueue(file_id)
     answers = await asyncio.gather(
-        *(database.file_processing.start(file_id) for _ in range(20)), return_exceptions=True
+        *(database.file_processing.start(file_id, worker=f"w{n}") for n in range(20)),
+        return_exceptions=True,
     )
-    assert sum(isinstance(answer, FileProcessing) for answer in answers) == 1
+    (started,) = [answer for answer in answers if isinstance(answer, FileProcessing)]
     assert sum(isinstance(answer, InvalidTransitionError) for answer in answers) == 19
+    assert started.worker is not None
+    again = await database.file_processing.start(file_id, worker=started.worker)
+    assert again == await database.file_processing.start(file_id) == started
+    with pytest.raises(InvalidTransitionError, match=f"{started.worker!r} works on it"):
+        await database.file_processing.start(file_id, worker="another")
+
+
+async def test_what_is_started_again_goes_on(
+    database: Database, clock: FrozenClock, file_id: UUID
+) -> None:
+    processing = database.file_processing
+    await processing.enqueue(file_id)
+    for downloading in (True, False):
+        first = await processing.start(file_id, stage="first", downloading=downloading)
+        noted = await processing.progress(file_id, 0.5)
+        now = clock.advance(1)
+        again = await processing.start(file_id, downloading=downloading)
+        assert (again.stage, again.progress, again.started_at) == ("first", 0.5, first.started_at)
+        assert (again.heartbeat_at, again.updated_at) == (now, now)
+        assert noted.status == again.status
+        assert (
+            await processing.start(file_id, stage="second", downloading=downloading)
+        ).stage == "second"
+
+
+@pytest.mark.parametrize("end", ["complete", "fail", "cancel", "recover_stuck"])
+async def test_what_has_ended_has_no_worker(
+    end: str, database: Database, clock: FrozenClock, file_id: UUID
+) -> None:
+    processing = database.file_processing
+    assert (await processing.start(file_id, worker="w")).worker == "w"
+    if end == "recover_stuck":
+        clock.advance(60)
+        await processing.recover_stuck(timedelta(seconds=30))
+    else:
+        await getattr(processing, end)(file_id, *(["e"] if end == "fail" else []))
+    ended = await processing.get(file_id)
+    assert ended.worker is None
+    if end != "complete":
+        again = ended if ended.status == "pending" else await processing.retry(file_id)
+        assert (await processing.start(again.file_id, worker="heir")).worker == "heir"
 
 
 async def test_a_worker_learns_of_a_cancel_from_its_progress(

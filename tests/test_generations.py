@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +20,7 @@ import pytest
 from conftest import START, FrozenClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from state_tables import REFUSED, cells
 
 import reelbase
 from reelbase import (
@@ -29,10 +31,12 @@ from reelbase import (
     GenerationRepository,
     GenerationStats,
     GenerationStatus,
+    GenerationStatusLike,
     InvalidTransitionError,
     RecordNotFoundError,
 )
 from reelbase.engine.executors import DatabaseExecutor
+from reelbase.repositories import generations as generations_module
 
 OPEN = ("pending", "processing")
 FINISHED = ("completed", "failed", "cancelled")
@@ -54,6 +58,7 @@ FIELDS = [
     "error_message",
     "metadata",
 ]
+OF_THE_QUEUE = ["priority", "attempts", "max_attempts", "worker", "lease_expires_at"]
 
 Look = Callable[[str], list[tuple[object, ...]]]
 
@@ -92,74 +97,118 @@ async def generation_that_is(status: str, database: Database, **replaced: Any) -
             return await generations.cancel(generation.id)
 
 
-# The table of states: what each verb makes of each state; None is InvalidTransitionError.
+# The table of states: what each verb makes of each state.
 
-Verb = Callable[[GenerationRepository, UUID], Awaitable[Generation]]
+Verb = Callable[[GenerationRepository, UUID], Awaitable[object]]
 
-VERBS: dict[str, tuple[str, Verb]] = {
-    "mark_processing": ("processing", lambda repository, key: repository.mark_processing(key)),
-    "complete": ("completed", lambda repository, key: repository.complete(key, 1.5)),
-    "fail": ("failed", lambda repository, key: repository.fail(key, "broken")),
-    "cancel": ("cancelled", lambda repository, key: repository.cancel(key)),
-    "to pending": ("pending", lambda repository, key: repository.update_status(key, "pending")),
-    "to processing": (
-        "processing",
-        lambda repository, key: repository.update_status(key, GenerationStatus.PROCESSING),
-    ),
-    "to completed": (
-        "completed",
-        lambda repository, key: repository.update_status(key, "completed"),
-    ),
-    "to failed": ("failed", lambda repository, key: repository.update_status(key, "failed", "no")),
-    "to cancelled": (
-        "cancelled",
-        lambda repository, key: repository.update_status(key, GenerationStatus.CANCELLED),
-    ),
+VERBS: dict[str, Verb] = {
+    "mark": lambda generations, key: generations.mark_processing(key),
+    "heartbeat": lambda generations, key: generations.heartbeat(key, "w"),
+    "complete": lambda generations, key: generations.complete(key, 1.5),
+    "fail": lambda generations, key: generations.fail(key, "broken"),
+    "cancel": lambda generations, key: generations.cancel(key),
+    "release": lambda generations, key: generations.release(key, "w"),
+    "retry": lambda generations, key: generations.retry(key),
 }
-
-ALLOWED: dict[str, tuple[str, ...]] = {
-    "pending": ("processing", "completed", "failed", "cancelled"),
-    "processing": ("completed", "failed", "cancelled"),
-    "completed": (),
-    "failed": (),
-    "cancelled": (),
+UPDATES = {"mark": "processing", "complete": "completed", "fail": "failed", "cancel": "cancelled"}
+OVER_ALL: dict[str, Verb] = {
+    "claim": lambda generations, _: generations.claim("heir"),
+    "recover": lambda generations, _: generations.recover(),
 }
+HELD = ("held", "expired", "spent")
+TABLE = cells(generations_module)
 
 every_verb = pytest.mark.parametrize("verb", VERBS)
 
 
-@every_status
-@every_verb
+async def generation_in_state(state: str, database: Database, clock: FrozenClock) -> Generation:
+    """A generation as a row of the table has it; claimed ones are held by w."""
+    attempts = 1 if state == "spent" else 3
+    if state not in HELD:
+        return await generation_that_is(state, database, max_attempts=attempts)
+    await create(database, max_attempts=attempts)
+    held = await database.generations.claim("w", lease=30)
+    assert held is not None
+    if state != "held":
+        clock.advance(30)
+    return held
+
+
+def test_the_table_has_every_state_and_every_verb() -> None:
+    assert {state for state, _, _ in TABLE} == {*EVERY, *HELD}
+    assert {verb for _, verb, _ in TABLE} == {*VERBS, *OVER_ALL}
+    assert len(TABLE) == len({(state, verb) for state, verb, _ in TABLE}) == 8 * 9
+
+
+@pytest.mark.parametrize(
+    ("state", "verb", "becomes"),
+    TABLE
+    + [(state, f"to {UPDATES[verb]}", word) for state, verb, word in TABLE if verb in UPDATES],
+)
 async def test_what_a_verb_makes_of_a_state(
-    status: str, verb: str, database: Database, clock: FrozenClock
+    state: str, verb: str, becomes: str, database: Database, clock: FrozenClock
 ) -> None:
-    before = await generation_that_is(status, database)
-    becomes, call = VERBS[verb]
+    generations = database.generations
+    call = VERBS.get(verb)
+    if verb.startswith("to "):
+        call = partial(_update_status, status=verb.removeprefix("to "))
+    before = await generation_in_state(state, database, clock)
     now = clock.advance(1)
-    if becomes not in ALLOWED[status]:
+    if call is None:
+        result = await OVER_ALL[verb](generations, before.id)
+        if becomes == REFUSED:
+            assert not result
+            assert await generations.get(before.id) == before
+            return
+        assert result or (verb, becomes) == ("claim", "failed")
+    elif becomes == REFUSED:
         with pytest.raises(InvalidTransitionError) as caught:
-            await call(database.generations, before.id)
+            await call(generations, before.id)
         assert caught.value.http_status == 409
         assert caught.value.details == {
             "entity": "generation",
             "key": str(before.id),
-            "status": status,
+            "status": before.status,
         }
-        assert status in str(caught.value)
-        assert await database.generations.get(before.id) == before
+        assert before.status in str(caught.value)
+        assert await generations.get(before.id) == before
         return
-    after = await call(database.generations, before.id)
+    else:
+        result = await call(generations, before.id)
+        assert result == await generations.get(before.id)
+    after = await generations.get(before.id)
     assert after.status is GenerationStatus(becomes)
-    assert after == await database.generations.get(before.id)
-    assert after.completed_at == (now if becomes in FINISHED else None)
+    if becomes not in FINISHED:
+        assert after.completed_at is None
+    elif before.completed_at is None:
+        assert after.completed_at == now
+    else:
+        assert after == before
+    assert (after.worker is None) == (after.lease_expires_at is None)
+    assert after.worker is None or after.is_processing
     assert after.created_at == START
+
+
+async def _update_status(generations: GenerationRepository, key: UUID, status: str) -> Generation:
+    return await generations.update_status(key, GenerationStatus(status))
+
+
+@every_status
+@pytest.mark.parametrize("status_given", ["pending", GenerationStatus.PENDING])
+async def test_update_status_does_not_lead_back_to_pending(
+    status: str, status_given: GenerationStatusLike, database: Database
+) -> None:
+    before = await generation_that_is(status, database)
+    with pytest.raises(InvalidTransitionError, match="cannot become pending"):
+        await database.generations.update_status(before.id, status_given)
+    assert await database.generations.get(before.id) == before
 
 
 @every_verb
 async def test_no_verb_finds_a_generation_that_is_not_there(verb: str, database: Database) -> None:
     missing = uuid4()
     with pytest.raises(RecordNotFoundError) as caught:
-        await VERBS[verb][1](database.generations, missing)
+        await VERBS[verb](database.generations, missing)
     assert caught.value.details == {"entity": "generation", "key": str(missing)}
 
 
@@ -303,7 +352,7 @@ async def test_creating_counts_the_prompt_in_the_same_transaction(
     assert used == [("a", 2, later), ("b", 1, later)]
 
 
-REFUSED: list[tuple[dict[str, Any], str]] = [
+IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"channels": 0}, "generations_channels"),
     ({"channels": 3}, "generations_channels"),
     ({"channels": -1}, "generations_channels"),
@@ -314,7 +363,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "constraint"), REFUSED)
+@pytest.mark.parametrize(("wrong", "constraint"), IMPOSSIBLE)
 async def test_a_generation_that_cannot_be_is_refused_and_counts_nothing(
     wrong: dict[str, Any], constraint: str, database: Database
 ) -> None:
@@ -450,7 +499,8 @@ async def test_a_malformed_id_is_a_value_error(id: Any, database: Database) -> N
         lambda: generations.find(id),
         lambda: generations.set_metadata(id, {}),
         lambda: generations.delete(id, missing_ok=True),
-        *(lambda call=call: call(generations, id) for _, call in VERBS.values()),
+        *(lambda call=call: call(generations, id) for call in VERBS.values()),
+        lambda: generations.update_status(id, "failed"),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="UUID"):
@@ -1036,7 +1086,7 @@ async def test_a_record_does_not_change(database: Database) -> None:
 async def test_json_is_an_object_and_comes_back(status: str, database: Database) -> None:
     generation = await generation_that_is(status, database, metadata=BIG | FLOATS | {"a": None})
     encoded = msgspec.json.encode(generation)
-    assert list(msgspec.json.decode(encoded)) == FIELDS
+    assert list(msgspec.json.decode(encoded)) == FIELDS + OF_THE_QUEUE
     assert msgspec.json.decode(encoded, type=Generation) == generation
     assert msgspec.convert(generation.to_dict(), Generation) == generation
 

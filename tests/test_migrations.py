@@ -360,6 +360,36 @@ async def test_downloads_stay_as_they_are_and_can_be_recovered(
     assert_whole(old)
 
 
+@pytest.mark.parametrize("version", [4, 12])
+async def test_generations_stay_as_they_are_and_can_be_recovered(
+    version: int, old: Path, journal: Any
+) -> None:
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        apply(connection, scripts()[1:version])
+        for number, status in enumerate(reelbase.GenerationStatus):
+            row = {
+                "id": f"00000000-0000-7000-8000-{number:012x}",
+                "prompt": "a\0b",
+                "model_name": "m",
+                "duration_seconds": 0.30000000000000004,
+                "sample_rate": 1,
+                "channels": 1,
+                "file_path": "f",
+                "status": str(status),
+                "completed_at": None if status in ("pending", "processing") else MOMENT,
+            }
+            insert(connection, "generations", row)
+        before = connection.execute("SELECT * FROM generations ORDER BY id").fetchall()
+    async with reelbase.connect(old, journal=journal) as database:
+        assert len(await database.generations.list_for_prompt("a\0b")) == len(before) == 5
+        with closing(sqlite3.connect(old)) as connection:
+            after = connection.execute("SELECT * FROM generations ORDER BY id").fetchall()
+        assert [row[: len(before[0])] for row in after] == before
+        assert await database.generations.recover() == 1
+        assert await database.generations.count("failed") == 2
+    assert_whole(old)
+
+
 @pytest.mark.parametrize("version", [5, 7])
 async def test_prompts_keep_their_texts_and_ids_when_their_table_is_built_anew(
     version: int, old: Path, journal: Any

@@ -182,6 +182,9 @@ ROWS: dict[str, dict[str, Any]] = {
         "completed_at": None,
         "generation_time_seconds": 0,
         "metadata": "{}",
+        "attempts": 0,
+        "max_attempts": 1,
+        "lease_expires_at": None,
     },
     "prompts": {
         "id": 1,
@@ -396,6 +399,19 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "generations_channels": [{"channels": 0}, {"channels": 3}],
     "generations_file_size_bytes": [{"file_size_bytes": -1}],
     "generations_status": [{"status": status} for status in ("", "queued", "Pending", "done")],
+    "generations_attempts": [{"attempts": -1}],
+    "generations_max_attempts": [{"max_attempts": 0}],
+    "generations_lease": [
+        {"worker": "w"},
+        {"lease_expires_at": MOMENT},
+        *(
+            {"status": status, "completed_at": ended, "worker": "w", "lease_expires_at": MOMENT}
+            for status, ended in (("pending", None), ("completed", MOMENT), ("failed", MOMENT))
+        ),
+    ],
+    "generations_lease_expires_at": [
+        {"worker": "w", "lease_expires_at": text} for text in NO_MOMENTS
+    ],
     "generations_completed": [
         {"completed_at": MOMENT},
         {"status": "pending", "completed_at": MOMENT},
@@ -404,6 +420,10 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "generations_generation_time_seconds": [{"generation_time_seconds": -0.001}],
     "generations_metadata": [{"metadata": text} for text in _NO_OBJECTS],
     "prompts_used_count": [{"used_count": 0}, {"used_count": -1}],
+    "file_processing_worker": [
+        {"status": status, "next_retry_at": None, "worker": "w"}
+        for status in ("queued", "orphaned")
+    ],
     "file_processing_status": [
         {"status": status, "next_retry_at": None} for status in ("", "Error", "done", "running")
     ],

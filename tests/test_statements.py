@@ -109,6 +109,10 @@ for _name in ("_give_links_of_same", "_delete_same", "_delete_links_of_deleted",
             "every tag of a file is looked at, in an upgrade"
         )
 MAY_SCAN["DownloadUpkeep._recover", "downloads"] = "a partial index that holds what is active"
+MAY_SCAN["GenerationLeases._claim", "generations"] = (
+    "the queue, as far as its first, and what is held"
+)
+MAY_SCAN["GenerationLeases._fail_exhausted", "generations"] = "a partial index of what is held"
 MAY_SCAN["DownloadUpkeep._fail_queued", "downloads"] = "a partial index that holds what waits"
 MAY_SCAN["DownloadLeases._claim", "downloads"] = "the queue, as far as its first, and what is held"
 MAY_SCAN["DownloadLeases._fail_exhausted", "downloads"] = "a partial index of what is held"
@@ -149,6 +153,8 @@ MAY_SORT = {
     "TagRepository._list_for_profile": "by their counts, which no index has",
     "TagRepository._for_file": "a file's few tags",
     "DownloadLeases._claim": "two candidates",
+    "GenerationLeases._claim": "two candidates",
+    "GenerationAdditions._get_many": "the order the caller gave, which no index has",
     "JobClaiming._claim": "two candidates, and the jobs whose lease has expired",
     "JobClaiming._claim_of_types": "a candidate per type, and the jobs whose lease has expired",
 }

@@ -62,6 +62,7 @@ from reelbase.repositories.generations import (
     GenerationStats,
     GenerationStatus,
     GenerationStatusLike,
+    NewGeneration,
 )
 from reelbase.repositories.jobs import Job, JobRepository, JobStatus, JobStatusLike, RecoveryReport
 from reelbase.repositories.llm_configs import (
@@ -185,6 +186,7 @@ __all__ = [
     "MigrationStep",
     "Migrations",
     "NewFile",
+    "NewGeneration",
     "NewSegment",
     "NewVideo",
     "Notification",

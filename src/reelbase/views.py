@@ -308,6 +308,8 @@ class GenerationView:
     get = Reading(GenerationRepository.get)
     find = Reading(GenerationRepository.find)
     list = Reading(GenerationRepository.list)
+    list_for_model = Reading(GenerationRepository.list_for_model)
+    list_for_prompt = Reading(GenerationRepository.list_for_prompt)
     pending = Reading(GenerationRepository.pending)
     count = Reading(GenerationRepository.count)
     stats = Reading(GenerationRepository.stats)

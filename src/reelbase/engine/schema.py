@@ -12,7 +12,7 @@ from pathlib import Path
 from reelbase.errors import SchemaError
 
 APPLICATION_ID = 0x7265656C  # 'reel'
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 
 
 @cache

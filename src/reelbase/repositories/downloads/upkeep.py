@@ -13,14 +13,14 @@ from reelbase.repositories.sessions import Deletions
 
 
 class DownloadUpkeep(DownloadListing):
-    # A run without a lease was not counted when it began: it is an attempt, too. The first line of the
-    # WHERE is that of the index; the second leaves out what only waits.
+    # A run without a lease was not counted when it began: put back, it is an attempt, too. The first
+    # line of the WHERE is that of the index; the second leaves out what only waits.
     _recover = Command(
         Download,
         """
         UPDATE downloads
         SET status = iif(attempts + (lease_expires_at IS NULL) < max_attempts, 'queued', 'failed'),
-            attempts = attempts + (lease_expires_at IS NULL),
+            attempts = attempts + (lease_expires_at IS NULL AND attempts + 1 < max_attempts),
             speed = NULL,
             eta = NULL,
             error_message = :error_message,

@@ -20,7 +20,7 @@ class FileProcessingFinding(Repository):
         """
         SELECT
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         FROM file_processing
         WHERE file_id = :file_id
         """,
@@ -31,7 +31,7 @@ class FileProcessingFinding(Repository):
         """
         SELECT
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         FROM file_processing
         WHERE status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling')
           AND CASE

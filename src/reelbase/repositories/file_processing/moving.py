@@ -38,29 +38,39 @@ class FileProcessingMoving(FileProcessingFinding):
         WHERE status NOT IN ('downloading', 'processing', 'cancelling')
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
     )
 
+    # Started again, it goes on: the same worker may say so at every step.
     _start = Command(
         FileProcessing,
         """
-        INSERT INTO file_processing (file_id, status, stage, started_at, heartbeat_at, updated_at)
-        SELECT id, :status, :stage, :now, :now, :now
+        INSERT INTO file_processing (
+          file_id, status, stage, started_at, heartbeat_at, updated_at, worker
+        )
+        SELECT id, :status, :stage, :now, :now, :now, :worker
         FROM files
         WHERE id = :file_id
         ON CONFLICT (file_id) DO UPDATE
         SET status = excluded.status,
-            stage = excluded.stage,
-            progress = 0,
-            started_at = iif(status = 'downloading', started_at, excluded.started_at),
+            stage = iif(status = excluded.status, coalesce(excluded.stage, stage), excluded.stage),
+            progress = iif(status = excluded.status, progress, 0),
+            started_at = iif(
+              status IN ('downloading', 'processing'), started_at, excluded.started_at
+            ),
             heartbeat_at = excluded.heartbeat_at,
-            updated_at = excluded.updated_at
-        WHERE status IN ('pending', 'queued')
-          OR (status = 'downloading' AND excluded.status = 'processing')
+            updated_at = excluded.updated_at,
+            worker = coalesce(excluded.worker, worker)
+        WHERE (
+            status IN ('pending', 'queued')
+            OR status = excluded.status
+            OR (status = 'downloading' AND excluded.status = 'processing')
+          )
+          AND (excluded.worker IS NULL OR worker IS NULL OR worker = excluded.worker)
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
     )
 
@@ -76,7 +86,7 @@ class FileProcessingMoving(FileProcessingFinding):
           AND status IN ('downloading', 'processing')
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
         relaxed=True,
     )
@@ -89,12 +99,13 @@ class FileProcessingMoving(FileProcessingFinding):
             stage = NULL,
             progress = 1,
             completed_at = :now,
-            updated_at = :now
+            updated_at = :now,
+            worker = NULL
         WHERE file_id = :file_id
           AND status IN ('downloading', 'processing')
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
     )
 
@@ -106,12 +117,13 @@ class FileProcessingMoving(FileProcessingFinding):
             error_message = :error_message,
             error_category = :error_category,
             next_retry_at = :next_retry_at,
-            updated_at = :now
+            updated_at = :now,
+            worker = NULL
         WHERE file_id = :file_id
           AND status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling')
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
     )
 
@@ -125,7 +137,7 @@ class FileProcessingMoving(FileProcessingFinding):
           AND status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling')
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
     )
 
@@ -134,12 +146,13 @@ class FileProcessingMoving(FileProcessingFinding):
         """
         UPDATE file_processing
         SET status = 'cancelled',
-            updated_at = :now
+            updated_at = :now,
+            worker = NULL
         WHERE file_id = :file_id
           AND status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling')
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
     )
 
@@ -154,17 +167,28 @@ class FileProcessingMoving(FileProcessingFinding):
         return await self._moved(file_id, "be queued", step, missing="file")
 
     async def start(
-        self, file_id: UUID | str, *, stage: str | None = None, downloading: bool = False
+        self,
+        file_id: UUID | str,
+        *,
+        stage: str | None = None,
+        downloading: bool = False,
+        worker: str | None = None,
     ) -> FileProcessing:
         """Begins to work on the file: it is processing, or, with downloading, first of all that.
 
-        Of several workers one succeeds; the others get InvalidTransitionError, as does everybody for a
-        file that is neither waiting, downloading nor new. RecordNotFoundError for an unknown file.
+        A file that is in this state already goes on: its progress and its stage (unless one is passed)
+        stay, and it is a heartbeat.  worker: of several workers one succeeds, and may start it again;
+        the others get InvalidTransitionError.  None: whoever calls it succeeds; name a worker where
+        two could take the same file.
+
+        InvalidTransitionError, too, for a file that has ended or is to be cancelled.
+        RecordNotFoundError for an unknown file.
         """
         step = self._start.optional(
             file_id=file_id,
             status=FileStatus.DOWNLOADING if downloading else FileStatus.PROCESSING,
             stage=stage,
+            worker=worker,
             now=self._now(),
         )
         return await self._moved(file_id, "be started", step, missing="file")
@@ -227,10 +251,11 @@ class FileProcessingMoving(FileProcessingFinding):
     async def cancel(self, file_id: UUID | str) -> FileProcessing:
         """Ends the work, or the waiting for it, without a result.
 
-        InvalidTransitionError for a file that has ended already.
+        A file that is cancelled is returned as it is. InvalidTransitionError for one that has ended
+        otherwise.
         """
         step = self._cancel.optional(file_id=file_id, now=self._now())
-        return await self._moved(file_id, "be cancelled", step)
+        return await self._moved(file_id, "be cancelled", step, already=FileStatus.CANCELLED)
 
     async def _moved(
         self,
@@ -239,10 +264,12 @@ class FileProcessingMoving(FileProcessingFinding):
         step: Step[FileProcessing | None],
         *,
         missing: str | None = None,
+        already: FileStatus | None = None,
     ) -> FileProcessing:
         """What the step changed, or the reason why it changed nothing.
 
-        missing: what is not there when the file has no status, if not the status itself.
+        missing: what is not there when the file has no status, if not the status itself.  already: in
+        which status there is nothing to do.
         """
         moved = await self._run(step)
         if moved is not None:
@@ -250,4 +277,7 @@ class FileProcessingMoving(FileProcessingFinding):
         found = await self._run(self._get.optional(file_id=file_id))
         if found is None:
             raise self._not_found(file_id, missing)
-        raise self._refused(action, file_id, found.status)
+        if found.status == already:
+            return found
+        held = "" if found.worker is None else f" ({found.worker!r} works on it)"
+        raise self._refused(action + held, file_id, found.status)

@@ -41,7 +41,8 @@ FileStatusLike = (
 
 class FileProcessing(msgspec.Struct, frozen=True):
     """A file's status. progress: 0 to 1.  max_retries: 0 is no limit.  heartbeat_at: the worker's last
-    sign of life.  recovery_attempts: how often its worker was found to be gone.
+    sign of life.  recovery_attempts: how often its worker was found to be gone.  worker: who works on
+    it, if start() was told.
     """
 
     file_id: UUID
@@ -58,3 +59,4 @@ class FileProcessing(msgspec.Struct, frozen=True):
     heartbeat_at: datetime | None
     completed_at: datetime | None
     updated_at: datetime
+    worker: str | None = None

@@ -31,7 +31,7 @@ class FileProcessingRecovery(FileProcessingMoving):
           AND (max_retries = 0 OR retry_count < max_retries)
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
     )
 
@@ -54,7 +54,7 @@ class FileProcessingRecovery(FileProcessingMoving):
           AND (max_retries = 0 OR retry_count < max_retries)
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
     )
 
@@ -79,7 +79,8 @@ class FileProcessingRecovery(FileProcessingMoving):
             recovery_attempts = recovery_attempts + 1,
             started_at = NULL,
             heartbeat_at = NULL,
-            updated_at = :now
+            updated_at = :now,
+            worker = NULL
         WHERE status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling')
           AND CASE
             WHEN status IN ('pending', 'queued') THEN updated_at < :before
@@ -87,7 +88,7 @@ class FileProcessingRecovery(FileProcessingMoving):
           END
         RETURNING
           file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at
+          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
         """,
         params={"before": datetime},
     )

@@ -1,17 +1,52 @@
-"""Generations: pieces of music to be made, being made, and made."""
+"""Generations: pieces of music to be made, being made, and made.
+
+What each verb makes of each state. processing has no lease; held is processing under a worker's lease,
+expired the same once that has run out, and spent expired at the last attempt. A dash:
+InvalidTransitionError; of claim and recover, left alone.
+
+    state         mark          claim         heartbeat     complete      fail
+    pending       processing    processing    -             completed     failed
+    processing    processing    -             -             completed     failed
+    held          processing    -             processing    completed     failed
+    expired       processing    processing    processing    completed     failed
+    spent         processing    failed        processing    completed     failed
+    completed     -             -             -             -             -
+    failed        -             -             -             -             -
+    cancelled     -             -             -             -             -
+
+    state         cancel        release       retry         recover
+    pending       cancelled     -             -             -
+    processing    cancelled     -             -             pending
+    held          cancelled     pending       -             -
+    expired       cancelled     pending       -             pending
+    spent         cancelled     pending       -             failed
+    completed     -             -             -             -
+    failed        -             -             pending       -
+    cancelled     cancelled     -             pending       -
+
+mark is mark_processing() and update_status("processing"); update_status() to an end does what complete,
+fail and cancel do, and to pending is refused. What is processing without a lease and has no attempt left
+fails at recover(), too.
+"""
 
 from __future__ import annotations
 
+from reelbase.repositories.generations.additions import GenerationAdditions
+from reelbase.repositories.generations.leases import GenerationLeases
 from reelbase.repositories.generations.lifecycle import GenerationLifecycle
 from reelbase.repositories.generations.records import (
     Generation,
     GenerationStats,
     GenerationStatus,
     GenerationStatusLike,
+    NewGeneration,
 )
+from reelbase.repositories.generations.upkeep import GenerationUpkeep
 
 
-class GenerationRepository(GenerationLifecycle):
+class GenerationRepository(
+    GenerationAdditions, GenerationLeases, GenerationLifecycle, GenerationUpkeep
+):
     """Everything that can be done with generations; the modules beside this one hold it by behaviour."""
 
 
@@ -21,4 +56,5 @@ __all__ = [
     "GenerationStats",
     "GenerationStatus",
     "GenerationStatusLike",
+    "NewGeneration",
 ]

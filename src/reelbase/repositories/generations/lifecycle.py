@@ -6,73 +6,56 @@ from typing import Any
 from uuid import UUID
 
 from reelbase.engine.arguments import invalid_argument
-from reelbase.engine.identifiers import new_id
+from reelbase.engine.identifiers import moment_after
 from reelbase.engine.statement import Command
-from reelbase.engine.step import Step
 from reelbase.repositories.generations.listing import GenerationListing
 from reelbase.repositories.generations.records import (
     Generation,
     GenerationStatus,
     GenerationStatusLike,
 )
-from reelbase.repositories.prompts import PromptRepository
 
 
 class GenerationLifecycle(GenerationListing):
-    _create = Command(
-        Generation,
-        """
-        INSERT INTO generations (
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          status, created_at, metadata
-        )
-        VALUES (
-          :id, :prompt, :model_name, :model_version, :duration_seconds, :sample_rate, :channels,
-          :file_path, 'pending', :created_at, :metadata
-        )
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
-        """,
-    )
-
-    _claim = Command(
+    _mark_processing = Command(
         Generation,
         """
         UPDATE generations
-        SET status = 'processing'
-        WHERE id = (
-          SELECT id
-          FROM generations
-          WHERE status = 'pending'
-          ORDER BY created_at, id
-          LIMIT 1
-        )
+        SET status = 'processing',
+            error_message = coalesce(:error_message, error_message),
+            attempts = attempts + (:worker IS NOT NULL AND worker IS NULL),
+            worker = coalesce(:worker, worker),
+            lease_expires_at = coalesce(:lease_expires_at, lease_expires_at)
+        WHERE id = :id
+          AND status IN ('pending', 'processing')
+          AND (:worker IS NULL OR worker IS NULL OR worker = :worker)
         RETURNING
           id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
           file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
         """,
     )
 
-    _update_status = Command(
+    _end = Command(
         Generation,
         """
         UPDATE generations
         SET status = :status,
             error_message = coalesce(:error_message, error_message),
-            completed_at = iif(:status = 'processing', NULL, :now)
+            completed_at = :now,
+            worker = NULL,
+            lease_expires_at = NULL
         WHERE id = :id
-          AND (
-            (status = 'pending' AND :status <> 'pending')
-            OR (status = 'processing' AND :status IN ('completed', 'failed', 'cancelled'))
-          )
+          AND status IN ('pending', 'processing')
+          AND :status IN ('completed', 'failed', 'cancelled')
+          AND (:worker IS NULL OR worker = :worker)
+          AND (:attempt IS NULL OR attempts = :attempt)
         RETURNING
           id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
           file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
         """,
+        params={"attempt": int | None},
     )
 
     _complete = Command(
@@ -83,13 +66,35 @@ class GenerationLifecycle(GenerationListing):
             completed_at = :now,
             generation_time_seconds = :generation_time_seconds,
             file_size_bytes = coalesce(:file_size_bytes, file_size_bytes),
-            metadata = merged(metadata, :metadata)
+            error_message = NULL,
+            metadata = merged(metadata, :metadata),
+            worker = NULL,
+            lease_expires_at = NULL
         WHERE id = :id
           AND status IN ('pending', 'processing')
+          AND (:worker IS NULL OR worker = :worker)
+          AND (:attempt IS NULL OR attempts = :attempt)
         RETURNING
           id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
           file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        """,
+        params={"attempt": int | None},
+    )
+
+    _retry = Command(
+        Generation,
+        """
+        UPDATE generations
+        SET status = 'pending',
+            error_message = NULL,
+            completed_at = NULL
+        WHERE id = :id
+          AND status IN ('failed', 'cancelled')
+        RETURNING
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
         """,
     )
 
@@ -102,76 +107,22 @@ class GenerationLifecycle(GenerationListing):
         RETURNING
           id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
           file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
         """,
     )
 
-    _recover = Command(
-        Generation,
-        """
-        UPDATE generations
-        SET status = 'failed',
-            error_message = :error_message,
-            completed_at = :now
-        WHERE status = 'processing'
-        """,
-    )
-
-    _delete = Command(
-        Generation,
-        """
-        DELETE FROM generations
-        WHERE id = :id
-        """,
-    )
-
-    async def create(
-        self,
-        prompt: str,
-        model_name: str,
-        duration_seconds: float,
-        sample_rate: int,
-        channels: int,
-        file_path: str,
-        *,
-        id: UUID | str | None = None,
-        model_version: str | None = None,
-        metadata: dict[str, Any] | None = None,
+    async def mark_processing(
+        self, generation_id: UUID | str, *, worker: str | None = None, lease: float = 60.0
     ) -> Generation:
-        """Adds a pending generation, counts the use of its prompt with it, and returns it.
+        """pending -> processing; one that is processing already is returned, and its lease renewed.
 
-        ConstraintError: kind check unless duration and rate are positive and channels 1 or 2; kind
-        unique when the id is taken. The prompt is then not counted either.
+        worker: takes it for this worker, as claim() does with the next one in the queue: until the
+        lease (seconds) ends, recover() leaves it alone, and nobody else can take it.  None: without a
+        lease; the first recover() of any process takes it for interrupted.
+
+        InvalidTransitionError from any other status, and when another worker holds it.
         """
-        now = self._now()
-        _, _, generation = await self._batch(
-            PromptRepository.track_prompt.one(text=prompt, now=now),
-            PromptRepository.index_new_prompts.count(),
-            self._create.one(
-                id=new_id() if id is None else id,
-                prompt=prompt,
-                model_name=model_name,
-                model_version=model_version,
-                duration_seconds=duration_seconds,
-                sample_rate=sample_rate,
-                channels=channels,
-                file_path=file_path,
-                created_at=now,
-                metadata={} if metadata is None else metadata,
-            ),
-        )
-        return generation
-
-    async def claim(self) -> Generation | None:
-        """Moves the oldest pending one to processing and returns it; None when none is pending.
-
-        No two workers, tasks or processes get the same one.
-        """
-        return await self._run(self._claim.optional())
-
-    async def mark_processing(self, generation_id: UUID | str) -> Generation:
-        """pending -> processing. InvalidTransitionError from any other status."""
-        return await self.update_status(generation_id, GenerationStatus.PROCESSING)
+        return await self._processing(generation_id, worker=worker, lease=lease)
 
     async def complete(
         self,
@@ -179,27 +130,61 @@ class GenerationLifecycle(GenerationListing):
         generation_time: float,
         file_size_bytes: int | None = None,
         metadata: dict[str, Any] | None = None,
+        *,
+        worker: str | None = None,
+        attempt: int | None = None,
     ) -> Generation:
         """Ends the generation as completed. generation_time: seconds.
 
-        metadata is merged into what is there, key by key. InvalidTransitionError when it has ended.
+        metadata is merged into what is there, key by key.  worker: refuses unless this worker holds it.
+        attempt: refuses unless this is still the attempt that is running; pass the ``attempts`` of what
+        claim() has returned, and a worker that lost its lease cannot end what another one, even of the
+        same name, works on. None: no such check.
+
+        InvalidTransitionError when a check refuses, or it has ended.
         """
         step = self._complete.optional(
             id=generation_id,
             generation_time_seconds=generation_time,
             file_size_bytes=file_size_bytes,
             metadata={} if metadata is None else metadata,
+            worker=worker,
+            attempt=attempt,
             now=self._now(),
         )
-        return await self._moved(generation_id, GenerationStatus.COMPLETED, step)
+        return await self._moved("become completed", generation_id, step)
 
-    async def fail(self, generation_id: UUID | str, error_message: str) -> Generation:
-        """Ends the generation as failed. InvalidTransitionError when it has ended."""
-        return await self.update_status(generation_id, GenerationStatus.FAILED, error_message)
+    async def fail(
+        self,
+        generation_id: UUID | str,
+        error_message: str,
+        *,
+        worker: str | None = None,
+        attempt: int | None = None,
+    ) -> Generation:
+        """Ends the generation as failed; retry() makes it pending again.
+
+        worker, attempt: as for complete(). InvalidTransitionError when they refuse, or it has ended.
+        """
+        return await self._ended(
+            generation_id, GenerationStatus.FAILED, error_message, worker=worker, attempt=attempt
+        )
 
     async def cancel(self, generation_id: UUID | str) -> Generation:
-        """Ends the generation as cancelled. InvalidTransitionError when it has ended."""
-        return await self.update_status(generation_id, GenerationStatus.CANCELLED)
+        """Ends the generation as cancelled, whoever holds it; one that is cancelled is returned as it is.
+
+        InvalidTransitionError when it has ended otherwise.
+        """
+        return await self._ended(generation_id, GenerationStatus.CANCELLED)
+
+    async def retry(self, generation_id: UUID | str) -> Generation:
+        """Makes a failed or cancelled generation pending again: error and end are cleared, attempts stay.
+
+        InvalidTransitionError from any other status.
+        """
+        return await self._moved(
+            "be retried", generation_id, self._retry.optional(id=generation_id)
+        )
 
     async def update_status(
         self,
@@ -209,40 +194,57 @@ class GenerationLifecycle(GenerationListing):
     ) -> Generation:
         """Moves the generation on; error_message None leaves what is there.
 
-        pending moves to any other status, processing to an end; else InvalidTransitionError.
+        pending moves to any other status, processing to an end. One that is processing or cancelled may
+        be told so again; else InvalidTransitionError. retry() leads back to pending.
         """
         if status is None:
             raise invalid_argument("status", "must not be None")
-        step = self._update_status.optional(
-            id=generation_id,
-            status=status,
-            error_message=error_message,
-            now=self._now(),
-        )
-        return await self._moved(generation_id, status, step)
+        if status == GenerationStatus.PROCESSING:
+            return await self._processing(generation_id, error_message)
+        return await self._ended(generation_id, status, error_message)
 
     async def set_metadata(self, generation_id: UUID | str, metadata: dict[str, Any]) -> Generation:
         """Replaces the metadata as a whole."""
         return await self._run(self._set_metadata.one(id=generation_id, metadata=metadata))
 
-    async def recover(self, message: str) -> int:
-        """After a start: fails what is still processing, with this message; how many there were."""
-        return await self._run(self._recover.count(error_message=message, now=self._now()))
-
-    async def delete(self, generation_id: UUID | str, *, missing_ok: bool = False) -> bool:
-        """Deletes the row, not the audio; its prompt stays counted.
-
-        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
-        """
-        count = await self._run(self._delete.count(id=generation_id))
-        return self._deleted(count, generation_id, missing_ok=missing_ok)
-
-    async def _moved(
-        self, generation_id: UUID | str, status: str, step: Step[Generation | None]
+    async def _processing(
+        self,
+        generation_id: UUID | str,
+        error_message: str | None = None,
+        *,
+        worker: str | None = None,
+        lease: float = 60.0,
     ) -> Generation:
-        """The generation that the step changed, or the reason why it changed none."""
-        generation = await self._run(step)
+        lease_expires_at = moment_after(self._now(), "lease", lease)
+        step = self._mark_processing.optional(
+            id=generation_id,
+            error_message=error_message,
+            worker=worker,
+            lease_expires_at=None if worker is None else lease_expires_at,
+        )
+        return await self._moved("become processing", generation_id, step)
+
+    async def _ended(
+        self,
+        generation_id: UUID | str,
+        status: GenerationStatusLike,
+        error_message: str | None = None,
+        *,
+        worker: str | None = None,
+        attempt: int | None = None,
+    ) -> Generation:
+        generation = await self._run(
+            self._end.optional(
+                id=generation_id,
+                status=status,
+                error_message=error_message,
+                worker=worker,
+                attempt=attempt,
+                now=self._now(),
+            )
+        )
         if generation is None:
             generation = await self._run(self._get.one(id=generation_id))
-            raise self._refused(f"become {status}", generation_id, generation.status)
+            if not generation.status == status == GenerationStatus.CANCELLED:
+                raise self._not_moved(f"become {status}", generation)
         return generation

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Query
+from reelbase.engine.step import Step
+from reelbase.errors import InvalidTransitionError
 from reelbase.repositories.generations.records import (
     Generation,
     GenerationStats,
@@ -25,7 +27,7 @@ class GenerationListing(Repository):
         SELECT
           id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
           file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
         FROM generations
         WHERE id = :id
         """,
@@ -37,7 +39,7 @@ class GenerationListing(Repository):
         SELECT
           id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
           file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
         FROM generations
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -50,9 +52,37 @@ class GenerationListing(Repository):
         SELECT
           id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
           file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
         FROM generations
         WHERE status = :status
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _list_for_model = Query(
+        Generation,
+        """
+        SELECT
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        FROM generations
+        WHERE model_name = :model_name
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _list_for_prompt = Query(
+        Generation,
+        """
+        SELECT
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        FROM generations
+        WHERE prompt = :prompt
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
         """,
@@ -64,7 +94,7 @@ class GenerationListing(Repository):
         SELECT
           id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
           file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
         FROM generations
         WHERE status = 'pending'
         ORDER BY created_at, id
@@ -126,6 +156,20 @@ class GenerationListing(Repository):
         step = self._list_with_status.all(status=status, limit=limit, offset=offset)
         return await self._run(step)
 
+    async def list_for_model(
+        self, model_name: str, *, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[Generation]:
+        """A model's generations, of all its versions, newest first."""
+        step = self._list_for_model.all(model_name=model_name, limit=limit, offset=offset)
+        return await self._run(step)
+
+    async def list_for_prompt(
+        self, prompt: str, *, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[Generation]:
+        """What was made of a prompt (compared exactly), newest first."""
+        step = self._list_for_prompt.all(prompt=prompt, limit=limit, offset=offset)
+        return await self._run(step)
+
     async def pending(self, limit: int | None = 100) -> builtins.list[Generation]:
         """Pending generations, oldest first."""
         return await self._run(self._pending.all(limit=limit))
@@ -139,3 +183,17 @@ class GenerationListing(Repository):
     async def stats(self) -> GenerationStats:
         """Counts by status and of prompts, all of one moment."""
         return await self._run(self._stats.one())
+
+    async def _moved(
+        self, action: str, generation_id: UUID | str, step: Step[Generation | None]
+    ) -> Generation:
+        """The generation that the step changed, or the reason why it changed none."""
+        generation = await self._run(step)
+        if generation is None:
+            generation = await self._run(self._get.one(id=generation_id))
+            raise self._not_moved(action, generation)
+        return generation
+
+    def _not_moved(self, action: str, generation: Generation) -> InvalidTransitionError:
+        held = "" if generation.worker is None else f" (it is held by {generation.worker!r})"
+        return self._refused(action + held, generation.id, generation.status)

@@ -30,6 +30,8 @@ class Generation(msgspec.Struct, frozen=True):
     """A piece of music. sample_rate: samples a second.  file_path: where the audio is, or will be.
 
     completed_at: when it ended, whichever way.  metadata: whatever the application knows of it.
+    priority: higher is sooner.  attempts: claims so far, and runs without a worker that were
+    interrupted.  worker, lease_expires_at: who holds it, and until when.
     """
 
     id: UUID
@@ -47,6 +49,11 @@ class Generation(msgspec.Struct, frozen=True):
     generation_time_seconds: float | None
     error_message: str | None
     metadata: dict[str, Any]
+    priority: int = 0
+    attempts: int = 0
+    max_attempts: int = 1
+    worker: str | None = None
+    lease_expires_at: datetime | None = None
 
     @property
     def is_pending(self) -> bool:
@@ -70,9 +77,31 @@ class Generation(msgspec.Struct, frozen=True):
         return not (self.is_pending or self.is_processing)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them: the id and times as texts."""
+        """The fields up to metadata as JSON has them: the id and times as texts."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
+        for name in _OF_THE_QUEUE:
+            del fields[name]
         return fields
+
+
+# What a client of the application is not told by to_dict(): who works on it is the application's matter.
+_OF_THE_QUEUE = ("priority", "attempts", "max_attempts", "worker", "lease_expires_at")
+
+
+class NewGeneration(msgspec.Struct, frozen=True):
+    """A generation to be created; the fields are those of Generation."""
+
+    prompt: str
+    model_name: str
+    duration_seconds: float
+    sample_rate: int
+    channels: int
+    file_path: str
+    id: UUID | str | None = None
+    model_version: str | None = None
+    metadata: dict[str, Any] | None = None
+    priority: int = 0
+    max_attempts: int = 1
 
 
 class GenerationStats(msgspec.Struct, frozen=True):

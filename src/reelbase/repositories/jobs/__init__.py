@@ -1,4 +1,32 @@
-"""Jobs: a queue with priorities, leases and retries, batches that follow their children, and a history."""
+"""Jobs: a queue with priorities, leases and retries, batches that follow their children, and a history.
+
+What each verb makes of the state of a job without children. run is update(status="running"), later is
+fail(retry_in=). running has no lease; held is running under a worker's lease, expired the same once that
+has run out, and spent expired at the last attempt. A dash: InvalidTransitionError; of claim and recover,
+left alone; of progress, False.
+
+    state         run           claim         heartbeat     progress      succeed       fail
+    queued        running       running       -             queued        succeeded     failed
+    running       running       -             -             running       succeeded     failed
+    held          running       -             running       running       succeeded     failed
+    expired       running       running       running       running       succeeded     failed
+    spent         running       failed        running       running       succeeded     failed
+    succeeded     -             -             -             -             -             -
+    failed        -             -             -             -             -             -
+    cancelled     -             -             -             -             -             -
+
+    state         later         release       cancel        retry         recover
+    queued        queued        -             cancelled     -             -
+    running       queued        -             cancelled     -             queued
+    held          queued        queued        cancelled     -             -
+    expired       queued        queued        cancelled     -             queued
+    spent         failed        queued        cancelled     -             failed
+    succeeded     -             -             succeeded     queued        -
+    failed        -             -             failed        queued        -
+    cancelled     -             -             cancelled     queued        -
+
+What is running without a lease and has no attempt left fails at recover(), too.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,130 @@
+"""Creating generations: one, or many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from reelbase.engine.arguments import invalid_argument, wrong_type
+from reelbase.engine.binding import to_id
+from reelbase.engine.identifiers import new_id
+from reelbase.engine.statement import Command, Query
+from reelbase.repositories.generations.listing import GenerationListing
+from reelbase.repositories.generations.records import Generation, NewGeneration
+from reelbase.repositories.prompts import PromptRepository
+
+
+class GenerationAdditions(GenerationListing):
+    _create = Command(
+        Generation,
+        """
+        INSERT INTO generations (
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          status, created_at, metadata, priority, max_attempts
+        )
+        VALUES (
+          :id, :prompt, :model_name, :model_version, :duration_seconds, :sample_rate, :channels,
+          :file_path, 'pending', :created_at, :metadata, :priority, :max_attempts
+        )
+        RETURNING
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        """,
+    )
+
+    _get_many = Query(
+        Generation,
+        """
+        SELECT
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
+        CROSS JOIN generations
+        WHERE id = wanted_id
+        ORDER BY position
+        """,
+        params={"ids": list},
+    )
+
+    async def create(
+        self,
+        prompt: str,
+        model_name: str,
+        duration_seconds: float,
+        sample_rate: int,
+        channels: int,
+        file_path: str,
+        *,
+        id: UUID | str | None = None,
+        model_version: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        priority: int = 0,
+        max_attempts: int = 1,
+    ) -> Generation:
+        """Adds a pending generation, counts the use of its prompt with it, and returns it.
+
+        priority: higher is sooner.  max_attempts: how often it may be claimed, or begun and
+        interrupted, before it fails for good.
+        ConstraintError: kind check unless duration and rate are positive, channels 1 or 2 and
+        max_attempts at least 1; kind unique when the id is taken. The prompt is then not counted either.
+        """
+        now = self._now()
+        _, _, generation = await self._batch(
+            PromptRepository.track_prompt.one(text=prompt, now=now),
+            PromptRepository.index_new_prompts.count(),
+            self._create.one(
+                id=new_id() if id is None else id,
+                prompt=prompt,
+                model_name=model_name,
+                model_version=model_version,
+                duration_seconds=duration_seconds,
+                sample_rate=sample_rate,
+                channels=channels,
+                file_path=file_path,
+                created_at=now,
+                metadata={} if metadata is None else metadata,
+                priority=priority,
+                max_attempts=max_attempts,
+            ),
+        )
+        return generation
+
+    async def create_many(self, generations: Iterable[NewGeneration]) -> list[Generation]:
+        """Adds pending generations, all or none, and returns them in the order given; counts the use of
+        each one's prompt with it. [] adds nothing. The errors are those of create()."""
+        if not isinstance(generations, Iterable):
+            raise wrong_type(
+                "generations",
+                f"must be a list of NewGeneration, not {type(generations).__name__}",
+            )
+        now = self._now()
+        rows = [
+            _row(self._expect("generations", generation, NewGeneration), now)
+            for generation in generations
+        ]
+        if not rows:
+            return []
+        _, _, _, created = await self._batch(
+            PromptRepository.track_prompt.many(
+                [{"text": row["prompt"], "now": now} for row in rows]
+            ),
+            PromptRepository.index_new_prompts.count(),
+            self._create.many(rows),
+            self._get_many.all(ids=[row["id"] for row in rows]),
+        )
+        return created
+
+
+def _row(new: NewGeneration, now: datetime) -> dict[str, Any]:
+    try:
+        id = to_id(new_id() if new.id is None else new.id)
+    except ValueError as error:
+        raise invalid_argument("id", error) from None
+    metadata = {} if new.metadata is None else new.metadata
+    return msgspec.structs.asdict(new) | {"id": id, "metadata": metadata, "created_at": now}

@@ -1,0 +1,159 @@
+"""Workers: claiming a generation, keeping it, and giving it back."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from reelbase.engine.identifiers import moment_after
+from reelbase.engine.statement import Command
+from reelbase.repositories.generations.listing import GenerationListing
+from reelbase.repositories.generations.records import Generation
+
+
+class GenerationLeases(GenerationListing):
+    _fail_exhausted = Command(
+        Generation,
+        """
+        UPDATE generations
+        SET status = 'failed',
+            error_message = 'the lease expired at the last attempt',
+            completed_at = :now,
+            worker = NULL,
+            lease_expires_at = NULL
+        WHERE worker IS NOT NULL
+          AND lease_expires_at <= :now
+          AND attempts >= max_attempts
+        """,
+    )
+
+    # Each arm finds its best candidate through an index. A claim without a worker has no lease, and
+    # counts as an attempt once it was interrupted.
+    _claim = Command(
+        Generation,
+        """
+        UPDATE generations
+        SET status = 'processing',
+            attempts = attempts + (:worker IS NOT NULL),
+            worker = :worker,
+            lease_expires_at = :lease_expires_at
+        WHERE id = (
+          SELECT id
+          FROM (
+            SELECT *
+            FROM (
+              SELECT id, priority, created_at
+              FROM generations
+              WHERE status = 'pending'
+              ORDER BY priority DESC, created_at, id
+              LIMIT 1
+            )
+            UNION ALL
+            SELECT *
+            FROM (
+              SELECT id, priority, created_at
+              FROM generations
+              WHERE worker IS NOT NULL
+                AND lease_expires_at <= :now
+                AND attempts < max_attempts
+              ORDER BY priority DESC, created_at, id
+              LIMIT 1
+            )
+          )
+          ORDER BY priority DESC, created_at, id
+          LIMIT 1
+        )
+        RETURNING
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        """,
+    )
+
+    _heartbeat = Command(
+        Generation,
+        """
+        UPDATE generations
+        SET lease_expires_at = :lease_expires_at
+        WHERE id = :id
+          AND worker = :worker
+          AND (:attempt IS NULL OR attempts = :attempt)
+        RETURNING
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        """,
+        params={"attempt": int | None},
+        relaxed=True,
+    )
+
+    _release = Command(
+        Generation,
+        """
+        UPDATE generations
+        SET status = 'pending',
+            attempts = attempts - 1,
+            worker = NULL,
+            lease_expires_at = NULL
+        WHERE id = :id
+          AND worker = :worker
+          AND (:attempt IS NULL OR attempts = :attempt)
+        RETURNING
+          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
+          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
+          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        """,
+        params={"attempt": int | None},
+    )
+
+    async def claim(self, worker: str | None = None, *, lease: float = 60.0) -> Generation | None:
+        """Moves the next pending one (highest priority, then oldest) to processing and returns it;
+        None when none is pending. No two workers, tasks or processes get the same one.
+
+        worker: who holds it from now on.  lease: seconds until somebody else may take it, unless
+        heartbeat() renews it. One whose lease has expired is taken again while it has attempts left,
+        and fails otherwise.  None: without a lease; the first recover() of any process takes it for
+        interrupted.
+        """
+        now = self._now()
+        lease_expires_at = moment_after(now, "lease", lease)
+        claim = self._claim.optional(
+            worker=worker,
+            lease_expires_at=None if worker is None else lease_expires_at,
+            now=now,
+        )
+        if worker is None:
+            return await self._run(claim)
+        _, generation = await self._batch(self._fail_exhausted.count(now=now), claim)
+        return generation
+
+    async def heartbeat(
+        self,
+        generation_id: UUID | str,
+        worker: str,
+        *,
+        lease: float = 60.0,
+        attempt: int | None = None,
+    ) -> Generation:
+        """Renews the lease to this many seconds from now.
+
+        attempt: as for complete(). InvalidTransitionError unless this worker holds the generation: stop
+        working on it. A heartbeat does not wait for the disk; a power cut may take back the last ones.
+        """
+        step = self._heartbeat.optional(
+            id=generation_id,
+            worker=worker,
+            lease_expires_at=moment_after(self._now(), "lease", lease),
+            attempt=attempt,
+        )
+        return await self._moved("renew its lease", generation_id, step)
+
+    async def release(
+        self, generation_id: UUID | str, worker: str, *, attempt: int | None = None
+    ) -> Generation:
+        """Gives the generation back to the queue, as a worker does that stops, and returns it.
+
+        It costs no attempt: the next claim() counts the same one.  attempt: as for complete().
+        InvalidTransitionError unless this worker holds the generation.
+        """
+        step = self._release.optional(id=generation_id, worker=worker, attempt=attempt)
+        return await self._moved("be released", generation_id, step)

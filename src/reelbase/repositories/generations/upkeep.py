@@ -1,0 +1,58 @@
+"""What keeps the queue in order: recovery after a restart, deletion."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from reelbase.engine.statement import Command
+from reelbase.repositories.generations.listing import GenerationListing
+from reelbase.repositories.generations.records import Generation
+
+
+class GenerationUpkeep(GenerationListing):
+    # A run without a lease was not counted when it began: put back, it is an attempt, too.
+    _recover = Command(
+        Generation,
+        """
+        UPDATE generations
+        SET status = iif(attempts + (lease_expires_at IS NULL) < max_attempts, 'pending', 'failed'),
+            attempts = attempts + (lease_expires_at IS NULL AND attempts + 1 < max_attempts),
+            error_message = :error_message,
+            completed_at = iif(attempts + (lease_expires_at IS NULL) < max_attempts, NULL, :now),
+            worker = NULL,
+            lease_expires_at = NULL
+        WHERE status = 'processing'
+          AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
+        """,
+    )
+
+    _delete = Command(
+        Generation,
+        """
+        DELETE FROM generations
+        WHERE id = :id
+        """,
+    )
+
+    async def recover(self, message: str = "interrupted by restart") -> int:
+        """After a start: ends or puts back what was interrupted, with message as its error; how many.
+
+            processing, lease expired or none, attempts left     pending again
+            processing, lease expired or none, no attempt left   failed
+            processing under a lease that has not expired        left alone: another process works on it
+            pending                                              stays pending
+
+        attempts of max_attempts count: claims by a worker, and runs without a lease that were
+        interrupted. What claim() or mark_processing() began without a worker has no lease: where several
+        processes share the database, let them name one. It may then be called by each of them, at any
+        time.
+        """
+        return await self._run(self._recover.count(error_message=message, now=self._now()))
+
+    async def delete(self, generation_id: UUID | str, *, missing_ok: bool = False) -> bool:
+        """Deletes the row, not the audio; its prompt stays counted.
+
+        True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
+        """
+        count = await self._run(self._delete.count(id=generation_id))
+        return self._deleted(count, generation_id, missing_ok=missing_ok)
