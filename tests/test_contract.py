@@ -24,19 +24,19 @@ FUNCTIONS = {
     "connect": (
         "path, *, journal='auto', durability='balanced', busy_timeout=5.0, readers=None, "
         "create=True, migrate=True, migrations=None, secrets=None, mounts='/proc/mounts', clock=None, "
-        "slow_query=None, slow_transaction=1.0, backup_dir=None"
+        "slow_query=None, slow_transaction=1.0, backup_dir=None, setup=None"
     ),
     "filesystem_of": "path, *, mounts='/proc/mounts'",
     "journal_mode_for": "path, *, mounts='/proc/mounts'",
-    "backup": "path, target, *, keep=None, busy_timeout=5.0, progress=None",
-    "restore": "backup, target, *, busy_timeout=5.0, progress=None",
-    "repair": "path, *, busy_timeout=5.0, progress=None",
+    "backup": "path, target, *, keep=None, busy_timeout=5.0, progress=None, setup=None",
+    "restore": "backup, target, *, busy_timeout=5.0, progress=None, setup=None",
+    "repair": "path, *, busy_timeout=5.0, progress=None, setup=None",
     "schema_sql": "",
     "migrate": (
         "path, *, to=None, dry_run=False, migrations=None, backup_dir=None, busy_timeout=5.0, "
-        "progress=None"
+        "progress=None, setup=None"
     ),
-    "adopt": "path, *, busy_timeout=5.0",
+    "adopt": "path, *, busy_timeout=5.0, setup=None",
     "migration_history": "path, *, busy_timeout=5.0",
 }
 

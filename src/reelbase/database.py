@@ -41,6 +41,7 @@ from reelbase.engine.readers import Readers
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.search_indexes import make_damaged_search_indexes_empty
 from reelbase.engine.secrets import Secrets
+from reelbase.engine.setup import Setup, checked_setup
 from reelbase.engine.transaction import Transaction
 from reelbase.engine.upkeep import Upkeep
 from reelbase.engine.writer import Writer
@@ -69,6 +70,7 @@ def connect(
     slow_query: float | None = None,
     slow_transaction: float = 1.0,
     backup_dir: str | os.PathLike[str] | None = None,
+    setup: Setup | None = None,
 ) -> Connecting:
     """Opens a database, making it if need be: ``await`` it, or use it with ``async with``.
 
@@ -82,6 +84,12 @@ def connect(
     migrate: brings an older database up to date, after a copy of it
         (``<name>.v<version>.bak``); False raises SchemaError for one.
     migrations: the application's own, for tables of its own; they run after ours, likewise.
+    setup: is called with each sqlite3.Connection that is opened to the database or to a copy of it, on
+        the connection's own thread, to load the application's functions, collations and extensions. It
+        may neither write, begin a transaction, attach a database, set a handler that the library
+        sets, replace a function of SQLite, nor change what the library has set. It may be called on
+        several threads at once. The functions folded, stripped, spaced, excerpt and merged are the
+        library's.
     secrets: what API keys are encrypted with; needed only where there are such keys.
     clock: gives the aware time that is stored.
     slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every one.
@@ -90,8 +98,9 @@ def connect(
 
     Raises SchemaError for a file that is not ours or of another version, or whose log is not its own or
     would lie elsewhere (codes stale_log and side_files), DatabaseIOError, DatabaseCorruptError,
-    DatabaseBusyError, DatabaseError (code forked) for a file that was open when this process was forked;
-    the file is then unchanged. ValueError for wrong options.
+    DatabaseBusyError, DatabaseError (code forked) for a file that was open when this process was forked,
+    or (code setup) for what setup raised, or may not do; the file is then unchanged. ValueError for wrong
+    options.
     """
     is_memory = isinstance(path, str | os.PathLike) and os.fspath(path) == MEMORY
     file = None if is_memory else file_path(path)
@@ -121,6 +130,7 @@ def connect(
             migrate=migrate,
             migrations=migrations,
             backup_dir=None if backup_dir is None else folder_path(backup_dir, "backup_dir"),
+            setup=checked_setup(setup),
             secrets=secrets,
             mounts=mounts,
             clock=clock or utc_now,
@@ -276,7 +286,6 @@ class Database(Maintenance):
 
 async def _open(options: ConnectOptions) -> Database:
     read_clock(options.clock)  # a naive clock is an error of the caller's, not of the first write
-    mailbox = Mailbox()
     connection = Connection()
     readers: Readers | None = None
     try:
@@ -286,6 +295,7 @@ async def _open(options: ConnectOptions) -> Database:
             path=MEMORY if options.path is None else str(options.path),
             journal_mode=decision.mode,
             busy_timeout_seconds=options.busy_timeout_seconds,
+            setup=options.setup,
         )
         await connection.open(
             partial(
@@ -304,6 +314,8 @@ async def _open(options: ConnectOptions) -> Database:
                 fall_back = partial(without_shared_memory, decision, options.path)
                 decision = await connection.call(fall_back)
                 settings = msgspec.structs.replace(settings, journal_mode=decision.mode)
+        # Not earlier: the traceback of an opening that failed would keep its descriptor open.
+        mailbox = Mailbox()
         if options.path is not None:
             readers = Readers(settings, options.slow_query_seconds, mailbox)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))

@@ -11,6 +11,7 @@ from reelbase.engine.chain import Migrations
 from reelbase.engine.executors import Clock
 from reelbase.engine.journal import Durability, JournalChoice
 from reelbase.engine.secrets import Secrets
+from reelbase.engine.setup import Setup
 
 
 class ConnectOptions(msgspec.Struct, frozen=True):
@@ -25,6 +26,7 @@ class ConnectOptions(msgspec.Struct, frozen=True):
     migrate: bool
     migrations: Migrations | None
     backup_dir: Path | None
+    setup: Setup | None
     secrets: Secrets | None
     mounts: str | os.PathLike[str]
     clock: Clock

@@ -22,15 +22,21 @@ from reelbase.engine.adopt import adopt as adopt_native
 from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.backup import translated, write_copy
 from reelbase.engine.chain import Migrations
-from reelbase.engine.connection import ConnectionSettings, notify, on_a_thread, open_native
+from reelbase.engine.connection import (
+    ConnectionSettings,
+    notify,
+    on_a_thread,
+    open_native,
+    open_set_up,
+)
 from reelbase.engine.copies import newest_copy
 from reelbase.engine.filesystem import remove
 from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, check, version_of
-from reelbase.engine.open_files import open_file
 from reelbase.engine.opening import open_to_look, prepare_file, size_of_usable_file
 from reelbase.engine.paths import file_path, folder_path
 from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.setup import Setup, checked_setup
 from reelbase.engine.side_files import SUFFIXES
 from reelbase.errors import DatabaseIOError, SchemaError, translate
 
@@ -70,6 +76,7 @@ async def migrate(
     backup_dir: str | os.PathLike[str] | None = None,
     busy_timeout: float = 5.0,
     progress: Progress | None = None,
+    setup: Setup | None = None,
 ) -> MigrationReport:
     """Brings a database to a version of the schema, all in one transaction, after a copy of it.
 
@@ -77,6 +84,7 @@ async def migrate(
     steps on a copy that is thrown away, and leaves the database alone. backup_dir: the folder of
     the copy, made if need be; None: the folder of the database. busy_timeout: seconds to wait
     for somebody who writes, or migrates. progress(what, done, total) is called on the event loop.
+    setup: as in connect().
 
     Killed or failed, the database has the version it had. Raises ValueError for a version that this
     release does not know; SchemaError (code downgrade for an older version than the file has; code
@@ -94,7 +102,9 @@ async def migrate(
 
     copies = None if backup_dir is None else folder_path(backup_dir, "backup_dir")
     work = _rehearse if dry_run else partial(_upgrade, backup_dir=copies)
-    upgrade = await on_a_thread(partial(work, place, to, migrations, busy_timeout, on_progress))
+    upgrade = await on_a_thread(
+        partial(work, place, to, migrations, busy_timeout, on_progress, checked_setup(setup))
+    )
     return MigrationReport(
         from_version=upgrade.from_version,
         to_version=upgrade.to_version,
@@ -104,7 +114,9 @@ async def migrate(
     )
 
 
-async def adopt(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:
+async def adopt(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, setup: Setup | None = None
+) -> int:
     """Marks a database that lost its marks (read back from a dump, for example), and returns its version.
 
     Only if its tables, indexes and triggers are those of a known version to the letter; one that is
@@ -112,7 +124,7 @@ async def adopt(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> i
     (code unknown_schema; details: nearest, differences), or for a foreign or edited one; nothing is
     changed then.
     """
-    return await on_a_thread(partial(_adopt, file_path(path), busy_timeout))
+    return await on_a_thread(partial(_adopt, file_path(path), busy_timeout, checked_setup(setup)))
 
 
 async def migration_history(
@@ -125,7 +137,9 @@ async def migration_history(
     return await on_a_thread(partial(_history, file_path(path), busy_timeout))
 
 
-def _open(path: Path, own: Migrations | None, busy_timeout: float) -> sqlite3.Connection:
+def _open(
+    path: Path, own: Migrations | None, busy_timeout: float, setup: Setup | None
+) -> sqlite3.Connection:
     """A writing connection to a file that may be migrated, in whatever journal mode it has."""
     mode = prepare_file(
         path,
@@ -135,7 +149,7 @@ def _open(path: Path, own: Migrations | None, busy_timeout: float) -> sqlite3.Co
     )
     if mode is None:
         raise _empty(path)
-    return open_native(ConnectionSettings(str(path), mode, busy_timeout), "writer")
+    return open_native(ConnectionSettings(str(path), mode, busy_timeout, setup), "writer")
 
 
 def _empty(path: Path) -> SchemaError:
@@ -152,12 +166,13 @@ def _upgrade(
     own: Migrations | None,
     busy_timeout: float,
     progress: OnProgress,
+    setup: Setup | None,
     *,
     backup_dir: Path | None,
 ) -> Upgrade:
     with (
         translated(f"migrating {path}", path),
-        contextlib.closing(_open(path, own, busy_timeout)) as native,
+        contextlib.closing(_open(path, own, busy_timeout, setup)) as native,
     ):
         _refuse_downgrade(native, path, to, backup_dir or path.parent)
         return bring_up_to_date(
@@ -166,14 +181,19 @@ def _upgrade(
 
 
 def _rehearse(
-    path: Path, to: int | None, own: Migrations | None, busy_timeout: float, progress: OnProgress
+    path: Path,
+    to: int | None,
+    own: Migrations | None,
+    busy_timeout: float,
+    progress: OnProgress,
+    setup: Setup | None,
 ) -> Upgrade:
     with translated(f"migrating a copy of {path}", path), _folder_beside(path) as folder:
         copy = folder / path.name
-        with contextlib.closing(_open(path, own, busy_timeout)) as native:
+        with contextlib.closing(_open(path, own, busy_timeout, setup)) as native:
             _refuse_downgrade(native, path, to, path.parent)
             write_copy(native, copy, on_step=partial(progress, "copying"))
-        with contextlib.closing(_open(copy, own, busy_timeout)) as native:
+        with contextlib.closing(_open(copy, own, busy_timeout, setup)) as native:
             return bring_up_to_date(
                 native, str(path), own=own, to=to, keeps_copy=False, on_progress=progress
             )
@@ -218,11 +238,11 @@ def _refuse_downgrade(native: sqlite3.Connection, path: Path, to: int | None, co
         )
 
 
-def _adopt(path: Path, busy_timeout: float) -> int:
+def _adopt(path: Path, busy_timeout: float, setup: Setup | None) -> int:
     if size_of_usable_file(path, create=False) == 0:
         raise _empty(path)
     try:
-        with contextlib.closing(open_file(path, "mode=rw", busy_timeout)) as native:
+        with contextlib.closing(open_set_up(path, "mode=rw", busy_timeout, setup)) as native:
             return adopt_native(native, str(path))
     except sqlite3.Error as error:
         raise translate(error, f"adopting {path}") from error

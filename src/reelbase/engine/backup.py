@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from reelbase.engine.connection import path_of
+from reelbase.engine.connection import NativeConnection, path_of, setup_of
 from reelbase.engine.damage import advice, damage_of, is_undamaged
 from reelbase.engine.figures import row_counts
 from reelbase.engine.filesystem import (
@@ -168,6 +168,7 @@ def verified_copy(
             # What was copied from a WAL database would ask for a -wal and -shm of its own.
             copy.execute("PRAGMA journal_mode = DELETE").close()
             copy.execute("PRAGMA journal_mode = MEMORY").close()
+            copy.set_up(setup_of(source), str(target))
             mark(copy)
             _verify(copy, expected, source, target, on_step)
         sync_file(partial)
@@ -236,8 +237,8 @@ def partial_file(target: Path) -> Iterator[Path]:
         ) from error
 
 
-def _open_partial(partial: Path) -> sqlite3.Connection:
-    copy = sqlite3.connect(partial, isolation_level=None)
+def _open_partial(partial: Path) -> NativeConnection:
+    copy = sqlite3.connect(partial, isolation_level=None, factory=NativeConnection)
     # Nobody else knows the file: no -shm is needed, which its filesystem may not offer, no journal on
     # the disk (one in memory takes an attempt back that is given up), and one sync, at the end.
     copy.execute("PRAGMA locking_mode = EXCLUSIVE").close()

@@ -25,8 +25,9 @@ from aiosqlite.core import _STOP_RUNNING_SENTINEL
 
 from reelbase.engine.forks import Holding
 from reelbase.engine.mailbox import settle
-from reelbase.engine.open_files import FileConnection, open_file
+from reelbase.engine.open_files import FileConnection, Mode, open_file
 from reelbase.engine.search import excerpt, folded, spaced
+from reelbase.engine.setup import Setup, set_up
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
 
 _log = logging.getLogger("reelbase")
@@ -49,6 +50,7 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
     path: str
     journal_mode: Literal["wal", "delete", "memory"]
     busy_timeout_seconds: float
+    setup: Setup | None = None  # the application's
 
 
 Pragma = tuple[str, int | str]
@@ -82,16 +84,52 @@ _WRITER: tuple[Pragma, ...] = (
 
 
 class NativeConnection(FileConnection):
-    """sqlite3.Connection with the SQL functions that the package's statements may call."""
+    """sqlite3.Connection with the SQL functions that the package's statements may call, and with those
+    of the application once set_up() was called: a copy of the database is given them too.
+    """
+
+    setup: Setup | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._create_functions()
+
+    def set_up(self, setup: Setup | None, path: str) -> None:
+        """Raises DatabaseError (code setup); the connection must be closed then."""
+        if setup is not None:
+            set_up(self, setup, path)
+            self._create_functions()  # of the same names
+            self.setup = setup
+
+    def _create_functions(self) -> None:
         # Used in statements, never in the schema: other programs lack them.
         self.create_function("folded", 1, _folded, deterministic=True)
         self.create_function("stripped", 1, _stripped, deterministic=True)
         self.create_function("spaced", 1, spaced, deterministic=True)
         self.create_function("excerpt", 2, excerpt, deterministic=True)
         self.create_function("merged", 2, _merged, deterministic=True)
+
+
+def open_set_up(
+    path: str | os.PathLike[str],
+    mode: Mode,
+    busy_timeout_seconds: float,
+    setup: Setup | None,
+) -> NativeConnection:
+    """As open_file(), with the application's functions. Leaks nothing when it fails."""
+    native = open_file(path, mode, busy_timeout_seconds, factory=NativeConnection)
+    assert isinstance(native, NativeConnection)
+    try:
+        native.set_up(setup, os.fspath(path))
+    except BaseException:
+        native.close()
+        raise
+    return native
+
+
+def setup_of(native: sqlite3.Connection) -> Setup | None:
+    """The application's set-up that a connection has been through."""
+    return native.setup if isinstance(native, NativeConnection) else None
 
 
 def _folded(text: str | None) -> str | None:
@@ -137,6 +175,7 @@ def open_native(
             if name == "mmap_size" and not is_file:
                 continue  # there is no file to map, and SQLite gives no answer
             set_pragma(native, name, value)
+        native.set_up(settings.setup, settings.path)
     except BaseException:
         native.close()
         raise

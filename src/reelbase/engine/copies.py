@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reelbase.engine.backup import OnStep, write_copy
+from reelbase.engine.connection import open_set_up
 from reelbase.engine.filesystem import take_mode
 from reelbase.engine.identity import open_as_it_lies, read_lineage
-from reelbase.engine.open_files import open_file
 from reelbase.engine.schema import check_ownership
+from reelbase.engine.setup import Setup
 from reelbase.engine.side_files import leftover_log
 from reelbase.errors import DatabaseIOError, SchemaError
 
@@ -42,7 +43,9 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def keep_copy(path: str, version: int, folder: Path, on_step: OnStep) -> tuple[Path, bool]:
+def keep_copy(
+    path: str, version: int, folder: Path, on_step: OnStep, setup: Setup | None = None
+) -> tuple[Path, bool]:
     """Copies the database as it is to ``<name>.v<version>.bak``, or with a number, ``.v<version>.2.bak``
     and so on, where names without one would not tell in which order the copies were made. It has the
     owner and permissions of the database.
@@ -57,7 +60,7 @@ def keep_copy(path: str, version: int, folder: Path, on_step: OnStep) -> tuple[P
             for leftover in folder.glob(f"{glob.escape(target.name)}.*.partial*"):
                 leftover.unlink()
         # A connection of its own: one that writes cannot be copied.
-        with contextlib.closing(open_file(path, "mode=rw")) as source:
+        with contextlib.closing(open_set_up(path, "mode=rw", 5.0, setup)) as source:
             last = None
             with contextlib.suppress(OSError):  # a folder that cannot be listed
                 last = newest_copy(source, path, folder, version)

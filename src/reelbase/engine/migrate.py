@@ -13,7 +13,7 @@ import msgspec
 from reelbase.engine import chain
 from reelbase.engine.backup import one_moment
 from reelbase.engine.chain import Migration, Migrations
-from reelbase.engine.connection import set_pragma
+from reelbase.engine.connection import set_pragma, setup_of
 from reelbase.engine.copies import forget_old_copies, keep_copy, make_folder, remove_copy
 from reelbase.engine.derivation import derive
 from reelbase.engine.drift import digest_of_schema, drifted, refuse_drift
@@ -157,7 +157,11 @@ def bring_up_to_date(
                 room.refuse_if_missing(path)
             if left and copies is not None:
                 copy, is_new = keep_copy(
-                    path, version, copies, lambda done, total: on_progress("copying", done, total)
+                    path,
+                    version,
+                    copies,
+                    lambda done, total: on_progress("copying", done, total),
+                    setup_of(native),
                 )
                 if is_new:
                     when_failed.callback(_remove_useless_copy, copy, native, path, own, to, left)

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 from reelbase.engine.locks import IS_AVAILABLE, FileLocks
 from reelbase.engine.paths import real_path, uri_of
+from reelbase.engine.setup import Guarded
 from reelbase.errors import DatabaseError, DatabaseIOError
 
 _DESCRIPTORS = "/proc/self/fd"
@@ -139,7 +140,7 @@ class OpenFile:
                 self.locks.close()
 
 
-class FileConnection(sqlite3.Connection):
+class FileConnection(Guarded):
     """sqlite3.Connection to a file. file: None once it is closed, and for a database in memory."""
 
     file: OpenFile | None = None

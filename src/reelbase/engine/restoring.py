@@ -24,15 +24,16 @@ from reelbase.engine.backup import (
     translated,
     verified_copy,
 )
-from reelbase.engine.connection import Connection, path_of
+from reelbase.engine.connection import Connection, open_set_up, path_of
 from reelbase.engine.copying import Copying, Progress
 from reelbase.engine.filesystem import sync_folder, take_mode, take_owner
 from reelbase.engine.identity import mark_as_original
-from reelbase.engine.open_files import open_file, refuse_inherited
+from reelbase.engine.open_files import Mode, open_file, refuse_inherited
 from reelbase.engine.paths import file_path, real_path
 from reelbase.engine.refusals import refuse_without_locks
 from reelbase.engine.retention import BackupReport, checked_keep, make_copy
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
+from reelbase.engine.setup import Setup, checked_setup
 from reelbase.engine.side_files import SUFFIXES, beside, is_at_rest, refuse_misplaced
 from reelbase.engine.stale_log import refuse_stale_log
 from reelbase.errors import (
@@ -50,12 +51,15 @@ async def restore(
     *,
     busy_timeout: float = 5.0,
     progress: Progress | None = None,
+    setup: Setup | None = None,
 ) -> Path | None:
     """Puts a copy of backup, a database of this or an earlier version, in the place of target.
 
     Everybody must have closed target first. The copy is complete and verified before target is
     touched, and takes its place at one moment: after a crash target is the old database or the new
     one. Where there is no target yet it is made; it keeps the permissions of the one before.
+
+    setup: as in connect().
 
     None; or where a target that is damaged, or files that belonged to a deleted one, were moved to.
 
@@ -74,6 +78,7 @@ async def restore(
                     file_path(target, "target"),
                     busy_timeout_seconds=busy_timeout,
                     on_step=copying.on_step,
+                    setup=checked_setup(setup),
                 )
             )
         )
@@ -88,12 +93,13 @@ async def backup(
     keep: int | None = None,
     busy_timeout: float = 5.0,
     progress: Progress | None = None,
+    setup: Setup | None = None,
 ) -> BackupReport:
     """Copies a database that others may have open and write, as Database.backup() does.
 
     It may be of an earlier version, and is not brought up to date. keep: as in Database.backup(); of
     an earlier version than 7 no copy is removed, and a warning logged: such a copy does not say of
-    which database it is.
+    which database it is. setup: as in connect().
 
     Raises SchemaError when path is no reelbase database, or newer than this release;
     DatabaseIOError (code missing, exists), DatabaseFullError, DatabaseCorruptError, DatabaseBusyError.
@@ -112,6 +118,7 @@ async def backup(
                     keep=keep,
                     busy_timeout_seconds=busy_timeout,
                     on_step=copying.on_step,
+                    setup=checked_setup(setup),
                 )
             )
         )
@@ -120,14 +127,28 @@ async def backup(
 
 
 def _back_up_file(
-    path: Path, target: Path, *, keep: int | None, busy_timeout_seconds: float, on_step: OnStep
+    path: Path,
+    target: Path,
+    *,
+    keep: int | None,
+    busy_timeout_seconds: float,
+    on_step: OnStep,
+    setup: Setup | None,
 ) -> BackupReport:
-    with translated(f"backing up {path}", path), _opened(path, busy_timeout_seconds) as source:
+    with (
+        translated(f"backing up {path}", path),
+        _opened(path, busy_timeout_seconds, setup) as source,
+    ):
         return make_copy(source, target, original=path, keep=keep, on_step=on_step)
 
 
 def restore_file(
-    backup: Path, target: Path, *, busy_timeout_seconds: float, on_step: OnStep
+    backup: Path,
+    target: Path,
+    *,
+    busy_timeout_seconds: float,
+    on_step: OnStep,
+    setup: Setup | None = None,
 ) -> Path | None:
     """restore(), on the calling thread."""
     place = real_path(target)  # what lies beside a database follows its real name
@@ -138,14 +159,16 @@ def restore_file(
         if place.exists():
             refuse_if_open(place)
         with (
-            _opened(backup, busy_timeout_seconds) as source,
+            _opened(backup, busy_timeout_seconds, setup) as source,
             verified_copy(source, place, on_step, mark_as_original) as copy,
         ):
             return _put_in_place(copy, place, busy_timeout_seconds)
 
 
 @contextlib.contextmanager
-def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
+def _opened(
+    path: Path, busy_timeout_seconds: float, setup: Setup | None
+) -> Iterator[sqlite3.Connection]:
     """A database of ours, to be read."""
     if not path.is_file():
         raise DatabaseIOError(f"{path} is no file", code="missing", details={"path": str(path)})
@@ -153,8 +176,8 @@ def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connect
     refuse_stale_log(path)
     # As in opening a database: a connection that cannot write leaves everything as a crash left it,
     # and one that can takes its own -wal and -shm away again.
-    source = open_file(path, "mode=rw" if is_at_rest(path) else "mode=ro", busy_timeout_seconds)
-    with contextlib.closing(source):
+    mode: Mode = "mode=rw" if is_at_rest(path) else "mode=ro"
+    with contextlib.closing(open_set_up(path, mode, busy_timeout_seconds, setup)) as source:
         check_ownership(source, str(path), may_be_older=True)
         yield source
 

@@ -34,6 +34,7 @@ from reelbase.engine.pages import PageFile, page_size_of_log, write_header, writ
 from reelbase.engine.paths import file_path, real_path
 from reelbase.engine.restoring import in_use, refuse_if_open
 from reelbase.engine.schema import APPLICATION_ID
+from reelbase.engine.setup import Setup, checked_setup
 from reelbase.engine.side_files import SUFFIXES
 from reelbase.engine.temporary_files import folder_for, temporary_files
 from reelbase.errors import DatabaseCorruptError, DatabaseIOError, SchemaError
@@ -81,7 +82,11 @@ def _ignore(what: str, done: int, total: int) -> None:
 
 
 async def repair(
-    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, progress: OnProgress | None = None
+    path: str | os.PathLike[str],
+    *,
+    busy_timeout: float = 5.0,
+    progress: OnProgress | None = None,
+    setup: Setup | None = None,
 ) -> RepairReport:
     """Mends a damaged database of this or an earlier version, and says what is lost.
 
@@ -93,7 +98,8 @@ async def repair(
 
     A sound file is left alone, without a copy. busy_timeout: seconds to wait for who has it locked.
     progress(what, done, total) is called on the event loop. Memory does not grow with the file, but with
-    the number of rows that are lost. Needs room for two more files of its size.
+    the number of rows that are lost. Needs room for two more files of its size. setup: as in connect();
+    without it, indexes that need the application's functions and collations are lost, and named.
 
     Raises DatabaseBusyError (code in_use) for a file that is in use; SchemaError (foreign, newer, empty)
     for what is no database of ours; DatabaseCorruptError when nothing of it can be saved;
@@ -103,12 +109,22 @@ async def repair(
     loop = asyncio.get_running_loop()
     tell = _ignore if progress is None else partial(notify, loop, progress)
     return await on_a_thread(
-        partial(repair_file, place, busy_timeout_seconds=busy_timeout, on_progress=tell)
+        partial(
+            repair_file,
+            place,
+            busy_timeout_seconds=busy_timeout,
+            on_progress=tell,
+            setup=checked_setup(setup),
+        )
     )
 
 
 def repair_file(
-    path: Path, *, busy_timeout_seconds: float, on_progress: OnProgress
+    path: Path,
+    *,
+    busy_timeout_seconds: float,
+    on_progress: OnProgress,
+    setup: Setup | None = None,
 ) -> RepairReport:
     """repair(), on the calling thread."""
     place = real_path(path)  # what lies beside a database follows its real name
@@ -121,13 +137,16 @@ def repair_file(
     with translated(f"repairing {path}"):
         refuse_if_open(place, "repair")
         with _locked(place, busy_timeout_seconds) as original:
-            return _Repair(original, place, on_progress).run()
+            return _Repair(original, place, on_progress, setup).run()
 
 
 class _Repair:
     """original: a descriptor of the damaged file, which is locked."""
 
-    def __init__(self, original: int, place: Path, on_progress: OnProgress) -> None:
+    def __init__(
+        self, original: int, place: Path, on_progress: OnProgress, setup: Setup | None
+    ) -> None:
+        self._setup = setup
         self._original = original
         self._place = place
         self._on_progress = on_progress
@@ -234,7 +253,7 @@ class _Repair:
         self._on_progress("looking for damage", 0, 1)
         with contextlib.closing(Source(copy, str(self._place))) as source:
             try:
-                with contextlib.closing(_opened(copy)) as native:
+                with contextlib.closing(_opened(copy, self._setup)) as native:
                     if not _is_sound(native, self._place, source.version):
                         self._on_progress("making indexes again", 0, 1)
                         mend(native, source, self._losses)
@@ -245,7 +264,7 @@ class _Repair:
     def _salvage(self, copy: Path, repaired: Path) -> list[str]:
         with (
             contextlib.closing(Source(copy, str(self._place))) as source,
-            contextlib.closing(_opened(repaired)) as native,
+            contextlib.closing(_opened(repaired, self._setup)) as native,
         ):
             native.execute(f"PRAGMA page_size = {source.pages.page_size}").close()
             native.execute(f"PRAGMA encoding = '{source.pages.encoding}'").close()
@@ -355,7 +374,7 @@ def _locked(place: Path, busy_timeout_seconds: float) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, setup: Setup | None) -> sqlite3.Connection:
     """A connection to a file that only this repair knows; it is synced once, when it is complete."""
     native = sqlite3.connect(path, isolation_level=None, factory=NativeConnection)
     for pragma in (
@@ -365,6 +384,11 @@ def _opened(path: Path) -> sqlite3.Connection:
         "cell_size_check = ON",
     ):
         native.execute(f"PRAGMA {pragma}").close()
+    try:
+        native.set_up(setup, str(path))
+    except BaseException:
+        native.close()
+        raise
     return native
 
 

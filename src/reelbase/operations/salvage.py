@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from reelbase.engine.connection import NativeConnection, setup_of
 from reelbase.engine.fingerprint import names_of
 from reelbase.engine.names import quoted
 from reelbase.engine.pages import (
@@ -52,7 +53,8 @@ class Salvage:
         self._losses = losses
         self._on_progress = on_progress
         # What is made, without rows: tells the columns of indexes that come after the rows.
-        self._outline = sqlite3.connect(":memory:", isolation_level=None)
+        self._outline = sqlite3.connect(":memory:", isolation_level=None, factory=NativeConnection)
+        self._outline.set_up(setup_of(native), ":memory:")
         self._states: list[TableState] = []
         self._objects: list[StoredObject] = []
         self._without_module: list[StoredObject] = []
