@@ -34,6 +34,7 @@ ERRORS = {
 KINDS = ("unique", "foreign_key", "check", "not_null")
 # The codes that are no literals where the error is made.
 VARIABLE = {"self.code": get_args(get_type_hints(Loss)["code"])}
+NEW_GENERATION = reelbase.NewGeneration("p", "m", 1.0, 44_100, 2, "f")
 NEW_VIDEO = reelbase.NewVideo("a", "b", 1.0, 25, 1, 2, 2)
 TREES = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
 
@@ -134,6 +135,7 @@ async def arguments_of(method: Any, owner: Owner) -> dict[str, Any]:
             "keys": ("a",),
             "files": [reelbase.NewFile("a", "b")],
             "videos": [NEW_VIDEO],
+            "generations": [NEW_GENERATION],
         },
         **{"segments": [reelbase.NewSegment(0, 1, "x")], "children": [{}], "time": 1.0},
         **{"older_than": timedelta(days=1), "transcript_id": uuid4(), "values": {"a": 1}},

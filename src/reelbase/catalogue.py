@@ -52,6 +52,8 @@ class _Attribute(Generic[R]):
 
 
 class Catalogue(RawSql):
+    """One attribute per repository, the verbs for SQL of the application's own, and repository()."""
+
     profiles = _Attribute(ProfileRepository)
     files = _Attribute(FileRepository)
     media_info = _Attribute(MediaInfoRepository)

@@ -196,10 +196,12 @@ class Database(Maintenance):
 
     @property
     def schema_version(self) -> int:
+        """The version of the schema that this release has; connect() has brought the file to it."""
         return SCHEMA_VERSION
 
     @property
     def closed(self) -> bool:
+        """Whether close() has begun; calls then raise DatabaseClosedError."""
         return self._executor.is_closed
 
     def transaction(self, *, actor: str | None = None) -> UnitOfWorkContext:

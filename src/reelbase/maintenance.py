@@ -50,6 +50,8 @@ _CHECKPOINT_SECONDS = 1.0
 
 
 class Maintenance(Catalogue):
+    """What a Database does with its file as a whole: backup, checks, statistics, upkeep."""
+
     _executor: DatabaseExecutor
 
     def __init__(

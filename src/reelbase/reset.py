@@ -67,6 +67,7 @@ class Reset(msgspec.Struct, frozen=True):
 
     @property
     def reaches_own_rows(self) -> bool:
+        """Whether rows of the application's own tables would be deleted or changed."""
         return bool(self.own_deleted or self.own_changed)
 
     @property

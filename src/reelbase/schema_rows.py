@@ -57,6 +57,7 @@ def rows_of_schema(native: sqlite3.Connection, version: int) -> list[TableRows]:
 
 
 def has_rows(native: sqlite3.Connection, table: TableRows) -> bool:
+    """Whether the table holds any row."""
     return bool(value_of(native, f"SELECT EXISTS (SELECT 1 FROM {quoted(table.name)})"))
 
 
@@ -79,5 +80,6 @@ def without_triggers(native: sqlite3.Connection, version: int) -> Iterator[None]
 
 
 def value_of(native: sqlite3.Connection, sql: str) -> int:
+    """The single number that the SQL gives."""
     (value,) = native.execute(sql).fetchone()
     return int(value)

@@ -80,19 +80,23 @@ def text_of(raw: bytes) -> str | MalformedText:
 
 
 def header_line(version: int, rows: dict[str, int], objects: int) -> bytes:
+    """The first line: the schema version, the rows of every table, the objects of the application."""
     return _line(Header(FORMAT, version, rows, objects))
 
 
 def object_line(made: OwnObject) -> bytes:
+    """The line of an object that the application has made."""
     return _line(_ObjectLine(made))
 
 
 def row_line(table: str, columns: Sequence[str], values: Iterable[Value]) -> bytes:
+    """The line of a row."""
     json = [value if type(value) in _AS_THEY_ARE else _to_json(value) for value in values]
     return _line({table: dict(zip(columns, json, strict=True))})
 
 
 def end_line(rows: int) -> bytes:
+    """The last line, with the number of rows: an export without it is incomplete."""
     return _line(_End(rows))
 
 
@@ -108,6 +112,7 @@ class ExportReader:
         self.number = 0
 
     def header(self) -> Header:
+        """Reads the first line. DatabaseError (code export_format) for what is none, or a newer one's."""
         try:
             header = _header_decoder.decode(self._next() or b"")
         except msgspec.MsgspecError:
@@ -127,6 +132,7 @@ class ExportReader:
         return header
 
     def object(self) -> OwnObject:
+        """Reads the line of an object. DatabaseError (code export_format) for another line."""
         try:
             return _object_decoder.decode(self._next() or b"").object
         except msgspec.MsgspecError:

@@ -13,6 +13,7 @@ from reelbase.cli.running import UsageError, run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "adopt",
         help="mark a database whose version is unknown, if its schema is that of a version",
@@ -29,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     try:
         version = run_async(_adopt(arguments.file))
     except ValueError as error:

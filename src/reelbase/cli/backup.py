@@ -28,6 +28,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "backup",
         help="copy a database while it is in use",
@@ -53,6 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     path = file_path(arguments.file)
     folder = Path(arguments.target or path.parent).absolute()
     is_folder = folder.is_dir()

@@ -17,6 +17,7 @@ from reelbase.operations.examination import examine
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "check",
         help="look for damage, broken references and a schema that was changed",
@@ -36,6 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     path = file_path(arguments.file)
     work = partial(examine, path, full=arguments.full, busy_timeout_seconds=BUSY_SECONDS)
     try:

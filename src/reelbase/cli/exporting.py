@@ -33,6 +33,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "export",
         help="write what a database holds as lines of JSON",
@@ -57,6 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     if arguments.target == "-" and arguments.json:
         raise UsageError("--json and the rows would both go to the output; name a TARGET")
     path = file_path(arguments.file)

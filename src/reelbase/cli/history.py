@@ -15,6 +15,7 @@ from reelbase.cli.running import UsageError, run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "history",
         help="list the migrations that a database has been through",
@@ -29,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     try:
         lines = run_async(_history(arguments.file))
     except ValueError as error:

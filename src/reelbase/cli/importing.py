@@ -32,6 +32,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "import",
         help="make a database of what export wrote",
@@ -49,6 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     path = file_path(arguments.file)
     with _source(arguments.source) as source:
         report = run_async(_import(path, source))

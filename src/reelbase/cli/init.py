@@ -22,6 +22,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "init",
         help="make a database",
@@ -36,6 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     path = file_path(arguments.file)
     is_new = not path.exists() or path.stat().st_size == 0
     facts = run_async(_init(path, is_new))

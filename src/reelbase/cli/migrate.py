@@ -15,6 +15,7 @@ from reelbase.cli.running import UsageError, run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "migrate",
         help="bring a database up to date, after a copy beside it",
@@ -51,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     try:
         own = Migrations(*arguments.own) if arguments.own else None
         report = run_async(_migrate(arguments, own))

@@ -21,10 +21,12 @@ LONG_SECONDS = 86_400.0  # a command's unit of work may take as long as it needs
 
 
 def add_database(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument FILE."""
     parser.add_argument("file", metavar="FILE", help="the database")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds the option --json."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

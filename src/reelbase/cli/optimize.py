@@ -22,6 +22,7 @@ class OptimizeReport(msgspec.Struct, frozen=True):
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "optimize",
         help="merge search indexes, gather statistics, and give room back",
@@ -42,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     report = run_async(_optimize(arguments.file, vacuum=arguments.vacuum))
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(report), indent=2))

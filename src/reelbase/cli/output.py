@@ -35,6 +35,8 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class ProgressDisplay(Protocol):
+    """Where progress is shown: a bar, or lines."""
+
     def show(self, progress: Progress) -> None:
         """May be called as often as one likes."""
 
@@ -55,6 +57,7 @@ def progress_display() -> ProgressDisplay:
 
 
 def print_tables(tables: Sequence[Table]) -> None:
+    """Prints tables: drawn by rich on a terminal where it is installed, else plain."""
     if _is_terminal(sys.stdout):
         try:
             from reelbase.cli.rich_output import print_rich_tables  # noqa: PLC0415
@@ -84,12 +87,14 @@ class PlainProgress:
         self._has_shown = False
 
     def show(self, progress: Progress) -> None:
+        """Prints a line, at most one in some seconds."""
         if time.monotonic() >= self._next_line:
             self._print(progress)
             self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
             self._has_shown = True
 
     def close(self, progress: Progress) -> None:
+        """Prints the last line, if there was one before."""
         if self._has_shown:
             self._print(progress)
 

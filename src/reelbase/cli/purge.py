@@ -34,6 +34,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "purge",
         help="delete what is over and old",
@@ -58,6 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     kinds = [kind for kind in _KINDS if getattr(arguments, kind)] or list(_BY_DEFAULT)
     facts = run_async(_purge(arguments.file, kinds, arguments.older_than, arguments.dry_run))
     verb = "would be deleted" if facts.dry_run else "deleted"

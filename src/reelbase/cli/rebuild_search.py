@@ -26,6 +26,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "rebuild-search",
         help="index everything that can be searched anew",
@@ -40,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     facts = run_async(_rebuild(arguments.file))
     lines = [f"{name}: {counted(rows, 'row')}" for name, rows in facts.indexed.items()]
     print_facts(facts, arguments, lines)

@@ -15,6 +15,7 @@ from reelbase.cli.running import run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "repair",
         help="mend a damaged database, and name the rows that are lost",
@@ -34,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     report = run_async(_repair(arguments))
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(report, enc_hook=str), indent=2))

@@ -30,6 +30,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "reset",
         help="delete all rows",
@@ -53,6 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     path = file_path(arguments.file)
     if not arguments.yes and not sys.stdin.isatty():
         raise UsageError("nothing was deleted; answer yes, or pass --yes")

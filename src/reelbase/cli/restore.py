@@ -15,6 +15,7 @@ from reelbase.cli.running import UsageError, run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "restore",
         help="put a backup in the place of a database that nobody uses",
@@ -31,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     backup, target = file_path(arguments.backup, "BACKUP"), file_path(arguments.file)
     if backup.resolve() == target.resolve():
         raise UsageError(f"{backup} cannot be restored to itself; name the database as FILE")

@@ -30,6 +30,7 @@ class RichProgress:
         self._bar.start()
 
     def show(self, progress: Progress) -> None:
+        """Moves the bar."""
         self._bar.update(
             self._task,
             completed=progress.done,
@@ -38,10 +39,12 @@ class RichProgress:
         )
 
     def close(self, progress: Progress) -> None:
+        """Ends the bar."""
         self._bar.stop()
 
 
 def print_rich_tables(tables: Sequence[Table]) -> None:
+    """Prints tables drawn by rich."""
     console = Console()
     for table in tables:
         drawn = rich.table.Table(

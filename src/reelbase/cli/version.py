@@ -14,6 +14,7 @@ from reelbase.cli.running import UsageError, run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "version",
         help="say which version a database has, and which this release knows",
@@ -28,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     database: str | None = arguments.database
     found = None
     if database is not None:
@@ -55,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def versions() -> str:
+    """The versions of reelbase, its schema, SQLite and Python, in a line."""
     return (
         f"reelbase {reelbase.__version__}, schema {SCHEMA_VERSION}, "
         f"SQLite {sqlite3.sqlite_version}, Python {platform.python_version()}"

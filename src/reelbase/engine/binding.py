@@ -53,6 +53,7 @@ def to_id(value: UUID | str | None) -> str:
 
 
 def to_optional_id(value: UUID | str | None) -> str | None:
+    """to_id(), with None for None."""
     return None if value is None else to_id(value)
 
 
@@ -89,6 +90,7 @@ def has_surrogates(text: str) -> bool:
 
 
 def to_text(value: str | None) -> str | None:
+    """The text itself; of an enumeration's member its plain text. TypeError for other types."""
     if value is None or type(value) is str:
         return value
     if isinstance(value, str):
@@ -114,6 +116,7 @@ def _is_real(value: object) -> TypeGuard[float]:
 
 
 def to_integer(value: int | None) -> int | None:
+    """An int of 64 bits (ValueError for a larger one); numpy's too, but no bool (TypeError)."""
     if value is None:
         return None
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
@@ -125,6 +128,7 @@ def to_integer(value: int | None) -> int | None:
 
 
 def to_real(value: float | None) -> float | None:
+    """A finite float (ValueError for NaN and infinity); Decimal and numpy's numbers too, but no bool."""
     if value is None:
         return value
     if type(value) is float and math.isfinite(value):
@@ -143,6 +147,7 @@ def to_real(value: float | None) -> float | None:
 
 
 def to_flag(value: bool | None) -> int | None:
+    """0 or 1 of a bool; TypeError for other types."""
     if value is None:
         return None
     if not isinstance(value, bool):
@@ -151,6 +156,7 @@ def to_flag(value: bool | None) -> int | None:
 
 
 def to_blob(value: bytes | None) -> bytes | None:
+    """The bytes themselves; TypeError for other types."""
     if value is None or isinstance(value, bytes):
         return value
     raise TypeError(f"must be bytes, not {type(value).__name__}")
@@ -162,6 +168,7 @@ def to_limit(value: int | None) -> int | None:
 
 
 def to_offset(value: int) -> int | None:
+    """OFFSET: an int of 0 or more, else ValueError."""
     number = to_integer(value)
     if number is None or number < 0:
         raise ValueError(f"must be 0 or more, not {number}")
@@ -233,12 +240,14 @@ def _check_json(value: object, encoded: bytes) -> None:
 
 
 def to_json_object(value: Mapping[str, Any] | None) -> str | None:
+    """JSON text of a dict or Struct; TypeError for other types, ValueError for what JSON cannot hold."""
     if value is not None and not isinstance(value, Mapping | msgspec.Struct):
         raise TypeError(f"must be a dict, not {type(value).__name__}")
     return to_json(value)
 
 
 def to_json_array(value: Sequence[Any] | None) -> str | None:
+    """JSON text of a list or tuple; TypeError for other types, ValueError for what JSON cannot hold."""
     if value is not None and not isinstance(value, list | tuple):
         raise TypeError(f"must be a list, not {type(value).__name__}")
     return to_json(value)
@@ -273,6 +282,7 @@ ARRAYS: Final = (to_json_array, to_text_array, to_integer_array)
 
 
 def to_integer_or_text(value: int | str | None) -> int | str | None:
+    """to_integer() or to_text(), by the value's type."""
     return to_text(value) if isinstance(value, str) else to_integer(value)
 
 

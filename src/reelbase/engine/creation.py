@@ -67,6 +67,7 @@ class Created(msgspec.Struct, frozen=True):
 
     @property
     def is_full_text(self) -> bool:
+        """Whether it is a table of full-text search."""
         return self.module in FULL_TEXT
 
 

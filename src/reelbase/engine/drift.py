@@ -47,6 +47,7 @@ def refuse_drift(native: sqlite3.Connection, path: str) -> bool:
 
 
 def drifted(path: str, version: int, found: list[str]) -> SchemaError:
+    """The error for a schema that is not the one of its version. found: a sentence per difference."""
     return SchemaError(
         f"{path} is not as version {version} made it: {in_one_sentence(found)}. Undo that, mend it by"
         " `reelbase repair`, or restore a backup; nothing was changed",
@@ -96,6 +97,7 @@ def _note(native: sqlite3.Connection, digest: str) -> None:
 
 
 def digest_of_schema(native: sqlite3.Connection) -> str:
+    """A digest of all statements of the schema: equal where nothing was changed since."""
     # As bytes: a table of the user's own may have been typed in another encoding.
     # Without what SQLite makes by itself: each build has tables of its own for statistics.
     (statements,) = native.execute(

@@ -18,7 +18,9 @@ Cleanup = Callable[[sqlite3.Connection], None]
 class HeldCursor(Protocol):
     """A cursor that stays open between two calls. Both methods run on the connection's thread."""
 
-    def close(self, native: sqlite3.Connection) -> None: ...
+    def close(self, native: sqlite3.Connection) -> None:
+        """Closes the cursor."""
+        ...
 
     def drain(self, native: sqlite3.Connection) -> None:
         """Fetches the other rows into memory: what is written next must not show among them."""

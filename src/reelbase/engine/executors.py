@@ -24,13 +24,21 @@ class Session(Protocol):
     """A connection that belongs to one snapshot: a borrowed reader, or the one of ":memory:"."""
 
     @property
-    def has_ended(self) -> bool: ...
+    def has_ended(self) -> bool:
+        """Whether the connection was given back."""
+        ...
 
-    def call(self, work: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]: ...
+    def call(self, work: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]:
+        """Runs work on the connection's thread and returns what it returns."""
+        ...
 
-    def at_end(self, cleanup: Cleanup) -> None: ...
+    def at_end(self, cleanup: Cleanup) -> None:
+        """Has the cleanup run on the thread when the session ends."""
+        ...
 
-    def clean_up(self, cleanup: Cleanup) -> None: ...
+    def clean_up(self, cleanup: Cleanup) -> None:
+        """Runs the cleanup now, instead of at the end."""
+        ...
 
 
 R = TypeVar("R")
@@ -67,9 +75,11 @@ class DatabaseExecutor:
         self.is_closed = False
 
     def now(self) -> datetime:
+        """As of Executor."""
         return read_clock(self._clock)
 
     def run(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
+        """As of Executor."""
         self.refuse_if_unusable()
         if self._readers is not None:
             for step in steps:
@@ -82,6 +92,7 @@ class DatabaseExecutor:
         return self._writer.run(steps)
 
     def run_one(self, step: Step[R]) -> Awaitable[R]:
+        """As of Executor."""
         self.refuse_if_unusable()
         if self._readers is None or step.statement.writes:
             return self._writer.run_one(step)
@@ -90,6 +101,7 @@ class DatabaseExecutor:
         return self._readers.run_one(step)
 
     async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
+        """As of Executor."""
         self.refuse_if_unusable()
         if self._readers is None:
             return CursorHost(True, self._writer.call, _nothing)
@@ -105,6 +117,7 @@ class DatabaseExecutor:
         self.refuse_other_loops()
 
     def refuse_other_loops(self) -> None:
+        """Raises RuntimeError when called from another event loop than the one of connect()."""
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(
                 "this Database belongs to another event loop; connect() once per loop"
@@ -131,9 +144,11 @@ class SnapshotExecutor:
         self.is_ended = False
 
     def now(self) -> datetime:
+        """As of Executor."""
         return self._now
 
     async def run(self, *steps: Step[Any]) -> list[Any]:
+        """As of Executor."""
         self._refuse_if_ended()
         for step in steps:
             if step.statement.writes:
@@ -143,10 +158,12 @@ class SnapshotExecutor:
         return results
 
     async def run_one(self, step: Step[R]) -> R:
+        """As of Executor."""
         (result,) = await self.run(step)
         return result  # type: ignore[no-any-return]
 
     async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
+        """As of Executor."""
         self._refuse_if_ended()
         close = cursor.close
         self._session.at_end(close)
@@ -175,15 +192,19 @@ class UnitExecutor:
         self.actor = actor
 
     def now(self) -> datetime:
+        """As of Executor."""
         return self._now
 
     def run(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
+        """As of Executor."""
         return self._transaction.run(steps)
 
     def run_one(self, step: Step[R]) -> Awaitable[R]:
+        """As of Executor."""
         return self._transaction.run_one(step)
 
     async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
+        """As of Executor."""
         transaction = self._transaction
         transaction.hold(cursor)
         return CursorHost(False, transaction.call, partial(transaction.let_go, cursor))

@@ -65,6 +65,7 @@ class Holding:
         return self._at_work.acquire(timeout=timeout_seconds)
 
     def go_on(self) -> None:
+        """Lets the connection's thread work again, after a fork."""
         self._at_work.release()
 
     def keep(self) -> None:

@@ -92,6 +92,7 @@ class Lineage(msgspec.Struct, frozen=True):
 
 
 def read_lineage(native: sqlite3.Connection) -> Lineage:
+    """Which database the file is, and when it was made."""
     identity = read_identity(native)
     first = native.execute("SELECT applied_at FROM schema_migrations WHERE version = 1").fetchone()
     return Lineage(

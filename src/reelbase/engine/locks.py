@@ -108,6 +108,7 @@ class FileLocks:
         return _holder(self._file, fcntl.F_GETLK, _SHARED) is not None
 
     def close(self) -> None:
+        """Closes the descriptors, and with them gives the locks back."""
         for descriptor in self.descriptors:
             os.close(descriptor)
         self._close_log()

@@ -211,6 +211,9 @@ def without_references(native: sqlite3.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def transaction(native: sqlite3.Connection, context: str) -> Iterator[None]:
+    """A transaction that holds the writer lock: COMMIT at the end of the block, ROLLBACK when it
+    raises.
+    """
     try:
         native.execute("BEGIN IMMEDIATE")
         yield
@@ -223,6 +226,7 @@ def transaction(native: sqlite3.Connection, context: str) -> Iterator[None]:
 
 
 def version_of(native: sqlite3.Connection) -> int:
+    """The version of the schema that the file says it has; 0 for none."""
     (version,) = native.execute("PRAGMA user_version").fetchone()
     return int(version)
 
@@ -238,6 +242,7 @@ def _refuse_changed(native: sqlite3.Connection, path: str) -> None:
 
 
 def refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
+    """Raises SchemaError (code broken_reference) for the first row that refers to a missing one."""
     broken, _ = table_by_table(
         native, "PRAGMA foreign_key_check", "PRAGMA foreign_key_check({table})", most_rows=1
     )

@@ -52,6 +52,7 @@ class Loss(NamedTuple):
     sentence: str
 
     def error(self) -> DatabaseIOError:
+        """The loss as an error."""
         return DatabaseIOError(self.sentence, code=self.code)
 
 
@@ -146,6 +147,7 @@ class FileConnection(Guarded):
     file: OpenFile | None = None
 
     def close(self) -> None:
+        """Closes the connection, and then says that the file has one connection less."""
         file, self.file = self.file, None
         if file is not None:
             file.leave()

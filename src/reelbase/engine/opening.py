@@ -261,6 +261,7 @@ def _open_writer(
 
 
 def journal_mode_of(native: sqlite3.Connection) -> str:
+    """The journal mode that the connection works in."""
     (mode,) = native.execute("PRAGMA journal_mode").fetchone()
     return str(mode)
 

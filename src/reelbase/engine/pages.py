@@ -71,6 +71,7 @@ class Gap(msgspec.Struct, frozen=True):
     up_to: int | None
 
     def holds(self, rowid: int) -> bool:
+        """Whether the rowid lies between the bounds."""
         return (self.above is None or rowid > self.above) and (
             self.up_to is None or rowid <= self.up_to
         )
@@ -103,12 +104,15 @@ class Claims:
         return True
 
     def is_claimed(self, number: int) -> bool:
+        """Whether a table or index has the page."""
         return bool(self._claimed[number])
 
     def release(self, number: int) -> None:
+        """Takes the claim on a page back."""
         self._claimed[number] = 0
 
     def unclaimed(self) -> Iterator[int]:
+        """The numbers of the pages that nothing has claimed, rising."""
         return (number for number in range(1, len(self._claimed)) if not self._claimed[number])
 
 
@@ -140,6 +144,7 @@ class PageFile:
         self._has_pointer_map = self.has_header and _u32(header, 52) != 0
 
     def close(self) -> None:
+        """Closes the file."""
         os.close(self._descriptor)
 
     def _read(self, offset: int, size: int) -> bytes:

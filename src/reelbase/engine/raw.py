@@ -126,6 +126,9 @@ class RawStatement(Statement):
         self.may_write = self.writes or word == "WITH"
 
     def bind(self, values: Any) -> Any:
+        """The values as SQLite stores them, by name or place. TypeError or InvalidArgumentError name
+        the parameter.
+        """
         if type(values) in (tuple, list) and _STORED_AS_THEY_ARE.issuperset(map(type, values)):
             return tuple(values)
         if isinstance(values, Mapping):
@@ -135,11 +138,13 @@ class RawStatement(Statement):
         raise TypeError(f"parameters must be a sequence or a mapping, not {type(values).__name__}")
 
     def not_found(self, parameters: Any) -> RecordNotFoundError:
+        """The error for a result without a row; it shows the SQL."""
         return RecordNotFoundError(
             f"no row for: {self.sql.strip()}", details={"entity": "row", "key": None}
         )
 
     def count_of(self, cursor: sqlite3.Cursor) -> int:
+        """How many rows the statement of a finished cursor changed."""
         if cursor.rowcount < 0:
             # sqlite3 counts for statements only that begin with their verb; WITH is none.
             (changed,) = cursor.connection.execute("SELECT changes()").fetchone()
@@ -149,9 +154,11 @@ class RawStatement(Statement):
     # Looked up anew each time: the columns of a * may change.
 
     def decode(self, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]]) -> list[Any]:
+        """As of Statement, without its cache."""
         return decoder_for(self.row_type, self._columns_of(cursor))(rows)
 
     def decode_one(self, cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Any:
+        """As of Statement, without its cache."""
         return row_decoder_for(self.row_type, self._columns_of(cursor))(row)
 
     def _bound(self, name: str | int, value: Any) -> SqlValue:

@@ -104,6 +104,7 @@ class Reader(Worker):
         native.execute("COMMIT")
 
     def submit(self, request: Request) -> None:
+        """Queues a request and wakes the thread."""
         self.refuse_if_closed()
         self.inbox.append(request)
         self.wake()
@@ -174,6 +175,7 @@ class Readers:
         self.lost_file: Loss | None = None
 
     async def open(self, count: int) -> None:
+        """Opens that many connections."""
         for _ in range(count):
             reader = Reader(await self._connect(), self._inbox, self._mailbox, self._wake_another)
             self._pool.append(reader)

@@ -295,6 +295,7 @@ def refuse_if_open(target: Path, what: str = "restore", *, besides: int | None =
 
 
 def in_use(target: Path, why: str, what: str = "restore") -> DatabaseBusyError:
+    """The error for a database that is in use. what: what is to be done again."""
     return DatabaseBusyError(
         f"{target} is in use ({why}); stop what uses it, and {what} again. Nothing was changed",
         code="in_use",

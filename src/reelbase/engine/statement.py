@@ -161,11 +161,13 @@ class Statement:
         return max(cursor.rowcount, 0)
 
     def decode(self, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]]) -> list[Any]:
+        """The rows of a cursor as the row type. DatabaseError: code no_rows or row_mismatch."""
         if self._decoder is None:
             self._decoder = decoder_for(self.row_type, self._columns_of(cursor))
         return self._decoder(rows)
 
     def decode_one(self, cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Any:
+        """One row, as decode() gives many."""
         if self._row_decoder is None:
             self._row_decoder = row_decoder_for(self.row_type, self._columns_of(cursor))
         return self._row_decoder(row)
@@ -179,6 +181,7 @@ class Statement:
         return columns
 
     def not_found(self, parameters: Any) -> RecordNotFoundError:
+        """The error for a result without a row; the key is taken from the parameters."""
         entity = self.entity or "row"
         for key in ("id", f"{entity}_id", *parameters):
             if key in parameters:
@@ -208,6 +211,7 @@ class Statement:
 
 
 def record_not_found(entity: str, key: object) -> RecordNotFoundError:
+    """The error for a key that no row has."""
     text = str(key)
     return RecordNotFoundError(
         f"{entity} {text!r} not found", details={"entity": entity, "key": text}

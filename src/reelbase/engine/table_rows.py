@@ -55,6 +55,7 @@ class TableRows(msgspec.Struct, frozen=True):
 
     @property
     def insert(self) -> str:
+        """The statement that inserts a row."""
         names = ", ".join(map(quoted, self.columns))
         values = ", ".join("?" * len(self.columns))
         return f"INSERT INTO {quoted(self.name)} ({names}) VALUES ({values})"
@@ -71,6 +72,7 @@ class TableRows(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> str:
+        """The statement that counts the rows."""
         return f"SELECT count(*) FROM {self._source}"
 
     @property
@@ -146,6 +148,7 @@ def unchecked(native: sqlite3.Connection) -> Iterator[None]:
 
 
 def quoted(name: str) -> str:
+    """A name as SQL takes it."""
     return '"' + name.replace('"', '""') + '"'
 
 

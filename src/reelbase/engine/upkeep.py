@@ -109,9 +109,11 @@ class Upkeep:
         return _loss(self._path, self._file.identity, found)
 
     def start(self) -> None:
+        """Begins the checks; they go on until stop()."""
         self._timer = self._loop.call_later(_CYCLE_SECONDS, _begin_cycle, self._reference)
 
     def stop(self) -> None:
+        """Ends the checks. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

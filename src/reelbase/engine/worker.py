@@ -48,6 +48,7 @@ class Reply(asyncio.Future[Any]):
         self._interrupt = interrupt
 
     def cancel(self, msg: Any | None = None) -> bool:
+        """Cancels the future, and interrupts the statement if it runs."""
         is_cancelled = super().cancel(msg)
         if is_cancelled:
             self._interrupt(self)

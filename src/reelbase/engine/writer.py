@@ -56,6 +56,8 @@ class _TransactionRequest(_OutsideRequest, kw_only=True):
 
 
 class Writer(WaitingWorker):
+    """The only connection that writes: requests in groups that share a commit, transactions one by one."""
+
     def __init__(
         self,
         connection: Connection,
@@ -111,6 +113,7 @@ class Writer(WaitingWorker):
         return self._enqueue(_OutsideRequest(work, self.new_reply()))
 
     def enqueue_transaction(self, transaction: Transaction) -> asyncio.Future[None]:
+        """Queues a transaction; the future is done when it holds the writer."""
         if self._is_closing:
             raise DatabaseClosedError("the database is closed")
         return self._enqueue(

@@ -36,6 +36,7 @@ class TableState(msgspec.Struct):
 
     @property
     def is_damaged(self) -> bool:
+        """Whether any part of the table could not be read or stored."""
         return bool(self.gaps or self.partial or self.refused or self.lost_cells)
 
     def may_lack(self, page: Page) -> bool:
@@ -48,6 +49,7 @@ class TableState(msgspec.Struct):
         return any(gap.holds(cell.rowid) for gap in self.gaps for cell in page.cells)
 
     def key_of(self, rowid: int, values: Sequence[Value]) -> Key:
+        """What names a row: its number, or its primary key."""
         return rowid if self.table.has_rowid else tuple(values[: len(self.table.key)])
 
 

@@ -111,6 +111,7 @@ class Evidence:
             native.execute(statement)
 
     def close(self) -> None:
+        """Drops the tables that held the evidence."""
         for name in ("attested", "known"):
             self._native.execute(f"DROP TABLE temp.{name}")
 

@@ -40,9 +40,11 @@ class Losses:
         self._lost: list[_Run | str] = []
 
     def touch(self, table: str) -> None:
+        """Notes that the table is no longer as it was."""
         self.touched.add(table)
 
     def mend(self, sentence: str) -> None:
+        """Notes what was mended, in a sentence."""
         self.mended.append(sentence)
 
     def lose_row(self, table: str, key: object, why: str, *, is_certain: bool = True) -> None:
@@ -74,8 +76,10 @@ class Losses:
 
     @property
     def lost(self) -> list[str]:
+        """What is lost, a sentence each."""
         return [str(loss) for loss in self._lost]
 
 
 def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 row``, ``2 rows``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -33,6 +33,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 def references_of(native: sqlite3.Connection, table: str) -> Iterator[Reference]:
+    """The foreign keys of a table."""
     rows = native.execute(
         'SELECT id, "table", "from", "to", on_delete FROM pragma_foreign_key_list(?) ORDER BY id, seq',
         (table,),

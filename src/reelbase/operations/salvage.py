@@ -85,6 +85,9 @@ class Salvage:
         self._make("trigger", of_ours=True)
 
     def finish(self) -> None:
+        """Makes what comes after the rows: search indexes, triggers, what needs a module, the marks of
+        the file.
+        """
         self._rebuild_search_of_applications()
         self._make("trigger", of_ours=False)
         self._write_what_needs_a_module()

@@ -53,6 +53,7 @@ class Source:
             raise
 
     def close(self) -> None:
+        """Closes the file."""
         self.pages.close()
 
     def _stored_objects(self) -> Iterator[StoredObject]:
@@ -125,6 +126,7 @@ class Source:
         return max(rowids, default=0)
 
     def roots(self) -> dict[str, int]:
+        """The root page of every table and index, by name."""
         return {found.name: found.root for found in self.objects.values()}
 
 

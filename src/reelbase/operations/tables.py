@@ -134,6 +134,7 @@ class Table:
         return self._inserts[length]
 
     def insertion(self, names: Sequence[str]) -> str:
+        """The statement that inserts a row of these columns."""
         return (
             f"INSERT INTO {quoted(self.name)} ({', '.join(map(quoted, names))}) "
             f"VALUES ({', '.join('?' * len(names))})"

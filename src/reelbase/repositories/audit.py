@@ -24,6 +24,8 @@ A = TypeVar("A")
 
 
 class AuditAction(enum.StrEnum):
+    """What happened to an entity."""
+
     CREATE = "CREATE"
     UPDATE = "UPDATE"
     DELETE = "DELETE"
@@ -179,6 +181,7 @@ class AuditRepository(Repository):
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def count(self) -> int:
+        """How many entries there are."""
         return await self._run(self._count.one())
 
     async def prune(self, older_than: timedelta) -> int:

@@ -28,6 +28,10 @@ class Clip(msgspec.Struct, frozen=True):
 
 
 class ClipRepository(Repository):
+    """The clips of files, table ``clips``: a span of a file with what was said of it. They are added
+    and deleted, never changed, and go with their profile or file.
+    """
+
     entity = "clip"
 
     _add = Command(

@@ -27,6 +27,8 @@ class ConfigEntry(msgspec.Struct, frozen=True):
 
 
 class ConfigRepository(Repository):
+    """Settings of the whole application, table ``config``: one JSON value per key, for all profiles."""
+
     entity = "config entry"
 
     _get = Query(

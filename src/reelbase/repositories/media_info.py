@@ -68,6 +68,10 @@ class MediaInfoChanges(TypedDict, total=False):
 
 
 class MediaInfoRepository(Repository):
+    """What is known of a file's media, table ``media_info``: one row per file at most, which goes with
+    the file.
+    """
+
     entity = "media info"
 
     _upsert = Command(

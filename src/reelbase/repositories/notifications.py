@@ -33,6 +33,10 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 class NotificationRepository(Repository):
+    """The notifications of profiles, table ``notifications``: at most 1000 each, the oldest go first.
+    One with a progress_key is rewritten in place and is then in front and unread again.
+    """
+
     entity = "notification"
 
     _push = Command(
@@ -203,6 +207,7 @@ class NotificationRepository(Repository):
         return await self._run(query.all(profile_id=profile_id, limit=limit))
 
     async def unread_count(self, profile_id: str) -> int:
+        """How many notifications of the profile are unread; 0 for an unknown profile."""
         return await self._run(self._unread_count.one(profile_id=profile_id))
 
     async def mark_read(self, profile_id: str, *ids: int) -> int:

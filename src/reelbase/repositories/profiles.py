@@ -21,6 +21,10 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 class ProfileRepository(Repository):
+    """The owners of everything in the library, table ``profiles``; the application chooses their ids.
+    Deleting one deletes all that it owns.
+    """
+
     entity = "profile"
     table = "profiles"
     remedy = "profiles.ensure({key!r}) makes it"
@@ -86,6 +90,7 @@ class ProfileRepository(Repository):
         return await self._run(self._get.optional(id=profile_id))
 
     async def exists(self, profile_id: str) -> bool:
+        """Whether there is a profile of this id."""
         return await self.find(profile_id) is not None
 
     async def list(self, limit: int | None = None, offset: int = 0) -> builtins.list[Profile]:
@@ -93,6 +98,7 @@ class ProfileRepository(Repository):
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def count(self) -> int:
+        """How many profiles there are."""
         return await self._run(self._count.one())
 
     async def delete(self, profile_id: str, *, missing_ok: bool = False) -> bool:

@@ -34,6 +34,10 @@ class ProjectClipChanges(TypedDict, total=False):
 
 
 class ProjectClipRepository(AuditedRepository):
+    """The clips of projects, table ``project_clips``: spans of a video in frames, half-open, inside the
+    video and of the same project. Every write is audited.
+    """
+
     entity = "clip"
 
     _add = Command(
@@ -195,6 +199,7 @@ class ProjectClipRepository(AuditedRepository):
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def count(self) -> int:
+        """How many clips there are, of all projects."""
         return await self._run(self._count.one())
 
     async def find_by_video(self, video_id: int) -> builtins.list[ProjectClip]:

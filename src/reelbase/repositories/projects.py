@@ -54,6 +54,10 @@ class ProjectWithVideos(msgspec.Struct, frozen=True):
 
 
 class ProjectRepository(AuditedRepository):
+    """Projects of the editor, table ``projects``; videos and clips go with them. Every write is
+    audited.
+    """
+
     entity = "project"
     table = "projects"
 
@@ -210,6 +214,7 @@ class ProjectRepository(AuditedRepository):
         return ProjectWithVideos(project, videos)
 
     async def count(self) -> int:
+        """How many projects there are."""
         return await self._run(self._count.one())
 
     async def update(self, project_id: int, **changes: Unpack[ProjectChanges]) -> Project:

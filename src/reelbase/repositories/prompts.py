@@ -29,6 +29,10 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 class PromptRepository(Repository):
+    """Prompts of generations and how often each was used, table ``prompts``: one row per text, to the
+    letter. They outlive generations.
+    """
+
     entity = "prompt"
 
     # Exact under any number of callers: counting happens in the statement that holds the lock.
@@ -169,4 +173,5 @@ class PromptRepository(Repository):
         return int(count)
 
     async def count(self) -> int:
+        """How many different prompts there are."""
         return await self._run(self._count.one())

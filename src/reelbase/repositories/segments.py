@@ -53,6 +53,10 @@ class NewSegment(msgspec.Struct, frozen=True):
 
 
 class SegmentRepository(Repository):
+    """What was said when and by whom, table ``transcript_segments``: thousands per transcript, replaced
+    as a whole, always in the order (start_time, id). Times are seconds.
+    """
+
     entity = "segment"
 
     _known_transcript = Query(

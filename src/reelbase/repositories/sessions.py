@@ -24,6 +24,7 @@ class Deletions:
 
     @classmethod
     def happened(cls) -> None:
+        """Counts one more deletion."""
         cls.count += 1
 
 
@@ -45,6 +46,8 @@ class SessionSummary(msgspec.Struct, frozen=True):
 
 
 class SessionRepository(Repository):
+    """Sessions of browsers, table ``sessions``: they own downloads, and are deleted when idle."""
+
     entity = "session"
     table = "sessions"
     remedy = "sessions.ensure({key!r}) makes it"
@@ -174,6 +177,7 @@ class SessionRepository(Repository):
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def count(self) -> int:
+        """How many sessions there are."""
         return await self._run(self._count.one())
 
     async def purge_idle(self, older_than: timedelta) -> int:

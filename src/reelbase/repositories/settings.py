@@ -28,6 +28,10 @@ class ProfileSetting(msgspec.Struct, frozen=True):
 
 
 class SettingsRepository(Repository):
+    """Preferences of profiles, table ``profile_settings``: one JSON value per profile and key; no
+    secrets.
+    """
+
     entity = "setting"
 
     _get = Query(

@@ -37,6 +37,10 @@ class SpeakerName(msgspec.Struct, frozen=True):
 
 
 class SpeakerRepository(Repository):
+    """The speakers of a file, table ``speakers``: one per label of the recognizer, with a name that a
+    person gave or one that a machine suggested.
+    """
+
     entity = "speaker"
     table = "speakers"
 

@@ -17,6 +17,8 @@ from reelbase.engine.step import Step
 
 
 class SummaryStatus(StrEnum):
+    """processing -> completed or failed; start() makes it processing, other programs may write pending."""
+
     PENDING = "pending"
     PROCESSING = "processing"
     COMPLETED = "completed"
@@ -42,6 +44,10 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class SummaryRepository(Repository):
+    """Summaries of files, table ``summaries``: start() makes the next version, which is completed or
+    fails; older versions stay.
+    """
+
     entity = "summary"
 
     # The statement that finds the next version holds the lock that nobody else writes without.

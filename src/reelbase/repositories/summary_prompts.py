@@ -51,6 +51,10 @@ class SummaryPromptVersion(msgspec.Struct, frozen=True):
 
 
 class SummaryPromptRepository(Repository):
+    """Prompts for summaries, table ``summary_prompts``: the system's and those of profiles. Each text
+    that a prompt has had is kept as a version.
+    """
+
     entity = "summary prompt"
     table = "summary_prompts"
 

@@ -41,6 +41,10 @@ def normalized(name: str, parameter: str = "name") -> str:
 
 
 class TagRepository(Repository):
+    """Tags and their links to files, tables ``tags`` and ``file_tags``. In a profile, names that differ
+    only in case or form are one tag.
+    """
+
     entity = "tag"
     table = "tags"
 

@@ -27,6 +27,8 @@ class LlmTemplate(msgspec.Struct, frozen=True):
 
 
 class LlmTemplateRepository(Repository):
+    """The prompt templates of profiles, table ``llm_templates``: one per profile at most."""
+
     entity = "LLM template of profile"
 
     _get = Query(

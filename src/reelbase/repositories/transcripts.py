@@ -44,6 +44,10 @@ class SegmentHit(msgspec.Struct, frozen=True):
 
 
 class TranscriptRepository(Repository):
+    """Transcripts of files, table ``transcripts``: a file may have several. They go with their file or
+    profile.
+    """
+
     entity = "transcript"
     table = "transcripts"
 

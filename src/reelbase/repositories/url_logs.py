@@ -67,6 +67,10 @@ class DomainErrors(msgspec.Struct, frozen=True):
 
 
 class UnsupportedUrlRepository(Repository):
+    """URLs that no downloader knew, table ``unsupported_urls``, for administrators. They outlive
+    sessions.
+    """
+
     entity = "unsupported URL"
 
     _add = Command(
@@ -134,6 +138,7 @@ class UnsupportedUrlRepository(Repository):
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def count(self) -> int:
+        """How many entries there are."""
         return await self._run(self._count.one())
 
     async def clear(self) -> int:
@@ -146,6 +151,10 @@ class UnsupportedUrlRepository(Repository):
 
 
 class ErrorLogRepository(Repository):
+    """Errors of downloads by domain, table ``error_log``, for administrators; credentials in URLs are
+    masked. Entries outlive sessions.
+    """
+
     entity = "error log entry"
 
     _add = Command(
@@ -253,6 +262,7 @@ class ErrorLogRepository(Repository):
         return await self._run(step)
 
     async def count(self) -> int:
+        """How many entries there are."""
         return await self._run(self._count.one())
 
     async def clear(self) -> int:

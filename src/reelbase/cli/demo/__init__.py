@@ -31,6 +31,7 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "demo",
         help="turn a folder of real files into a media library, and show what it holds",
@@ -58,6 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     root = _checked_folder(arguments.folder or _own_tree())
     path = _checked_database(arguments.database)
     report = run_async(_demo(root, path))

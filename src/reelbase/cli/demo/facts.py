@@ -77,6 +77,7 @@ _COUNT_FOLDERS = """
 
 
 async def holdings(database: Database) -> Holdings:
+    """What the database holds, read at one moment."""
     async with database.snapshot() as view:
         jobs = await view.fetch_all(
             tuple[str, int], _JOBS, {"type": JOB_TYPE, "are_batches": False}

@@ -45,6 +45,7 @@ class Found:
 
     @property
     def jobs(self) -> int:
+        """How many jobs there are to do: those left by earlier runs and those queued now."""
         return self.left + self.queued
 
 

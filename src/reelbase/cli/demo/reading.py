@@ -41,6 +41,8 @@ _STOPPED = Unread("stopped", "the demo was stopped")
 
 
 class Reader:
+    """Reads files on threads, until it is stopped."""
+
     def __init__(self, database_files: DatabaseFiles) -> None:
         self._database_files = database_files
         self._stopped = threading.Event()
@@ -51,6 +53,7 @@ class Reader:
         self._stopped.set()
 
     def read(self, file: File) -> Content | Unread:
+        """The content of a file, or why it could not be read."""
         if self._stopped.is_set():
             return _STOPPED
         try:

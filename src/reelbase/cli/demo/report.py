@@ -42,6 +42,7 @@ def look_inside(database: str) -> str:
 
 
 def print_report(report: Report) -> None:
+    """Prints the report as tables."""
     held = report.holdings
     print_tables(
         [

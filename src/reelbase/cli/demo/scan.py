@@ -58,6 +58,7 @@ class DatabaseFiles:
                 self._identities.add((status.st_dev, status.st_ino))
 
     def include(self, path: str, status: os.stat_result) -> bool:
+        """Whether the path, or the file behind it, belongs to the database."""
         return path in self._paths or (status.st_dev, status.st_ino) in self._identities
 
 

@@ -73,6 +73,8 @@ async def count_unfinished(database: Database) -> int:
 
 
 class Workers:
+    """Tasks that claim jobs, read their files and store what they found."""
+
     def __init__(self, database: Database, reader: Reader, found: Found, done: Done) -> None:
         self._database = database
         self._reader = reader

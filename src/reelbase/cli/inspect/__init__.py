@@ -13,6 +13,7 @@ from reelbase.cli.output import Table, print_tables, size
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "inspect",
         help="show what a database holds",
@@ -29,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code."""
     facts = read_facts(file_path(arguments.file), BUSY_SECONDS)
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(facts), indent=2))

@@ -100,6 +100,8 @@ _SEARCHED = {
 
 
 class IndexFacts(msgspec.Struct, frozen=True):
+    """An index and its size; None where SQLite cannot tell."""
+
     name: str
     size_bytes: int | None
 
@@ -117,6 +119,8 @@ class TableFacts(msgspec.Struct, frozen=True):
 
 
 class TagFacts(msgspec.Struct, frozen=True):
+    """A tag, and how many files have it."""
+
     profile_id: str
     name: str
     files: int

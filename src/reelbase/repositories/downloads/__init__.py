@@ -45,7 +45,11 @@ from reelbase.repositories.downloads.upkeep import DownloadUpkeep
 
 
 class DownloadRepository(DownloadAdditions, DownloadLeases, DownloadLifecycle, DownloadUpkeep):
-    """Everything that can be done with downloads; the modules beside this one hold it by behaviour."""
+    """The queue of downloads, table ``downloads``: they belong to sessions, and go with them.
+
+    queued -> extracting -> downloading -> completed, failed, cancelled; extracting may be left out. A lease
+    that expires, and retry(), lead back to queued.
+    """
 
 
 __all__ = ["Download", "DownloadRepository", "DownloadStatus", "PurgeReport", "PurgedDownload"]

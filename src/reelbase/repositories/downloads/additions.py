@@ -17,6 +17,8 @@ from reelbase.repositories.downloads.records import Download, DownloadStatus
 
 
 class DownloadAdditions(DownloadListing):
+    """How downloads are queued, alone or as a playlist."""
+
     _ensure_session = Command(
         Download,
         """

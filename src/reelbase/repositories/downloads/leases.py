@@ -11,6 +11,8 @@ from reelbase.repositories.downloads.records import Download, DownloadStatus
 
 
 class DownloadLeases(DownloadListing):
+    """How workers take downloads, keep them and give them back."""
+
     _fail_exhausted = Command(
         Download,
         """

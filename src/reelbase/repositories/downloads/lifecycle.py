@@ -15,6 +15,8 @@ from reelbase.repositories.downloads.records import Download, DownloadStatus
 
 
 class DownloadLifecycle(DownloadListing):
+    """How a download moves from status to status."""
+
     _start = Command(
         Download,
         """

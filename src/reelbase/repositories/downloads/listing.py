@@ -12,6 +12,8 @@ from reelbase.repositories.downloads.records import Download, DownloadStatus, St
 
 
 class DownloadListing(Repository):
+    """How downloads are read."""
+
     entity = "download"
     table = "downloads"
     _repository = "DownloadRepository"

@@ -21,6 +21,7 @@ class DownloadStatus(enum.StrEnum):
 
     @property
     def is_active(self) -> bool:
+        """Whether it is queued, extracting or downloading: it has not ended."""
         return self in (self.QUEUED, self.EXTRACTING, self.DOWNLOADING)
 
 
@@ -78,5 +79,7 @@ class PurgeReport(msgspec.Struct, frozen=True):
 
 
 class StatusCount(msgspec.Struct, frozen=True):
+    """How many downloads have a status."""
+
     status: DownloadStatus
     count: int

@@ -13,6 +13,8 @@ from reelbase.repositories.sessions import Deletions
 
 
 class DownloadUpkeep(DownloadListing):
+    """Recovery after a start, and deletion."""
+
     # A run without a lease was not counted when it began: put back, it is an attempt, too. The first
     # line of the WHERE is that of the index; the second leaves out what only waits.
     _recover = Command(

@@ -39,7 +39,9 @@ from reelbase.repositories.file_processing.recovery import FileProcessingRecover
 
 
 class FileProcessingRepository(FileProcessingRecovery):
-    """A file's status; the modules beside this one hold it by behaviour."""
+    """How far files are, table ``file_processing``: a row per file at most, made when it is first queued or
+    started. FileStatus shows the statuses.
+    """
 
 
 __all__ = ["FileProcessing", "FileProcessingRepository", "FileStatus", "FileStatusLike"]

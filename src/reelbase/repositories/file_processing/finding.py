@@ -12,6 +12,8 @@ from reelbase.repositories.file_processing.records import FileProcessing
 
 
 class FileProcessingFinding(Repository):
+    """How the status of files is read."""
+
     entity = "file processing"
     _repository = "FileProcessingRepository"
 

@@ -14,6 +14,8 @@ from reelbase.repositories.file_processing.records import FileProcessing, FileSt
 
 
 class FileProcessingMoving(FileProcessingFinding):
+    """How a file moves from status to status."""
+
     _enqueue = Command(
         FileProcessing,
         """

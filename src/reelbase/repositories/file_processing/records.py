@@ -11,6 +11,11 @@ import msgspec
 
 
 class FileStatus(StrEnum):
+    """pending -> queued -> downloading, processing -> completed or error; cancelling -> cancelled.
+
+    orphaned: stuck, with no retry left. retry() leads from error, cancelled and orphaned to pending.
+    """
+
     PENDING = "pending"
     QUEUED = "queued"
     DOWNLOADING = "downloading"

@@ -12,6 +12,8 @@ from reelbase.repositories.file_processing.records import FileProcessing
 
 
 class FileProcessingRecovery(FileProcessingMoving):
+    """Retries, and recovery of what is stuck."""
+
     _retry = Command(
         FileProcessing,
         """

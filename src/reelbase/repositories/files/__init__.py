@@ -7,7 +7,9 @@ from reelbase.repositories.files.records import File, FileChanges, NewFile
 
 
 class FileRepository(FileChanging):
-    """Everything that can be done with files; the modules beside this one hold it by behaviour."""
+    """The files of profiles, table ``files``: rows about media whose bytes lie elsewhere. Deleting one
+    deletes what was made of it: transcripts, clips, speakers, summaries, media info, status, links to tags.
+    """
 
 
 __all__ = ["File", "FileChanges", "FileRepository", "NewFile"]

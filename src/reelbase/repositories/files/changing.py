@@ -25,6 +25,8 @@ def _id_of(file: NewFile) -> str:
 
 
 class FileChanging(FileSearch):
+    """How files are added, changed and deleted."""
+
     _add = Insertion(
         File,
         """

@@ -18,6 +18,8 @@ from reelbase.repositories.tags import normalized
 
 
 class FileFinding(Repository):
+    """How files are read."""
+
     entity = "file"
     table = "files"
     _repository = "FileRepository"
@@ -264,4 +266,5 @@ class FileFinding(Repository):
         return await self._run(self._derived_from.all(source_file_id=file_id))
 
     async def count_for_profile(self, profile_id: str) -> int:
+        """How many files the profile has; 0 for an unknown profile."""
         return await self._run(self._count.one(profile_id=profile_id))

@@ -11,6 +11,8 @@ from reelbase.repositories.files.records import File
 
 
 class FileSearch(FileFinding):
+    """How files are found by words."""
+
     # Numbers only grow while there are files, so that what is not indexed yet is what lies behind the last
     # indexed one.
     _index_new = Command(

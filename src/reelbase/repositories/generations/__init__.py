@@ -47,7 +47,9 @@ from reelbase.repositories.generations.upkeep import GenerationUpkeep
 class GenerationRepository(
     GenerationAdditions, GenerationLeases, GenerationLifecycle, GenerationUpkeep
 ):
-    """Everything that can be done with generations; the modules beside this one hold it by behaviour."""
+    """The queue of pieces of music, table ``generations``: the module's picture shows its states. Prompts are
+    counted with it.
+    """
 
 
 __all__ = [

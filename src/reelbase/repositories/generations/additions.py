@@ -19,6 +19,8 @@ from reelbase.repositories.prompts import PromptRepository
 
 
 class GenerationAdditions(GenerationListing):
+    """How generations are queued."""
+
     _create = Command(
         Generation,
         """

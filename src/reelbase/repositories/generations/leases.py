@@ -11,6 +11,8 @@ from reelbase.repositories.generations.records import Generation
 
 
 class GenerationLeases(GenerationListing):
+    """How workers take generations, keep them and give them back."""
+
     _fail_exhausted = Command(
         Generation,
         """

@@ -17,6 +17,8 @@ from reelbase.repositories.generations.records import (
 
 
 class GenerationLifecycle(GenerationListing):
+    """How a generation is made and moves from status to status."""
+
     _mark_processing = Command(
         Generation,
         """

@@ -18,6 +18,8 @@ from reelbase.repositories.generations.records import (
 
 
 class GenerationListing(Repository):
+    """How generations are read."""
+
     entity = "generation"
     _repository = "GenerationRepository"
 

@@ -57,18 +57,22 @@ class Generation(msgspec.Struct, frozen=True):
 
     @property
     def is_pending(self) -> bool:
+        """Whether no worker has begun it."""
         return self.status is GenerationStatus.PENDING
 
     @property
     def is_processing(self) -> bool:
+        """Whether a worker has begun it and it has not ended."""
         return self.status is GenerationStatus.PROCESSING
 
     @property
     def is_complete(self) -> bool:
+        """Whether it has ended with success."""
         return self.status is GenerationStatus.COMPLETED
 
     @property
     def is_failed(self) -> bool:
+        """Whether it has ended with an error."""
         return self.status is GenerationStatus.FAILED
 
     @property

@@ -10,6 +10,8 @@ from reelbase.repositories.generations.records import Generation
 
 
 class GenerationUpkeep(GenerationListing):
+    """Recovery after a start, and deletion."""
+
     # A run without a lease was not counted when it began: put back, it is an attempt, too.
     _recover = Command(
         Generation,

@@ -39,7 +39,11 @@ from reelbase.repositories.jobs.upkeep import JobUpkeep
 
 
 class JobRepository(JobSubmitting, JobClaiming, JobFinishing, JobChanging, JobUpkeep):
-    """Everything that can be done with jobs; the modules beside this one hold it by behaviour."""
+    """The queue of jobs, table ``jobs``: added by the application, claimed and ended by workers.
+
+    queued -> running -> succeeded, failed, cancelled; queued may be cancelled. A lease that expires, and
+    retry(), lead back to queued. A batch (the parent of other jobs) follows its children.
+    """
 
 
 __all__ = ["Job", "JobRepository", "JobStatus", "JobStatusLike", "RecoveryReport"]

@@ -12,6 +12,8 @@ from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike
 
 
 class JobChanging(JobListing):
+    """Progress, cancellation, retries, and changes by hand."""
+
     # Progress alone is the hot path: no fsync, and no columns that it does not touch. That of a
     # parent is counted from its children, so that what somebody else says of it is left aside.
     _progress = Command(

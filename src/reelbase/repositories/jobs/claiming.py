@@ -14,6 +14,8 @@ from reelbase.repositories.jobs.records import Job
 
 
 class JobClaiming(JobListing):
+    """How workers take jobs, keep them and give them back."""
+
     _fail_exhausted = Command(
         Job,
         """

@@ -12,6 +12,8 @@ from reelbase.repositories.jobs.records import Job
 
 
 class JobFinishing(JobListing):
+    """How a worker ends a job."""
+
     _succeed = Command(
         Job,
         """

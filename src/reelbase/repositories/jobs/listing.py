@@ -12,6 +12,8 @@ from reelbase.repositories.jobs.records import Job
 
 
 class JobListing(Repository):
+    """How jobs are read."""
+
     entity = "job"
     table = "jobs"
     _repository = "JobRepository"

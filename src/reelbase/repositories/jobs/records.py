@@ -21,6 +21,7 @@ class JobStatus(enum.StrEnum):
 
     @property
     def is_finished(self) -> bool:
+        """Whether it has succeeded, failed or been cancelled."""
         return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
 
 

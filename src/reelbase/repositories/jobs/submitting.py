@@ -15,6 +15,8 @@ from reelbase.repositories.jobs.records import Job
 
 
 class JobSubmitting(JobListing):
+    """How jobs and batches are queued."""
+
     _add = Command(
         Job,
         """

@@ -12,6 +12,8 @@ from reelbase.repositories.jobs.records import Job, RecoveryReport
 
 
 class JobUpkeep(JobListing):
+    """Recovery after a start, and deletion."""
+
     # A run without a lease was not counted when it began: it is an attempt, too.
     _requeue_interrupted = Command(
         Job,

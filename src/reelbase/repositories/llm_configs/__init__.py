@@ -7,7 +7,9 @@ from reelbase.repositories.llm_configs.records import LlmConfig, LlmConfigChange
 
 
 class LlmConfigRepository(LlmConfigChanging):
-    """Configurations of language models; the modules beside this one hold it by behaviour."""
+    """Language models of profiles, table ``llm_configs``, with encrypted keys. Of a profile that has any,
+    exactly one is active.
+    """
 
 
 __all__ = ["LlmConfig", "LlmConfigChanges", "LlmConfigCheck", "LlmConfigRepository"]

@@ -20,6 +20,8 @@ def _place(config_id: int | None) -> str:
 
 
 class LlmConfigChanging(LlmConfigFinding):
+    """How configurations are added, changed, tested and deleted, and what happens to their keys."""
+
     # A trigger makes a profile's first the active one.
     _add = Command(
         LlmConfig,

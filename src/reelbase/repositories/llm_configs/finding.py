@@ -8,6 +8,8 @@ from reelbase.repositories.llm_configs.records import LlmConfig, LlmConfigCheck
 
 
 class LlmConfigFinding(Repository):
+    """How configurations are read."""
+
     entity = "llm config"
     table = "llm_configs"
     _repository = "LlmConfigRepository"

@@ -16,6 +16,10 @@ from reelbase.repositories.videos.records import NewVideo, Video, VideoChanges
 
 
 class VideoRepository(AuditedRepository):
+    """The videos of projects, table ``videos``, found by filename and path. Every write is audited; one
+    that a clip uses cannot be deleted.
+    """
+
     entity = "video"
     table = "videos"
 
@@ -297,6 +301,7 @@ class VideoRepository(AuditedRepository):
         return int(count)
 
     async def count(self) -> int:
+        """How many videos there are, of all projects."""
         return await self._run(self._count.one())
 
     async def update(self, video_id: int, **changes: Unpack[VideoChanges]) -> Video:

@@ -27,6 +27,7 @@ class Video(msgspec.Struct, frozen=True):
 
     @property
     def frame_rate(self) -> Fraction:
+        """Frames a second, exact: 24000/1001."""
         return Fraction(self.framerate_num, self.framerate_den)
 
     @property
