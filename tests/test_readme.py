@@ -24,11 +24,18 @@ READMES = sorted(
 )
 _BLOCK = re.compile(r"^```(?:python|py)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
-# What a block may take as given: these imports, and an open database.
+# What a block may take as given: these imports, functions of the application, and an open database.
 PREAMBLE = """
 import asyncio
+import sqlite3
 import msgspec
 import reelbase
+
+def compare_naturally(one: str, other: str) -> int:
+    return len(one) - len(other)
+
+def slug(text: str) -> str:
+    return text.lower()
 """
 
 

@@ -46,10 +46,11 @@ class DatabaseError(Exception):
     ``row_mismatch`` (the rows are none, or do not fit the row type), ``too_big``, ``interrupted``,
     ``inside_unit`` (a call on the Database that would wait for the caller's own unit), ``savepoint`` (a
     call that belongs to another savepoint, or task), ``entered_twice`` (a unit or snapshot),
-    ``transaction_lost`` (SQLite has rolled the unit back), ``not_loaded`` (a function, collation or module
-    of the application's schema), ``journal_mode`` and ``pragma`` (the file, or SQLite, refuses a setting),
-    ``not_empty``, ``own_rows`` and ``broken_reference`` (reset and import), ``export_format`` (import),
-    ``forked`` (the file was open when the process was forked), ``unexpected``.
+    ``transaction_lost`` (SQLite has rolled the unit back), ``not_loaded`` (a function, collation or
+    module of the application's schema), ``setup`` (connect(setup=) failed), ``journal_mode`` and
+    ``pragma`` (the file, or SQLite, refuses a setting), ``not_empty``, ``own_rows`` and
+    ``broken_reference`` (reset and import), ``export_format`` (import), ``forked`` (the file was open
+    when the process was forked), ``unexpected``.
     """
 
     code: str = "database"

@@ -54,10 +54,12 @@ class Guarded(sqlite3.Connection):
     is_being_set_up = False
 
     def set_authorizer(self, *arguments: Any, **named: Any) -> None:
+        """As of sqlite3; refused during the set-up."""
         self._refuse_handler("an authorizer")
         super().set_authorizer(*arguments, **named)
 
     def set_progress_handler(self, *arguments: Any, **named: Any) -> None:
+        """As of sqlite3; refused during the set-up."""
         self._refuse_handler("a progress handler")
         super().set_progress_handler(*arguments, **named)
 
