@@ -24,7 +24,7 @@ FUNCTIONS = {
     "connect": (
         "path, *, journal='auto', durability='balanced', busy_timeout=5.0, readers=None, "
         "create=True, migrate=True, migrations=None, secrets=None, mounts='/proc/mounts', clock=None, "
-        "slow_query=None, slow_transaction=1.0, backup_dir=None, setup=None"
+        "slow_query=None, slow_transaction=1.0, backup_dir=None, setup=None, read_only=False"
     ),
     "filesystem_of": "path, *, mounts='/proc/mounts'",
     "journal_mode_for": "path, *, mounts='/proc/mounts'",

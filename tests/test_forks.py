@@ -221,9 +221,9 @@ call = loop.run_until_complete
 def connect(path, **options):
     return reelbase.connect(path, journal=journal, busy_timeout=1, **options)
 
-def use(path):
+def use(path, read_only=False):
     async def write():
-        async with connect(path) as database:
+        async with connect(path, read_only=read_only) as database:
             await database.profiles.ensure("of the child")
     asyncio.run(write())
 
@@ -268,6 +268,7 @@ database = call(connect(path))
 call(database.profiles.ensure("of the parent"))
 ways = {
     "connect": (use, path),
+    "connect read-only": (use, path, True),
     "migrate": (lambda: asyncio.run(reelbase.migrate(path)),),
     "adopt": (lambda: asyncio.run(reelbase.adopt(path)),),
     "migration_history": (lambda: asyncio.run(reelbase.migration_history(path)),),

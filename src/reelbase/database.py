@@ -27,6 +27,7 @@ from reelbase.engine.journal import (
     JournalDecision,
     as_far_as_folder_syncs,
     decide_off_loop,
+    kept,
     relaxed_synchronous_for,
     synchronous_for,
     without_shared_memory,
@@ -34,8 +35,8 @@ from reelbase.engine.journal import (
 from reelbase.engine.mailbox import Mailbox
 from reelbase.engine.migrate import check
 from reelbase.engine.mounts import PROC_MOUNTS
-from reelbase.engine.open_files import file_of
-from reelbase.engine.opening import journal_mode_of, open_writer, prepare_file
+from reelbase.engine.open_files import file_of, journal_mode_of
+from reelbase.engine.opening import open_read_only, open_writer, prepare_file, prepare_to_read
 from reelbase.engine.paths import MEMORY, file_path, folder_path
 from reelbase.engine.readers import Readers
 from reelbase.engine.schema import SCHEMA_VERSION
@@ -71,6 +72,7 @@ def connect(
     slow_transaction: float = 1.0,
     backup_dir: str | os.PathLike[str] | None = None,
     setup: Setup | None = None,
+    read_only: bool = False,
 ) -> Connecting:
     """Opens a database, making it if need be: ``await`` it, or use it with ``async with``.
 
@@ -95,6 +97,12 @@ def connect(
     slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every one.
     slow_transaction: seconds from which a unit of work is reported as held for too long.
     backup_dir: the folder of the copy before a migration, made if need be; None: that of the database.
+    read_only: reads a database that is there, and writes neither to it nor beside it; it may lie on
+        read-only media, and other processes may write it meanwhile. Every write raises
+        DatabaseReadOnlyError. It keeps its journal mode and is not migrated: SchemaError (code older)
+        for one that lacks migrations. Where nothing can be written beside a WAL database that no
+        process has open, it is read without locks, and calls raise DatabaseIOError (code changed) once
+        another process has begun to write.
 
     Raises SchemaError for a file that is not ours or of another version, or whose log is not its own or
     would lie elsewhere (codes stale_log and side_files), DatabaseIOError, DatabaseCorruptError,
@@ -117,6 +125,12 @@ def connect(
         raise TypeError(f"migrations must be Migrations, not {type(migrations).__name__}")
     if secrets is not None and not isinstance(secrets, Secrets):
         raise TypeError(f"secrets must be Secrets, not {type(secrets).__name__}")
+    if read_only and is_memory:
+        raise invalid_argument(
+            "read_only",
+            "a database in memory is new, and there is nothing to read",
+            where="connect",
+        )
     if readers is not None and readers < 1:
         raise invalid_argument("readers", f"must be 1 or more, not {readers}", where="connect")
     return Connecting(
@@ -136,6 +150,7 @@ def connect(
             clock=clock or utc_now,
             slow_query_seconds=slow_query,
             slow_transaction_seconds=slow_transaction,
+            read_only=read_only,
         )
     )
 
@@ -293,14 +308,18 @@ async def _open(options: ConnectOptions) -> Database:
     try:
         made: list[Path] = []
         decision = await _decide(options, connection, made)
+        path = MEMORY if options.path is None else str(options.path)
         settings = ConnectionSettings(
-            path=MEMORY if options.path is None else str(options.path),
+            path=path,
             journal_mode=decision.mode,
             busy_timeout_seconds=options.busy_timeout_seconds,
             setup=options.setup,
+            read_only=options.read_only,
         )
         await connection.open(
-            partial(
+            partial(open_read_only, settings, own=options.migrations)
+            if options.read_only
+            else partial(
                 open_writer,
                 settings,
                 migrate=options.migrate,
@@ -332,6 +351,7 @@ async def _open(options: ConnectOptions) -> Database:
         relaxed_synchronous=relaxed_synchronous_for(decision, options.durability),
         busy_timeout_seconds=options.busy_timeout_seconds,
         slow_query_seconds=options.slow_query_seconds,
+        read_only_path=path if options.read_only else None,
     )
     file = file_of(connection.native)
     upkeep = (
@@ -366,6 +386,9 @@ async def _decide(
         raise DatabaseIOError(f"cannot open {options.path}: {error}") from error
     if options.path is None:
         return decision
+    if options.read_only:
+        mode = await connection.call(partial(prepare_to_read, options.path, mounts=options.mounts))
+        return kept(decision, mode, options.durability)
     existing_mode = await connection.call(
         partial(
             prepare_file,

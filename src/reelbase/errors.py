@@ -166,7 +166,7 @@ class DatabaseReadOnlyError(DatabaseError):
     """A write where only reads are allowed. Nothing was written.
 
     code: ``read_only_file`` (http_status 500: the file or its filesystem is read-only), else read_only (a
-    snapshot or a stream).
+    snapshot, a stream, or a database that was opened with read_only=True).
     """
 
     code = "read_only"
@@ -185,7 +185,9 @@ class DatabaseIOError(DatabaseError):
     code: ``missing``, ``exists`` (it is never overwritten), ``moved`` (or replaced, while it was open),
     ``directory``, ``not_regular``, ``hard_linked`` (a second name), ``backup_dir``, ``log_lost`` (the
     write-ahead log is gone or another one), ``lock_lost`` (the process has closed the file
-    elsewhere), ``locks`` (the filesystem has none that work), else io.
+    elsewhere), ``locks`` (the filesystem has none that work), ``needs_recovery`` (a crash has left a log that
+    cannot be read without writing), ``changed`` (by another process, while it was read without locks),
+    else io.
     """
 
     code = "io"
@@ -250,6 +252,7 @@ _IO_HINT = (
     "the operating system refused to read or write the database or a file beside it; look at the disk "
     "and at the log of the system"
 )
+_READONLY_ROLLBACK = 776
 _READONLY_DBMOVED = 1032
 _TRIGGER = 1811
 _DATATYPE = 3091
@@ -337,7 +340,7 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
                 details=details,
             )
         case sqlite3.SQLITE_READONLY:
-            return DatabaseReadOnlyError(f"{context}: {text}", details=details)
+            return _read_only(extended, text, context, details)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return DatabaseCorruptError(
                 # Also what SQLite says of a disk that cannot be read (SQLITE_IOERR_CORRUPTFS).
@@ -355,6 +358,18 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
             return DatabaseError(f"{context}: {text}", code="too_big", details=details)
         case _:
             return DatabaseError(f"{context}: {text}", code="statement", details=details)
+
+
+def _read_only(extended: int, text: str, context: str, details: dict[str, Any]) -> DatabaseError:
+    if extended != _READONLY_ROLLBACK:
+        return DatabaseReadOnlyError(f"{context}: {text}", details=details)
+    return DatabaseIOError(
+        f"{context}: a crash has left a -journal beside it, and only a connection that can write may roll "
+        "that back: connect() without read_only, or copy both files to where they can be written "
+        f"({text})",
+        code="needs_recovery",
+        details=details,
+    )
 
 
 def _constraint(extended: int, text: str, context: str) -> ConstraintError:

@@ -19,6 +19,7 @@ from reelbase.engine.executor import call_site
 from reelbase.engine.executors import DatabaseExecutor, Session
 from reelbase.engine.figures import DatabaseStats, figures
 from reelbase.engine.health import (
+    SEARCH_NOT_CHECKED,
     HealthReport,
     checkpoint,
     health_report,
@@ -28,6 +29,7 @@ from reelbase.engine.health import (
     warnings_of,
 )
 from reelbase.engine.journal import JournalDecision
+from reelbase.engine.open_files import journal_mode_of
 from reelbase.engine.paths import file_path
 from reelbase.engine.readers import Purpose, Readers
 from reelbase.engine.retention import checked_keep, make_copy
@@ -136,7 +138,8 @@ class Maintenance(Catalogue):
         report's looked_at says what was looked at, and its advice what mends the problems.
 
         Reads the whole database. Writers wait while a search index is checked (about a second for
-        a million short texts); on a rollback journal, for all of it.
+        a million short texts); on a rollback journal, for all of it. Of a database that was opened
+        read-only the search indexes are not checked, which warnings and looked_at say.
         """
         self._executor.refuse_if_unusable()
         if self._upkeep is not None:
@@ -145,10 +148,13 @@ class Maintenance(Catalogue):
                 return health_report([loss.sentence], [], self._journal.mode, looked_at=["file"])
         async with self._session("check", call_site()) as session:
             damage = await session.call(partial(problems_of, decided=self._journal.mode, full=full))
-            (mode,) = await session.call(_journal_mode)
+            mode = await session.call(journal_mode_of)
             warnings = await session.call(warnings_of)
+        read_only = self._writer.is_read_only
         problems, warnings = damage.problems, warnings + damage.warnings
-        for name in damage.search_indexes:
+        if read_only and damage.search_indexes:
+            warnings.append(SEARCH_NOT_CHECKED)
+        for name in () if read_only else damage.search_indexes:
             found = await self._writer.call_outside(
                 partial(check_search_index, name=name, full=full)
             )
@@ -158,7 +164,7 @@ class Maintenance(Catalogue):
             problems,
             warnings,
             mode,
-            looked_at=looked_at(full=full),
+            looked_at=looked_at(full=full, read_only=read_only),
             advice=advice(self._path, damage),
         )
 
@@ -267,8 +273,3 @@ class Maintenance(Catalogue):
                 yield transaction
             finally:
                 await transaction.roll_back()
-
-
-def _journal_mode(native: sqlite3.Connection) -> tuple[str]:
-    row: tuple[str] = native.execute("PRAGMA journal_mode").fetchone()
-    return row

@@ -32,3 +32,4 @@ class ConnectOptions(msgspec.Struct, frozen=True):
     clock: Clock
     slow_query_seconds: float | None
     slow_transaction_seconds: float
+    read_only: bool

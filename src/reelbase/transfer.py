@@ -6,14 +6,13 @@ and encrypted keys as they are stored; the schema's search indexes are built fro
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from reelbase.engine.backup import translated
 from reelbase.engine.copying import OnStep, Progress, on_a_thread
-from reelbase.engine.opening import open_to_look
+from reelbase.engine.opening import opened_to_look
 from reelbase.engine.schema import is_empty
 from reelbase.errors import SchemaError, translate
 from reelbase.transfer_format import ExportReader
@@ -36,7 +35,7 @@ async def export_lines(
 
     def export(on_step: OnStep) -> ExportReport:
         try:
-            with contextlib.closing(open_to_look(path, busy_timeout)) as native:
+            with opened_to_look(path, busy_timeout) as native:
                 if is_empty(native):
                     raise SchemaError(f"{path} is empty; name a database", code="empty")
                 return write_export(native, write, on_step)

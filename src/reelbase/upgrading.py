@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -33,9 +34,9 @@ from reelbase.engine.copies import newest_copy
 from reelbase.engine.filesystem import remove
 from reelbase.engine.ledger import AppliedMigration
 from reelbase.engine.migrate import OnProgress, Upgrade, bring_up_to_date, check, version_of
-from reelbase.engine.opening import open_to_look, prepare_file, size_of_usable_file
+from reelbase.engine.opening import opened_to_look, prepare_file, size_of_usable_file
 from reelbase.engine.paths import file_path, folder_path
-from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.schema import SCHEMA_VERSION, is_empty
 from reelbase.engine.setup import Setup, checked_setup
 from reelbase.engine.side_files import SUFFIXES
 from reelbase.errors import DatabaseIOError, SchemaError, translate
@@ -188,9 +189,12 @@ def _rehearse(
     progress: OnProgress,
     setup: Setup | None,
 ) -> Upgrade:
-    with translated(f"migrating a copy of {path}", path), _folder_beside(path) as folder:
+    with translated(f"migrating a copy of {path}", path), _folder_to_try_in(path) as folder:
         copy = folder / path.name
-        with contextlib.closing(_open(path, own, busy_timeout, setup)) as native:
+        with opened_to_look(path, busy_timeout, setup) as native:
+            if is_empty(native):
+                raise _empty(path)
+            check(native, str(path), migrate=True, own=own)
             _refuse_downgrade(native, path, to, path.parent)
             write_copy(native, copy, on_step=partial(progress, "copying"))
         with contextlib.closing(_open(copy, own, busy_timeout, setup)) as native:
@@ -200,16 +204,10 @@ def _rehearse(
 
 
 @contextlib.contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A folder for a copy of a database; removed at the end. If that cannot be, it is logged."""
-    try:
-        name = tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".dry-run", dir=path.parent)
-    except OSError as error:
-        raise DatabaseIOError(
-            f"cannot make a copy beside {path} to try it on: {error.strerror}",
-            details={"path": str(path)},
-        ) from error
-    folder = Path(name)
+def _folder_to_try_in(path: Path) -> Iterator[Path]:
+    """A folder for a copy of a database: beside it, where the upgrade will need the room; or where temporary
+    files lie, when nothing can be written beside it. Removed at the end. If that cannot be, it is logged."""
+    folder = _new_folder(path)
     try:
         yield folder
     finally:
@@ -219,6 +217,18 @@ def _folder_beside(path: Path) -> Iterator[Path]:
             folder.rmdir()
         except OSError:
             _log.warning("cannot remove %s, where a migration was tried", folder, exc_info=True)
+
+
+def _new_folder(path: Path) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".dry-run", dir=path.parent))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise DatabaseIOError(
+                f"cannot make a copy beside {path} to try it on: {error.strerror}",
+                details={"path": str(path)},
+            ) from error
+    return Path(tempfile.mkdtemp(suffix=".dry-run"))
 
 
 def _refuse_downgrade(native: sqlite3.Connection, path: Path, to: int | None, copies: Path) -> None:
@@ -252,7 +262,7 @@ def _history(path: Path, busy_timeout: float) -> list[AppliedMigration]:
     if size_of_usable_file(path, create=False) == 0:
         raise _empty(path)
     try:
-        with contextlib.closing(open_to_look(path, busy_timeout)) as native:
+        with opened_to_look(path, busy_timeout) as native:
             return [*ledger.ours(native), *ledger.of_applications(native)]
     except sqlite3.Error as error:
         raise translate(error, f"reading the ledger of {path}") from error

@@ -27,6 +27,7 @@ from reelbase.engine.filesystem import (
     take_owner,
 )
 from reelbase.engine.interruption import interruptible
+from reelbase.engine.open_files import FileConnection
 from reelbase.engine.refusals import explained
 from reelbase.engine.search_indexes import DAMAGED
 from reelbase.engine.side_files import refuse_leftovers
@@ -171,6 +172,8 @@ def verified_copy(
             copy.set_up(setup_of(source), str(target))
             mark(copy)
             _verify(copy, expected, source, target, on_step)
+        if isinstance(source, FileConnection):
+            source.refuse_changed()
         sync_file(partial)
         with contextlib.suppress(OSError):  # in memory, or deleted meanwhile
             take_owner(partial, os.stat(path_of(source)))

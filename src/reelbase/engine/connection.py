@@ -26,6 +26,7 @@ from aiosqlite.core import _STOP_RUNNING_SENTINEL
 from reelbase.engine.forks import Holding
 from reelbase.engine.mailbox import settle
 from reelbase.engine.open_files import FileConnection, Mode, open_file
+from reelbase.engine.read_only import open_to_read
 from reelbase.engine.search import excerpt, folded, spaced
 from reelbase.engine.setup import Setup, set_up
 from reelbase.errors import DatabaseClosedError, DatabaseError, translate
@@ -45,12 +46,13 @@ _STATEMENT_CACHE = 512
 
 
 class ConnectionSettings(msgspec.Struct, frozen=True):
-    """What every connection of one database has in common."""
+    """What every connection of one database has in common. read_only: they change nothing."""
 
     path: str
     journal_mode: Literal["wal", "delete", "memory"]
     busy_timeout_seconds: float
     setup: Setup | None = None  # the application's
+    read_only: bool = False
 
 
 Pragma = tuple[str, int | str]
@@ -162,12 +164,14 @@ def open_native(
         "cached_statements": _STATEMENT_CACHE,
         "factory": NativeConnection,
     }
-    native = cast(
-        NativeConnection,
-        open_file(settings.path, "mode=rw", settings.busy_timeout_seconds, **options)
-        if is_file
-        else sqlite3.connect(settings.path, isolation_level=None, **options),
-    )
+    opened: sqlite3.Connection
+    if settings.read_only:
+        opened = open_to_read(settings.path, settings.busy_timeout_seconds, **options)
+    elif is_file:
+        opened = open_file(settings.path, "mode=rw", settings.busy_timeout_seconds, **options)
+    else:
+        opened = sqlite3.connect(settings.path, isolation_level=None, **options)
+    native = cast(NativeConnection, opened)
     try:
         if alone:
             set_pragma(native, "locking_mode", "exclusive")  # first: other pragmas read the schema

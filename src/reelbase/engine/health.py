@@ -12,8 +12,8 @@ from reelbase.engine.backup import size_of
 from reelbase.engine.damage import MOST_PROBLEMS, Damage, damage_of
 from reelbase.engine.filesystem import Need, refuse_without_room
 from reelbase.engine.fingerprint import differences
-from reelbase.engine.journal import JournalMode
 from reelbase.engine.ledger import ledger_differences
+from reelbase.engine.open_files import journal_mode_of
 from reelbase.engine.paths import real_path
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.search_indexes import DAMAGED, search_indexes
@@ -72,28 +72,33 @@ def health_report(
     )
 
 
-def looked_at(*, full: bool) -> list[str]:
+def looked_at(*, full: bool, read_only: bool = False) -> list[str]:
     """What check() looks at."""
     return [
         "tables",
         *(["indexes"] if full else []),
         "references",
         "schema",
-        "search indexes",
+        *([] if read_only else ["search indexes"]),
         "journal mode",
     ]
 
 
+SEARCH_NOT_CHECKED = (
+    "not checked: the search indexes, because that takes a connection that can write"
+)
+
+
 def problems_of(
     native: sqlite3.Connection,
-    decided: JournalMode,
+    decided: str,
     *,
     full: bool = False,
     version: int = SCHEMA_VERSION,
 ) -> Damage:
     """What is wrong with a database of a schema version, as a reading connection sees it."""
     problems: list[str] = []
-    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
+    mode = journal_mode_of(native)
     if mode != decided:
         problems.append(
             f"the journal mode is {mode}, but {decided} was decided on when the database was opened: "
@@ -162,7 +167,7 @@ def _warnings_of_statistics(native: sqlite3.Connection) -> list[str]:
 
 
 def _warnings_of_sqlite(native: sqlite3.Connection) -> list[str]:
-    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
+    mode = journal_mode_of(native)
     version = sqlite3.sqlite_version_info
     is_mended = (
         version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)

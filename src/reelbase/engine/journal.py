@@ -103,6 +103,20 @@ def decide(
     return _detected(found, journal, durability)
 
 
+def kept(
+    decision: JournalDecision, mode: Literal["wal", "delete"], durability: Durability
+) -> JournalDecision:
+    """The decision for a database that is only read, which keeps the mode that it has."""
+    filesystem = decision.filesystem
+    place = f", {filesystem.type} at {filesystem.mount_point!r}" if filesystem.is_known else ""
+    return JournalDecision(
+        mode,
+        synchronous_for(mode, durability),
+        filesystem,
+        f"{_MODE_NAMES[mode]}: the mode that it has, because it is opened read-only{place}",
+    )
+
+
 async def decide_off_loop(
     path: str | os.PathLike[str] | None,
     *,

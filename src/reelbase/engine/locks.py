@@ -23,8 +23,10 @@ if sys.platform == "linux":
 else:
     IS_AVAILABLE = False
 
-# Of the database file (SQLite's os.h): a writer with a rollback journal locks the first; who reads, all
-# of the 510 bytes from the second on; who wants to be alone, the same 510 exclusively.
+# Of the database file (SQLite's os.h): who waits to be alone locks the first; a writer with a rollback
+# journal the second; who reads, all of the 510 bytes from the third on; who is alone, the same 510
+# exclusively.
+_PENDING_BYTE = 0x40000000
 _RESERVED_BYTE = 0x40000001
 _SHARED_FIRST, _SHARED_LAST = 0x40000002, 0x40000002 + 509
 # Of the -shm file (sqlite.org/walformat.html, 2.3): a writer locks the first, who has it open the second.
@@ -130,8 +132,9 @@ def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _set(descriptor: int, kind: int, byte: int) -> None:
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, byte, 1, 0))
+def _set(descriptor: int, kind: int, byte: int, count: int = 1) -> None:
+    asked = struct.pack(_FLOCK, kind, os.SEEK_SET, byte, count, 0)
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, asked)
 
 
 def _asked(byte: int) -> bytes:
@@ -139,7 +142,9 @@ def _asked(byte: int) -> bytes:
 
 
 if IS_AVAILABLE:
-    _RESERVED, _SHARED, _WAL_WRITE = map(_asked, (_RESERVED_BYTE, _SHARED_FIRST, _WAL_WRITE_BYTE))
+    _RESERVED, _SHARED, _WAL_WRITE, _WAL_OPEN = map(
+        _asked, (_RESERVED_BYTE, _SHARED_FIRST, _WAL_WRITE_BYTE, _WAL_OPEN_BYTE)
+    )
 
 
 def _holder(descriptor: int, command: int, asked: bytes) -> int | None:
@@ -149,3 +154,38 @@ def _holder(descriptor: int, command: int, asked: bytes) -> int | None:
     except OSError:
         return None
     return None if kind == fcntl.F_UNLCK else int(process)
+
+
+def is_index_in_use(path: str) -> bool:
+    """Whether another process has a -shm file open; True also where that cannot be found out.
+
+    This process has not, since to close a descriptor drops its locks.
+    """
+    if not IS_AVAILABLE:
+        return True
+    try:
+        descriptor = _open(path)
+    except OSError:
+        return True
+    try:
+        return _holder(descriptor, fcntl.F_GETLK, _WAL_OPEN) is not None
+    finally:
+        os.close(descriptor)
+
+
+def delete_index(path: str) -> None:
+    """Deletes the -shm of a WAL database unless a process has that open, as SQLite does when it closes it:
+    with an exclusive lock, which nobody gets beside the shared one of an open WAL database.
+
+    This process has not. Without such locks the file stays.
+    """
+    if not IS_AVAILABLE:
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            count = _SHARED_LAST - _PENDING_BYTE + 1
+            _set(descriptor, fcntl.F_WRLCK, _PENDING_BYTE, count)
+            os.unlink(f"{path}-shm")
+        finally:
+            os.close(descriptor)

@@ -16,9 +16,10 @@ import threading
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
-from reelbase.engine.locks import IS_AVAILABLE, FileLocks
+from reelbase.engine.locks import IS_AVAILABLE, FileLocks, delete_index, is_index_in_use
 from reelbase.engine.paths import real_path, uri_of
 from reelbase.engine.setup import Guarded
+from reelbase.engine.unlocked import Unlocked
 from reelbase.errors import DatabaseError, DatabaseIOError
 
 _DESCRIPTORS = "/proc/self/fd"
@@ -68,6 +69,7 @@ class OpenFile:
         self.log_path = ""
         self.log: Identity | None = None
         self.locks: FileLocks | None = None
+        self._deletes_index = False
         self._open = 0
         self._in_use = 0  # of them, which are not closing
 
@@ -106,6 +108,14 @@ class OpenFile:
                 self.log_path = f"{path}-wal"
                 self.log = self.log or identity_of(self.log_path)
 
+    def delete_index_of(self, path: str) -> None:
+        """Of a database that has no -shm yet, before SQLite makes one that must not stay.
+
+        path: with no links in it.
+        """
+        with _listing:
+            self._path, self._deletes_index = path, True
+
     def enter(self) -> None:
         """Before a connection is opened."""
         self._open += 1
@@ -132,19 +142,34 @@ class OpenFile:
             if self._open:
                 return
             del _files[self.identity]
-            if self.locks is None:
+            if self.locks is None and not self._deletes_index:
                 return
-            found = _descriptors(self._path, self.identity, _links())
-            if set(found) - set(self.locks.descriptors):
-                _parked[self.identity] = self.locks  # another library of the process has it open
-            else:
+            found = set(_descriptors(self._path, self.identity, _links()))
+            if found - set(self.locks.descriptors if self.locks else ()):
+                # Another library of the process has it open.
+                if self.locks is not None:
+                    _parked[self.identity] = self.locks
+                return
+            if self.locks is not None:
                 self.locks.close()
+            if self._deletes_index:
+                delete_index(self._path)
 
 
 class FileConnection(Guarded):
-    """sqlite3.Connection to a file. file: None once it is closed, and for a database in memory."""
+    """sqlite3.Connection to a file. file: None once it is closed, and for a database in memory.
+
+    unlocked: what the file was like, when this connection takes no lock on it; None: it does.
+    """
 
     file: OpenFile | None = None
+    unlocked: Unlocked | None = None
+
+    def refuse_changed(self) -> None:
+        """After reading. Raises DatabaseIOError (code changed) when that was without a lock, and another
+        process has changed the file meanwhile."""
+        if self.unlocked is not None:
+            self.unlocked.refuse_changed()
 
     def close(self) -> None:
         """Closes the connection, and then says that the file has one connection less."""
@@ -161,8 +186,17 @@ def file_of(native: sqlite3.Connection) -> OpenFile | None:
     return native.file if isinstance(native, FileConnection) else None
 
 
+def journal_mode_of(native: sqlite3.Connection) -> str:
+    """As PRAGMA journal_mode has it; "wal" also of a WAL database that is read without a lock, of which
+    SQLite says "delete"."""
+    if isinstance(native, FileConnection) and native.unlocked is not None:
+        return "wal"
+    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
+
+
 # What a URI says of it (sqlite.org/uri.html).
-Mode = Literal["mode=rw", "mode=ro", "immutable=1"]
+Mode = Literal["mode=rw", "mode=ro", "mode=ro&readonly_shm=1", "immutable=1"]
 
 
 def open_file(
@@ -217,6 +251,20 @@ def _enter(path: str | os.PathLike[str]) -> OpenFile | None:
         file = _files.setdefault(identity, OpenFile(identity))
         file.enter()
     return file
+
+
+def is_in_use(real: str) -> bool:
+    """Whether this process, or another one, has a WAL database open whose -shm is there; True also where
+    that cannot be found out.
+
+    real: its path, with no links in it.
+    """
+    index = f"{real}-shm"
+    with _listing:
+        identity = _identity_if_any(index)
+        if _identity_if_any(real) in _files or identity is None:
+            return True
+        return bool(_descriptors(index, identity, _links())) or is_index_in_use(index)
 
 
 def _identity_if_any(path: str | os.PathLike[str]) -> Identity | None:

@@ -8,10 +8,10 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -26,11 +26,19 @@ from reelbase.engine.connection import (
 from reelbase.engine.drift import settle
 from reelbase.engine.migrate import bring_up_to_date, check, create
 from reelbase.engine.mounts import PROC_MOUNTS
-from reelbase.engine.open_files import Mode, open_file, refuse_inherited
+from reelbase.engine.open_files import (
+    FileConnection,
+    Mode,
+    journal_mode_of,
+    open_file,
+    refuse_inherited,
+)
+from reelbase.engine.read_only import open_to_read
 from reelbase.engine.refusals import explained
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
+from reelbase.engine.setup import Setup
 from reelbase.engine.side_files import is_at_rest, refuse_misplaced
-from reelbase.engine.stale_log import refuse_stale_log
+from reelbase.engine.stale_log import read_header, refuse_stale_log
 from reelbase.engine.statistics import remove_statistics
 from reelbase.errors import (
     DatabaseBusyError,
@@ -50,6 +58,8 @@ _RETRY_SECONDS = 0.02
 # A WAL database whose -shm cannot be had: SQLITE_IOERR_SHMOPEN, SHMLOCK, SHMMAP, and LOCK (9p
 # servers that cannot tell who holds a lock). Not SHMSIZE: that is a full disk.
 _NO_SHARED_MEMORY = frozenset({4618, 5130, 5386, 3850})
+# SQLITE_READONLY_ROLLBACK.
+_NEEDS_ROLLBACK = 776
 
 
 def _ignore(path: Path) -> None:
@@ -260,12 +270,6 @@ def _open_writer(
     return native
 
 
-def journal_mode_of(native: sqlite3.Connection) -> str:
-    """The journal mode that the connection works in."""
-    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
-    return str(mode)
-
-
 def _remove_statistics(native: sqlite3.Connection, path: str) -> None:
     """Statistics are no reason not to open a file that is locked, read-only or damaged there, or whose
     disk is full."""
@@ -322,17 +326,82 @@ def _try_journal_mode(
     return str(actual)
 
 
-def open_to_look(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
-    """A connection to a file that is ours, of this version or an older one; it cannot write.
+def prepare_to_read(
+    path: Path, *, mounts: str | os.PathLike[str] = PROC_MOUNTS
+) -> Literal["wal", "delete"]:
+    """The journal mode of an existing file, of which nothing is changed.
 
-    Raises what prepare_file() does.
+    Raises SchemaError (code empty, and as in preparing a file that is to be written).
     """
-    prepare_file(
-        path,
-        create=False,
-        refuse=partial(check_ownership, may_be_older=True),
-        busy_timeout_seconds=busy_timeout_seconds,
-    )
-    native = open_file(path, _way_to_look(path), busy_timeout_seconds)
-    set_pragma(native, "query_only", 1)
+    if size_of_usable_file(path, create=False, mounts=mounts) == 0:
+        raise SchemaError(
+            f"{path} is empty; connect() without read_only makes it a database",
+            code="empty",
+            details={"path": str(path)},
+        )
+    try:
+        header = read_header(os.path.realpath(path))
+    except sqlite3.Error as error:
+        raise explained(error, f"opening {path}", path) from error
+    except OSError as error:
+        raise DatabaseIOError(
+            f"cannot open {path}: {error}", details={"path": str(path)}
+        ) from error
+    return "wal" if header is not None and header.is_wal else "delete"
+
+
+def open_read_only(settings: ConnectionSettings, *, own: Migrations | None) -> NativeConnection:
+    """A connection, on the calling thread, that changes nothing, to a file that has the schema of this
+    release and the application's migrations. Raises SchemaError otherwise."""
+    path = settings.path
+    try:
+        native = open_native(settings, "reader")
+        try:
+            check(native, path, migrate=False, own=own)
+            native.refuse_changed()
+        except BaseException:
+            native.close()
+            raise
+    except SchemaError as error:
+        if error.code != "older":
+            raise
+        raise SchemaError(
+            f"{path} lacks migrations, and what is opened read-only is not migrated: connect() without "
+            "read_only, or run `reelbase migrate`",
+            code="older",
+            details=error.details,
+        ) from error
+    except sqlite3.Error as error:
+        raise explained(error, f"opening {path}", path) from error
+    except OSError as error:
+        raise DatabaseIOError(f"cannot open {path}: {error}", details={"path": path}) from error
     return native
+
+
+@contextlib.contextmanager
+def opened_to_look(
+    path: Path, busy_timeout_seconds: float, setup: Setup | None = None
+) -> Iterator[FileConnection]:
+    """A connection to a file that is empty or ours, of this version or an older one. Nothing is changed,
+    unless a crash has left a rollback journal, and this process may write: then it is rolled back.
+
+    Raises what prepare_file() does; DatabaseIOError (code changed) at the end.
+    """
+    size_of_usable_file(path, create=False)
+    with contextlib.closing(_open_to_look(path, busy_timeout_seconds)) as native:
+        native.set_up(setup, str(path))
+        if not is_empty(native):
+            check_ownership(native, str(path), may_be_older=True)
+        yield native
+        native.refuse_changed()
+
+
+def _open_to_look(path: Path, busy_timeout_seconds: float) -> NativeConnection:
+    look = partial(open_to_read, path, busy_timeout_seconds, factory=NativeConnection)
+    try:
+        return cast(NativeConnection, look())
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) != _NEEDS_ROLLBACK:
+            raise
+    _inspect(path, busy_timeout_seconds, partial(check_ownership, may_be_older=True))
+    return cast(NativeConnection, look())

@@ -18,12 +18,12 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from reelbase.engine.connection import Connection, ConnectionSettings, notify, open_native
 from reelbase.engine.executor import Cleanup
-from reelbase.engine.mailbox import Mailbox
-from reelbase.engine.open_files import Loss
+from reelbase.engine.mailbox import Mailbox, Settled
+from reelbase.engine.open_files import FileConnection, Loss
 from reelbase.engine.step import Step
 from reelbase.engine.transaction import roll_back
 from reelbase.engine.worker import Reply, Request, StepRunner, Worker
-from reelbase.errors import DatabaseClosedError
+from reelbase.errors import DatabaseClosedError, DatabaseIOError
 
 R = TypeVar("R")
 
@@ -102,6 +102,19 @@ class Reader(Worker):
             self._in_hand.append(request)
             self._run(native, request)
         native.execute("COMMIT")
+
+    def _run_request(self, native: sqlite3.Connection, request: Request) -> Settled | None:
+        settled = super()._run_request(native, request)
+        if (
+            settled is not None
+            and isinstance(native, FileConnection)
+            and native.unlocked is not None
+        ):
+            try:
+                native.refuse_changed()
+            except DatabaseIOError as error:  # what was read, or failed, may be of half a change
+                return request.future, None, error
+        return settled
 
     def submit(self, request: Request) -> None:
         """Queues a request and wakes the thread."""

@@ -24,18 +24,18 @@ from reelbase.engine.backup import (
     translated,
     verified_copy,
 )
-from reelbase.engine.connection import Connection, open_set_up, path_of
+from reelbase.engine.connection import Connection, path_of
 from reelbase.engine.copying import Copying, Progress
 from reelbase.engine.filesystem import sync_folder, take_mode, take_owner
 from reelbase.engine.identity import mark_as_original
-from reelbase.engine.open_files import Mode, open_file, refuse_inherited
+from reelbase.engine.open_files import open_file, refuse_inherited
+from reelbase.engine.opening import opened_to_look
 from reelbase.engine.paths import file_path, real_path
 from reelbase.engine.refusals import refuse_without_locks
 from reelbase.engine.retention import BackupReport, checked_keep, make_copy
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
 from reelbase.engine.setup import Setup, checked_setup
-from reelbase.engine.side_files import SUFFIXES, beside, is_at_rest, refuse_misplaced
-from reelbase.engine.stale_log import refuse_stale_log
+from reelbase.engine.side_files import SUFFIXES, beside, refuse_misplaced
 from reelbase.errors import (
     CommitUncertainError,
     DatabaseBusyError,
@@ -172,13 +172,8 @@ def _opened(
     """A database of ours, to be read."""
     if not path.is_file():
         raise DatabaseIOError(f"{path} is no file", code="missing", details={"path": str(path)})
-    refuse_misplaced(path)
-    refuse_stale_log(path)
-    # As in opening a database: a connection that cannot write leaves everything as a crash left it,
-    # and one that can takes its own -wal and -shm away again.
-    mode: Mode = "mode=rw" if is_at_rest(path) else "mode=ro"
-    with contextlib.closing(open_set_up(path, mode, busy_timeout_seconds, setup)) as source:
-        check_ownership(source, str(path), may_be_older=True)
+    with opened_to_look(path, busy_timeout_seconds, setup) as source:
+        check_ownership(source, str(path), may_be_older=True)  # an empty one is not ours
         yield source
 
 

@@ -244,6 +244,12 @@ def _read(file: FileIO, place: int, length: int) -> bytes:
     return file.read(length)
 
 
+def read_header(real: str) -> Header | None:
+    """The header of a file, with no links in its path; None for what is no database. Raises OSError, and
+    sqlite3.Error for what cannot be opened."""
+    return parse_header(_read_header(real))
+
+
 def _read_header(real: str) -> bytes:
     """The beginning of a database, which others may have open in this process.
 

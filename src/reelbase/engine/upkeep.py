@@ -140,7 +140,7 @@ class Upkeep:
             self._warn_once("unanswered", "%s", found)
             return
         self._judge_file(found)
-        if self._writer.lost_file is None:
+        if self._writer.lost_file is None and not self._writer.is_read_only:
             self._remove_statistics()
             if self._journal.mode == "wal":
                 self._judge_log(found.wal_bytes)

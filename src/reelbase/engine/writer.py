@@ -29,6 +29,7 @@ from reelbase.errors import (
     DatabaseCorruptError,
     DatabaseError,
     DatabaseIOError,
+    DatabaseReadOnlyError,
     result_code,
     translate,
 )
@@ -67,8 +68,11 @@ class Writer(WaitingWorker):
         relaxed_synchronous: Synchronous,
         busy_timeout_seconds: float,
         slow_query_seconds: float | None,
+        read_only_path: str | None = None,
     ) -> None:
+        """read_only_path: of a database that was opened read-only, of which nothing is written."""
         super().__init__(connection, mailbox, busy_timeout_seconds)
+        self._read_only_path = read_only_path
         self.slow_query_seconds = slow_query_seconds
         self.lost_file: Loss | None = None
         self._file = file_of(connection.native)
@@ -136,8 +140,18 @@ class Writer(WaitingWorker):
         self.is_closed = True
         self._stop_limiting()
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the database was opened read-only, and every write is refused."""
+        return self._read_only_path is not None
+
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         self.refuse_if_closed()
+        if self._read_only_path is not None:
+            raise DatabaseReadOnlyError(
+                f"{self._read_only_path} was opened read-only, and nothing was written; connect() "
+                "without read_only=True to write"
+            )
         if self.lost_file is not None:
             raise self.lost_file.error()
         self._refuse_inside()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from functools import partial
 from pathlib import Path
 
 from reelbase.engine.connection import ConnectionSettings, open_native
 from reelbase.engine.damage import Damage, advice
 from reelbase.engine.health import (
+    SEARCH_NOT_CHECKED,
     HealthReport,
     health_report,
     looked_at,
@@ -17,8 +17,10 @@ from reelbase.engine.health import (
     warnings_of,
 )
 from reelbase.engine.migrate import version_of
-from reelbase.engine.opening import prepare_file
-from reelbase.engine.schema import check_ownership
+from reelbase.engine.open_files import journal_mode_of
+from reelbase.engine.opening import opened_to_look
+from reelbase.engine.read_only import may_be_opened_to_write
+from reelbase.engine.schema import is_empty
 from reelbase.engine.search_indexes import DAMAGED, check_search_index
 from reelbase.errors import DatabaseCorruptError, SchemaError, result_code, translate
 
@@ -29,22 +31,23 @@ def examine(path: Path, *, full: bool, busy_timeout_seconds: float) -> HealthRep
 
     Raises SchemaError for a foreign, newer or empty file, DatabaseIOError, DatabaseBusyError.
     """
+    may_write = may_be_opened_to_write(path)  # before this process has it open
     try:
-        mode = prepare_file(
-            path,
-            create=False,
-            refuse=partial(check_ownership, may_be_older=True),
-            busy_timeout_seconds=busy_timeout_seconds,
-        )
-        if mode is None:
-            raise SchemaError(
-                f"{path} is empty; `reelbase init` makes it a database",
-                code="empty",
-                details={"path": str(path)},
+        with opened_to_look(path, busy_timeout_seconds) as looking:
+            if is_empty(looking):
+                raise SchemaError(
+                    f"{path} is empty; `reelbase init` makes it a database",
+                    code="empty",
+                    details={"path": str(path)},
+                )
+            if not may_write or looking.unlocked is not None:
+                return examine_native(looking, path, full=full, read_only=True)
+            mode = journal_mode_of(looking)
+            settings = ConnectionSettings(
+                str(path), "wal" if mode == "wal" else "delete", busy_timeout_seconds
             )
-        settings = ConnectionSettings(str(path), mode, busy_timeout_seconds)
-        with contextlib.closing(open_native(settings, "writer")) as native:
-            return examine_native(native, path, full=full)
+            with contextlib.closing(open_native(settings, "writer")) as native:
+                return examine_native(native, path, full=full)
     except DatabaseCorruptError as error:
         return _unreadable(path, str(error.__cause__ or error), full=full)
     except sqlite3.Error as error:
@@ -53,13 +56,18 @@ def examine(path: Path, *, full: bool, busy_timeout_seconds: float) -> HealthRep
         raise translate(error, f"checking {path}") from error
 
 
-def examine_native(native: sqlite3.Connection, path: Path, *, full: bool) -> HealthReport:
-    """The same of a connection that may write, outside a transaction; path is for the advice."""
-    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
+def examine_native(
+    native: sqlite3.Connection, path: Path, *, full: bool, read_only: bool = False
+) -> HealthReport:
+    """The same of a connection, outside a transaction; path is for the advice. read_only: it cannot write,
+    which the check of search indexes needs."""
+    mode = journal_mode_of(native)
     version = version_of(native)
     damage = problems_of(native, mode, full=full, version=version)
     problems, warnings = damage.problems, warnings_of(native)
-    for name in damage.search_indexes:
+    if read_only and damage.search_indexes:
+        warnings.append(SEARCH_NOT_CHECKED)
+    for name in () if read_only else damage.search_indexes:
         found = check_search_index(native, name, full=full)
         problems += found[0]
         warnings += found[1]
@@ -67,7 +75,7 @@ def examine_native(native: sqlite3.Connection, path: Path, *, full: bool) -> Hea
         problems,
         warnings,
         mode,
-        looked_at=looked_at(full=full),
+        looked_at=looked_at(full=full, read_only=read_only),
         advice=advice(path, damage),
         schema_version=version,
     )

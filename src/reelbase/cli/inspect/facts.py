@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 from collections import Counter
@@ -15,7 +14,8 @@ from reelbase.engine.fingerprint import names_of
 from reelbase.engine.identity import read_identity
 from reelbase.engine.journal import decide
 from reelbase.engine.mounts import PROC_MOUNTS
-from reelbase.engine.opening import open_to_look
+from reelbase.engine.open_files import journal_mode_of
+from reelbase.engine.opening import opened_to_look
 from reelbase.engine.schema import SCHEMA_VERSION
 from reelbase.engine.unloaded import table_by_table
 from reelbase.errors import translate
@@ -149,7 +149,7 @@ def read_facts(path: Path, busy_timeout_seconds: float) -> Facts:
     """Of a database of this or an older version, also while others have it open."""
     decision = decide(path, journal="auto", durability="balanced", mounts=PROC_MOUNTS)
     try:
-        with contextlib.closing(open_to_look(path, busy_timeout_seconds)) as native:
+        with opened_to_look(path, busy_timeout_seconds) as native:
             native.execute("BEGIN")
             is_virtual = dict(native.execute(_TABLES).fetchall())
             tables = list(is_virtual)
@@ -163,7 +163,7 @@ def read_facts(path: Path, busy_timeout_seconds: float) -> Facts:
                 schema_version=_value(native, "PRAGMA user_version"),
                 latest_schema_version=SCHEMA_VERSION,
                 database_id=None if identity is None else identity.database_id,
-                journal_mode=str(native.execute("PRAGMA journal_mode").fetchone()[0]),
+                journal_mode=journal_mode_of(native),
                 journal_reason=decision.reason,
                 tables=_tables(native, is_virtual),
                 statuses={
