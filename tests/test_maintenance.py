@@ -6,7 +6,10 @@ import asyncio
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,29 @@ def change(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as native:
         for statement in statements:
             native.execute(statement)
+
+
+_HOLD = """
+import sqlite3, sys
+native = sqlite3.connect(sys.argv[1])
+native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def open_elsewhere(path: Path) -> Iterator[None]:
+    """Another process has the database open inside the block."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"ready\n"
+        yield
+        other.stdin.close()
+        other.wait()
 
 
 # check
@@ -166,19 +192,34 @@ async def test_a_search_index_that_only_another_program_can_read_is_a_warning(
         ((3, 53, 0), False),
     ],
 )
-async def test_a_version_of_sqlite_with_a_known_bug_is_a_warning_and_no_problem(
+async def test_a_known_bug_of_sqlite_is_told_while_another_process_has_the_file_open(
     version: tuple[int, int, int],
     is_known_bad: bool,
     path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
-    async with reelbase.connect(path, journal="wal") as database:
-        report = await database.check()
-    assert report.ok
-    assert bool(report.warnings) == is_known_bad
-    async with reelbase.connect(path, journal="delete") as database:
-        assert (await database.check()).warnings == []  # it is a bug of write-ahead logs
+    for journal in ("wal", "delete"):  # it is a bug of write-ahead logs
+        async with reelbase.connect(path, journal=journal) as database:
+            assert (await database.check()).warnings == []
+            with open_elsewhere(path):
+                report = await database.check()
+            assert report.ok
+            assert len(report.warnings) == (is_known_bad and journal == "wal")
+            assert (await database.check()).warnings == []
+
+
+def test_the_command_tells_of_it_while_two_others_have_the_file_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch, facts: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 40, 1))
+    with closing(sqlite3.connect(path)) as native:
+        native.execute("PRAGMA journal_mode = WAL").close()
+    with open_elsewhere(path):
+        assert facts("check", path)["warnings"] == []
+        with open_elsewhere(path):
+            (warning,) = facts("check", path)["warnings"]
+            assert "WAL-reset bug" in warning
 
 
 async def test_in_memory_too() -> None:

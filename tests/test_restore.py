@@ -268,10 +268,10 @@ _KILLED = """
 import json, os, shutil, sqlite3, sys
 from pathlib import Path
 import reelbase
-from reelbase.engine import backup, filesystem, restoring, stale_log
+from reelbase.engine import backup, filesystem, processes, restoring, stale_log
 
 folder, mutant, every = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-files = (backup.__file__, filesystem.__file__, restoring.__file__)
+files = (backup.__file__, filesystem.__file__, processes.__file__, restoring.__file__)
 place = folder / "place"
 in_place = {"_put_in_place", "_at_rest_and_locked", "bring_to_rest", "_set_aside", "publish"}
 

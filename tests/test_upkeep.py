@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -181,11 +182,35 @@ async def test_another_process_that_reads_for_long_is_told_of(
         assert await other.stdout.readline() == b"ready\n"
         await write_much(database)
         await until(warnings)
-        assert "another process" in warnings()[0]
+        await until(lambda: any("cannot be emptied" in warning for warning in warnings()))
         await database.config.set("key", "after")  # nobody is kept waiting for it
         await other.communicate(b"")
         await until(lambda: wal_bytes(path) == 0)
-        assert len(warnings()) == 1
+        assert (
+            len([warning for warning in warnings() if "another process needs it" in warning]) == 1
+        )
+
+
+async def test_another_process_that_stays_is_told_of_once_where_sqlite_has_a_bug(
+    path: Path, warnings: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version, expected in (((3, 40, 1), 1), ((3, 51, 3), 0)):
+        monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+        before = len(warnings())
+        async with reelbase.connect(path, journal="wal"):
+            await asyncio.sleep(3 * CYCLE)
+            assert len(warnings()) == before
+            other = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", _READ, str(path)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            assert other.stdout is not None
+            assert await other.stdout.readline() == b"ready\n"
+            await asyncio.sleep(6 * CYCLE)
+            await other.communicate(b"")
+        assert len(warnings()) == before + expected
+    assert "WAL-reset bug" in warnings()[0]
 
 
 async def test_a_unit_of_work_is_not_disturbed(path: Path) -> None:

@@ -29,7 +29,7 @@ from reelbase.engine.health import (
     warnings_of,
 )
 from reelbase.engine.journal import JournalDecision
-from reelbase.engine.open_files import journal_mode_of
+from reelbase.engine.open_files import file_of, journal_mode_of
 from reelbase.engine.paths import file_path
 from reelbase.engine.readers import Purpose, Readers
 from reelbase.engine.retention import checked_keep, make_copy
@@ -149,7 +149,8 @@ class Maintenance(Catalogue):
         async with self._session("check", call_site()) as session:
             damage = await session.call(partial(problems_of, decided=self._journal.mode, full=full))
             mode = await session.call(journal_mode_of)
-            warnings = await session.call(warnings_of)
+            is_shared = await self._writer.connection.call(self._is_open_elsewhere)
+            warnings = await session.call(partial(warnings_of, is_shared=is_shared))
         read_only = self._writer.is_read_only
         problems, warnings = damage.problems, warnings + damage.warnings
         if read_only and damage.search_indexes:
@@ -247,6 +248,10 @@ class Maintenance(Catalogue):
             partial(checkpoint, patience_seconds=_CHECKPOINT_SECONDS)
         )
         return done
+
+    def _is_open_elsewhere(self) -> bool:
+        file = file_of(self._writer.connection.native)
+        return file is not None and file.is_open_elsewhere()
 
     def _checked_target(self, target: str | os.PathLike[str]) -> Path:
         self._executor.refuse_if_unusable()

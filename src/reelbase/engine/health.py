@@ -145,9 +145,10 @@ def _broken_references(native: sqlite3.Connection) -> tuple[list[str], list[str]
     ], skipped
 
 
-def warnings_of(native: sqlite3.Connection) -> list[str]:
-    """What is not wrong with a database, but worth knowing."""
-    return _warnings_of_statistics(native) + _warnings_of_sqlite(native)
+def warnings_of(native: sqlite3.Connection, *, is_shared: bool) -> list[str]:
+    """What is not wrong with a database, but worth knowing. is_shared: several processes have it open."""
+    of_sqlite = warnings_of_sqlite(journal_mode_of(native), is_shared=is_shared)
+    return _warnings_of_statistics(native) + of_sqlite
 
 
 def _warnings_of_statistics(native: sqlite3.Connection) -> list[str]:
@@ -166,18 +167,23 @@ def _warnings_of_statistics(native: sqlite3.Connection) -> list[str]:
     ]
 
 
-def _warnings_of_sqlite(native: sqlite3.Connection) -> list[str]:
-    mode = journal_mode_of(native)
+def _has_wal_reset_bug() -> bool:
+    """Whether this SQLite has it (sqlite.org/wal.html#walresetbug)."""
     version = sqlite3.sqlite_version_info
-    is_mended = (
+    return not (
         version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     )
-    if mode != "wal" or is_mended:
+
+
+def warnings_of_sqlite(mode: str, *, is_shared: bool) -> list[str]:
+    """What is known of this SQLite in this journal mode. is_shared: several processes have the database
+    open; of one process only one connection checkpoints."""
+    if mode != "wal" or not is_shared or not _has_wal_reset_bug():
         return []
     return [
-        f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug (sqlite.org/wal.html#walresetbug, mended "
-        "in 3.51.3): two connections that checkpoint at the same moment can, very rarely, damage the "
-        "database. Here only one connection of each process does; if several processes write, upgrade"
+        f"several processes have it open, and SQLite {sqlite3.sqlite_version} has the WAL-reset bug "
+        "(sqlite.org/wal.html#walresetbug, mended in 3.51.3): if two of them write, and checkpoint at the "
+        'same moment, it can, very rarely, be damaged. Upgrade SQLite, or connect with journal="delete"'
     ]
 
 

@@ -108,6 +108,11 @@ class OpenFile:
                 self.log_path = f"{path}-wal"
                 self.log = self.log or identity_of(self.log_path)
 
+    def is_open_elsewhere(self) -> bool:
+        """Whether another process has the WAL database open that this one writes; False also where that
+        cannot be found out."""
+        return self.log is not None and self.locks is not None and self.locks.is_open_elsewhere()
+
     def delete_index_of(self, path: str) -> None:
         """Of a database that has no -shm yet, before SQLite makes one that must not stay.
 

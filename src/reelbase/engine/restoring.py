@@ -9,7 +9,6 @@ takes its name. A crash leaves the old or the new database, and never a part of 
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from reelbase.engine.identity import mark_as_original
 from reelbase.engine.open_files import open_file, refuse_inherited
 from reelbase.engine.opening import opened_to_look
 from reelbase.engine.paths import file_path, real_path
+from reelbase.engine.processes import processes_with
 from reelbase.engine.refusals import refuse_without_locks
 from reelbase.engine.retention import BackupReport, checked_keep, make_copy
 from reelbase.engine.schema import APPLICATION_ID, check_ownership, is_empty
@@ -279,14 +279,8 @@ def refuse_if_open(target: Path, what: str = "restore", *, besides: int | None =
     count.
     """
     refuse_inherited(target)
-    name, found = f"/{target.name}", os.stat(target)
-    for link in glob.iglob("/proc/[0-9]*/fd/*"):
-        if link == f"/proc/{os.getpid()}/fd/{besides}":
-            continue
-        with contextlib.suppress(OSError):  # not ours to look at, or gone
-            # By name first: to ask of any file might wait for a dead file server.
-            if os.readlink(link).endswith(name) and os.path.samestat(os.stat(link), found):
-                raise in_use(target, f"process {link.split('/')[2]} has it open", what)
+    for process in processes_with(target, besides=besides):
+        raise in_use(target, f"process {process} has it open", what)
 
 
 def in_use(target: Path, why: str, what: str = "restore") -> DatabaseBusyError:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from reelbase.engine.connection import WAL_LIMIT_BYTES, notify
 from reelbase.engine.figures import wal_bytes
-from reelbase.engine.health import checkpoint
+from reelbase.engine.health import checkpoint, warnings_of_sqlite
 from reelbase.engine.journal import JournalDecision
 from reelbase.engine.open_files import Identity, Loss, OpenFile, identity_of
 from reelbase.engine.readers import Borrowing, Readers
@@ -38,19 +38,25 @@ _UNANSWERED_SECONDS = 30.0
 
 
 class Look(NamedTuple):
-    """identity: None when there is no file of that name. mounted_apart: what a mount has done to it."""
+    """identity: None when there is no file of that name. mounted_apart: what a mount has done to it.
+    is_shared: another process has it open."""
 
     identity: Identity | None
     mounted_apart: str | None
     log_loss: Loss | None
     wal_bytes: int
+    is_shared: bool
 
 
 def _look_at(path: str, file: OpenFile, mounts: str | os.PathLike[str]) -> Look:
     """Raises DatabaseIOError when the filesystem does not tell."""
     try:
         return Look(
-            identity_of(path), mounted_apart(path, mounts=mounts), file.log_loss(), wal_bytes(path)
+            identity_of(path),
+            mounted_apart(path, mounts=mounts),
+            file.log_loss(),
+            wal_bytes(path),
+            file.is_open_elsewhere(),
         )
     except OSError as error:
         raise DatabaseIOError(f"cannot look at {path}: {error.strerror}") from error
@@ -101,6 +107,8 @@ class Upkeep:
         self._leave_alone_until = 0.0
         self._blocker: Borrowing | None = None  # what kept the log from being emptied
         self._warned_of: Borrowing | str | None = None
+        self._was_shared = False
+        self._has_warned_of_others = False
 
     def loss(self) -> Loss | None:
         """None when the names of the file and its log still stand for them. It asks the filesystem; on a
@@ -140,6 +148,7 @@ class Upkeep:
             self._warn_once("unanswered", "%s", found)
             return
         self._judge_file(found)
+        self._judge_others(found)
         if self._writer.lost_file is None and not self._writer.is_read_only:
             self._remove_statistics()
             if self._journal.mode == "wal":
@@ -180,6 +189,14 @@ class Upkeep:
         ):
             self._has_failed_to_remove = True
             _log.warning("%s: cannot remove statistics of ANALYZE: %s", self._path, error)
+
+    def _judge_others(self, found: Look) -> None:
+        # A command, or a shell, is soon gone again.
+        is_shared, self._was_shared = found.is_shared and self._was_shared, found.is_shared
+        if is_shared and not self._has_warned_of_others:
+            self._has_warned_of_others = True
+            for warning in warnings_of_sqlite(self._journal.mode, is_shared=True):
+                _log.warning("%s: %s", self._path, warning)
 
     def _judge_log(self, size_bytes: int) -> None:
         if size_bytes <= WAL_LIMIT_BYTES:

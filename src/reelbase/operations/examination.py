@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from reelbase.engine.health import (
 from reelbase.engine.migrate import version_of
 from reelbase.engine.open_files import journal_mode_of
 from reelbase.engine.opening import opened_to_look
+from reelbase.engine.processes import processes_with
 from reelbase.engine.read_only import may_be_opened_to_write
 from reelbase.engine.schema import is_empty
 from reelbase.engine.search_indexes import DAMAGED, check_search_index
@@ -64,7 +66,9 @@ def examine_native(
     mode = journal_mode_of(native)
     version = version_of(native)
     damage = problems_of(native, mode, full=full, version=version)
-    problems, warnings = damage.problems, warnings_of(native)
+    # This process, which looks for a moment, does not count.
+    is_shared = mode == "wal" and len(set(processes_with(path)) - {os.getpid()}) > 1
+    problems, warnings = damage.problems, warnings_of(native, is_shared=is_shared)
     if read_only and damage.search_indexes:
         warnings.append(SEARCH_NOT_CHECKED)
     for name in () if read_only else damage.search_indexes:
