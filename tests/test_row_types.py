@@ -212,6 +212,7 @@ Name = typing.NewType("Name", str)
         (int | None, 1),
         (typing.Optional[int], 1),  # noqa: UP045
         (Any, 1),
+        (object, 1),
         (typing.Literal[1, 2], 1),
         (typing.Annotated[int, msgspec.Meta(ge=0)], 1),
         (tuple, (1, "x")),
@@ -285,7 +286,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Model, "model_validate"),
     (Page[int], "without its parameters"),
     (Plain, "becomes Plain"),
-    (object, "becomes object"),
+    (complex, "becomes complex"),
     (Path, "becomes"),
     (Fraction, "becomes Fraction"),
     (OfPaths, "becomes Path"),

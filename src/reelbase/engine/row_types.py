@@ -149,7 +149,7 @@ def _problem_of(row_type: Any) -> str | None:
 
 def _unreadable(annotation: Any, inside: tuple[Any, ...] = ()) -> str | None:
     """Why no value of a column can become this; None when it can. inside: the records around it."""
-    if annotation is Any or annotation is None or annotation in inside:
+    if annotation in (Any, object, None) or annotation in inside:
         return None
     origin = typing.get_origin(annotation)
     if isinstance(annotation, typing.NewType):
