@@ -548,6 +548,17 @@ def test_it_never_sorts_what_an_index_could_give_in_order(
     assert name in MAY_SORT or not [step for step in steps if "TEMP B-TREE" in step], steps
 
 
+@pytest.mark.parametrize("name", ["DownloadLeases._claim", "GenerationLeases._claim"])
+def test_a_claim_reads_the_queue_in_its_order(name: str, plain: sqlite3.Connection) -> None:
+    """However long it is: the only thing to be sorted are the two candidates."""
+    statement = STATEMENTS[name][2]
+    steps = plan(plain, statement.sql, nothing(statement))
+    table = "downloads" if "Download" in name else "generations"
+    used = [step.partition("INDEX ")[2] for step in steps if f" {table} USING" in step]
+    assert used == [f"sqlite_autoindex_{table}_1 (id=?)", f"{table}_queue", f"{table}_held"]
+    assert [step for step in steps if "TEMP B-TREE" in step] == ["USE TEMP B-TREE FOR ORDER BY"]
+
+
 def test_the_exceptions_are_statements() -> None:
     assert (
         STATEMENTS.keys()

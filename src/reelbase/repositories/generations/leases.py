@@ -28,8 +28,9 @@ class GenerationLeases(GenerationListing):
         """,
     )
 
-    # Each arm finds its best candidate through an index. A claim without a worker has no lease, and
-    # counts as an attempt once it was interrupted.
+    # Each arm finds its best candidate through an index; SQLite would rather read all that is pending
+    # by its status, and sort it. A claim without a worker has no lease, and counts as an attempt once
+    # it was interrupted.
     _claim = Command(
         Generation,
         """
@@ -44,7 +45,7 @@ class GenerationLeases(GenerationListing):
             SELECT *
             FROM (
               SELECT id, priority, created_at
-              FROM generations
+              FROM generations INDEXED BY generations_queue
               WHERE status = 'pending'
               ORDER BY priority DESC, created_at, id
               LIMIT 1
