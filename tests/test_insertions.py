@@ -63,10 +63,8 @@ def of_type(kind: Any) -> st.SearchStrategy[Any]:
 def values_for(statement: Insertion[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {
-            field.name: st.one_of(
-                *(of_type(kind) for kind in typing.get_args(field.type) or (field.type,))
-            )
-            for field in msgspec.structs.fields(statement.row_type)
+            name: st.one_of(*(of_type(kind) for kind in typing.get_args(hint) or (hint,)))
+            for name, hint in typing.get_type_hints(statement.row_type).items()
         }
     )
 

@@ -636,6 +636,7 @@ def test_a_repository_knows_no_connection() -> None:
         "arguments",
         "binding",
         "executor",
+        "file_names",
         "identifiers",
         "repository",
         "search",

@@ -29,6 +29,8 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any, Literal
 
+from reelbase.engine.file_names import printable
+
 if TYPE_CHECKING:
     from reelbase.engine.foreign_keys import BrokenReference
 
@@ -59,10 +61,11 @@ class DatabaseError(Exception):
     def __init__(
         self, message: str, *, code: str | None = None, details: dict[str, Any] | None = None
     ) -> None:
-        super().__init__(message)
+        # A path may hold what cannot be printed, nor be sent as JSON.
+        super().__init__(printable(message))
         if code is not None:
             self.code = code
-        self.details: dict[str, Any] = details or {}
+        self.details: dict[str, Any] = printable(details or {})
 
     @property
     def public_details(self) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.file_names import FileName, Message, escaped, printable
+
 # What JSON can express; of a record field or parameter: any of it, with None as JSON's null.
 JsonValue = dict[str, Any] | list[Any] | str | int | float | bool | None
 
@@ -96,6 +98,18 @@ def to_text(value: str | None) -> str | None:
     if isinstance(value, str):
         return str.__str__(value)  # the plain text of an enumeration's member
     raise TypeError(f"must be str, not {type(value).__name__}")
+
+
+def to_file_name(value: str | None) -> str | None:
+    """The stored form of a file's name: bytes that are no UTF-8 escaped."""
+    text = to_text(value)
+    return None if text is None else escaped(text)
+
+
+def to_message(value: str | None) -> str | None:
+    """The text, with every lone surrogate replaced by its escape."""
+    text = to_text(value)
+    return None if text is None else str(printable(text))
 
 
 def clamped(value: float | None, lowest: float, highest: float) -> float | None:
@@ -327,6 +341,10 @@ _BY_ANNOTATION: dict[Any, Converter] = {
 }
 
 
+# str to a type checker; only these are bound in another way.
+_BY_NOTE: dict[Any, Converter] = {FileName: to_file_name, Message: to_message}
+
+
 def converter_for(annotation: Any) -> Converter:
     """The converter for a record field or parameter of this type; ``X | None`` is that of X."""
     members = [annotation]
@@ -345,6 +363,8 @@ def converter_for(annotation: Any) -> Converter:
     if len(members) != 1:
         return to_any
     (member,) = members
+    if member in _BY_NOTE:
+        return _BY_NOTE[member]
     if member is UUID:
         return to_id if annotation is UUID else to_optional_id
     origin = typing.get_origin(member) or member

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from reelbase.engine.file_names import FileName, may_be_escaped, unescaped
 from reelbase.engine.row_types import constructor_of, fields_of, is_record
 from reelbase.errors import DatabaseError
 
@@ -101,9 +102,12 @@ class _Layout:
         self._columns = columns
         self._types: list[Any] = [Any] * len(columns)
         self._json: list[tuple[int, Callable[[str], Any]]] = []
+        self._file_names: list[int] = []
 
     def take(self, index: int, annotation: Any, *, optional: bool = False) -> None:
         decode = _json_decoder(annotation)
+        if FileName in _members(annotation):
+            self._file_names.append(index)
         if decode is not None:
             self._json.append((index, decode))
             self._types[index] = str | None
@@ -114,18 +118,38 @@ class _Layout:
         """What gives every value of some rows the type that was taken for its column."""
         rows_type: Any = list.__class_getitem__(self._row_type)
         convert = _conversion(rows_type, self._columns)
-        if not self._json:
-            return convert
-        return lambda rows: [self._with_json(row) for row in convert(rows)]
+        if self._file_names:
+            return lambda rows: self._with_all_json(convert(self._with_file_names(rows)))
+        return (lambda rows: self._with_all_json(convert(rows))) if self._json else convert
 
     def row_conversion(self) -> Callable[[Row], Sequence[Any]]:
         """The same for one row."""
         convert = _conversion(self._row_type, self._columns)
+        if self._file_names:
+            return lambda row: self._with_json(convert(self._with_file_names([row])[0]))
         return (lambda row: self._with_json(convert(row))) if self._json else convert
 
     @property
     def _row_type(self) -> Any:
         return tuple.__class_getitem__(tuple(self._types))
+
+    def _with_file_names(self, rows: list[Row]) -> list[Row]:
+        """The rows with the names of files that were stored; whole columns are looked at, in C."""
+        for index in self._file_names:
+            stored = [row[index] for row in rows if type(row[index]) is str]
+            if may_be_escaped("".join(stored)):
+                return [self._with_names(row) for row in rows]
+        return rows
+
+    def _with_names(self, row: Row) -> Row:
+        values = list(row)
+        for index in self._file_names:
+            if isinstance(stored := values[index], str):
+                values[index] = unescaped(stored)
+        return tuple(values)
+
+    def _with_all_json(self, rows: list[Row]) -> list[Sequence[Any]]:
+        return [self._with_json(row) for row in rows] if self._json else list(rows)
 
     def _with_json(self, row: Row) -> list[Any]:
         values = list(row)

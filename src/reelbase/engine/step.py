@@ -6,7 +6,7 @@ import logging
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from reelbase.engine.foreign_keys import BrokenReference, broken_reference
-from reelbase.errors import translate
+from reelbase.errors import DatabaseError, translate
 
 if TYPE_CHECKING:
     from reelbase.engine.statement import Statement
@@ -173,12 +173,31 @@ class Count(Step[int]):
 
 
 class RunMany(Step[int]):
-    """The statement once per row of parameters, which are not bound yet; how many rows it changed in all."""
+    """The statement once per row of parameters, which are not bound yet; how many rows it changed in all.
+
+    place: which row is bound, from 0.
+    """
+
+    place: int = 0
+
+    def run(self, native: sqlite3.Connection, slow_query_seconds: float | None = None) -> int:
+        """Like Step.run(); an error says which row it was."""
+        try:
+            return super().run(native, slow_query_seconds)
+        except (DatabaseError, TypeError, ValueError) as error:
+            if len(self.parameters) > 1:
+                _name_place(error, self.place)
+            raise
+
+    def _bound(self) -> Iterator[Any]:
+        for place, parameters in enumerate(self.parameters):
+            self.place = place
+            yield self.statement.bind(parameters)
 
     def _result(self, native: sqlite3.Connection) -> int:
         """Bound here, on the thread: thousands of rows must not hold up the event loop."""
         statement = self.statement
-        rows = map(statement.bind, self.parameters)
+        rows = self._bound()
         if statement.is_plain_write:
             return max(native.executemany(statement.sql, rows).rowcount, 0)
         # From Python 3.12 on executemany() fails on a statement with RETURNING.
@@ -189,3 +208,10 @@ class RunMany(Step[int]):
 
     def _bound_rows(self) -> Iterable[Any]:
         return map(self.statement.bind, self.parameters)
+
+
+def _name_place(error: Exception, place: int) -> None:
+    """Says which of many was refused."""
+    error.args = (f"{error} (number {place} of the list, counted from 0)", *error.args[1:])
+    if isinstance(error, DatabaseError):
+        error.details["index"] = place

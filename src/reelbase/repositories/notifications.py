@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from reelbase.engine.arguments import invalid_argument
+from reelbase.engine.file_names import Message
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
 
@@ -21,8 +22,8 @@ class Notification(msgspec.Struct, frozen=True):
     id: int
     profile_id: str
     type: str
-    title: str
-    message: str
+    title: Message
+    message: Message
     progress_key: str | None
     progress: float | None
     status: str

@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 import msgspec
 from msgspec import UnsetType
 
+from reelbase.engine.file_names import FileName
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
 from reelbase.repositories.videos import Video
@@ -20,7 +21,7 @@ class Project(msgspec.Struct, frozen=True):
     id: int
     name: str
     description: str | None
-    workspace_path: str
+    workspace_path: FileName
     created_at: datetime
     updated_at: datetime
 
@@ -39,7 +40,7 @@ class ProjectStats(msgspec.Struct, frozen=True):
     id: int
     name: str
     description: str | None
-    workspace_path: str
+    workspace_path: FileName
     created_at: datetime
     updated_at: datetime
     video_count: int

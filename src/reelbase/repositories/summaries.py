@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from reelbase.engine.file_names import Message
 from reelbase.engine.repository import Repository
 from reelbase.engine.search import match_expression
 from reelbase.engine.statement import Command, Query
@@ -37,7 +38,7 @@ class Summary(msgspec.Struct, frozen=True):
     model: str | None
     status: SummaryStatus
     content: dict[str, Any] | None
-    error_message: str | None
+    error_message: Message | None
     metadata: dict[str, Any] | None
     created_at: datetime
     completed_at: datetime | None

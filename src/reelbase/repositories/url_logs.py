@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from reelbase.engine.file_names import Message
 from reelbase.engine.identifiers import moment_before
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Command, Query
@@ -40,9 +41,9 @@ class UnsupportedUrl(msgspec.Struct, frozen=True):
     """A URL that no extractor knew. session_id: who tried it; the session may be gone."""
 
     id: int
-    url: str
+    url: Message
     session_id: str | None
-    error: str | None
+    error: Message | None
     created_at: datetime
 
 
@@ -50,9 +51,9 @@ class ErrorLogEntry(msgspec.Struct, frozen=True):
     """A download that failed. url and error hold no credentials. domain: the host, None without one."""
 
     id: int
-    url: str
+    url: Message
     domain: str | None
-    error: str
+    error: Message
     format_id: str | None
     media_type: str | None
     session_id: str | None

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.file_names import FileName, Message
+
 
 class DownloadStatus(enum.StrEnum):
     """queued -> extracting -> downloading -> one of the finished ones; steps may be left out."""
@@ -43,12 +45,12 @@ class Download(msgspec.Struct, frozen=True):
     format_id: str | None
     quality: str | None
     output_template: str | None
-    filename: str | None
+    filename: FileName | None
     filesize: int | None
     progress_percent: float
     speed: str | None
     eta: str | None
-    error_message: str | None
+    error_message: Message | None
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -66,7 +68,7 @@ class PurgedDownload(msgspec.Struct, frozen=True):
     """A download whose row is gone. filename: what the application has to unlink; None: nothing."""
 
     id: UUID
-    filename: str | None
+    filename: FileName | None
 
 
 class PurgeReport(msgspec.Struct, frozen=True):

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.file_names import Message
+
 
 class FileStatus(StrEnum):
     """pending -> queued -> downloading, processing -> completed or error; cancelling -> cancelled.
@@ -54,7 +56,7 @@ class FileProcessing(msgspec.Struct, frozen=True):
     status: FileStatus
     stage: str | None
     progress: float
-    error_message: str | None
+    error_message: Message | None
     error_category: str | None
     retry_count: int
     max_retries: int

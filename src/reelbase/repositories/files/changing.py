@@ -17,11 +17,13 @@ from reelbase.repositories.files.records import File, FileChanges, NewFile
 from reelbase.repositories.files.search import FileSearch
 
 
-def _id_of(file: NewFile) -> str:
+def _id_of(file: NewFile, place: int) -> str:
     try:
         return to_id(new_id() if file.id is None else file.id)
     except ValueError as error:
-        raise invalid_argument("id", error) from None
+        raise invalid_argument(
+            "id", f"{error} (number {place} of the list, counted from 0)"
+        ) from None
 
 
 class FileChanging(FileSearch):
@@ -175,11 +177,11 @@ class FileChanging(FileSearch):
         rows = [
             msgspec.structs.asdict(self._expect("files", file, NewFile))
             | {
-                "id": _id_of(file),
+                "id": _id_of(file, place),
                 "profile_id": profile_id,
                 "created_at": created_at,
             }
-            for file in files
+            for place, file in enumerate(files)
         ]
         if not rows:
             return []

@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 
 from reelbase.engine.arguments import wrong_type
+from reelbase.engine.file_names import FileName
 from reelbase.engine.repository import Repository
 from reelbase.engine.statement import Query
 from reelbase.repositories.file_processing import FileStatus, FileStatusLike
@@ -96,7 +97,7 @@ class FileFinding(Repository):
         ORDER BY created_at DESC, id DESC
         LIMIT :limit
         """,
-        params={"search": str, "status": FileStatus, "tags": list[str]},
+        params={"search": FileName, "status": FileStatus, "tags": list[str]},
     )
 
     _page_after = Query(
@@ -136,7 +137,7 @@ class FileFinding(Repository):
         ORDER BY created_at DESC, id DESC
         LIMIT :limit
         """,
-        params={"search": str, "status": FileStatus, "tags": list[str]},
+        params={"search": FileName, "status": FileStatus, "tags": list[str]},
     )
 
     _find_by_hash = Query(

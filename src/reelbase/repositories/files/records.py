@@ -9,6 +9,8 @@ from uuid import UUID
 import msgspec
 from msgspec import UnsetType
 
+from reelbase.engine.file_names import FileName
+
 
 class File(msgspec.Struct, frozen=True):
     """A media file. path is where its bytes are, size_bytes and content_hash what they are.
@@ -18,10 +20,10 @@ class File(msgspec.Struct, frozen=True):
 
     id: UUID
     profile_id: str
-    name: str
-    path: str
+    name: FileName
+    path: FileName
     type: str | None
-    folder: str | None
+    folder: FileName | None
     source_file_id: UUID | None
     origin: str | None
     size_bytes: int | None
@@ -49,10 +51,10 @@ class FileChanges(TypedDict, total=False):
 class NewFile(msgspec.Struct, frozen=True):
     """A file to be added; the fields are those of File."""
 
-    name: str
-    path: str
+    name: FileName
+    path: FileName
     type: str | None = None
-    folder: str | None = None
+    folder: FileName | None = None
     id: UUID | str | None = None
     source_file_id: UUID | str | None = None
     origin: str | None = None

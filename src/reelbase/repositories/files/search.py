@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from reelbase.engine.file_names import escaped
 from reelbase.engine.search import match_expression
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.files.finding import FileFinding
@@ -104,7 +105,7 @@ class FileSearch(FileFinding):
         without a word finds nothing. Of more than 10,000 matches the last 10,000 to be stored are ranked.
         page(search=) finds substrings of names.
         """
-        expression = match_expression(self._expect("query", query, str))
+        expression = match_expression(escaped(self._expect("query", query, str)))
         if expression is None:
             return []
         return await self._run(

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.file_names import FileName, Message
+
 
 class GenerationStatus(enum.StrEnum):
     """pending -> processing -> completed, failed or cancelled; processing may be left out."""
@@ -41,13 +43,13 @@ class Generation(msgspec.Struct, frozen=True):
     duration_seconds: float
     sample_rate: int
     channels: int
-    file_path: str
+    file_path: FileName
     file_size_bytes: int | None
     status: GenerationStatus
     created_at: datetime
     completed_at: datetime | None
     generation_time_seconds: float | None
-    error_message: str | None
+    error_message: Message | None
     metadata: dict[str, Any]
     priority: int = 0
     attempts: int = 0

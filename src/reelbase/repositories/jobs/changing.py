@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from reelbase.engine.binding import at_least_0, clamped
+from reelbase.engine.file_names import printable
 from reelbase.engine.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
 from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike
@@ -231,7 +232,7 @@ class JobChanging(JobListing):
                 result=result,
                 error=error,
                 error_code=error_code,
-                error_details=error_details,
+                error_details=printable(error_details),
                 now=now,
             )
         if status == JobStatus.CANCELLED:

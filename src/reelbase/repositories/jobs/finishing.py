@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from reelbase.engine.file_names import printable
 from reelbase.engine.identifiers import moment_after
 from reelbase.engine.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
@@ -166,7 +167,7 @@ class JobFinishing(JobListing):
             "id": job_id,
             "error": error,
             "error_code": error_code,
-            "error_details": error_details,
+            "error_details": printable(error_details),
             "filter_worker": worker is not None,
             "worker": worker,
             "filter_attempt": attempt is not None,

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from reelbase.engine.file_names import Message
+
 
 class JobStatus(enum.StrEnum):
     """queued -> running -> one of the finished ones; queued -> finished is possible too."""
@@ -47,7 +49,7 @@ class Job(msgspec.Struct, frozen=True):
     completed: int
     params: dict[str, Any]
     result: dict[str, Any] | None
-    error: str | None
+    error: Message | None
     error_code: str | None
     error_details: dict[str, Any] | None
     priority: int

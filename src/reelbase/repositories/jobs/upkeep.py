@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from reelbase.engine.file_names import Message
 from reelbase.engine.identifiers import moment_before
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.jobs.listing import JobListing
@@ -31,7 +32,7 @@ class JobUpkeep(JobListing):
           AND attempts + (lease_expires_at IS NULL) < max_attempts
           AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
         """,
-        params={"message": str},
+        params={"message": Message},
     )
 
     # Before their children: once those have failed, they would succeed. A batch of which a child is in
@@ -65,7 +66,7 @@ class JobUpkeep(JobListing):
               )
           )
         """,
-        params={"message": str},
+        params={"message": Message},
     )
 
     _fail_interrupted = Command(
@@ -83,7 +84,7 @@ class JobUpkeep(JobListing):
           AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
           AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
         """,
-        params={"message": str},
+        params={"message": Message},
     )
 
     _fail_children_of_interrupted = Command(
@@ -104,7 +105,7 @@ class JobUpkeep(JobListing):
               AND parent.error_code = 'interrupted'
           )
         """,
-        params={"message": str},
+        params={"message": Message},
     )
 
     _count_queued = Query(

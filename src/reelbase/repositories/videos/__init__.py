@@ -9,6 +9,7 @@ from typing import Unpack
 import msgspec
 
 from reelbase.engine.arguments import wrong_type
+from reelbase.engine.file_names import escaped
 from reelbase.engine.search import match_expression
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
@@ -290,7 +291,7 @@ class VideoRepository(AuditedRepository):
         (Chinese, Thai …) as substrings, whatever case, accents and width. No query is an error; one
         without a word finds nothing.
         """
-        expression = match_expression(self._expect("query", query, str))
+        expression = match_expression(escaped(self._expect("query", query, str)))
         if expression is None:
             return []
         return await self._run(self._search.all(expression=expression, limit=limit))

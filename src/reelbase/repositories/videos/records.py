@@ -10,14 +10,16 @@ from typing import TypedDict
 import msgspec
 from msgspec import UnsetType
 
+from reelbase.engine.file_names import FileName
+
 
 class Video(msgspec.Struct, frozen=True):
     """A video. duration: seconds.  Its frames a second are framerate_num / framerate_den."""
 
     id: int
     project_id: int
-    filename: str
-    path: str
+    filename: FileName
+    path: FileName
     duration: float
     framerate_num: int
     framerate_den: int
@@ -51,8 +53,8 @@ class VideoChanges(TypedDict, total=False):
 class NewVideo(msgspec.Struct, frozen=True):
     """A video to be added; the fields are those of Video."""
 
-    filename: str
-    path: str
+    filename: FileName
+    path: FileName
     duration: float
     framerate_num: int
     framerate_den: int
