@@ -24,18 +24,11 @@ READMES = sorted(
 )
 _BLOCK = re.compile(r"^```(?:python|py)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
-# What a block may take as given: these imports, functions of the application, and an open database.
+# What a block may take as given: these imports, and an open database.
 PREAMBLE = """
 import asyncio
-import sqlite3
 import msgspec
 import reelbase
-
-def compare_naturally(one: str, other: str) -> int:
-    return len(one) - len(other)
-
-def slug(text: str) -> str:
-    return text.lower()
 """
 
 
@@ -95,7 +88,21 @@ def test_a_wrong_block_would_be_found(module: Path, tmp_path: Path) -> None:
         test_the_type_checkers_accept_every_block(wrong, ("mypy", "--strict"))
 
 
-@pytest.mark.parametrize("name", ["README_1", "README_2"])
+def test_the_application_on_top_is_a_program(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", blocks()["README_1"]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "lesson 1.mkv はじめまして。\n"
+
+
+@pytest.mark.parametrize("name", ["README_2", "README_3", "README_4"])
 def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     known: dict[str, Any] = {"reelbase": reelbase, "msgspec": msgspec}
