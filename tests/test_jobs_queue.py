@@ -933,9 +933,8 @@ ILL_TYPED: dict[str, Verb] = {
     "result as text": lambda jobs, key: jobs.succeed(key, "{}"),  # type: ignore[arg-type]
     "result with a set of NaN": lambda jobs, key: jobs.succeed(key, {"r": {NAN}}),
     "result with a number as key": lambda jobs, key: jobs.succeed(key, {1: 2}),  # type: ignore[dict-item]
-    "error with a surrogate": lambda jobs, key: jobs.fail(key, "\ud800"),
+    "code with a surrogate": lambda jobs, key: jobs.fail(key, "e", error_code="\ud800"),
     "error as number": lambda jobs, key: jobs.update(key, error=5),  # type: ignore[arg-type]
-    "details with a surrogate": lambda jobs, key: jobs.update(key, error_details={"\ud800": 1}),
 }
 
 

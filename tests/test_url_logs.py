@@ -280,7 +280,7 @@ async def test_what_is_missing_or_no_text_is_refused(database: Database) -> None
         with pytest.raises((TypeError, reelbase.ConstraintError)):
             await database.error_log.add(**arguments)
     with pytest.raises(ValueError, match="surrogate"):
-        await database.error_log.add("\ud800", "e")
+        await database.error_log.add("u", "e", media_type="\ud800")
     assert await database.error_log.count() == 0
 
 
