@@ -59,8 +59,8 @@ CHANGED = {
     "the identity": ("DROP TABLE database_identity", "table database_identity is missing"),
     "a search index": ("DROP TABLE videos_fts", "table videos_fts is missing"),
     "a column": (
-        "ALTER TABLE files DROP COLUMN folder",
-        "table files lacks the column folder",
+        "ALTER TABLE files DROP COLUMN origin",
+        "table files lacks the column origin",
     ),
     "a column of the identity": (
         "ALTER TABLE database_identity RENAME COLUMN copy_name TO name",
@@ -92,8 +92,8 @@ CHANGED = {
         "index files_newest on files is missing: its name is taken by",
     ),
     "a column more and one less": (
-        "ALTER TABLE files DROP COLUMN folder; ALTER TABLE files ADD COLUMN rating INTEGER",
-        "table files lacks the column folder",
+        "ALTER TABLE files DROP COLUMN origin; ALTER TABLE files ADD COLUMN rating INTEGER",
+        "table files lacks the column origin",
     ),
 }
 
