@@ -78,6 +78,7 @@ def _with_reason(
             f"{context}: {_who_may_write(path)} ({error})",
             details=translated.details | {"path": str(path)},
         )
+        reasoned.code, reasoned.http_status = translated.code, translated.http_status
     elif _is_of_a_lock(error):
         refusal = lock_refusal(path.parent)
         if refusal is not None:
