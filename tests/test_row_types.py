@@ -330,7 +330,7 @@ async def test_what_no_row_can_become_is_refused_before_anything_runs(
 async def test_every_way_to_give_parameters(database: Database) -> None:
     """None, names, places, and every type that can be bound."""
     assert await database.fetch_one(str, "SELECT :a || :b", {"a": "x", "b": "y"}) == "xy"
-    assert await database.fetch_one(str, "SELECT ? || ?2", ["x", "y"]) == "xy"
+    assert await database.fetch_one(str, "SELECT ? || ?", ["x", "y"]) == "xy"
     assert await database.fetch_one(int, "SELECT 1") == 1
     with pytest.raises(TypeError, match="sequence or a mapping, not NoneType"):
         await database.fetch_one(int, "SELECT 1", None)  # type: ignore[arg-type]
