@@ -206,7 +206,7 @@ CREATE TABLE jobs (
   max_attempts      INTEGER NOT NULL DEFAULT 1,
   run_after         TEXT,            -- not to be claimed before
   worker            TEXT,            -- who claimed it and holds it
-  lease_expires_at  TEXT,            -- until when; then anybody may claim it
+  lease_expires_at  TEXT,            -- until when; then any worker may claim it
   created_at        TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   updated_at        TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   started_at        TEXT,
@@ -448,7 +448,7 @@ CREATE TABLE downloads (
   max_attempts      INTEGER NOT NULL DEFAULT 1
     CONSTRAINT downloads_max_attempts CHECK (max_attempts >= 1),
   worker            TEXT,  -- who holds it
-  lease_expires_at  TEXT  -- until when; then anybody may claim it
+  lease_expires_at  TEXT  -- until when; then any worker may claim it
     CONSTRAINT downloads_lease_expires_at
       CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at, '+0 days'))
     CONSTRAINT downloads_lease CHECK (
@@ -875,7 +875,7 @@ CREATE TABLE generations (
   max_attempts             INTEGER NOT NULL DEFAULT 1
     CONSTRAINT generations_max_attempts CHECK (max_attempts >= 1),
   worker                   TEXT,  -- who holds it
-  lease_expires_at         TEXT  -- until when; then anybody may claim it
+  lease_expires_at         TEXT  -- until when; then any worker may claim it
     CONSTRAINT generations_lease_expires_at
       CHECK (lease_expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', lease_expires_at, '+0 days'))
     CONSTRAINT generations_lease CHECK (
@@ -1047,7 +1047,7 @@ CREATE VIRTUAL TABLE files_fts USING fts5 (
   tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co'"
 );
 
--- A trigger, so that files have a number whoever adds them.
+-- A trigger, so that files have a number that other programs add, too.
 CREATE TRIGGER files_number AFTER INSERT ON files
 BEGIN
   INSERT INTO file_numbers (file_id)

@@ -42,19 +42,29 @@ def _sentence(called: str | None, parameter: str, problem: object) -> str:
 
 def _called(parameter: str, value: object) -> tuple[str | None, str]:
     """The outermost public method on the stack, and what it calls the parameter."""
-    frame = _outermost_method()
+    frame = _outermost_method(sys._getframe(2))
     if frame is None:
         return None, parameter
     code, known = frame.f_code, frame.f_locals
     names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
     if parameter not in names and value is not None:
         parameter = next((name for name in names if known.get(name) is value), parameter)
-    return f"{type(known['self']).__name__}.{code.co_name}", parameter
+    return _name_of(frame), parameter
 
 
-def _outermost_method() -> FrameType | None:
+def called_method(frame: FrameType) -> str:
+    """The outermost public method on the stack from this frame on, as errors call it; '' for none."""
+    outermost = _outermost_method(frame)
+    return "" if outermost is None else _name_of(outermost)
+
+
+def _name_of(frame: FrameType) -> str:
+    return f"{type(frame.f_locals['self']).__name__}.{frame.f_code.co_name}"
+
+
+def _outermost_method(start: FrameType) -> FrameType | None:
     found = None
-    frame: FrameType | None = sys._getframe(3)
+    frame: FrameType | None = start
     while frame is not None:
         if isinstance(frame.f_locals.get("self"), PublicFace):
             if not frame.f_code.co_name.startswith("_"):

@@ -3,7 +3,7 @@
 In the child they are never closed, not even by its interpreter's exit: that would roll back what the
 parent is writing, or delete its write-ahead log. And SQLite's mutexes stay as they are at the fork: of
 a thread that was inside SQLite one may be locked for ever, and the child then hangs in the first
-statement that needs it, on whatever file. So a fork waits until no thread of ours is inside.
+statement that needs it, on any file. So a fork waits until no thread of the library is inside.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Holding:
         """In a forked child: keeps the connection open until the process ends."""
         self.is_inherited = True
         # The thread is not there any more, and what its stack refers to is never freed: the queue, and
-        # so what is in it. Whatever else refers to the connection may be freed by the interpreter.
+        # so what is in it. Other references to the connection may be freed by the interpreter.
         self._queue.put_nowait((None, self.close))
 
 

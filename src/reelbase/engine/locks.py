@@ -175,7 +175,7 @@ def is_index_in_use(path: str) -> bool:
 
 def delete_index(path: str) -> None:
     """Deletes the -shm of a WAL database unless a process has that open, as SQLite does when it closes it:
-    with an exclusive lock, which nobody gets beside the shared one of an open WAL database.
+    with an exclusive lock, which no process gets beside the shared one of an open WAL database.
 
     This process has not. Without such locks the file stays.
     """

@@ -281,7 +281,7 @@ def _identity_if_any(path: str | os.PathLike[str]) -> Identity | None:
 
 
 def _descriptors(path: str, identity: Identity, among: dict[int, str]) -> list[int]:
-    """Those of a file, whatever for. among: descriptors and the names of what they are of."""
+    """The descriptors of a file, for any use. among: descriptors, and the names of their files."""
     name = f"/{os.path.basename(path)}"
     found = []
     for number, link in among.items():
@@ -316,7 +316,7 @@ def refuse_inherited(path: str | os.PathLike[str]) -> None:
     identity = _identity_if_any(path)
     if identity in _inherited:
         _refuse(path)
-    # What other libraries had open is not on the list, but there is still a descriptor, whatever for:
+    # What other libraries had open is not on the list, but there is still a descriptor, of any use:
     # to close it in this process would drop the locks.
     still_open = {n: link for n, link in _links().items() if _inherited_links.get(n) == link}
     if identity is not None and _descriptors(os.fspath(real_path(path)), identity, still_open):

@@ -10,7 +10,7 @@ it makes where there is none, and so the right way depends on what lies beside t
   a one SQLite deletes -wal and -shm in the end.
 * Nothing, in a place that cannot be written (read-only media, another user's folder) or may have no shared
   memory (a network filesystem): the file is read without locks, and what was read counts only while
-  nobody has changed it.
+  no process has changed it.
 """
 
 from __future__ import annotations

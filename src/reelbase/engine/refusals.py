@@ -1,6 +1,6 @@
 """Errors of SQLite that only the surroundings of the file explain: who may write it, and who refuses locks.
 
-SQLite says "attempt to write a readonly database" and "database is locked" whatever the reason.
+SQLite says "attempt to write a readonly database" and "database is locked" for every reason.
 """
 
 from __future__ import annotations

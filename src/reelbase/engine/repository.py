@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Iterable
 from datetime import datetime
-from types import FrameType
 from typing import Any, ClassVar, TypeVar, overload
 from uuid import UUID
 
-from reelbase.engine.arguments import PublicFace, invalid_argument, wrong_type
+from reelbase.engine.arguments import PublicFace, called_method, invalid_argument, wrong_type
 from reelbase.engine.binding import to_id
 from reelbase.engine.derivation import derivations
 from reelbase.engine.executor import Executor
@@ -50,20 +49,12 @@ class Repository(PublicFace):
     _derived: ClassVar[str] = ""
     _derivation: ClassVar[tuple[Command[Any], ...]] = ()
 
-    # What errors call its methods, by their names; '' for private ones.
-    _methods: ClassVar[dict[str, str]] = {}
-
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__dict__.get("table"):
             entities[cls.table] = Entity(cls.entity, cls.remedy)
         if cls.__dict__.get("_derived"):
             derivations[cls._derived] = cls._derivation
-        cls._methods = {
-            name: "" if name.startswith("_") else f"{cls.__name__}.{name}"
-            for name in set(dir(cls)).difference(dir(Repository))
-            if callable(getattr(cls, name))
-        }
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -92,11 +83,7 @@ class Repository(PublicFace):
 
     def _run(self, step: Step[A]) -> Awaitable[A]:
         """Runs one statement."""
-        frame = sys._getframe(1)
-        caller, outer = self._methods.get(frame.f_code.co_name), frame.f_back
-        if not caller or (outer is not None and outer.f_code.co_name in self._methods):
-            caller = self._called(frame)
-        step.caller = caller
+        step.caller = called_method(sys._getframe(1))
         return self._executor.run_one(step)
 
     @overload
@@ -117,25 +104,10 @@ class Repository(PublicFace):
 
     def _execute(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
         """Runs the statements of _batch()."""
-        caller = self._called(sys._getframe(1))
+        caller = called_method(sys._getframe(1))
         for step in steps:
             step.caller = caller
         return self._executor.run(*steps)
-
-    def _called(self, frame: FrameType | None) -> str:
-        """The public method that the application called, as errors call it; '' when there is none.
-
-        frame: from where its stack is looked through; other public methods may lie in between.
-        """
-        caller = ""
-        while frame is not None:
-            name = frame.f_code.co_name
-            if name in self._methods and frame.f_locals.get("self") is self:
-                caller = self._methods[name] or caller
-            elif caller and not name.startswith("_"):
-                break
-            frame = frame.f_back
-        return caller
 
     def _expect(self, name: str, value: A, kind: type[A]) -> A:
         """The value, or TypeError that names it."""

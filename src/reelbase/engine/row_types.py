@@ -63,7 +63,7 @@ def is_typed_dict(row_type: Any) -> bool:
 
 @lru_cache(
     maxsize=512
-)  # the annotations are evaluated anew each time: half of the time of an import
+)  # the annotations are evaluated again each time: half of the time of an import
 def fields_of(record: Any) -> tuple[RecordField, ...]:
     """The fields that a record is made of, in the order in which it takes them."""
     if issubclass(record, msgspec.Struct):

@@ -84,7 +84,7 @@ _PART = re.compile(r'"([^"]*)"?|([^\s"]+)')
 
 def folded(text: str) -> str:
     """What two spellings of a name have in common: the same for composed and decomposed characters,
-    capital and small, full-width and half-width letters, and whatever is between them unseen.
+    capital and small, full-width and half-width letters, with or without characters that are not seen.
 
     Unicode's NFKC_Casefold; and the dotted capital I of Turkish is an i.
     """
@@ -135,7 +135,7 @@ _INDEXED = _Indexed()
 
 def excerpt(text: str, expression: str) -> str:
     """A short text as it is; of a long one what surrounds the first of the expression's phrases that
-    it holds, in whatever form, cut between words, with an ellipsis for what is left out."""
+    it holds, in any form, cut between words, with an ellipsis for what is left out."""
     if len(text) <= _EXCERPT_LENGTH:
         return text
     plain, places = _plain(text)

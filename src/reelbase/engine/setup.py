@@ -189,7 +189,7 @@ def _is_in(built_in: set[tuple[str, int]], name: str, count: int) -> bool:
 
 @contextlib.contextmanager
 def _plain_rows(native: sqlite3.Connection) -> Iterator[None]:
-    """Rows and texts as SQLite gives them, whatever was set."""
+    """Rows and texts as SQLite gives them, without the application's factories."""
     row_factory, text_factory = native.row_factory, native.text_factory
     native.row_factory, native.text_factory = None, str
     try:

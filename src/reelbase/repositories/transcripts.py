@@ -243,7 +243,7 @@ class TranscriptRepository(Repository):
         """The segments of the profile's transcripts that have all words of the query, best match first.
 
         The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
-        (Chinese, Thai …) as substrings, whatever case, accents and width. No query is an error; one
+        (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; one
         without a word finds nothing. Of more than 10,000
         matches the last 10,000 to be stored are ranked.
         """

@@ -1,4 +1,4 @@
-"""Downloads: a queue of URLs, their progress, their end, and what is left of them.
+"""Downloads: a queue of URLs, their progress, their end, and their cleaning up.
 
 What each verb makes of each state. extract is start(extracting=True). extracting and downloading have
 no lease; held is downloading under a worker's lease, expired the same once that has run out, and spent

@@ -121,7 +121,7 @@ class DownloadLeases(DownloadListing):
     ) -> Download | None:
         """Takes the next download (highest priority, then oldest) for this worker; None if none waits.
 
-        It is downloading, or extracting if you say so.  lease: seconds until somebody else may take
+        It is downloading, or extracting if you say so.  lease: seconds until another worker may take
         it, unless progress() or heartbeat() renews it. A download whose lease has expired is taken
         again while it has attempts left, and fails otherwise. No two workers, tasks or processes get
         the same one.

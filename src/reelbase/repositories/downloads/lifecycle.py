@@ -184,7 +184,7 @@ class DownloadLifecycle(DownloadListing):
         """Moves a queued download to extracting, or a queued or extracting one to downloading.
 
         worker: takes it for this worker, as claim() does with the next one in the queue: while it
-        reports within the lease (seconds), recover() leaves it alone, and nobody else can take it.
+        reports within the lease (seconds), recover() leaves it alone, and no other worker can take it.
         None: without a lease; the first recover() of any process takes it for interrupted.
         What is in this state already is returned as it is; its lease is renewed.
 
@@ -292,7 +292,7 @@ class DownloadLifecycle(DownloadListing):
         return await self._moved("fail", download_id, step)
 
     async def cancel(self, download_id: UUID | str) -> Download:
-        """Ends the download as cancelled, whoever holds it; of a playlist, its active entries, too.
+        """Ends the download as cancelled, also under a worker's lease; of a playlist also its active entries.
 
         One that is cancelled already is returned as it is. InvalidTransitionError when it has finished
         otherwise.

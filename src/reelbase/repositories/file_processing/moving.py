@@ -180,7 +180,7 @@ class FileProcessingMoving(FileProcessingFinding):
 
         A file that is in this state already goes on: its progress and its stage (unless one is passed)
         stay, and it is a heartbeat.  worker: of several workers one succeeds, and may start it again;
-        the others get InvalidTransitionError.  None: whoever calls it succeeds; name a worker where
+        the others get InvalidTransitionError.  None: every caller succeeds; name a worker where
         two could take the same file.
 
         InvalidTransitionError, too, for a file that has ended or is to be cancelled.

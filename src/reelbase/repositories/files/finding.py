@@ -225,7 +225,7 @@ class FileFinding(Repository):
 
         tags: those that have all of these, compared like tags.ensure() does.  type None: any.
         folder UNSET: any; None: those without one.  status None: any, none included.  search: a
-        substring of the name, whatever its case, composed or not, in full or half width; ``%`` and ``_``
+        substring of the name, in any case, composed or not, in full or half width; ``%`` and ``_``
         are ordinary characters.
         """
         if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):

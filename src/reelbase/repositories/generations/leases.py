@@ -112,7 +112,7 @@ class GenerationLeases(GenerationListing):
         """Moves the next pending one (highest priority, then oldest) to processing and returns it;
         None when none is pending. No two workers, tasks or processes get the same one.
 
-        worker: who holds it from now on.  lease: seconds until somebody else may take it, unless
+        worker: holds it from now on.  lease: seconds until another worker may take it, unless
         heartbeat() renews it. One whose lease has expired is taken again while it has attempts left,
         and fails otherwise.  None: without a lease; the first recover() of any process takes it for
         interrupted.

@@ -119,7 +119,7 @@ class GenerationLifecycle(GenerationListing):
         """pending -> processing; one that is processing already is returned, and its lease renewed.
 
         worker: takes it for this worker, as claim() does with the next one in the queue: until the
-        lease (seconds) ends, recover() leaves it alone, and nobody else can take it.  None: without a
+        lease (seconds) ends, recover() leaves it alone, and no other worker can take it.  None: without a
         lease; the first recover() of any process takes it for interrupted.
 
         InvalidTransitionError from any other status, and when another worker holds it.
@@ -173,9 +173,9 @@ class GenerationLifecycle(GenerationListing):
         )
 
     async def cancel(self, generation_id: UUID | str) -> Generation:
-        """Ends the generation as cancelled, whoever holds it; one that is cancelled is returned as it is.
+        """Ends the generation as cancelled, also under a worker's lease.
 
-        InvalidTransitionError when it has ended otherwise.
+        One that is cancelled is returned as it is. InvalidTransitionError when it has ended otherwise.
         """
         return await self._ended(generation_id, GenerationStatus.CANCELLED)
 

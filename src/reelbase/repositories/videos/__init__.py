@@ -288,7 +288,7 @@ class VideoRepository(AuditedRepository):
         """Videos whose filename or path has all words of the query, the best match first.
 
         The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
-        (Chinese, Thai …) as substrings, whatever case, accents and width. No query is an error; one
+        (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; one
         without a word finds nothing.
         """
         expression = match_expression(escaped(self._expect("query", query, str)))
