@@ -495,6 +495,9 @@ async def test_an_entry_is_of_the_session_of_its_playlist_and_has_no_entries(
         await database.downloads.add("s", URL, parent_id=uuid4())
     assert (caught.value.kind, caught.value.details["column"]) == ("foreign_key", "parent_id")
     assert len(await database.downloads.list()) == count
+    assert [session.id for session in await database.sessions.list()] == [
+        "s"
+    ]  # no "other" was made
 
 
 async def test_entries_outlive_their_playlist(database: Database, clock: FrozenClock) -> None:

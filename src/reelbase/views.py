@@ -50,7 +50,9 @@ class Reading(Generic[P, R_co]):
         self.method = method
 
     def __get__(self, view: Any, owner: Any = None) -> Callable[P, R_co]:
-        raise NotImplementedError("a view is for type checkers; a snapshot has the repository")
+        raise TypeError(
+            "a view is for type checkers; database.snapshot() has the repositories themselves"
+        )
 
 
 class ProfileView:

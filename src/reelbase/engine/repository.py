@@ -115,14 +115,19 @@ class Repository(PublicFace):
             raise wrong_type(name, f"must be {kind.__name__}, not {type(value).__name__}")
         return value
 
+    def _id(self, name: str, value: UUID | str, place: int | None = None) -> str:
+        """The stored form of an id, or InvalidArgumentError that names it.  place: in a list."""
+        try:
+            return to_id(value)
+        except ValueError as error:
+            where = "" if place is None else f" (number {place} of the list, counted from 0)"
+            raise invalid_argument(name, f"{error}{where}") from None
+
     def _ids(self, name: str, values: Iterable[UUID | str]) -> list[str]:
         """The stored forms of several ids; TypeError or InvalidArgumentError that name the parameter."""
         if isinstance(values, str | bytes) or not isinstance(values, Iterable):
             raise wrong_type(name, f"must be a list of UUID, not {type(values).__name__}")
-        try:
-            return [to_id(value) for value in values]
-        except ValueError as error:
-            raise invalid_argument(name, error) from None
+        return [self._id(name, value, place) for place, value in enumerate(values)]
 
     def _deleted(self, count: int, key: object, *, missing_ok: bool) -> bool:
         """The answer of a delete. RecordNotFoundError when there was nothing, unless missing_ok."""

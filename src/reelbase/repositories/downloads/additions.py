@@ -133,7 +133,8 @@ class DownloadAdditions(DownloadListing):
             "url": url,
         }
         if parent_id is not None:
-            (download,) = await self._added_entries([queued | {"id": _id("id", queued["id"])}], now)
+            entry = queued | {"id": self._id("id", queued["id"])}
+            (download,) = await self._added_entries([entry])
             return download
         add = self._add.one(**queued)
         if self._commits():  # in a unit the foreign key may be deferred
@@ -182,12 +183,16 @@ class DownloadAdditions(DownloadListing):
             max_attempts=max_attempts,
             now=now,
         )
-        keys = [to_id(new_id()) for _ in urls] if ids is None else _ids(ids, len(urls))
+        keys = [to_id(new_id()) for _ in urls] if ids is None else self._ids("ids", ids)
+        if len(keys) != len(urls):
+            raise invalid_argument(
+                "ids", f"must be as many as the URLs: {len(keys)} for {len(urls)}"
+            )
         rows = [{**options, "id": id, "url": url} for id, url in zip(keys, urls, strict=True)]
         if not rows:
             return []
         if parent_id is not None:
-            return await self._added_entries(rows, now)
+            return await self._added_entries(rows)
         _, _, added = await self._batch(
             self._ensure_session.count(session_id=session_id, now=now),
             self._add.many(rows),
@@ -195,11 +200,10 @@ class DownloadAdditions(DownloadListing):
         )
         return added
 
-    async def _added_entries(self, rows: list[dict[str, Any]], now: datetime) -> list[Download]:
-        """Adds the entries of one playlist, all or none."""
+    async def _added_entries(self, rows: list[dict[str, Any]]) -> list[Download]:
+        """Adds the entries of one playlist, all or none. Their session is the playlist's, and so is there."""
         first = rows[0]
-        _, count, added = await self._batch(
-            self._ensure_session.count(session_id=first["session_id"], now=now),
+        count, added = await self._batch(
             self._add_entry.many(rows),
             self._get_many.all(ids=[row["id"] for row in rows]),
         )
@@ -231,19 +235,3 @@ class DownloadAdditions(DownloadListing):
             "worker": None,
             "lease_expires_at": None,
         }
-
-
-def _ids(ids: Iterable[UUID | str], count: int) -> list[str]:
-    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
-        raise wrong_type("ids", f"must be a list of ids, not {type(ids).__name__}")
-    keys = [_id("ids", id) for id in ids]
-    if len(keys) != count:
-        raise invalid_argument("ids", f"must be as many as the URLs: {len(keys)} for {count}")
-    return keys
-
-
-def _id(parameter: str, id: UUID | str) -> str:
-    try:
-        return to_id(id)
-    except ValueError as error:
-        raise invalid_argument(parameter, error) from None

@@ -9,21 +9,11 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.arguments import invalid_argument, wrong_type
-from reelbase.engine.binding import to_id
+from reelbase.engine.arguments import wrong_type
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command, Insertion, Query
 from reelbase.repositories.files.records import File, FileChanges, NewFile
 from reelbase.repositories.files.search import FileSearch
-
-
-def _id_of(file: NewFile, place: int) -> str:
-    try:
-        return to_id(new_id() if file.id is None else file.id)
-    except ValueError as error:
-        raise invalid_argument(
-            "id", f"{error} (number {place} of the list, counted from 0)"
-        ) from None
 
 
 class FileChanging(FileSearch):
@@ -177,7 +167,7 @@ class FileChanging(FileSearch):
         rows = [
             msgspec.structs.asdict(self._expect("files", file, NewFile))
             | {
-                "id": _id_of(file, place),
+                "id": self._id("id", new_id() if file.id is None else file.id, place),
                 "profile_id": profile_id,
                 "created_at": created_at,
             }

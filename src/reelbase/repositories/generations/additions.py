@@ -9,8 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.arguments import invalid_argument, wrong_type
-from reelbase.engine.binding import to_id
+from reelbase.engine.arguments import wrong_type
 from reelbase.engine.identifiers import new_id
 from reelbase.engine.statement import Command, Query
 from reelbase.repositories.generations.listing import GenerationListing
@@ -107,8 +106,8 @@ class GenerationAdditions(GenerationListing):
             )
         now = self._now()
         rows = [
-            _row(self._expect("generations", generation, NewGeneration), now)
-            for generation in generations
+            self._row(self._expect("generations", generation, NewGeneration), place, now)
+            for place, generation in enumerate(generations)
         ]
         if not rows:
             return []
@@ -122,11 +121,7 @@ class GenerationAdditions(GenerationListing):
         )
         return created
 
-
-def _row(new: NewGeneration, now: datetime) -> dict[str, Any]:
-    try:
-        id = to_id(new_id() if new.id is None else new.id)
-    except ValueError as error:
-        raise invalid_argument("id", error) from None
-    metadata = {} if new.metadata is None else new.metadata
-    return msgspec.structs.asdict(new) | {"id": id, "metadata": metadata, "created_at": now}
+    def _row(self, new: NewGeneration, place: int, now: datetime) -> dict[str, Any]:
+        id = self._id("id", new_id() if new.id is None else new.id, place)
+        metadata = {} if new.metadata is None else new.metadata
+        return msgspec.structs.asdict(new) | {"id": id, "metadata": metadata, "created_at": now}
