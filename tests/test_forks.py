@@ -89,7 +89,7 @@ async def after():
 def nothing():
     pass
 
-# With a rollback journal pages can go to the file only while nobody reads.
+# With a rollback journal pages can go to the file only while no process reads.
 PARTS = 25 if sys.argv[2] == "wal" else 10
 loop = asyncio.new_event_loop()
 loop.run_until_complete(before())

@@ -923,7 +923,7 @@ async def test_a_duration_is_not_negative_and_ends_within_the_calendar(
 
 
 ILL_TYPED: dict[str, Verb] = {
-    "status nobody knows": lambda jobs, key: jobs.update(key, status="done"),  # type: ignore[arg-type]
+    "unknown status": lambda jobs, key: jobs.update(key, status="done"),  # type: ignore[arg-type]
     "status of other case": lambda jobs, key: jobs.update(key, status="Queued"),  # type: ignore[arg-type]
     "empty status": lambda jobs, key: jobs.update(key, status=""),  # type: ignore[arg-type]
     "progress as text": lambda jobs, key: jobs.update(key, progress="0.5"),  # type: ignore[arg-type]

@@ -203,7 +203,7 @@ async def test_a_log_that_is_deleted_is_missed_by_the_next_write(path: Path) -> 
             await reelbase.connect(path, journal="wal")
         report = await database.check()
         assert [problem for problem in report.problems if "was deleted" in problem]
-    # Nobody came in between: what was acknowledged is in the file.
+    # No process came in between: what was acknowledged is in the file.
     assert stored(path) == {"key 0": "0", "key 1": "1", "key 2": "2"}
     assert side_files(path) == []
 

@@ -1,4 +1,4 @@
-"""A statement reaches its rows in the same way whatever statistics a file has, and on newer SQLite."""
+"""A statement reaches its rows in the same way with any statistics, and on newer SQLite."""
 
 from __future__ import annotations
 

@@ -378,7 +378,7 @@ async def test_what_is_no_json_is_refused(
         "parameter 1": lambda: database.fetch_one(str, "SELECT ?", [value]),
     }
     if "\\ud" in ascii(value):
-        del calls["error_details"]  # of a failure, which is noted whatever its characters
+        del calls["error_details"]  # of a failure, which is noted with any characters
     for name, call in calls.items():
         with pytest.raises(expected, match=rf"\b{name}\b"):
             await call()

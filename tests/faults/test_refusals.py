@@ -1,4 +1,4 @@
-"""A promise about filesystems that answer unusually: whatever a system call is answered, an operation
+"""A promise about filesystems that answer unusually: for every answer of a system call, an operation
 works, or raises a DatabaseError that says what to do and changes nothing.
 
 The table is CALLS: each call that the library or SQLite beneath it makes, with the answers that filesystems
@@ -476,7 +476,7 @@ def links_or_nothing() -> None:
 
 
 def synced_in_vain() -> None:
-    """A rollback journal's folder is synced whatever it answers."""
+    """A rollback journal's folder is synced; its answer does not count."""
     setattr(database_module, "as_far_as_folder_syncs", lambda decision, path: decision)  # noqa: B010
 
 
