@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import errno
 import gc
 import os
 import socket
@@ -33,6 +34,7 @@ from reelbase import (
     DatabaseIOError,
     SchemaError,
 )
+from reelbase.engine.open_files import OpenFile
 
 Connect = Callable[..., Any]
 Look = Callable[[str], list[tuple[object, ...]]]
@@ -1170,6 +1172,46 @@ def is_free(path: Path) -> bool:
 
 async def as_coroutine(awaitable: Any) -> Any:
     return await awaitable
+
+
+async def test_close_returns_where_the_mount_is_gone(
+    connect: Connect, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database: Database = await connect(path)
+    await database.profiles.ensure("p")
+    close = os.close
+
+    def of_a_dropped_mount(descriptor: int) -> None:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        close(descriptor)
+        if is_file:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(os, "close", of_a_dropped_mount)
+    async with asyncio.timeout(5):
+        await database.close()
+    monkeypatch.undo()
+    assert is_free(path)
+
+
+async def test_close_returns_and_logs_when_a_connection_cannot_be_closed(
+    connect: Connect,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database: Database = await connect(path)
+    left = OpenFile.left
+
+    def fails(file: OpenFile) -> None:
+        left(file)
+        raise PermissionError("close")
+
+    monkeypatch.setattr(OpenFile, "left", fails)
+    async with asyncio.timeout(5):
+        await database.close()
+    assert {record.message for record in caplog.records} == {"closing a connection failed"}
+    assert is_free(path)
 
 
 async def test_an_unclosed_database_warns(connect: Connect, path: Path) -> None:

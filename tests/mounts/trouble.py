@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PROBE = Path(__file__).with_name("probe.py")
-_PATIENCE_SECONDS = 90.0
+_PATIENCE_SECONDS = 240.0
 
 Report = dict[str, Any]
 Act = Callable[[], object]

@@ -6,14 +6,27 @@ The caller wrote ``files.get(file_id)``. Who that was is looked up on the stack,
 
 from __future__ import annotations
 
+import inspect
 import sys
-from types import FrameType
+from types import CodeType, FrameType, FunctionType
+from typing import Any
 
 from reelbase.errors import InvalidArgumentError
+
+# By the identity of their code. A frame's locals would tell as well, but until Python 3.13 a look at them
+# keeps the objects alive that the frame's function deletes later, and most frames are the application's.
+_methods: dict[int, CodeType] = {}
 
 
 class PublicFace:
     """A class whose public methods applications call: a repository, a Database, a unit of work."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for member in (member for base in cls.__mro__ for member in vars(base).values()):
+            if isinstance(member, FunctionType):
+                code = inspect.unwrap(member).__code__
+                _methods[id(code)] = code
 
 
 def invalid_argument(
@@ -58,15 +71,16 @@ def called_method(frame: FrameType) -> str:
     return "" if outermost is None else _name_of(outermost)
 
 
-def _name_of(frame: FrameType) -> str:
-    return f"{type(frame.f_locals['self']).__name__}.{frame.f_code.co_name}"
+def _name_of(method: FrameType) -> str:
+    code = method.f_code
+    return f"{type(method.f_locals[code.co_varnames[0]]).__name__}.{code.co_name}"
 
 
 def _outermost_method(start: FrameType) -> FrameType | None:
     found = None
     frame: FrameType | None = start
     while frame is not None:
-        if isinstance(frame.f_locals.get("self"), PublicFace):
+        if id(frame.f_code) in _methods:
             if not frame.f_code.co_name.startswith("_"):
                 found = frame
         elif found is not None:

@@ -27,7 +27,7 @@ from reelbase.engine.filesystem import (
     take_owner,
 )
 from reelbase.engine.interruption import interruptible
-from reelbase.engine.open_files import FileConnection
+from reelbase.engine.open_files import FileConnection, journal_mode_of
 from reelbase.engine.refusals import explained
 from reelbase.engine.search_indexes import DAMAGED
 from reelbase.engine.side_files import refuse_leftovers
@@ -252,8 +252,7 @@ def _open_partial(partial: Path) -> NativeConnection:
 
 def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, on_step: OnStep) -> Any:
     """Copies every page and returns what the copy must hold."""
-    (mode,) = source.execute("PRAGMA journal_mode").fetchone()
-    if mode not in ("wal", "memory") and not source.in_transaction:
+    if journal_mode_of(source) not in ("wal", "memory") and not source.in_transaction:
         for _ in range(_POLITE_ATTEMPTS):
             with contextlib.suppress(_Changed):
                 return _copy_between_writers(source, copy, on_step)

@@ -51,12 +51,12 @@ class Holding:
                 self._at_work.acquire()
 
     def close(self) -> None:
-        """Closes the connection, on the thread."""
+        """Closes the connection, on the thread. Raises nothing: a task waits to hear that it is closed."""
         native, self.native = self.native, None
         try:
             if native is not None:
                 native.close()
-        except sqlite3.Error:
+        except Exception:
             _log.warning("closing a connection failed", exc_info=True)
         _holdings.discard(self)
 

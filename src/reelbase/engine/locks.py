@@ -65,7 +65,7 @@ class FileLocks:
         self._can_tell = None
         with contextlib.suppress(OSError):
             if self._shm is not None and not _is_in_place(self._shm, f"{self._path}-shm"):
-                os.close(self._shm)  # of the last time, when SQLite deleted it
+                _close(self._shm)  # of the last time, when SQLite deleted it
                 self._shm = None
             if is_wal:
                 self._shm = _open(f"{self._path}-shm") if self._shm is None else self._shm
@@ -112,13 +112,19 @@ class FileLocks:
     def close(self) -> None:
         """Closes the descriptors, and with them gives the locks back."""
         for descriptor in self.descriptors:
-            os.close(descriptor)
+            _close(descriptor)
         self._close_log()
 
     def _close_log(self) -> None:
         log, self._log = self._log, None
         if log is not None:
-            os.close(log)
+            _close(log)
+
+
+def _close(descriptor: int) -> None:
+    """The number is free afterwards, also when a mount that is gone answers with an error (close(2))."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
 
 
 def _is_in_place(descriptor: int, path: str) -> bool:

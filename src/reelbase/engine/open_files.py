@@ -181,9 +181,11 @@ class FileConnection(Guarded):
         file, self.file = self.file, None
         if file is not None:
             file.leave()
-        super().close()
-        if file is not None:
-            file.left()
+        try:
+            super().close()
+        finally:
+            if file is not None:
+                file.left()
 
 
 def file_of(native: sqlite3.Connection) -> OpenFile | None:

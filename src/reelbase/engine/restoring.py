@@ -27,7 +27,7 @@ from reelbase.engine.connection import Connection, path_of
 from reelbase.engine.copying import Copying, Progress
 from reelbase.engine.filesystem import sync_folder, take_mode, take_owner
 from reelbase.engine.identity import mark_as_original
-from reelbase.engine.open_files import open_file, refuse_inherited
+from reelbase.engine.open_files import journal_mode_of, open_file, refuse_inherited
 from reelbase.engine.opening import opened_to_look
 from reelbase.engine.paths import file_path, real_path
 from reelbase.engine.processes import processes_with
@@ -219,7 +219,7 @@ def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[N
             native.execute("PRAGMA locking_mode = NORMAL").close()
             native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             native.execute("BEGIN EXCLUSIVE")
-            if any(map(os.path.lexists, beside(target))) or _mode(native) != "delete":
+            if any(map(os.path.lexists, beside(target))) or journal_mode_of(native) != "delete":
                 raise in_use(target, "somebody opened it just now")
             yield
     except sqlite3.OperationalError as error:
@@ -236,11 +236,6 @@ def bring_to_rest(native: sqlite3.Connection) -> None:
     native.execute("PRAGMA journal_mode = DELETE").close()
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{path_of(native)}-shm")  # of a crash; a connection that is alone has none
-
-
-def _mode(native: sqlite3.Connection) -> str:
-    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
-    return str(mode)
 
 
 def _refuse_foreign(native: sqlite3.Connection, target: Path) -> None:
