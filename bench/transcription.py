@@ -34,9 +34,9 @@ from reelbase import (
     SpeakerRepository,
     TranscriptRepository,
 )
-from reelbase.engine.decoding import decoder_for
-from reelbase.engine.search import match_expression
-from reelbase.engine.step import Step
+from reelbase.engine.statements.rows import decoder_for
+from reelbase.engine.statements.search import match_expression
+from reelbase.engine.statements.step import Step
 
 _SEED = 4
 _SPEAKERS = (2, 21)

@@ -18,7 +18,7 @@ from bench import baselines
 from bench.data import Stage, records_of
 from bench.measuring import OURS, Contender, Row, Target, require_equal
 from reelbase import Database, NewVideo, Video, VideoRepository
-from reelbase.engine.search import match_expression
+from reelbase.engine.statements.search import match_expression
 
 _CHUNK = 10_000
 _PAGE = 100

@@ -21,7 +21,7 @@ from bench import baselines
 from bench.data import Durability, Stage, new_file, records_of
 from bench.measuring import OURS, Contender, Row, Target, require_equal
 from reelbase import File, Job
-from reelbase.engine.identifiers import utc_now
+from reelbase.engine.ids import utc_now
 from reelbase.repositories.files import FileRepository
 from reelbase.repositories.jobs import JobRepository
 

@@ -26,7 +26,8 @@ from reelbase import (
     DatabaseFullError,
     DatabaseIOError,
 )
-from reelbase.engine import backup, interruption, retention
+from reelbase.engine.copies import backup, retention
+from reelbase.engine.native import interruption
 
 
 def rows_of(path: Path, sql: str) -> list[Any]:

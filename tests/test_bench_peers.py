@@ -33,7 +33,7 @@ from bench.peers.reporting import Report, best_peer, is_missed  # noqa: E402
 from bench.peers.running import PeerFailedError, Standing, measure, workers  # noqa: E402
 from bench.peers.work import TASKS, Work, nothing_to_check  # noqa: E402
 from bench.peers.works import WORKS  # noqa: E402
-from reelbase.engine.connection import _EVERY, _WRITER  # noqa: E402
+from reelbase.engine.threads.connection import _EVERY, _WRITER  # noqa: E402
 
 pytestmark = pytest.mark.bench
 MUTANT = "mutant_peer"

@@ -16,7 +16,7 @@ import reelbase
 from reelbase.cli import demo, output
 from reelbase.cli.main import COMMANDS, main
 from reelbase.cli.output import PlainProgress, Progress, counted, in_one_line, size
-from reelbase.cli.running import Terminated, run_async
+from reelbase.cli.process import Terminated, run_async
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
 
@@ -62,7 +62,7 @@ def test_version_names_everything_that_a_report_of_a_bug_needs(
 @pytest.mark.parametrize("command", [None, *(module.__name__ for module in COMMANDS)])
 def test_help_is_everywhere(command: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     words = [] if command is None else [command.rpartition(".")[2].replace("_", "-")]
-    words = [{"exporting": "export", "importing": "import"}.get(word, word) for word in words]
+    words = [word.rstrip("-") for word in words]  # import_
     assert exit_code_of(*words, "--help") == 0
     assert "usage: reelbase" in capsys.readouterr().out
 
@@ -241,7 +241,7 @@ def test_a_terminal_gets_tables_with_every_cell_as_it_is(
     if has_rich:
         pytest.importorskip("rich")
     else:
-        monkeypatch.setitem(sys.modules, "reelbase.cli.rich_output", None)
+        monkeypatch.setitem(sys.modules, "reelbase.cli.rich_display", None)
     monkeypatch.setattr(output, "_is_terminal", lambda stream: True)
     display = output.progress_display()
     display.show(Progress(1, 2, True, "[bold]not markup"))

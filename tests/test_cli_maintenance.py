@@ -266,7 +266,7 @@ def test_the_database_may_be_in_use_but_not_for_restore(
 def test_a_terminated_backup_leaves_nothing(file: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time\n"
-        "from reelbase.engine import retention\n"
+        "from reelbase.engine.copies import retention\n"
         "real = retention.write_copy\n"
         "def slow(source, target, *, on_step, mark):\n"
         "    def step(done, total):\n"

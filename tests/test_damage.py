@@ -16,8 +16,8 @@ from damaging import change_page, pages_of, take_out_of_index
 import reelbase
 from reelbase import Database, DatabaseCorruptError, NewSegment
 from reelbase.cli.main import main
-from reelbase.engine import chain, ledger
-from reelbase.engine.schema import APPLICATION_ID, statements_of
+from reelbase.engine.schema import chain, ledger
+from reelbase.engine.schema.source import APPLICATION_ID, statements_of
 
 SEARCHED = "transcript_segments_fts"
 
@@ -272,7 +272,7 @@ def test_the_command_reports_a_file_that_cannot_be_opened(
 async def test_a_copy_that_the_disk_damages_is_not_blamed_on_the_database(
     path: Path, tmp_path: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reelbase.engine.backup.is_undamaged", lambda native: False)
+    monkeypatch.setattr("reelbase.engine.copies.backup.is_undamaged", lambda native: False)
     async with reelbase.connect(path, journal=journal) as database:
         with pytest.raises(DatabaseCorruptError, match="although the database is sound"):
             await database.backup(tmp_path / "copy.db")

@@ -24,7 +24,7 @@ from conftest import FrozenClock
 
 import reelbase
 from reelbase import Database, File
-from reelbase.cli.demo import kinds, queueing, reading, scan, working
+from reelbase.cli.demo import kinds, queue, reader, scan, workers
 from reelbase.cli.main import main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
@@ -34,13 +34,13 @@ SLOW_COMMAND = """
 import signal, sys, time
 # Tests that run in the background have it ignored, and a child inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from reelbase.cli.demo import reading, working
-working.LEASE_SECONDS = {lease}
-read = reading.Reader.read
+from reelbase.cli.demo import reader, workers
+workers.LEASE_SECONDS = {lease}
+read = reader.Reader.read
 def read_slowly(self, file):
     time.sleep({pause})
     return read(self, file)
-reading.Reader.read = read_slowly
+reader.Reader.read = read_slowly
 from reelbase.cli.main import main
 sys.exit(main())
 """
@@ -239,9 +239,9 @@ def test_the_database_and_its_side_files_are_never_opened(
     real_open = os.open
 
     def noting_open(path: Any, flags: int, *args: Any, **options: Any) -> int:
-        # The engine itself knows how to open a file and keep SQLite's locks on it (engine/locks.py).
+        # The engine itself knows how to open a file and keep SQLite's locks on it (engine/file/locks.py).
         caller = sys._getframe(1).f_globals["__name__"]
-        if not flags & getattr(os, "O_PATH", 0) and caller != "reelbase.engine.locks":
+        if not flags & getattr(os, "O_PATH", 0) and caller != "reelbase.engine.file.locks":
             opened.append(str(path))
         return real_open(path, flags, *args, **options)
 
@@ -257,16 +257,15 @@ def test_files_that_turn_into_the_database_later_are_not_opened(
 ) -> None:
     demo(folder, file, capsys)
     database_files = scan.DatabaseFiles(file)
-    reader = reading.Reader(database_files)
-    outcome = reader.read(_file_record(file))
-    assert isinstance(outcome, reading.Unread)
+    outcome = reader.Reader(database_files).read(_file_record(file))
+    assert isinstance(outcome, reader.Unread)
     assert outcome.code == "unreadable"
 
 
 def test_a_long_text_gets_no_transcript(
     folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reading, "TEXT_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(reader, "TEXT_LIMIT_BYTES", 1000)
     facts = demo(folder, file, capsys)
     assert facts["holdings"]["rows"]["transcripts"] == 7
     (stored,) = rows(file, "SELECT size_bytes, content_hash FROM files WHERE name = 'big.txt'")
@@ -455,24 +454,24 @@ def test_two_at_once_share_the_work(many: Path, file: Path) -> None:
 async def test_a_worker_that_lost_its_lease_stores_nothing(
     many: Path, database: Database, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = reading.Reader.read
+    read = reader.Reader.read
     stalled: list[File] = []
 
-    def stall_once(self: reading.Reader, file: File) -> reading.Content | reading.Unread:
+    def stall_once(self: reader.Reader, file: File) -> reader.Content | reader.Unread:
         if not stalled:
             stalled.append(file)
-            clock.advance(2 * working.LEASE_SECONDS)
+            clock.advance(2 * workers.LEASE_SECONDS)
             time.sleep(0.5)
         return read(self, file)
 
-    monkeypatch.setattr(reading.Reader, "read", stall_once)
+    monkeypatch.setattr(reader.Reader, "read", stall_once)
     assert database.path is not None
     database_files = scan.DatabaseFiles(database.path)
-    found, done = queueing.Found(), working.Done()
-    await database.profiles.ensure(queueing.PROFILE_ID)
-    await queueing.queue_folder(database, str(many), database_files, found)
-    workers = working.Workers(database, reading.Reader(database_files), found, done)
-    await asyncio.gather(*(workers.work(number) for number in range(working.WORKERS)))
+    found, done = queue.Found(), workers.Done()
+    await database.profiles.ensure(queue.PROFILE_ID)
+    await queue.queue_folder(database, str(many), database_files, found)
+    pool = workers.Workers(database, reader.Reader(database_files), found, done)
+    await asyncio.gather(*(pool.work(number) for number in range(workers.WORKERS)))
     assert done.files == done.read == 550
     twice = "SELECT count(*) FROM jobs WHERE attempts = 2"
     assert await database.fetch_one(int, twice) > 0
@@ -482,8 +481,8 @@ async def test_a_worker_that_lost_its_lease_stores_nothing(
 def test_what_takes_long_is_stored_in_between(
     folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(working, "_READ_SECONDS", 0)
-    monkeypatch.setattr(working, "WORKERS", 1)
+    monkeypatch.setattr(workers, "_READ_SECONDS", 0)
+    monkeypatch.setattr(workers, "WORKERS", 1)
     demo(folder, file, capsys)
     assert_complete(folder, file)
 
@@ -512,12 +511,12 @@ async def test_a_row_that_is_deleted_meanwhile_fails_its_job(
 ) -> None:
     assert database.path is not None
     database_files = scan.DatabaseFiles(database.path)
-    found, done = queueing.Found(), working.Done()
-    await database.profiles.ensure(queueing.PROFILE_ID)
-    await queueing.queue_folder(database, str(folder), database_files, found)
-    await database.files.delete(queueing.file_id(str(folder / "notes.txt")))
-    workers = working.Workers(database, reading.Reader(database_files), found, done)
-    await workers.work(0)
+    found, done = queue.Found(), workers.Done()
+    await database.profiles.ensure(queue.PROFILE_ID)
+    await queue.queue_folder(database, str(folder), database_files, found)
+    await database.files.delete(queue.file_id(str(folder / "notes.txt")))
+    pool = workers.Workers(database, reader.Reader(database_files), found, done)
+    await pool.work(0)
     assert done.failed == 1
     assert done.files == len(CONTENTS)
 
@@ -528,7 +527,7 @@ def test_an_error_of_a_worker_ends_the_run_in_one_line(
     async def fail(*args: object) -> None:
         raise reelbase.DatabaseFullError("no space left")
 
-    monkeypatch.setattr(working.Workers, "_store", fail)
+    monkeypatch.setattr(workers.Workers, "_store", fail)
     assert main(["demo", "--database", str(file), str(folder)]) == 1
     assert capsys.readouterr().err == "reelbase demo: no space left\n"
 

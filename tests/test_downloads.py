@@ -31,7 +31,7 @@ from reelbase import (
     PurgeReport,
     RecordNotFoundError,
 )
-from reelbase.engine import connection, writer
+from reelbase.engine.threads import connection, writer
 from reelbase.repositories import downloads as downloads_module
 
 ACTIVE = ("queued", "extracting", "downloading")

@@ -15,9 +15,9 @@ from plans import Newest
 
 import reelbase
 from reelbase import SCHEMA_VERSION, SchemaError
-from reelbase.engine import drift
-from reelbase.engine.drift import digest_of_schema, settle
-from reelbase.engine.fingerprint import additions, differences
+from reelbase.engine.schema import drift
+from reelbase.engine.schema.drift import digest_of_schema, settle
+from reelbase.engine.schema.fingerprint import additions, differences
 
 
 def change(path: Path, script: str) -> None:

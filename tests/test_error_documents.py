@@ -22,8 +22,8 @@ from samples import Owner, make_owner
 import reelbase
 from reelbase import Database, DatabaseError, DatabaseReadOnlyError, Repository, errors
 from reelbase.catalogue import Catalogue
-from reelbase.engine.open_files import Loss
-from reelbase.engine.step import Step
+from reelbase.engine.file.open_files import Loss
+from reelbase.engine.statements.step import Step
 
 PACKAGE = Path(reelbase.__file__).parent
 ERRORS = {

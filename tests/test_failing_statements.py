@@ -14,7 +14,7 @@ import pytest
 
 import reelbase
 from reelbase import Command, Database, DatabaseError, Repository
-from reelbase.engine import transaction, writer
+from reelbase.engine.threads import transaction, writer
 
 BAD_TEXT = "CAST(x'ff' AS TEXT)"  # as a file name in Latin-1 is, put in by another program
 

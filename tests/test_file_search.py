@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import reelbase
 from reelbase import Database, File, NewFile, UnitOfWork
-from reelbase.transfer import export_lines, import_lines
+from reelbase.operations.transfer import export_lines, import_lines
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

@@ -28,10 +28,11 @@ from reelbase import (
     DatabaseIOError,
     DatabaseReadOnlyError,
 )
-from reelbase.engine import filesystem, new_file, opening, refusals, temporary_files
-from reelbase.engine.chain import migrations
-from reelbase.engine.filesystem import Need
-from reelbase.engine.mounts import Filesystem, Located
+from reelbase.engine.file import filesystem, new_file, refusals, temporary_files
+from reelbase.engine.file.filesystem import Need
+from reelbase.engine.file.mounts import Filesystem, Located
+from reelbase.engine.maintenance import opening
+from reelbase.engine.schema.chain import migrations
 
 REFUSED_LINKS = ["EACCES", "EINVAL", "EIO", "EMLINK", "ENOSYS", "ENOTSUP", "EPERM", "EXDEV"]
 
@@ -305,7 +306,7 @@ def test_an_error_of_a_busy_network_filesystem_tells_what_is_known_of_it(
 _OF_ANOTHER_USER = """
 import asyncio, os, sys
 import reelbase
-reelbase.schema_sql(), reelbase.engine.chain.migrations()
+reelbase.schema_sql(), reelbase.engine.schema.chain.migrations()
 
 async def main():
     try:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import reelbase
-from reelbase.engine.chain import migrations
-from reelbase.engine.fingerprint import differences, names_of
-from reelbase.engine.schema import SCHEMA_VERSION
+from reelbase.engine.schema.chain import migrations
+from reelbase.engine.schema.fingerprint import differences, names_of
+from reelbase.engine.schema.source import SCHEMA_VERSION
 
 
 @pytest.fixture

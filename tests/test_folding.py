@@ -19,8 +19,8 @@ from test_migrations import apply as run_scripts
 
 import reelbase
 from reelbase import Database, NewSegment
-from reelbase.engine.search import folded
-from reelbase.transfer import export_lines, import_lines
+from reelbase.engine.statements.search import folded
+from reelbase.operations.transfer import export_lines, import_lines
 
 NAMES = [
     "Übung.mp4",

@@ -177,7 +177,7 @@ def test_a_forked_child_does_not_roll_back_what_its_parent_is_writing(
 
 KEPT = """
 import gc, warnings
-from reelbase.engine.connection import NativeConnection
+from reelbase.engine.threads.connection import NativeConnection
 
 def freed(self, write=os.write, getpid=os.getpid, parent=os.getpid()):
     if getpid() != parent:
@@ -429,7 +429,7 @@ def test_a_child_is_refused_what_was_open_at_that_moment_and_nothing_else(
 CONNECTING = (
     PROLOGUE
     + """
-from reelbase.engine import opening
+from reelbase.engine.maintenance import opening
 
 inside, go_on = threading.Event(), threading.Event()
 look = opening.open_file

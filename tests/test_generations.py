@@ -35,7 +35,7 @@ from reelbase import (
     InvalidTransitionError,
     RecordNotFoundError,
 )
-from reelbase.engine.executors import DatabaseExecutor
+from reelbase.engine.threads.executors import DatabaseExecutor
 from reelbase.repositories import generations as generations_module
 
 OPEN = ("pending", "processing")

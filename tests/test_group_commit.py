@@ -180,7 +180,7 @@ async def test_when_a_write_is_done_everybody_sees_it(notes: Database, path: Pat
 async def test_no_write_is_done_before_its_commit(
     notes: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reelbase.engine import transaction, writer
+    from reelbase.engine.threads import transaction, writer
 
     commit = transaction.commit
     done_before: list[int] = []
@@ -331,7 +331,7 @@ async def test_a_commit_that_fails_fails_all_of_its_group(
     code: int,
     error: type[DatabaseError],
 ) -> None:
-    from reelbase.engine import writer
+    from reelbase.engine.threads import writer
 
     await notes.execute(ADD, ("there",))
     with monkeypatch.context() as patch:
@@ -354,7 +354,7 @@ async def test_a_writer_that_meets_the_unexpected_goes_on(
     path: Path, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever happens on the thread: nobody waits for ever, and the next write works."""
-    from reelbase.engine import writer
+    from reelbase.engine.threads import writer
 
     def broken(native: sqlite3.Connection) -> sqlite3.Error | None:
         raise MemoryError

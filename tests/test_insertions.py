@@ -22,7 +22,7 @@ from test_roundtrip import texts
 from test_statements import STATEMENTS
 
 from reelbase import RecordNotFoundError
-from reelbase.engine.statement import Insertion
+from reelbase.engine.statements.statement import Insertion
 
 INSERTIONS = {
     name: statement

@@ -20,8 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reelbase.engine import mounts as mounts_module
-from reelbase.engine.journal import (
+import reelbase
+from reelbase.engine.file import mounts as mounts_module
+from reelbase.engine.file.journal import (
     Durability,
     JournalChoice,
     decide,
@@ -29,7 +30,7 @@ from reelbase.engine.journal import (
     journal_mode_for,
     synchronous_for,
 )
-from reelbase.engine.mounts import (
+from reelbase.engine.file.mounts import (
     UNKNOWN,
     Filesystem,
     filesystem_of,
@@ -678,7 +679,7 @@ IN_A_NAMESPACE = """
     mount --bind "$1/file.db" "$1/bind/media.db"
     "$2" -c 'if True:
         import sys
-        from reelbase.engine.mounts import filesystem_of
+        from reelbase.engine.file.mounts import filesystem_of
         for name in "stack/deep/media.db", "bind/media.db", "bind/other.db", "file.db":
             found = filesystem_of(sys.argv[1] + "/" + name)
             print(found.mount_point.removeprefix(sys.argv[1]), found.type)
@@ -771,7 +772,7 @@ def test_the_locks_of_an_open_transaction_survive_a_lookup(tmp_path: Path) -> No
 
 # --- Off the loop ---------------------------------------------------------------------------------
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(mounts_module.__file__).parents[2])}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
 
 
 @pytest.fixture
@@ -878,7 +879,7 @@ def test_an_answer_after_the_loop_has_closed_is_dropped_quietly(
 def test_an_interpreter_with_a_hung_lookup_exits(dead_server: Path) -> None:
     program = """if True:
         import asyncio, sys
-        from reelbase.engine.journal import decide_off_loop
+        from reelbase.engine.file.journal import decide_off_loop
         print(asyncio.run(decide_off_loop("/vol/x", mounts=sys.argv[1], timeout_seconds=0.1)).mode)
     """
     before = time.perf_counter()

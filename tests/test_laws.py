@@ -49,8 +49,7 @@ from reelbase import (
     JobStatus,
     RecordNotFoundError,
 )
-from reelbase.engine import identifiers
-from reelbase.engine.identifiers import new_id
+from reelbase.engine.ids import _Sequence, new_id
 
 every_repository = pytest.mark.parametrize("case", CASES, ids=name_of)
 every_uuid_key = pytest.mark.parametrize(
@@ -949,7 +948,7 @@ async def test_ids_are_made_in_order(case: Case, database: Database, owner: Owne
 
 
 def test_ids_increase_within_one_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identifiers, "time", SimpleNamespace(time_ns=lambda: 10**18))
+    monkeypatch.setattr("reelbase.engine.ids.time", SimpleNamespace(time_ns=lambda: 10**18))
     ids = [new_id() for _ in range(10_000)]
     assert all(map(is_uuid_7, ids))
     assert all(earlier < later for earlier, later in pairwise(ids))
@@ -957,14 +956,14 @@ def test_ids_increase_within_one_millisecond(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_ids_increase_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter(range(2 * 10**18, 10**18, -(10**15)))
-    monkeypatch.setattr(identifiers, "time", SimpleNamespace(time_ns=lambda: next(moments)))
+    monkeypatch.setattr("reelbase.engine.ids.time", SimpleNamespace(time_ns=lambda: next(moments)))
     ids = [new_id() for _ in range(1000)]
     assert all(earlier < later for earlier, later in pairwise(ids))
 
 
 def test_ids_are_the_times_they_were_made_at() -> None:
     before = datetime.now(UTC) - timedelta(milliseconds=1)
-    made_at = datetime.fromtimestamp((identifiers._Sequence().next().int >> 80) / 1000, UTC)
+    made_at = datetime.fromtimestamp((_Sequence().next().int >> 80) / 1000, UTC)
     assert before <= made_at <= datetime.now(UTC)
 
 

@@ -34,7 +34,7 @@ from reelbase import (
     DatabaseIOError,
     SchemaError,
 )
-from reelbase.engine.open_files import OpenFile
+from reelbase.engine.file.open_files import OpenFile
 
 Connect = Callable[..., Any]
 Look = Callable[[str], list[tuple[object, ...]]]
@@ -561,7 +561,7 @@ def test_somebody_without_permission_is_refused(tmp_path: Path, path: Path, what
             print(type(error).__name__)
 
     # The package's own files may lie where only root can look.
-    from reelbase.engine.chain import migrations
+    from reelbase.engine.schema.chain import migrations
     migrations(), reelbase.schema_sql()
     os.setgid(65534)
     os.setuid(65534)
@@ -611,8 +611,8 @@ async def test_a_file_whose_creation_was_killed_is_completed(
     connect: Connect, tmp_path: Path
 ) -> None:
     body = """
-    from reelbase.engine import migrate
-    whole = migrate.statements_of
+    from reelbase.engine.maintenance import upgrade
+    whole = upgrade.statements_of
 
     def half(script):
         for n, statement in enumerate(whole(script)):
@@ -620,7 +620,7 @@ async def test_a_file_whose_creation_was_killed_is_completed(
                 os.kill(os.getpid(), 9)
             yield statement
 
-    migrate.statements_of = half
+    upgrade.statements_of = half
     asyncio.run(reelbase.connect(sys.argv[1], journal=sys.argv[2]).__aenter__())
     """
     target = tmp_path / "new.db"

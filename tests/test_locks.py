@@ -19,7 +19,8 @@ import pytest
 
 import reelbase
 from reelbase import Database, DatabaseIOError
-from reelbase.engine import locks, open_files, upkeep
+from reelbase.engine.file import locks, open_files
+from reelbase.engine.threads import upkeep
 
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux has locks of an open file description"

@@ -22,11 +22,11 @@ import pytest
 
 import reelbase
 from reelbase import DatabaseError, SchemaError
-from reelbase.engine import chain, migrate
-from reelbase.engine.chain import Migration, migrations
-from reelbase.engine.schema import statements_of
+from reelbase.engine.schema import chain
+from reelbase.engine.schema.chain import Migration, migrations
+from reelbase.engine.schema.source import statements_of
 
-FOLDER = Path(migrate.__file__).parents[1] / "migrations"
+FOLDER = Path(reelbase.__file__).with_name("migrations")
 SCRIPTS = sorted(FOLDER.glob("*.sql"))
 FIRST = SCRIPTS[0].read_text()
 
@@ -679,8 +679,8 @@ async def test_the_copy_is_of_the_old_version_even_if_another_process_is_faster(
 
 _MEANWHILE = """
 import sqlite3, sys, time
-from reelbase.engine.chain import migrations
-from reelbase.engine.schema import statements_of
+from reelbase.engine.schema.chain import migrations
+from reelbase.engine.schema.source import statements_of
 
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
@@ -833,7 +833,7 @@ def test_eight_processes_may_start_together_on_an_old_database(
 _KILLED = """
 import asyncio, json, os, random, shutil, signal, sqlite3, sys, time, traceback
 import reelbase
-from reelbase.engine.chain import migrations
+from reelbase.engine.schema.chain import migrations
 
 source, folder, journal, rounds = sys.argv[1:]
 

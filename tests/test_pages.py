@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reelbase.engine.pages import Page, PageFile, Value
+from reelbase.operations.salvage.pages import Page, PageFile, Value
 
 
 def _value(choose: random.Random, page_bytes: int) -> Value:

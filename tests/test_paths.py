@@ -14,7 +14,7 @@ import pytest
 
 import reelbase
 from reelbase.cli.main import main
-from reelbase.engine.paths import file_path, uri_of
+from reelbase.engine.file.paths import file_path, uri_of
 
 
 async def connect(path: Any) -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import reelbase
 from reelbase import Database, Prompt, RecordNotFoundError
-from reelbase.engine.executors import DatabaseExecutor
+from reelbase.engine.threads.executors import DatabaseExecutor
 
 Look = Callable[[str], list[tuple[object, ...]]]
 Run = Callable[[Callable[[Database], Awaitable[None]]], None]

@@ -31,8 +31,9 @@ from reelbase import (
     InvalidArgumentError,
     SchemaError,
 )
-from reelbase.engine import read_only, unlocked, upkeep
-from reelbase.engine.chain import migrations
+from reelbase.engine.file import read_only, unlocked
+from reelbase.engine.schema.chain import migrations
+from reelbase.engine.threads import upkeep
 
 Journal = Literal["wal", "delete"]
 
@@ -80,9 +81,9 @@ asyncio.run(main())
 
 # The package's own files may lie where only root can look.
 AS_NOBODY = """
-from reelbase.engine.chain import migrations
+from reelbase.engine.schema.chain import migrations
 migrations(), reelbase.schema_sql()
-from reelbase.engine.fingerprint import differences
+from reelbase.engine.schema.fingerprint import differences
 os.setgid(65534)
 os.setuid(65534)
 """

@@ -113,7 +113,7 @@ async def longest_stall_seconds(work: Callable[[], Awaitable[object]]) -> float:
 async def test_many_reads_at_once_share_few_hops(
     numbers: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reelbase.engine.connection import Connection
+    from reelbase.engine.threads.connection import Connection
 
     hops = 0
     wake = Connection.wake

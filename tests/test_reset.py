@@ -15,7 +15,7 @@ import pytest
 from commands import fill, rows, run, work
 
 from reelbase import Database, DatabaseError
-from reelbase.reset import Reset, reset
+from reelbase.operations.reset import Reset, reset
 
 
 def test_reset_asks_first_and_keeps_a_backup(

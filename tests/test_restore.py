@@ -185,7 +185,7 @@ async def test_a_target_that_another_process_has_open_is_refused(
     if not looks_at_processes:
         if journal == "delete" and how == "idle":
             pytest.skip("it holds no lock")
-        monkeypatch.setattr("reelbase.engine.restoring.refuse_if_open", lambda target: None)
+        monkeypatch.setattr("reelbase.engine.copies.restore.refuse_if_open", lambda target: None)
     other = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _HOLD, str(path), how),
         stdin=subprocess.PIPE,
@@ -268,22 +268,26 @@ _KILLED = """
 import json, os, shutil, sqlite3, sys
 from pathlib import Path
 import reelbase
-from reelbase.engine import backup, filesystem, processes, restoring, stale_log
+from reelbase.engine.copies import backup
+from reelbase.engine.file import filesystem
+from reelbase.engine.file import processes
+from reelbase.engine.copies import restore
+from reelbase.engine.file import stale_log
 
 folder, mutant, every = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-files = (backup.__file__, filesystem.__file__, processes.__file__, restoring.__file__)
+files = (backup.__file__, filesystem.__file__, processes.__file__, restore.__file__)
 place = folder / "place"
 in_place = {"_put_in_place", "_at_rest_and_locked", "bring_to_rest", "_set_aside", "publish"}
 
 if mutant == "log stays":
-    restoring.bring_to_rest = lambda native: None
-    restoring.beside = lambda target: []
-    restoring._mode = lambda native: "delete"
+    restore.bring_to_rest = lambda native: None
+    restore.beside = lambda target: []
+    restore.journal_mode_of = lambda native: "delete"
 elif mutant == "log is removed":
     def remove(native):
         for suffix in ("-wal", "-journal", "-shm"):
             (place / f"media.db{suffix}").unlink(missing_ok=True)
-    restoring.bring_to_rest = remove
+    restore.bring_to_rest = remove
 
 def restore_until(line):
     seen = others = 0
@@ -300,7 +304,7 @@ def restore_until(line):
             os._exit(9)
         return trace
     sys.settrace(trace)
-    restoring.restore_file(
+    restore.restore_file(
         place / "saved.db", place / "media.db", busy_timeout_seconds=1.0, on_step=lambda *_: None
     )
     os._exit(0)

@@ -25,7 +25,7 @@ import pytest
 import reelbase
 from reelbase import BackupReport, Database, DatabaseCorruptError, DatabaseIOError
 from reelbase.cli.main import main
-from reelbase.engine import retention
+from reelbase.engine.copies import retention
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
 SHARED_MEMORY = Path("/dev/shm")
@@ -371,7 +371,7 @@ async def test_copies_that_are_made_at_the_same_time_do_not_remove_each_other(
 _KILLED = """
 import asyncio, os, signal, sys, reelbase
 from reelbase.cli.main import main
-from reelbase.engine import retention
+from reelbase.engine.copies import retention
 def kill(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 retention._remove_older = kill
@@ -447,7 +447,7 @@ async def test_a_copy_that_is_not_sound_removes_nothing(
     def refuse(*_: Any) -> None:
         raise DatabaseCorruptError("the copy is not sound")
 
-    monkeypatch.setattr("reelbase.engine.backup._verify", refuse)
+    monkeypatch.setattr("reelbase.engine.copies.backup._verify", refuse)
     with pytest.raises(DatabaseCorruptError):
         await database.backup(folder / "c", keep=1)
     assert names(folder) == ["a", "b"]

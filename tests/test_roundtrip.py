@@ -40,8 +40,8 @@ from reelbase import (
     Segment,
     Video,
 )
-from reelbase.engine.file_names import printable
-from reelbase.engine.search import folded
+from reelbase.engine.statements.file_names import printable
+from reelbase.engine.statements.search import folded
 
 QUICK = settings(
     max_examples=50,

@@ -20,7 +20,7 @@ import pytest
 
 import reelbase
 from reelbase import Command, Database, Query, Repository
-from reelbase.engine.statement import Insertion
+from reelbase.engine.statements.statement import Insertion
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from samples import empty_database
 
 from reelbase import Database, Project, UnitOfWork, Video
-from reelbase.engine.search import match_expression, spaced
+from reelbase.engine.statements.search import match_expression, spaced
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

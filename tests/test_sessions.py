@@ -26,7 +26,7 @@ from reelbase import (
     Session,
     SessionSummary,
 )
-from reelbase.engine import connection, writer
+from reelbase.engine.threads import connection, writer
 
 ACTIVE = ("queued", "extracting", "downloading")
 FINISHED = ("completed", "failed", "cancelled")

@@ -19,8 +19,7 @@ import pytest
 
 import reelbase
 from reelbase import DatabaseIOError, SchemaError
-from reelbase.engine import mounts as mounts_module
-from reelbase.engine.mounts import is_mount_of_its_own
+from reelbase.engine.file.mounts import is_mount_of_its_own
 
 SIDE_FILES = ["-wal", "-shm", "-journal"]
 
@@ -194,8 +193,8 @@ async def test_the_copy_before_a_migration_avoids_a_log_of_another_database(
 IN_A_NAMESPACE = """
     import asyncio, json, os, subprocess, sys
     import reelbase
-    from reelbase.engine import upkeep
-    from reelbase.engine.mounts import is_mount_of_its_own
+    from reelbase.engine.threads import upkeep
+    from reelbase.engine.file.mounts import is_mount_of_its_own
 
     upkeep._CYCLE_SECONDS = 0.05
     folder, saved = sys.argv[1:]
@@ -264,7 +263,7 @@ IN_A_NAMESPACE = """
         await tried("bound on another filesystem", connect("my nas/deep media.db"))
         await tried("beside it", connect("my nas/media.db"))
         # As without mount ids, and as without /proc.
-        import reelbase.engine.mounts as mounts
+        import reelbase.engine.file.mounts as mounts
         mounts._mount_id_at = lambda place: None
         names = ["bound.db", "link.db", "host.db", "my nas/deep media.db", "my nas/media.db"]
         own = lambda: [is_mount_of_its_own(os.path.join(folder, name)) for name in names]
@@ -277,7 +276,7 @@ IN_A_NAMESPACE = """
     print(json.dumps(outcomes))
 """
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(mounts_module.__file__).parents[2])}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
 
 
 def test_real_bind_mounts(path: Path, tmp_path: Path, mount_namespace: list[str]) -> None:

@@ -27,7 +27,9 @@ def imported(module: str, version: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", ["reelbase", "reelbase.cli.main", "reelbase.engine.journal"])
+@pytest.mark.parametrize(
+    "module", ["reelbase", "reelbase.cli.main", "reelbase.engine.file.journal"]
+)
 @pytest.mark.parametrize("version", ["3.34.1", "3.39.4", "3.7.17"])
 def test_an_old_sqlite_is_refused_at_import_with_a_way_to_a_newer_one(
     version: str, module: str

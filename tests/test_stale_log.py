@@ -21,8 +21,8 @@ import pytest
 import reelbase
 from reelbase import SchemaError
 from reelbase.cli.main import main
-from reelbase.engine import stale_log
-from reelbase.engine.stale_log import parse_header, refuse_stale_log
+from reelbase.engine.file import stale_log
+from reelbase.engine.file.stale_log import parse_header, refuse_stale_log
 
 Journal = Literal["wal", "delete"]
 LOG: dict[Journal, str] = {"wal": "-wal", "delete": "-journal"}

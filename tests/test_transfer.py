@@ -21,7 +21,7 @@ from samples import CASES, contents, quoted
 
 import reelbase
 from reelbase import Database, DatabaseError, Migrations
-from reelbase.transfer import export_lines, import_lines
+from reelbase.operations.transfer import export_lines, import_lines
 
 
 @pytest.fixture

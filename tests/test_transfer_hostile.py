@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reelbase import SCHEMA_VERSION, DatabaseError
-from reelbase.transfer import import_lines
+from reelbase.operations.transfer import import_lines
 
 
 def made(type: str, name: str, sql: str, table: str | None = None, **more: Any) -> dict[str, Any]:

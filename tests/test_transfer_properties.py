@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import quoted
 
-from reelbase.transfer import export_lines, import_lines
+from reelbase.operations.transfer import export_lines, import_lines
 
 TYPES = ["INT", "INTEGER", "REAL", "TEXT", "BLOB", "ANY"]
 LOOSE_TYPES = [*TYPES, "", "NUMERIC", "VARCHAR(5)", "DATETIME", "FLOATING POINT"]

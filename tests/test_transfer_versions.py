@@ -16,8 +16,8 @@ from commands import fill, rows, run, work
 
 import reelbase
 from reelbase import SCHEMA_VERSION
-from reelbase.engine.chain import migrations
-from reelbase.transfer import export_lines, import_lines
+from reelbase.engine.schema.chain import migrations
+from reelbase.operations.transfer import export_lines, import_lines
 
 VERSIONS = range(1, SCHEMA_VERSION + 1)
 _OF_THE_FILE = {"schema_migrations", "database_identity", "audit_context"}

@@ -45,7 +45,7 @@ from reelbase import (
     views,
 )
 from reelbase.catalogue import Catalogue
-from reelbase.engine.statement import Statement
+from reelbase.engine.statements.statement import Statement
 from reelbase.views import Reading
 
 ROOT = Path(__file__).parents[1]

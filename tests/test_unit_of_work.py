@@ -583,7 +583,7 @@ async def test_a_cancel_during_commit_tells_the_outcome_in_the_state(
 async def test_an_uncertain_commit_makes_the_state_unknown(
     notes: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reelbase.engine import transaction
+    from reelbase.engine.threads import transaction
 
     def failing(native: sqlite3.Connection) -> sqlite3.Error:
         native.execute("ROLLBACK")
@@ -609,7 +609,7 @@ async def test_an_uncertain_commit_makes_the_state_unknown(
 async def test_a_cancel_waits_for_a_disk_that_does_not_answer_only_so_long(
     path: Path, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reelbase.engine import transaction
+    from reelbase.engine.threads import transaction
 
     commit, answers = transaction.commit, threading.Event()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from reelbase.engine.chain import migrations
+from reelbase.engine.schema.chain import migrations
 
 OWN = {
     "0001_notes.sql": """
@@ -51,8 +51,9 @@ OWN = {
 _PROLOGUE = """
 import asyncio, contextlib, json, os, shutil, signal, sqlite3, sys, traceback
 import reelbase
-from reelbase import upgrading
-from reelbase.engine import migrate, opening
+from reelbase.operations import migration
+from reelbase.engine.maintenance import upgrade as engine_upgrade
+from reelbase.engine.maintenance import opening
 
 source, folder, own_folder, journal, mutant = sys.argv[1:6]
 own = reelbase.Migrations("notebook", own_folder)
@@ -98,7 +99,7 @@ def work(path, kill_at, told):
         return native
     opening.open_native = open_native
     if mutant == "commit per statement":
-        migrate.transaction = commit_per_statement
+        engine_upgrade.transaction = commit_per_statement
     asyncio.run(open_it(path))
     os.write(told, str(seen).encode())
 
@@ -175,19 +176,19 @@ _TOGETHER = (
     _PROLOGUE
     + """
 rounds = int(sys.argv[6])
-real_pending = migrate.pending
+real_pending = engine_upgrade.pending
 
 def look_before_the_lock(path):
     with contextlib.closing(sqlite3.connect(path)) as native:
         left = real_pending(native, path, own)
-    real_upgrade = upgrading.bring_up_to_date
+    real_upgrade = migration.bring_up_to_date
     def upgrade(*arguments, **options):
-        migrate.pending = lambda *arguments: left
+        engine_upgrade.pending = lambda *arguments: left
         try:
             return real_upgrade(*arguments, **options)
         finally:
-            migrate.pending = real_pending
-    upgrading.bring_up_to_date = upgrade
+            engine_upgrade.pending = real_pending
+    migration.bring_up_to_date = upgrade
 
 async def upgrade(path, told):
     report = await reelbase.migrate(path, migrations=own, busy_timeout=30)

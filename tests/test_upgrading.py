@@ -28,12 +28,14 @@ from reelbase import (
     SchemaError,
 )
 from reelbase.cli.main import main
-from reelbase.engine import chain, copies, migrate
-from reelbase.engine.chain import Migration, migrations
-from reelbase.engine.connection import NativeConnection
-from reelbase.engine.fingerprint import differences
-from reelbase.engine.migrate import bring_up_to_date
-from reelbase.engine.schema import statements_of
+from reelbase.engine.copies import safety_copies
+from reelbase.engine.maintenance import upgrade
+from reelbase.engine.maintenance.upgrade import bring_up_to_date
+from reelbase.engine.schema import chain
+from reelbase.engine.schema.chain import Migration, migrations
+from reelbase.engine.schema.fingerprint import differences
+from reelbase.engine.schema.source import statements_of
+from reelbase.engine.threads.connection import NativeConnection
 
 FILE_ID = "00000000-0000-7000-8000-000000000001"
 
@@ -644,7 +646,7 @@ async def test_a_disk_that_is_full_all_the_same_is_told_with_what_was_expected(
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    monkeypatch.setattr(migrate, "refuse_broken_references", full)
+    monkeypatch.setattr(upgrade, "refuse_broken_references", full)
     with pytest.raises(DatabaseFullError, match=r"for the copy in .* for temporary files in "):
         await reelbase.connect(old, journal=journal)
     assert os.listdir(old.parent) == ["media.db"]
@@ -664,7 +666,7 @@ async def test_the_copy_of_a_killed_upgrade_is_not_made_twice_and_outlives_one_t
     with pytest.raises(DatabaseError):  # brings the file into the journal mode of the run
         await reelbase.connect(old, journal=journal, migrations=own("nonsense"))
     with closing(sqlite3.connect(old, isolation_level=None)) as native:
-        copies.keep_copy(str(old), 1, old.parent, lambda done, total: None)
+        safety_copies.keep_copy(str(old), 1, old.parent, lambda done, total: None)
         assert native.execute("PRAGMA user_version").fetchone() == (1,)
     with pytest.raises(DatabaseError):
         await reelbase.connect(old, journal=journal, migrations=own("nonsense"))
@@ -687,7 +689,7 @@ async def test_the_newest_copies_are_kept_by_no_clock(old: Path) -> None:
     make_copies(old, *(f"media.db.v1.{number}bak" for number in ("", "2.", "9.", "10.", "11.")))
     report = await reelbase.migrate(old)
     assert report.copy == Path(f"{old}.v1.12.bak")
-    assert copies.KEPT_COPIES == 3
+    assert safety_copies.KEPT_COPIES == 3
     assert sorted(os.listdir(old.parent)) == [
         "media.db",
         *(f"media.db.v1.{number}.bak" for number in (10, 11, 12)),

@@ -19,8 +19,8 @@ import pytest
 
 import reelbase
 from reelbase import Database, DatabaseIOError
-from reelbase.engine import upkeep
-from reelbase.engine.open_files import Identity
+from reelbase.engine.file.open_files import Identity
+from reelbase.engine.threads import upkeep
 
 CYCLE = 0.05
 LIMIT = 200_000

@@ -1,21 +1,21 @@
 """The data layer of self-hosted media applications: hand-written SQL, typed records, SQLite, asyncio."""
 
-from reelbase.engine import sqlite_version as _  # noqa: F401 - first, for it may refuse
+from reelbase.engine.native import sqlite_version as _  # noqa: F401 - first, for it may refuse
 
 # isort: split
 from reelbase.database import Database, connect
-from reelbase.engine.chain import Migrations
-from reelbase.engine.figures import DatabaseStats
-from reelbase.engine.health import HealthReport
-from reelbase.engine.journal import JournalDecision, journal_mode_for
-from reelbase.engine.ledger import AppliedMigration
-from reelbase.engine.mounts import Filesystem, filesystem_of
+from reelbase.engine.copies.restore import backup, restore
+from reelbase.engine.copies.retention import BackupReport
+from reelbase.engine.file.journal import JournalDecision, journal_mode_for
+from reelbase.engine.file.mounts import Filesystem, filesystem_of
+from reelbase.engine.maintenance.health import HealthReport
 from reelbase.engine.repository import Repository
-from reelbase.engine.restoring import backup, restore
-from reelbase.engine.retention import BackupReport
-from reelbase.engine.schema import SCHEMA_VERSION, schema_sql
+from reelbase.engine.schema.chain import Migrations
+from reelbase.engine.schema.figures import DatabaseStats
+from reelbase.engine.schema.ledger import AppliedMigration
+from reelbase.engine.schema.source import SCHEMA_VERSION, schema_sql
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.statement import Command, Query
 from reelbase.errors import (
     CommitUncertainError,
     ConstraintError,
@@ -32,6 +32,13 @@ from reelbase.errors import (
     RecordNotFoundError,
     SchemaError,
     SecretError,
+)
+from reelbase.operations.migration import (
+    MigrationReport,
+    MigrationStep,
+    adopt,
+    migrate,
+    migration_history,
 )
 from reelbase.operations.repair import RepairReport, repair
 from reelbase.repositories.audit import (
@@ -111,13 +118,6 @@ from reelbase.repositories.url_logs import (
 from reelbase.repositories.videos import NewVideo, Video, VideoChanges, VideoRepository
 from reelbase.snapshot import Snapshot
 from reelbase.unit_of_work import UnitOfWork
-from reelbase.upgrading import (
-    MigrationReport,
-    MigrationStep,
-    adopt,
-    migrate,
-    migration_history,
-)
 
 __version__ = "0.1.0"
 

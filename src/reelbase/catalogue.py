@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from reelbase.engine.raw import RawSql
+from reelbase.engine.raw_sql import RawSql
 from reelbase.engine.repository import Repository
 from reelbase.repositories.audit import AuditRepository
 from reelbase.repositories.clips import ClipRepository

@@ -13,15 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.arguments import invalid_argument
-from reelbase.engine.chain import Migrations
-from reelbase.engine.connection import Connection, ConnectionSettings
-from reelbase.engine.derivation import derivations
 from reelbase.engine.executor import call_site
-from reelbase.engine.executors import Clock, DatabaseExecutor, read_clock
-from reelbase.engine.identifiers import utc_now
-from reelbase.engine.identity import read_database_id
-from reelbase.engine.journal import (
+from reelbase.engine.file.journal import (
     Durability,
     JournalChoice,
     JournalDecision,
@@ -32,20 +25,32 @@ from reelbase.engine.journal import (
     synchronous_for,
     without_shared_memory,
 )
-from reelbase.engine.mailbox import Mailbox
-from reelbase.engine.migrate import check
-from reelbase.engine.mounts import PROC_MOUNTS
-from reelbase.engine.open_files import file_of, journal_mode_of
-from reelbase.engine.opening import open_read_only, open_writer, prepare_file, prepare_to_read
-from reelbase.engine.paths import MEMORY, file_path, folder_path
-from reelbase.engine.readers import Readers
-from reelbase.engine.schema import SCHEMA_VERSION
-from reelbase.engine.search_indexes import make_damaged_search_indexes_empty
+from reelbase.engine.file.mounts import PROC_MOUNTS
+from reelbase.engine.file.open_files import file_of, journal_mode_of
+from reelbase.engine.file.paths import MEMORY, file_path, folder_path
+from reelbase.engine.ids import utc_now
+from reelbase.engine.maintenance.opening import (
+    open_read_only,
+    open_writer,
+    prepare_file,
+    prepare_to_read,
+)
+from reelbase.engine.maintenance.upgrade import check
+from reelbase.engine.native.setup import Setup, checked_setup
+from reelbase.engine.schema.chain import Migrations
+from reelbase.engine.schema.derivation import derivations
+from reelbase.engine.schema.identity import read_database_id
+from reelbase.engine.schema.search_indexes import make_damaged_search_indexes_empty
+from reelbase.engine.schema.source import SCHEMA_VERSION
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.setup import Setup, checked_setup
-from reelbase.engine.transaction import Transaction
-from reelbase.engine.upkeep import Upkeep
-from reelbase.engine.writer import Writer
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.threads.connection import Connection, ConnectionSettings
+from reelbase.engine.threads.executors import Clock, DatabaseExecutor, read_clock
+from reelbase.engine.threads.mailbox import Mailbox
+from reelbase.engine.threads.readers import Readers
+from reelbase.engine.threads.transaction import Transaction
+from reelbase.engine.threads.upkeep import Upkeep
+from reelbase.engine.threads.writer import Writer
 from reelbase.errors import DatabaseCorruptError, DatabaseIOError
 from reelbase.maintenance import Maintenance
 from reelbase.options import ConnectOptions

@@ -29,10 +29,10 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any, Literal
 
-from reelbase.engine.file_names import printable
+from reelbase.engine.statements.file_names import printable
 
 if TYPE_CHECKING:
-    from reelbase.engine.foreign_keys import BrokenReference
+    from reelbase.engine.native.foreign_keys import BrokenReference
 
 ConstraintKind = Literal["unique", "foreign_key", "check", "not_null"]
 

@@ -12,13 +12,14 @@ from typing import TypeVar
 from uuid import UUID
 
 from reelbase.catalogue import Catalogue
-from reelbase.engine.backup import one_moment
-from reelbase.engine.copying import Copying, Progress
-from reelbase.engine.damage import advice, tables_of
+from reelbase.engine.copies.backup import one_moment
+from reelbase.engine.copies.retention import checked_keep, make_copy
 from reelbase.engine.executor import call_site
-from reelbase.engine.executors import DatabaseExecutor, Session
-from reelbase.engine.figures import DatabaseStats, figures
-from reelbase.engine.health import (
+from reelbase.engine.file.journal import JournalDecision
+from reelbase.engine.file.open_files import file_of, journal_mode_of
+from reelbase.engine.file.paths import file_path
+from reelbase.engine.file.side_files import SUFFIXES
+from reelbase.engine.maintenance.health import (
     SEARCH_NOT_CHECKED,
     HealthReport,
     checkpoint,
@@ -28,21 +29,20 @@ from reelbase.engine.health import (
     vacuum,
     warnings_of,
 )
-from reelbase.engine.journal import JournalDecision
-from reelbase.engine.open_files import file_of, journal_mode_of
-from reelbase.engine.paths import file_path
-from reelbase.engine.readers import Purpose, Readers
-from reelbase.engine.retention import checked_keep, make_copy
-from reelbase.engine.search_indexes import (
+from reelbase.engine.schema.damage import advice, tables_of
+from reelbase.engine.schema.figures import DatabaseStats, figures
+from reelbase.engine.schema.search_indexes import (
     check_search_index,
     merge_search_index,
     search_indexes,
 )
-from reelbase.engine.side_files import SUFFIXES
-from reelbase.engine.statistics import gather_statistics
-from reelbase.engine.transaction import Transaction
-from reelbase.engine.upkeep import Upkeep
-from reelbase.engine.writer import Writer
+from reelbase.engine.schema.statistics import gather_statistics
+from reelbase.engine.threads.copying import Copying, Progress
+from reelbase.engine.threads.executors import DatabaseExecutor, Session
+from reelbase.engine.threads.readers import Purpose, Readers
+from reelbase.engine.threads.transaction import Transaction
+from reelbase.engine.threads.upkeep import Upkeep
+from reelbase.engine.threads.writer import Writer
 from reelbase.errors import DatabaseCorruptError
 
 R = TypeVar("R")

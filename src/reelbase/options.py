@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from reelbase.engine.chain import Migrations
-from reelbase.engine.executors import Clock
-from reelbase.engine.journal import Durability, JournalChoice
+from reelbase.engine.file.journal import Durability, JournalChoice
+from reelbase.engine.native.setup import Setup
+from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.setup import Setup
+from reelbase.engine.threads.executors import Clock
 
 
 class ConnectOptions(msgspec.Struct, frozen=True):

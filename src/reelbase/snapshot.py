@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from reelbase.catalogue import Catalogue
-from reelbase.engine.connection import notify, set_pragma
-from reelbase.engine.executors import Clock, SnapshotExecutor, read_clock
-from reelbase.engine.readers import Reader, Readers
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.transaction import Transaction
-from reelbase.engine.writer import Writer
+from reelbase.engine.threads.connection import notify, set_pragma
+from reelbase.engine.threads.executors import Clock, SnapshotExecutor, read_clock
+from reelbase.engine.threads.readers import Reader, Readers
+from reelbase.engine.threads.transaction import Transaction
+from reelbase.engine.threads.writer import Writer
 from reelbase.errors import DatabaseError
 
 if TYPE_CHECKING:

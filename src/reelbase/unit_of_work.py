@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import TypeVar
 
 from reelbase.catalogue import Catalogue
-from reelbase.engine.connection import notify
-from reelbase.engine.executors import Clock, UnitExecutor, read_clock
-from reelbase.engine.raw import RawStatement
+from reelbase.engine.raw_sql import RawStatement
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.step import Step
-from reelbase.engine.transaction import State, Transaction
+from reelbase.engine.statements.step import Step
+from reelbase.engine.threads.connection import notify
+from reelbase.engine.threads.executors import Clock, UnitExecutor, read_clock
+from reelbase.engine.threads.transaction import State, Transaction
 from reelbase.repositories.audit import AuditedRepository
 
 R = TypeVar("R")

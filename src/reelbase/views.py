@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from reelbase.engine.raw import RawReads
+from reelbase.engine.raw_sql import RawReads
 from reelbase.engine.repository import Repository
 from reelbase.repositories.audit import AuditRepository
 from reelbase.repositories.clips import ClipRepository

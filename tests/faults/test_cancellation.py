@@ -24,7 +24,7 @@ import pytest
 
 import reelbase
 from reelbase import Database, UnitOfWork
-from reelbase.engine.transaction import Transaction
+from reelbase.engine.threads.transaction import Transaction
 
 from .conftest import Figure
 

@@ -13,8 +13,8 @@ import pytest
 
 import reelbase
 from reelbase import Database, File
-from reelbase.engine import identifiers
-from reelbase.engine.identifiers import new_id
+from reelbase.engine import ids as made_ids
+from reelbase.engine.ids import new_id
 from reelbase.repositories.jobs import claiming
 
 from .conftest import Figure
@@ -64,7 +64,7 @@ def test_ids_grow_whatever_the_clock_does(steps: int, monkeypatch: pytest.Monkey
         for _ in range(steps):
             system = max(0.0, system + jump(choose))
             ids += [new_id() for _ in range(choose.randrange(4))]
-    identifiers._restart_sequence()  # or what follows has ids of the future
+    made_ids._restart_sequence()  # or what follows has ids of the future
     assert ids == sorted(set(ids))
 
 
@@ -135,7 +135,7 @@ async def test_a_lease_fires_early_by_no_more_than_the_clock_jumped(
 async def test_leases_that_fire_early_are_seen(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after = identifiers.moment_after
+    after = made_ids.moment_after
 
     def too_soon(now: datetime, name: str, seconds: float) -> datetime:
         return after(now, name, seconds / 2)

@@ -23,7 +23,7 @@ from samples import contents
 from test_roundtrip import METHODS, World, parameters
 
 from reelbase import Database, DatabaseError, UnitOfWork
-from reelbase.engine.statement import Statement
+from reelbase.engine.statements.statement import Statement
 
 from .conftest import Figure
 

@@ -26,7 +26,7 @@ import pytest
 
 import reelbase
 from reelbase import CommitUncertainError, Database, DatabaseError, NewFile, UnitOfWork
-from reelbase.engine import transaction, writer
+from reelbase.engine.threads import transaction, writer
 from reelbase.errors import translate
 
 from .conftest import Figure

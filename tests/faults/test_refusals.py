@@ -28,8 +28,9 @@ import pytest
 import reelbase
 from reelbase import CommitUncertainError, Database, DatabaseError
 from reelbase import database as database_module
-from reelbase.engine import figures, filesystem, new_file
-from reelbase.engine.chain import migrations
+from reelbase.engine.file import filesystem, new_file
+from reelbase.engine.schema import figures
+from reelbase.engine.schema.chain import migrations
 
 from .conftest import Figure, is_full
 from .workload import PROFILE, stored_in

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from reelbase.operations.losses import Losses
 from reelbase.operations.repair import repair_file
-from reelbase.operations.tables import Table
+from reelbase.operations.salvage.losses import Losses
+from reelbase.operations.salvage.tables import Table
 
 from .conftest import Figure
 from .wreckage import Truth, build, damage_file, damage_pages, judge, truth_of

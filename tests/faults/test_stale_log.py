@@ -19,8 +19,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from reelbase import SchemaError
-from reelbase.engine.side_files import SUFFIXES
-from reelbase.engine.stale_log import refuse_stale_log
+from reelbase.engine.file.side_files import SUFFIXES
+from reelbase.engine.file.stale_log import refuse_stale_log
 
 from .conftest import Figure
 

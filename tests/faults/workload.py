@@ -21,10 +21,10 @@ from typing import Any
 
 import reelbase
 from reelbase import Database, NewFile
-from reelbase.engine import worker, writer
-from reelbase.engine.mailbox import settle
-from reelbase.engine.transaction import Transaction
-from reelbase.engine.worker import Request
+from reelbase.engine.threads import worker, writer
+from reelbase.engine.threads.mailbox import settle
+from reelbase.engine.threads.transaction import Transaction
+from reelbase.engine.threads.worker import Request
 
 TASKS = 16
 ROWS = {"f": 1, "u": 3, "m": 3, "r": 0}

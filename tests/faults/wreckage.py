@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 
 import reelbase
-from reelbase.engine.pages import Page, PageFile
-from reelbase.operations.accounts import DERIVED
-from reelbase.operations.tables import Table
+from reelbase.operations.salvage.accounts import DERIVED
+from reelbase.operations.salvage.pages import Page, PageFile
+from reelbase.operations.salvage.tables import Table
 
 PAGE = 4096
 Key = int | tuple[object, ...]

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import reelbase
 from reelbase import Database, DatabaseBusyError, DatabaseError, Filesystem
-from reelbase.engine.journal import decide
+from reelbase.engine.file.journal import decide
 
 PLAIN = Path(__file__).with_name("plain.py")
 PER_WRITER = 100

@@ -48,7 +48,7 @@ def test_a_file_that_is_a_mount_of_its_own_is_refused(base: Path) -> None:
         with making.bound_file(shown / "media.db", config / "media.db"):
             report = probe("alone", config, "media.db")
         assert report["error"] == "SchemaError"
-        assert "mount the folder" in report["message"]
+        assert "Mount the folder that the file is in" in report["message"]
         assert report["filesystem"] == [str(config / "media.db"), "fuse.x", True]
         assert sorted(os.listdir(config)) == ["media.db"]
         assert (shown / "media.db").read_bytes() == b""

@@ -7,9 +7,9 @@ import json
 
 import reelbase
 from reelbase import SCHEMA_VERSION
-from reelbase.cli.opening import add_database, add_json
+from reelbase.cli.arguments import add_database, add_json
 from reelbase.cli.output import in_one_line
-from reelbase.cli.running import UsageError, run_async
+from reelbase.cli.process import UsageError, run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

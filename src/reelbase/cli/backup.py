@@ -12,10 +12,10 @@ import msgspec
 
 import reelbase
 from reelbase import BackupReport
-from reelbase.cli.counting import shown
-from reelbase.cli.opening import BUSY_SECONDS, add_database, add_json, file_path
+from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, file_path
+from reelbase.cli.display import shown
 from reelbase.cli.output import counted, in_one_line, size
-from reelbase.cli.running import UsageError, run_async
+from reelbase.cli.process import UsageError, run_async
 
 
 class _Facts(msgspec.Struct, frozen=True):

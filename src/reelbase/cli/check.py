@@ -9,10 +9,10 @@ from functools import partial
 import msgspec
 
 from reelbase import HealthReport, SchemaError
-from reelbase.cli.opening import BUSY_SECONDS, add_database, add_json, file_path
+from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, file_path
 from reelbase.cli.output import counted, in_one_line
-from reelbase.cli.running import UsageError, run_async
-from reelbase.engine.connection import on_a_thread
+from reelbase.cli.process import UsageError, run_async
+from reelbase.engine.threads.connection import on_a_thread
 from reelbase.operations.examination import examine
 
 

@@ -9,9 +9,9 @@ import msgspec
 
 import reelbase
 from reelbase import AppliedMigration
-from reelbase.cli.opening import add_database, add_json
+from reelbase.cli.arguments import add_database, add_json
 from reelbase.cli.output import Table, in_one_line, print_tables
-from reelbase.cli.running import UsageError, run_async
+from reelbase.cli.process import UsageError, run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

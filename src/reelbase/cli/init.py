@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 import reelbase
-from reelbase.cli.opening import add_database, add_json, file_path
+from reelbase.cli.arguments import add_database, add_json, file_path
 from reelbase.cli.output import print_facts
-from reelbase.cli.running import run_async
+from reelbase.cli.process import run_async
 
 
 class _Facts(msgspec.Struct, frozen=True):

@@ -22,9 +22,9 @@ from reelbase.cli import (
     backup,
     check,
     demo,
-    exporting,
+    export,
     history,
-    importing,
+    import_,
     init,
     inspect,
     migrate,
@@ -37,7 +37,7 @@ from reelbase.cli import (
     version,
 )
 from reelbase.cli.output import in_one_line
-from reelbase.cli.running import Terminated, UsageError
+from reelbase.cli.process import Terminated, UsageError
 
 COMMANDS = (
     init,
@@ -54,8 +54,8 @@ COMMANDS = (
     purge,
     rebuild_search,
     reset,
-    exporting,
-    importing,
+    export,
+    import_,
     demo,
 )
 

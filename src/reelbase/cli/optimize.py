@@ -8,9 +8,9 @@ import time
 
 import msgspec
 
-from reelbase.cli.opening import add_database, add_json, existing
+from reelbase.cli.arguments import add_database, add_json, existing
 from reelbase.cli.output import in_one_line, size
-from reelbase.cli.running import run_async
+from reelbase.cli.process import run_async
 
 
 class OptimizeReport(msgspec.Struct, frozen=True):

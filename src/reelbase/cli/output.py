@@ -48,7 +48,7 @@ def progress_display() -> ProgressDisplay:
     """A bar that moves on a terminal with rich, else lines at least a second apart."""
     if _is_terminal(sys.stderr):
         try:
-            from reelbase.cli.rich_output import RichProgress  # noqa: PLC0415  rich is an extra
+            from reelbase.cli.rich_display import RichProgress  # noqa: PLC0415  rich is an extra
         except ImportError:
             pass
         else:
@@ -60,7 +60,7 @@ def print_tables(tables: Sequence[Table]) -> None:
     """Prints tables: drawn by rich on a terminal where it is installed, else plain."""
     if _is_terminal(sys.stdout):
         try:
-            from reelbase.cli.rich_output import print_rich_tables  # noqa: PLC0415
+            from reelbase.cli.rich_display import print_rich_tables  # noqa: PLC0415
         except ImportError:
             pass
         else:

@@ -9,9 +9,9 @@ from datetime import timedelta
 import msgspec
 
 from reelbase import UnitOfWork
-from reelbase.cli.opening import add_database, add_json, existing
+from reelbase.cli.arguments import add_database, add_json, existing
 from reelbase.cli.output import counted, print_facts
-from reelbase.cli.running import run_async
+from reelbase.cli.process import run_async
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _KINDS = {

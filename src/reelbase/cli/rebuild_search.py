@@ -6,9 +6,9 @@ import argparse
 
 import msgspec
 
-from reelbase.cli.opening import add_database, add_json, existing
+from reelbase.cli.arguments import add_database, add_json, existing
 from reelbase.cli.output import counted, print_facts
-from reelbase.cli.running import run_async
+from reelbase.cli.process import run_async
 
 _INDEXES = """
 SELECT name

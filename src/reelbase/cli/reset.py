@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 
 from reelbase import DatabaseError
-from reelbase.cli.opening import BUSY_SECONDS, add_database, add_json, existing, file_path
+from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, existing, file_path
 from reelbase.cli.output import counted, in_one_line, print_facts
-from reelbase.cli.running import UsageError, run_async
-from reelbase.reset import Reset, reset
+from reelbase.cli.process import UsageError, run_async
+from reelbase.operations.reset import Reset, reset
 
 
 class _Facts(msgspec.Struct, frozen=True):

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import reelbase
-from reelbase.cli.counting import shown
-from reelbase.cli.opening import add_json, file_path
+from reelbase.cli.arguments import add_json, file_path
+from reelbase.cli.display import shown
 from reelbase.cli.output import in_one_line
-from reelbase.cli.running import UsageError, run_async
+from reelbase.cli.process import UsageError, run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import reelbase
 from reelbase import SCHEMA_VERSION, SchemaError
 from reelbase.cli.output import in_one_line
-from reelbase.cli.running import UsageError, run_async
+from reelbase.cli.process import UsageError, run_async
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.step import Step
+from reelbase.engine.statements.step import Step
 
 R = TypeVar("R")
 Cleanup = Callable[[sqlite3.Connection], None]

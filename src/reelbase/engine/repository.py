@@ -8,14 +8,19 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar, overload
 from uuid import UUID
 
-from reelbase.engine.arguments import PublicFace, called_method, invalid_argument, wrong_type
-from reelbase.engine.binding import to_id
-from reelbase.engine.derivation import derivations
 from reelbase.engine.executor import Executor
-from reelbase.engine.foreign_keys import Entity, entities
+from reelbase.engine.native.foreign_keys import Entity, entities
+from reelbase.engine.schema.derivation import derivations
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.statement import Command, record_not_found
-from reelbase.engine.step import Step
+from reelbase.engine.statements.arguments import (
+    PublicFace,
+    called_method,
+    invalid_argument,
+    wrong_type,
+)
+from reelbase.engine.statements.parameters import to_id
+from reelbase.engine.statements.statement import Command, record_not_found
+from reelbase.engine.statements.step import Step
 from reelbase.errors import InvalidTransitionError, RecordNotFoundError, SecretError
 
 A = TypeVar("A")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from reelbase.engine.binding import has_surrogates
+from reelbase.engine.statements.parameters import has_surrogates
 from reelbase.errors import SecretError
 
 if TYPE_CHECKING:

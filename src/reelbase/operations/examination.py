@@ -7,9 +7,10 @@ import os
 import sqlite3
 from pathlib import Path
 
-from reelbase.engine.connection import ConnectionSettings, open_native
-from reelbase.engine.damage import Damage, advice
-from reelbase.engine.health import (
+from reelbase.engine.file.open_files import journal_mode_of
+from reelbase.engine.file.processes import processes_with
+from reelbase.engine.file.read_only import may_be_opened_to_write
+from reelbase.engine.maintenance.health import (
     SEARCH_NOT_CHECKED,
     HealthReport,
     health_report,
@@ -17,13 +18,12 @@ from reelbase.engine.health import (
     problems_of,
     warnings_of,
 )
-from reelbase.engine.migrate import version_of
-from reelbase.engine.open_files import journal_mode_of
-from reelbase.engine.opening import opened_to_look
-from reelbase.engine.processes import processes_with
-from reelbase.engine.read_only import may_be_opened_to_write
-from reelbase.engine.schema import is_empty
-from reelbase.engine.search_indexes import DAMAGED, check_search_index
+from reelbase.engine.maintenance.opening import opened_to_look
+from reelbase.engine.maintenance.upgrade import version_of
+from reelbase.engine.schema.damage import Damage, advice
+from reelbase.engine.schema.search_indexes import DAMAGED, check_search_index
+from reelbase.engine.schema.source import is_empty
+from reelbase.engine.threads.connection import ConnectionSettings, open_native
 from reelbase.errors import DatabaseCorruptError, SchemaError, result_code, translate
 
 

@@ -22,28 +22,33 @@ from pathlib import Path
 
 import msgspec
 
-from reelbase.engine.backup import partial_file, translated
-from reelbase.engine.connection import NativeConnection, notify, on_a_thread
-from reelbase.engine.derivation import fill
-from reelbase.engine.filesystem import publish, sync_file, sync_folder, take_mode, take_owner
-from reelbase.engine.fingerprint import differences
-from reelbase.engine.ledger import ledger_differences
-from reelbase.engine.migrate import version_of
-from reelbase.engine.opening import size_of_usable_file
-from reelbase.engine.pages import PageFile, page_size_of_log, write_header, write_rollback_mode
-from reelbase.engine.paths import file_path, real_path
-from reelbase.engine.restoring import in_use, refuse_if_open
-from reelbase.engine.schema import APPLICATION_ID
-from reelbase.engine.setup import Setup, checked_setup
-from reelbase.engine.side_files import SUFFIXES
-from reelbase.engine.temporary_files import folder_for, temporary_files
+from reelbase.engine.copies.backup import partial_file, translated
+from reelbase.engine.copies.restore import in_use, refuse_if_open
+from reelbase.engine.file.filesystem import publish, sync_file, sync_folder, take_mode, take_owner
+from reelbase.engine.file.paths import file_path, real_path
+from reelbase.engine.file.side_files import SUFFIXES
+from reelbase.engine.file.temporary_files import folder_for, temporary_files
+from reelbase.engine.maintenance.opening import size_of_usable_file
+from reelbase.engine.maintenance.upgrade import version_of
+from reelbase.engine.native.setup import Setup, checked_setup
+from reelbase.engine.schema.derivation import fill
+from reelbase.engine.schema.fingerprint import differences
+from reelbase.engine.schema.ledger import ledger_differences
+from reelbase.engine.schema.source import APPLICATION_ID
+from reelbase.engine.threads.connection import NativeConnection, notify, on_a_thread
 from reelbase.errors import DatabaseCorruptError, DatabaseIOError, SchemaError
-from reelbase.operations.completion import complete
 from reelbase.operations.examination import examine_native
-from reelbase.operations.losses import Losses
-from reelbase.operations.mend import TableIsDamagedError, mend
-from reelbase.operations.salvage import OnProgress, Salvage
-from reelbase.operations.source import Source
+from reelbase.operations.salvage.completion import complete
+from reelbase.operations.salvage.losses import Losses
+from reelbase.operations.salvage.mend import TableIsDamagedError, mend
+from reelbase.operations.salvage.pages import (
+    PageFile,
+    page_size_of_log,
+    write_header,
+    write_rollback_mode,
+)
+from reelbase.operations.salvage.reconstruction import OnProgress, Salvage
+from reelbase.operations.salvage.source import Source
 
 try:
     import fcntl

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from reelbase.engine.identifiers import moment_before
+from reelbase.engine.ids import moment_before
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query
-from reelbase.engine.step import Step
+from reelbase.engine.statements.statement import Command, Query
+from reelbase.engine.statements.step import Step
 
 A = TypeVar("A")
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from reelbase.engine.arguments import wrong_type
-from reelbase.engine.binding import JsonValue
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.arguments import wrong_type
+from reelbase.engine.statements.parameters import JsonValue
+from reelbase.engine.statements.statement import Command, Query
 
 D = TypeVar("D")
 T = TypeVar("T")

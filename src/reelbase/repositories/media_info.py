@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UnsetType
 
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.files.search import FileSearch
 
 

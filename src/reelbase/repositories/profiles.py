@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.statement import Command, Query
 
 
 class Profile(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ from typing import TypedDict, Unpack
 import msgspec
 from msgspec import UnsetType
 
-from reelbase.engine.arguments import invalid_argument
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
 
 

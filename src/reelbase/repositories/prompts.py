@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from reelbase.engine.repository import Repository
-from reelbase.engine.search import match_expression
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.search import match_expression
+from reelbase.engine.statements.statement import Command, Query
 
 
 class Prompt(msgspec.Struct, frozen=True):

@@ -9,9 +9,9 @@ from uuid import UUID
 import msgspec
 from msgspec import UnsetType
 
-from reelbase.engine.arguments import wrong_type
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.arguments import wrong_type
+from reelbase.engine.statements.statement import Command, Query
 
 
 class Segment(msgspec.Struct, frozen=True):

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reelbase.engine.executor import Executor
-from reelbase.engine.identifiers import moment_after, moment_before
+from reelbase.engine.ids import moment_after, moment_before
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.statement import Command, Query
 
 # Sessions whose last touch is remembered; the least recently touched one is forgotten first.
 _REMEMBERED = 10_000

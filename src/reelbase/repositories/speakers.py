@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.arguments import invalid_argument
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.statements.statement import Command, Query
 
 
 class Speaker(msgspec.Struct, frozen=True):

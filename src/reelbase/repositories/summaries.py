@@ -10,11 +10,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from reelbase.engine.file_names import Message
 from reelbase.engine.repository import Repository
-from reelbase.engine.search import match_expression
-from reelbase.engine.statement import Command, Query
-from reelbase.engine.step import Step
+from reelbase.engine.statements.file_names import Message
+from reelbase.engine.statements.search import match_expression
+from reelbase.engine.statements.statement import Command, Query
+from reelbase.engine.statements.step import Step
 
 
 class SummaryStatus(StrEnum):

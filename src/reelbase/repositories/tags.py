@@ -8,10 +8,10 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.arguments import invalid_argument, wrong_type
 from reelbase.engine.repository import Repository
-from reelbase.engine.search import folded
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.arguments import invalid_argument, wrong_type
+from reelbase.engine.statements.search import folded
+from reelbase.engine.statements.statement import Command, Query
 
 
 class Tag(msgspec.Struct, frozen=True):

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.identifiers import new_id
+from reelbase.engine.ids import new_id
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.statement import Command, Query
 
 
 class LlmTemplate(msgspec.Struct, frozen=True):

@@ -8,10 +8,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from reelbase.engine.identifiers import new_id
+from reelbase.engine.ids import new_id
 from reelbase.engine.repository import Repository
-from reelbase.engine.search import match_expression
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.search import match_expression
+from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.files import File
 from reelbase.repositories.segments import Segment
 

@@ -15,15 +15,15 @@ import msgspec
 
 import reelbase
 from reelbase import Database
+from reelbase.cli.arguments import file_path
 from reelbase.cli.demo.facts import holdings
-from reelbase.cli.demo.queueing import PROFILE_ID, Found, queue_folder
-from reelbase.cli.demo.reading import Reader
+from reelbase.cli.demo.queue import PROFILE_ID, Found, queue_folder
+from reelbase.cli.demo.reader import Reader
 from reelbase.cli.demo.report import Report, look_inside, print_report
 from reelbase.cli.demo.scan import DatabaseFiles, is_unicode
-from reelbase.cli.demo.working import WORKERS, Done, Workers, count_unfinished
-from reelbase.cli.opening import file_path
+from reelbase.cli.demo.workers import WORKERS, Done, Workers, count_unfinished
 from reelbase.cli.output import Progress, progress_display, size
-from reelbase.cli.running import UsageError, run_async
+from reelbase.cli.process import UsageError, run_async
 
 _DEFAULT_DATABASE = "reelbase-demo.db"
 _PAGE = 1000

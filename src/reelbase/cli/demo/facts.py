@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from reelbase import Database
-from reelbase.cli.demo.queueing import JOB_TYPE
+from reelbase.cli.demo.queue import JOB_TYPE
 
 _FOLDERS_SHOWN = 10
 

@@ -7,8 +7,8 @@ import shlex
 import msgspec
 
 from reelbase.cli.demo.facts import Group, Holdings
-from reelbase.cli.demo.queueing import Found
-from reelbase.cli.demo.working import Done
+from reelbase.cli.demo.queue import Found
+from reelbase.cli.demo.workers import Done
 from reelbase.cli.output import Table, counted, in_one_line, print_tables, size
 
 _VANISHED_SHOWN = 5

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from reelbase.engine.arguments import invalid_argument, wrong_type
-from reelbase.engine.binding import to_id
-from reelbase.engine.identifiers import new_id
-from reelbase.engine.statement import Command, Insertion, Query
+from reelbase.engine.ids import new_id
+from reelbase.engine.statements.arguments import invalid_argument, wrong_type
+from reelbase.engine.statements.parameters import to_id
+from reelbase.engine.statements.statement import Command, Insertion, Query
 from reelbase.errors import ConstraintError
 from reelbase.repositories.downloads.listing import DownloadListing
 from reelbase.repositories.downloads.records import Download, DownloadStatus

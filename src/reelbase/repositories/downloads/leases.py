@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from reelbase.engine.identifiers import moment_after
-from reelbase.engine.statement import Command
+from reelbase.engine.ids import moment_after
+from reelbase.engine.statements.statement import Command
 from reelbase.repositories.downloads.listing import DownloadListing
 from reelbase.repositories.downloads.records import Download, DownloadStatus
 

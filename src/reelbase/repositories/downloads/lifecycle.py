@@ -7,9 +7,9 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from reelbase.engine.binding import clamped
-from reelbase.engine.identifiers import moment_after
-from reelbase.engine.statement import Command
+from reelbase.engine.ids import moment_after
+from reelbase.engine.statements.parameters import clamped
+from reelbase.engine.statements.statement import Command
 from reelbase.repositories.downloads.listing import DownloadListing
 from reelbase.repositories.downloads.records import Download, DownloadStatus
 

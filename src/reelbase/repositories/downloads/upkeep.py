@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from reelbase.engine.identifiers import moment_before
-from reelbase.engine.statement import Command
+from reelbase.engine.ids import moment_before
+from reelbase.engine.statements.statement import Command
 from reelbase.repositories.downloads.listing import DownloadListing
 from reelbase.repositories.downloads.records import Download, PurgedDownload, PurgeReport
 from reelbase.repositories.sessions import Deletions

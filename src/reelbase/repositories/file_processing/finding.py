@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from reelbase.engine.identifiers import moment_before
+from reelbase.engine.ids import moment_before
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Query
+from reelbase.engine.statements.statement import Query
 from reelbase.repositories.file_processing.records import FileProcessing
 
 

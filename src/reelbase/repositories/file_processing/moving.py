@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from reelbase.engine.binding import clamped
-from reelbase.engine.identifiers import moment_after
-from reelbase.engine.statement import Command
-from reelbase.engine.step import Step
+from reelbase.engine.ids import moment_after
+from reelbase.engine.statements.parameters import clamped
+from reelbase.engine.statements.statement import Command
+from reelbase.engine.statements.step import Step
 from reelbase.repositories.file_processing.finding import FileProcessingFinding
 from reelbase.repositories.file_processing.records import FileProcessing, FileStatus
 

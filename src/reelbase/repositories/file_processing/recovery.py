@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from reelbase.engine.identifiers import moment_before
-from reelbase.engine.statement import Command
+from reelbase.engine.ids import moment_before
+from reelbase.engine.statements.statement import Command
 from reelbase.repositories.file_processing.moving import FileProcessingMoving
 from reelbase.repositories.file_processing.records import FileProcessing
 

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.arguments import wrong_type
-from reelbase.engine.identifiers import new_id
-from reelbase.engine.statement import Command, Insertion, Query
+from reelbase.engine.ids import new_id
+from reelbase.engine.statements.arguments import wrong_type
+from reelbase.engine.statements.statement import Command, Insertion, Query
 from reelbase.repositories.files.records import File, FileChanges, NewFile
 from reelbase.repositories.files.search import FileSearch
 

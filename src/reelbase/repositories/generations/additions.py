@@ -9,9 +9,9 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.arguments import wrong_type
-from reelbase.engine.identifiers import new_id
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.ids import new_id
+from reelbase.engine.statements.arguments import wrong_type
+from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.generations.listing import GenerationListing
 from reelbase.repositories.generations.records import Generation, NewGeneration
 from reelbase.repositories.prompts import PromptRepository

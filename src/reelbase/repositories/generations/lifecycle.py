@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from reelbase.engine.arguments import invalid_argument
-from reelbase.engine.identifiers import moment_after
-from reelbase.engine.statement import Command
+from reelbase.engine.ids import moment_after
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.statements.statement import Command
 from reelbase.repositories.generations.listing import GenerationListing
 from reelbase.repositories.generations.records import (
     Generation,

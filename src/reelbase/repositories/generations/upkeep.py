@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from reelbase.engine.statement import Command
+from reelbase.engine.statements.statement import Command
 from reelbase.repositories.generations.listing import GenerationListing
 from reelbase.repositories.generations.records import Generation
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from reelbase.engine.binding import at_least_0, clamped
-from reelbase.engine.identifiers import moment_after
-from reelbase.engine.statement import Command
+from reelbase.engine.ids import moment_after
+from reelbase.engine.statements.parameters import at_least_0, clamped
+from reelbase.engine.statements.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
 from reelbase.repositories.jobs.records import Job
 

@@ -6,8 +6,8 @@ import builtins
 from uuid import UUID
 
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Query
-from reelbase.engine.step import Step
+from reelbase.engine.statements.statement import Query
+from reelbase.engine.statements.step import Step
 from reelbase.repositories.jobs.records import Job
 
 

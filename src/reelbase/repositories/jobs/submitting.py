@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from reelbase.engine.arguments import invalid_argument, wrong_type
-from reelbase.engine.identifiers import new_id
-from reelbase.engine.statement import Command
+from reelbase.engine.ids import new_id
+from reelbase.engine.statements.arguments import invalid_argument, wrong_type
+from reelbase.engine.statements.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
 from reelbase.repositories.jobs.records import Job
 

@@ -6,9 +6,9 @@ from typing import Any, Literal, Unpack
 
 from msgspec import UNSET
 
-from reelbase.engine.arguments import invalid_argument
-from reelbase.engine.binding import has_surrogates
-from reelbase.engine.statement import Command, Query
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.statements.parameters import has_surrogates
+from reelbase.engine.statements.statement import Command, Query
 from reelbase.errors import ConstraintError
 from reelbase.repositories.llm_configs.finding import LlmConfigFinding
 from reelbase.repositories.llm_configs.records import LlmConfig, LlmConfigChanges

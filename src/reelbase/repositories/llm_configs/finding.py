@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reelbase.engine.repository import Repository
-from reelbase.engine.statement import Query
+from reelbase.engine.statements.statement import Query
 from reelbase.repositories.llm_configs.records import LlmConfig, LlmConfigCheck
 
 

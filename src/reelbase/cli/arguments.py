@@ -1,0 +1,64 @@
+"""Opening a database that is there, for commands that are not to change what it is."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import reelbase
+from reelbase import Database
+from reelbase.cli.process import UsageError
+from reelbase.engine.file import paths
+from reelbase.engine.maintenance.opening import prepare_file
+from reelbase.engine.schema.source import check_ownership
+
+BUSY_SECONDS = 30.0
+LONG_SECONDS = 86_400.0  # a command's unit of work may take as long as it needs
+
+
+def add_database(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument FILE."""
+    parser.add_argument("file", metavar="FILE", help="the database")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds the option --json."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def file_path(text: str, name: str = "FILE") -> Path:
+    """The absolute path that an argument names. name: the argument's, for the error."""
+    try:
+        return paths.file_path(text, name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+@asynccontextmanager
+async def existing(text: str) -> AsyncIterator[Database]:
+    """The database of that name, in the journal mode that it has: the application decides on that."""
+    path = file_path(text)
+    mode = await asyncio.to_thread(
+        partial(
+            prepare_file,
+            path,
+            create=False,
+            refuse=partial(check_ownership, may_be_older=False),
+            busy_timeout_seconds=BUSY_SECONDS,
+        )
+    )
+    if mode is None:
+        raise UsageError(f"{path} is empty; name a database")
+    async with reelbase.connect(
+        path,
+        journal=mode,
+        create=False,
+        migrate=False,
+        busy_timeout=BUSY_SECONDS,
+        slow_transaction=LONG_SECONDS,
+    ) as database:
+        yield database

@@ -1,0 +1,1 @@
+"""Copies of a database: made, kept, put in its place."""

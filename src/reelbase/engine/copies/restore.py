@@ -1,0 +1,287 @@
+"""Backups of files that nobody need have open, and putting a backup in the place of a database.
+
+Replacing a database is replacing one file, at one moment. What could go wrong is what lies beside it: a
+write-ahead log or journal of the old database would be played into the new one. So the old database is
+first brought to rest, whole in its one file with nothing beside it, and kept locked while the new one
+takes its name. A crash leaves the old or the new database, and never a part of both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from reelbase.engine.copies.backup import (
+    OnStep,
+    give_name,
+    translated,
+    verified_copy,
+)
+from reelbase.engine.copies.retention import BackupReport, checked_keep, make_copy
+from reelbase.engine.file.filesystem import sync_folder, take_mode, take_owner
+from reelbase.engine.file.open_files import journal_mode_of, open_file, refuse_inherited
+from reelbase.engine.file.paths import file_path, real_path
+from reelbase.engine.file.processes import processes_with
+from reelbase.engine.file.refusals import refuse_without_locks
+from reelbase.engine.file.side_files import SUFFIXES, beside, refuse_misplaced
+from reelbase.engine.maintenance.opening import opened_to_look
+from reelbase.engine.native.setup import Setup, checked_setup
+from reelbase.engine.schema.identity import mark_as_original
+from reelbase.engine.schema.source import APPLICATION_ID, check_ownership, is_empty
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.threads.connection import Connection, path_of
+from reelbase.engine.threads.copying import Copying, Progress
+from reelbase.errors import (
+    CommitUncertainError,
+    DatabaseBusyError,
+    DatabaseIOError,
+    SchemaError,
+    result_code,
+)
+
+
+async def restore(
+    backup: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    busy_timeout: float = 5.0,
+    progress: Progress | None = None,
+    setup: Setup | None = None,
+) -> Path | None:
+    """Puts a copy of backup, a database of this or an earlier version, in the place of target.
+
+    Everybody must have closed target first. The copy is complete and verified before target is
+    touched, and takes its place at one moment: after a crash target is the old database or the new
+    one. Where there is no target yet it is made; it keeps the permissions of the one before.
+
+    setup: as in connect().
+
+    None; or where a target that is damaged, or files that belonged to a deleted one, were moved to.
+
+    Raises SchemaError when backup or target are not reelbase databases, or backup is newer than this
+    release; DatabaseBusyError (code in_use) when somebody has target open; DatabaseCorruptError for a
+    damaged backup; DatabaseFullError, DatabaseIOError. target is then as it was.
+    """
+    connection = Connection()  # its thread; the files are opened and closed on it
+    try:
+        copying = Copying(progress, has_ended=lambda: False)
+        return await copying.finish(
+            connection.call(
+                partial(
+                    restore_file,
+                    file_path(backup, "backup"),
+                    file_path(target, "target"),
+                    busy_timeout_seconds=busy_timeout,
+                    on_step=copying.on_step,
+                    setup=checked_setup(setup),
+                )
+            )
+        )
+    finally:
+        connection.close_soon()
+
+
+async def backup(
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    keep: int | None = None,
+    busy_timeout: float = 5.0,
+    progress: Progress | None = None,
+    setup: Setup | None = None,
+) -> BackupReport:
+    """Copies a database that others may have open and write, as Database.backup() does.
+
+    It may be of an earlier version, and is not brought up to date. keep: as in Database.backup(); of
+    an earlier version than 7 no copy is removed, and a warning logged: such a copy does not say of
+    which database it is. setup: as in connect().
+
+    Raises SchemaError when path is no reelbase database, or newer than this release;
+    DatabaseIOError (code missing, exists), DatabaseFullError, DatabaseCorruptError, DatabaseBusyError.
+    """
+    checked_keep(keep)
+    place, copy = file_path(path), file_path(target, "target")
+    connection = Connection()  # its thread; the files are opened and closed on it
+    try:
+        copying = Copying(progress, has_ended=lambda: False)
+        return await copying.finish(
+            connection.call(
+                partial(
+                    _back_up_file,
+                    place,
+                    copy,
+                    keep=keep,
+                    busy_timeout_seconds=busy_timeout,
+                    on_step=copying.on_step,
+                    setup=checked_setup(setup),
+                )
+            )
+        )
+    finally:
+        connection.close_soon()
+
+
+def _back_up_file(
+    path: Path,
+    target: Path,
+    *,
+    keep: int | None,
+    busy_timeout_seconds: float,
+    on_step: OnStep,
+    setup: Setup | None,
+) -> BackupReport:
+    with (
+        translated(f"backing up {path}", path),
+        _opened(path, busy_timeout_seconds, setup) as source,
+    ):
+        return make_copy(source, target, original=path, keep=keep, on_step=on_step)
+
+
+def restore_file(
+    backup: Path,
+    target: Path,
+    *,
+    busy_timeout_seconds: float,
+    on_step: OnStep,
+    setup: Setup | None = None,
+) -> Path | None:
+    """restore(), on the calling thread."""
+    place = real_path(target)  # what lies beside a database follows its real name
+    if place == real_path(backup):
+        raise invalid_argument("target", f"{backup} cannot be restored to itself")
+    refuse_misplaced(place)
+    with translated(f"restoring {backup} to {target}", place):
+        if place.exists():
+            refuse_if_open(place)
+        with (
+            _opened(backup, busy_timeout_seconds, setup) as source,
+            verified_copy(source, place, on_step, mark_as_original) as copy,
+        ):
+            return _put_in_place(copy, place, busy_timeout_seconds)
+
+
+@contextlib.contextmanager
+def _opened(
+    path: Path, busy_timeout_seconds: float, setup: Setup | None
+) -> Iterator[sqlite3.Connection]:
+    """A database of ours, to be read."""
+    if not path.is_file():
+        raise DatabaseIOError(f"{path} is no file", code="missing", details={"path": str(path)})
+    with opened_to_look(path, busy_timeout_seconds, setup) as source:
+        check_ownership(source, str(path), may_be_older=True)  # an empty one is not ours
+        yield source
+
+
+def _put_in_place(copy: Path, target: Path, busy_timeout_seconds: float) -> Path | None:
+    set_aside = None
+    if target.exists():
+        status = target.stat()
+        take_owner(copy, status)
+        take_mode(copy, status)
+        try:
+            with _at_rest_and_locked(target, busy_timeout_seconds):
+                os.replace(copy, target)
+        except sqlite3.DatabaseError as error:
+            if result_code(error) != sqlite3.SQLITE_CORRUPT or not copy.exists():
+                raise
+            set_aside = _set_aside(target)
+    else:
+        set_aside = _set_aside(target)
+    if copy.exists():
+        give_name(copy, target)
+    try:
+        sync_folder(target.parent)
+    except OSError as error:
+        raise CommitUncertainError(
+            f"{target} is restored, but its folder cannot be synced ({error.strerror}): after a power cut"
+            " the database before may be there again. Look at the disk, then restore once more",
+            details={"path": str(target)},
+        ) from error
+    return set_aside
+
+
+@contextlib.contextmanager
+def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[None]:
+    """The database is whole in its one file, and nobody can begin to use it."""
+    native = open_file(target, "mode=rw", busy_timeout_seconds)
+    try:
+        with contextlib.closing(native):
+            # Alone from the first lock on: it fails while anybody has a WAL database open.
+            native.execute("PRAGMA locking_mode = EXCLUSIVE").close()
+            _refuse_foreign(native, target)
+            bring_to_rest(native)
+            # An exclusive connection keeps its journal, and would delete the next owner's.
+            native.execute("PRAGMA locking_mode = NORMAL").close()
+            native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            native.execute("BEGIN EXCLUSIVE")
+            if any(map(os.path.lexists, beside(target))) or journal_mode_of(native) != "delete":
+                raise in_use(target, "somebody opened it just now")
+            yield
+    except sqlite3.OperationalError as error:
+        if result_code(error) == sqlite3.SQLITE_BUSY:
+            refuse_without_locks(target, f"restoring to {target}")
+            raise in_use(target, "another connection has locked it") from error
+        raise
+
+
+def bring_to_rest(native: sqlite3.Connection) -> None:
+    """Moves what a write-ahead log holds into the file; a journal of a crash was rolled back."""
+    native.execute("BEGIN EXCLUSIVE")
+    native.execute("COMMIT")
+    native.execute("PRAGMA journal_mode = DELETE").close()
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path_of(native)}-shm")  # of a crash; a connection that is alone has none
+
+
+def _refuse_foreign(native: sqlite3.Connection, target: Path) -> None:
+    try:
+        (application_id,) = native.execute("PRAGMA application_id").fetchone()
+        is_foreign = application_id != APPLICATION_ID and not is_empty(native)
+    except sqlite3.DatabaseError as error:
+        if result_code(error) != sqlite3.SQLITE_NOTADB:
+            raise
+        is_foreign = True
+    if is_foreign:
+        raise SchemaError(
+            f"{target} is not a reelbase database, and is not replaced; choose another path, or move "
+            "it away first",
+            code="foreign",
+            details={"path": str(target)},
+        )
+
+
+def _set_aside(target: Path) -> Path | None:
+    """Renames a database and what lies beside it; None where there is nothing."""
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    aside = target.with_name(f"{target.name}.set-aside-{moment}")
+    found = False
+    for suffix in ("", *SUFFIXES):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(f"{target}{suffix}", f"{aside}{suffix}")
+            found = True
+    return aside if found else None
+
+
+def refuse_if_open(target: Path, what: str = "restore", *, besides: int | None = None) -> None:
+    """A connection that is idle on a rollback journal holds no lock; Linux tells who has a file open.
+
+    what: the verb of the operation, for the error.  besides: a descriptor of this process that does not
+    count.
+    """
+    refuse_inherited(target)
+    for process in processes_with(target, besides=besides):
+        raise in_use(target, f"process {process} has it open", what)
+
+
+def in_use(target: Path, why: str, what: str = "restore") -> DatabaseBusyError:
+    """The error for a database that is in use. what: what is to be done again."""
+    return DatabaseBusyError(
+        f"{target} is in use ({why}); stop what uses it, and {what} again. Nothing was changed",
+        code="in_use",
+        details={"path": str(target)},
+    )

@@ -1,0 +1,352 @@
+"""The database files that this process has open: every connection to a file is opened here.
+
+SQLite keeps one list of them per process, by device and inode, with the locks that it holds: POSIX
+locks, which the kernel keeps per process too. A forked child inherits the list and not the locks. A
+connection that it opens to a file of the list takes no lock, because it has one already as far as it
+knows: two processes then write at once, and the one that closes last deletes the write-ahead log of
+the other (sqlite.org/howtocorrupt.html, 2.6).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, NoReturn
+
+from reelbase.engine.file.locks import IS_AVAILABLE, FileLocks, delete_index, is_index_in_use
+from reelbase.engine.file.paths import real_path, uri_of
+from reelbase.engine.file.unlocked import Unlocked
+from reelbase.engine.native.setup import Guarded
+from reelbase.errors import DatabaseError, DatabaseIOError
+
+_DESCRIPTORS = "/proc/self/fd"
+
+
+class Identity(NamedTuple):
+    """Which file a name stands for."""
+
+    device: int
+    inode: int
+
+
+def identity_of(path: str | os.PathLike[str]) -> Identity | None:
+    """The file of that name, which is not opened: closing it would drop SQLite's locks.
+
+    Raises DatabaseIOError when the filesystem does not tell.
+    """
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DatabaseIOError(f"cannot look at {os.fspath(path)}: {error.strerror}") from error
+    return Identity(status.st_dev, status.st_ino)
+
+
+class Loss(NamedTuple):
+    """What has become of an open file, or of its write-ahead log."""
+
+    code: Literal["moved", "log_lost"]
+    sentence: str
+
+    def error(self) -> DatabaseIOError:
+        """The loss as an error."""
+        return DatabaseIOError(self.sentence, code=self.code)
+
+
+class OpenFile:
+    """A file, and the connections of this process to it.
+
+    log_path: of the write-ahead log.  log: which file that is; None: there is none to be watched.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self._path = ""
+        self.log_path = ""
+        self.log: Identity | None = None
+        self.locks: FileLocks | None = None
+        self._deletes_index = False
+        self._open = 0
+        self._in_use = 0  # of them, which are not closing
+
+    def log_loss(self) -> Loss | None:
+        """None while the write-ahead log is in its place."""
+        log = self.log
+        if log is None:
+            return None
+        found = identity_of(self.log_path)
+        if found == log:
+            return None
+        what = "deleted" if found is None else "replaced"
+        return Loss(
+            "log_lost",
+            f"{self.log_path} was {what} while the database was open, and what is written now would be "
+            "lost with it. SQLite alone may touch the files beside a database: close() it and connect() "
+            "again",
+        )
+
+    def refuse_lost_log(self) -> None:
+        """Raises DatabaseIOError (code log_lost)."""
+        loss = self.log_loss()
+        if loss is not None:
+            raise loss.error()
+
+    def guard(self, path: str, journal_mode: str) -> None:
+        """Once a connection that writes is open: keeps the log from being deleted, or at least sees it."""
+        with _listing:
+            self._path = path = os.fspath(real_path(path))
+            if IS_AVAILABLE and self.locks is None:
+                with contextlib.suppress(OSError):  # no more descriptors
+                    self.locks = _parked.pop(self.identity, None) or FileLocks(path)
+            if self.locks is not None:
+                self.locks.begin(is_wal=journal_mode == "wal")
+            if journal_mode == "wal":
+                self.log_path = f"{path}-wal"
+                self.log = self.log or identity_of(self.log_path)
+
+    def is_open_elsewhere(self) -> bool:
+        """Whether another process has the WAL database open that this one writes; False also where that
+        cannot be found out."""
+        return self.log is not None and self.locks is not None and self.locks.is_open_elsewhere()
+
+    def delete_index_of(self, path: str) -> None:
+        """Of a database that has no -shm yet, before SQLite makes one that must not stay.
+
+        path: with no links in it.
+        """
+        with _listing:
+            self._path, self._deletes_index = path, True
+
+    def enter(self) -> None:
+        """Before a connection is opened."""
+        self._open += 1
+        self._in_use += 1
+
+    def leave(self) -> None:
+        """Before a connection is closed."""
+        with _listing:
+            self._in_use -= 1
+            if self._in_use:
+                return
+            log, self.log = self.log, None
+            if self.locks is None:
+                return
+            if log is None or _identity_if_any(self.log_path) in (log, None):
+                self.locks.end()
+            # Else the locks stay until it is closed, and so SQLite cannot have it alone: it would write
+            # an old log into a database that others have changed since.
+
+    def left(self) -> None:
+        """After it was closed."""
+        with _listing:
+            self._open -= 1
+            if self._open:
+                return
+            del _files[self.identity]
+            if self.locks is None and not self._deletes_index:
+                return
+            found = set(_descriptors(self._path, self.identity, _links()))
+            if found - set(self.locks.descriptors if self.locks else ()):
+                # Another library of the process has it open.
+                if self.locks is not None:
+                    _parked[self.identity] = self.locks
+                return
+            if self.locks is not None:
+                self.locks.close()
+            if self._deletes_index:
+                delete_index(self._path)
+
+
+class FileConnection(Guarded):
+    """sqlite3.Connection to a file. file: None once it is closed, and for a database in memory.
+
+    unlocked: what the file was like, when this connection takes no lock on it; None: it does.
+    """
+
+    file: OpenFile | None = None
+    unlocked: Unlocked | None = None
+
+    def refuse_changed(self) -> None:
+        """After reading. Raises DatabaseIOError (code changed) when that was without a lock, and another
+        process has changed the file meanwhile."""
+        if self.unlocked is not None:
+            self.unlocked.refuse_changed()
+
+    def close(self) -> None:
+        """Closes the connection, and then says that the file has one connection less."""
+        file, self.file = self.file, None
+        if file is not None:
+            file.leave()
+        try:
+            super().close()
+        finally:
+            if file is not None:
+                file.left()
+
+
+def file_of(native: sqlite3.Connection) -> OpenFile | None:
+    """None for a database in memory."""
+    return native.file if isinstance(native, FileConnection) else None
+
+
+def journal_mode_of(native: sqlite3.Connection) -> str:
+    """As PRAGMA journal_mode has it; "wal" also of a WAL database that is read without a lock, of which
+    SQLite says "delete"."""
+    if isinstance(native, FileConnection) and native.unlocked is not None:
+        return "wal"
+    (mode,) = native.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
+
+
+# What a URI says of it (sqlite.org/uri.html).
+Mode = Literal["mode=rw", "mode=ro", "mode=ro&readonly_shm=1", "immutable=1"]
+
+
+def open_file(
+    path: str | os.PathLike[str],
+    mode: Mode,
+    busy_timeout_seconds: float = 5.0,
+    *,
+    factory: type[FileConnection] = FileConnection,
+    **options: Any,
+) -> FileConnection:
+    """A connection to an existing file: one that was deleted meanwhile must not come back empty.
+
+    factory: the class of the connection.  options: more of sqlite3.connect().
+
+    Raises sqlite3.Error; DatabaseError (code forked) for a file that is inherited, and DatabaseIOError
+    (code log_lost) for one that is open and has lost its log.
+    """
+    refuse_inherited(path)
+    file = _enter(path)
+    try:
+        if file is not None:
+            file.refuse_lost_log()
+        native = sqlite3.connect(
+            uri_of(Path(path), mode),
+            uri=True,
+            # In force before the first statement, which may already need a lock.
+            timeout=busy_timeout_seconds,
+            isolation_level=None,
+            factory=factory,
+            **options,
+        )
+    except BaseException:
+        if file is not None:
+            file.leave()
+            file.left()
+        raise
+    native.file = file
+    return native
+
+
+_listing = threading.Lock()
+_files: dict[Identity, OpenFile] = {}
+# Descriptors that may not be closed yet, for the next time that the file is opened.
+_parked: dict[Identity, FileLocks] = {}
+
+
+def _enter(path: str | os.PathLike[str]) -> OpenFile | None:
+    identity = _identity_if_any(path)
+    if identity is None:
+        return None
+    with _listing:
+        file = _files.setdefault(identity, OpenFile(identity))
+        file.enter()
+    return file
+
+
+def is_in_use(real: str) -> bool:
+    """Whether this process, or another one, has a WAL database open whose -shm is there; True also where
+    that cannot be found out.
+
+    real: its path, with no links in it.
+    """
+    index = f"{real}-shm"
+    with _listing:
+        identity = _identity_if_any(index)
+        if _identity_if_any(real) in _files or identity is None:
+            return True
+        return bool(_descriptors(index, identity, _links())) or is_index_in_use(index)
+
+
+def _identity_if_any(path: str | os.PathLike[str]) -> Identity | None:
+    """None also where the filesystem refuses to say: the opener will hear why."""
+    try:
+        return identity_of(path)
+    except DatabaseIOError:
+        return None
+
+
+def _descriptors(path: str, identity: Identity, among: dict[int, str]) -> list[int]:
+    """The descriptors of a file, for any use. among: descriptors, and the names of their files."""
+    name = f"/{os.path.basename(path)}"
+    found = []
+    for number, link in among.items():
+        # By name first: to ask of any file might wait for a dead file server.
+        if link.endswith(name):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                status = os.fstat(number)
+                if Identity(status.st_dev, status.st_ino) == identity:
+                    found.append(number)
+    return found
+
+
+def _links() -> dict[int, str]:
+    """The descriptors of this process, and the names of what they are of; nothing without /proc."""
+    links = {}
+    with contextlib.suppress(OSError):
+        for number in os.listdir(_DESCRIPTORS):
+            with contextlib.suppress(OSError):  # the one that lists them
+                links[int(number)] = os.readlink(f"{_DESCRIPTORS}/{number}")
+    return links
+
+
+# In a forked child, until it ends or executes another program.
+_inherited: set[Identity] = set()
+_inherited_links: dict[int, str] = {}
+
+
+def refuse_inherited(path: str | os.PathLike[str]) -> None:
+    """Raises DatabaseError (code forked) for a file that was open when this process was forked."""
+    if not _inherited and not _inherited_links:
+        return
+    identity = _identity_if_any(path)
+    if identity in _inherited:
+        _refuse(path)
+    # What other libraries had open is not on the list, but there is still a descriptor, of any use:
+    # to close it in this process would drop the locks.
+    still_open = {n: link for n, link in _links().items() if _inherited_links.get(n) == link}
+    if identity is not None and _descriptors(os.fspath(real_path(path)), identity, still_open):
+        _refuse(path)
+
+
+def _refuse(path: str | os.PathLike[str]) -> NoReturn:
+    raise DatabaseError(
+        f"{os.fspath(path)} was open in the process that this one was forked from. SQLite would open it "
+        "here without its locks and lose what is written (sqlite.org/howtocorrupt.html, 2.6): start "
+        'processes with "spawn" or "forkserver" instead of "fork", or connect only after the fork',
+        code="forked",
+        details={"path": os.fspath(path)},
+    )
+
+
+def _inherit() -> None:
+    """In a forked child."""
+    global _listing, _inherited_links
+    _listing = threading.Lock()  # a thread of the parent may have had the old one
+    _inherited.update(_files)
+    _inherited_links = _links()
+    for locks in [file.locks for file in _files.values()] + list(_parked.values()):
+        if locks is not None:
+            locks.close()  # else the child would keep the locks of a parent that was killed
+    _files.clear()
+    _parked.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_inherit)

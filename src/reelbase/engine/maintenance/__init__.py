@@ -1,0 +1,1 @@
+"""What is done with a file as a whole: opening, upgrade, check."""

@@ -1,0 +1,407 @@
+"""From a path to a file that is known to be ours, in the journal mode that was decided on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+
+from reelbase.engine.file import new_file
+from reelbase.engine.file.mounts import PROC_MOUNTS
+from reelbase.engine.file.open_files import (
+    FileConnection,
+    Mode,
+    journal_mode_of,
+    open_file,
+    refuse_inherited,
+)
+from reelbase.engine.file.read_only import open_to_read
+from reelbase.engine.file.refusals import explained
+from reelbase.engine.file.side_files import is_at_rest, refuse_misplaced
+from reelbase.engine.file.stale_log import read_header, refuse_stale_log
+from reelbase.engine.maintenance.upgrade import bring_up_to_date, check, create
+from reelbase.engine.native.setup import Setup
+from reelbase.engine.schema.chain import Migrations
+from reelbase.engine.schema.drift import settle
+from reelbase.engine.schema.source import APPLICATION_ID, check_ownership, is_empty
+from reelbase.engine.schema.statistics import remove_statistics
+from reelbase.engine.threads.connection import (
+    ConnectionSettings,
+    NativeConnection,
+    open_native,
+    set_pragma,
+)
+from reelbase.errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseIOError,
+    SchemaError,
+    result_code,
+)
+
+_log = logging.getLogger("reelbase")
+
+Refuse = Callable[[sqlite3.Connection, str], object]
+OnMade = Callable[[Path], object]
+
+_RETRY_SECONDS = 0.02
+
+# A WAL database whose -shm cannot be had: SQLITE_IOERR_SHMOPEN, SHMLOCK, SHMMAP, and LOCK (9p
+# servers that cannot tell who holds a lock). Not SHMSIZE: that is a full disk.
+_NO_SHARED_MEMORY = frozenset({4618, 5130, 5386, 3850})
+# SQLITE_READONLY_ROLLBACK.
+_NEEDS_ROLLBACK = 776
+
+
+def _ignore(path: Path) -> None:
+    pass
+
+
+def prepare_file(
+    path: Path,
+    *,
+    create: bool,
+    refuse: Refuse,
+    busy_timeout_seconds: float,
+    mounts: str | os.PathLike[str] = PROC_MOUNTS,
+    on_made: OnMade = _ignore,
+) -> Literal["wal", "delete"] | None:
+    """Makes an empty file where none is, and refuses one that is not ours without changing it.
+
+    refuse: raises SchemaError for a database that is not wanted.  on_made(path): called once a file
+    was made.
+
+    Returns the journal mode that an existing database has, None for a new one.
+    """
+    if size_of_usable_file(path, create=create, mounts=mounts, on_made=on_made) == 0:
+        return None
+    return _inspect(path, busy_timeout_seconds, refuse)
+
+
+def size_of_usable_file(
+    path: Path,
+    *,
+    create: bool,
+    mounts: str | os.PathLike[str] = PROC_MOUNTS,
+    on_made: OnMade = _ignore,
+) -> int:
+    """The bytes of a file that may be a database: a regular one with one name, whose side files lie
+    beside it and are its own.
+
+    Never opens an existing file itself: closing any descriptor of it would drop every POSIX lock
+    that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    try:
+        refuse_inherited(path)
+        refuse_misplaced(path, mounts=mounts)
+        status = _stat_or_create(path, create=create, on_made=on_made)
+    except OSError as error:
+        raise DatabaseIOError(
+            f"cannot open {path}: {error.strerror}", details={"path": str(path)}
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise DatabaseIOError(f"{path} is a directory{_of_docker(path)}", code="directory")
+    if not stat.S_ISREG(status.st_mode):
+        raise DatabaseIOError(f"{path} is no regular file", code="not_regular")
+    if status.st_nlink > 1:
+        raise SchemaError(
+            f"{path} has {status.st_nlink} hard links; SQLite's -wal and journal belong to one name "
+            "only, so that opening it by another loses data. Copy it, or remove the other names",
+            code="hard_linked",
+            details={"path": str(path), "links": status.st_nlink},
+        )
+    refuse_stale_log(path)
+    return status.st_size
+
+
+def _of_docker(path: Path) -> str:
+    if not os.path.ismount(path):
+        return ""
+    return " and a mount point; Docker makes one where the file to be mounted does not exist"
+
+
+def _stat_or_create(path: Path, *, create: bool, on_made: OnMade) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        if not create:
+            raise DatabaseIOError(
+                f"{path} does not exist", code="missing", details={"path": str(path)}
+            ) from None
+    if new_file.make(path):
+        on_made(path)
+    return path.stat()
+
+
+def _inspect(path: Path, busy_timeout_seconds: float, refuse: Refuse) -> Literal["wal", "delete"]:
+    """Looks into an existing file without changing it."""
+    try:
+        try:
+            return _look_into(path, _way_to_look(path), busy_timeout_seconds, refuse)
+        except sqlite3.Error as error:
+            alone = _lacks_shared_memory(error)
+            if not alone and result_code(error) != sqlite3.SQLITE_READONLY:
+                raise
+        # A crash left a journal that only a writer may roll back, or the filesystem has no shared
+        # memory. Whose file it is can be seen all the same: by its header as it lies there.
+        with (
+            # A file whose journal is still to be rolled back may be torn: then it cannot be seen.
+            contextlib.suppress(sqlite3.DatabaseError),
+            contextlib.closing(open_file(path, "immutable=1", busy_timeout_seconds)) as native,
+        ):
+            (application_id,) = native.execute("PRAGMA application_id").fetchone()
+            if application_id not in (0, APPLICATION_ID):
+                check_ownership(native, str(path), may_be_older=True)
+        return _look_into(path, "mode=rw", busy_timeout_seconds, refuse, alone=alone)
+    except sqlite3.Error as error:
+        raise explained(error, f"opening {path}", path) from error
+
+
+def _way_to_look(path: Path) -> Mode:
+    # A connection that cannot write leaves what a crash left: a -wal that closing would fold in, a
+    # journal that opening would roll back. But of a WAL database at rest it would leave a -wal and
+    # -shm behind, which one that can write takes away again.
+    return "mode=rw" if is_at_rest(path) else "mode=ro"
+
+
+def _lacks_shared_memory(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) in _NO_SHARED_MEMORY
+
+
+def _look_into(
+    path: Path,
+    how: Mode,
+    busy_timeout_seconds: float,
+    refuse: Refuse,
+    *,
+    alone: bool = False,
+) -> Literal["wal", "delete"]:
+    """The journal mode of a file that is empty or ours. alone: with locks that nobody shares."""
+    with contextlib.closing(open_file(path, how, busy_timeout_seconds)) as native:
+        if alone:
+            set_pragma(native, "locking_mode", "exclusive")
+        if not is_empty(native):
+            refuse(native, str(path))
+        return "wal" if journal_mode_of(native) == "wal" else "delete"
+
+
+def open_writer(
+    settings: ConnectionSettings,
+    *,
+    migrate: bool,
+    own: Migrations | None = None,
+    backup_dir: Path | None = None,
+    is_new: bool = False,
+    may_fall_back: bool = False,
+) -> NativeConnection:
+    """The writing connection, on the calling thread: journal mode set and verified, schema in place.
+
+    own: the application's migrations, which are then in place too.  backup_dir: where the copy goes that
+    is made before a migration; None: beside the database.  is_new: the file was made for this, and is
+    removed if it fails.  may_fall_back: a rollback journal will do where there is no shared memory.
+    """
+    open_it = partial(_open_writer, migrate=migrate, own=own, backup_dir=backup_dir)
+    try:
+        try:
+            return open_it(settings, alone=False)
+        except sqlite3.Error as error:
+            if not _lacks_shared_memory(error):
+                raise
+            # A WAL database where there is no shared memory: moved there, or SQLite marked it as WAL
+            # before it found out. Everybody is locked out until a fresh connection changes it back.
+            delete = msgspec.structs.replace(settings, journal_mode="delete")
+            native = open_it(delete, alone=True)
+            if settings.journal_mode == "delete" or may_fall_back:
+                return native
+            native.close()
+            raise DatabaseError(
+                f"{settings.path} cannot be in journal mode wal: its filesystem offers no shared "
+                f"memory ({error}); it has a rollback journal now; pass "
+                "journal='delete' to keep that",
+                code="journal_mode",
+                details={"wanted": "wal", "actual": "delete"},
+            ) from error
+    except sqlite3.Error as error:
+        if is_new:
+            new_file.discard(settings.path)
+        raise explained(error, f"opening {settings.path}", settings.path) from error
+    except BaseException:
+        if is_new:
+            new_file.discard(settings.path)
+        raise
+
+
+def _open_writer(
+    settings: ConnectionSettings,
+    *,
+    migrate: bool,
+    own: Migrations | None,
+    backup_dir: Path | None,
+    alone: bool,
+) -> NativeConnection:
+    native = open_native(settings, "writer", alone=alone)
+    try:
+        if settings.journal_mode != "memory":
+            _set_journal_mode(native, settings)
+        if alone:
+            set_pragma(native, "locking_mode", "normal")
+        if is_empty(native):  # which reads, and so lets go of the locks
+            create(native, settings.path, own)
+        checked = check(native, settings.path, migrate=migrate, own=own)
+        if checked.left:
+            bring_up_to_date(native, settings.path, own=own, backup_dir=backup_dir)
+        elif not checked.is_settled:
+            settle(native, settings.path)
+        _remove_statistics(native, settings.path)
+        if native.file is not None:
+            native.file.guard(settings.path, settings.journal_mode)
+    except BaseException:
+        native.close()
+        raise
+    return native
+
+
+def _remove_statistics(native: sqlite3.Connection, path: str) -> None:
+    """Statistics are no reason not to open a file that is locked, read-only or damaged there, or whose
+    disk is full."""
+    try:
+        if remove_statistics(native):
+            _log.info(
+                "%s: removed the statistics that another program's ANALYZE had gathered", path
+            )
+    except sqlite3.DatabaseError as error:
+        _log.warning(
+            "%s: cannot remove statistics of ANALYZE (%s); those that the file has may slow statements down",
+            path,
+            error,
+        )
+
+
+def _set_journal_mode(native: sqlite3.Connection, settings: ConnectionSettings) -> None:
+    """Sets the mode and verifies it. SQLite switches only while nobody else has the file open."""
+    deadline = time.monotonic() + settings.busy_timeout_seconds
+    wanted = settings.journal_mode
+    while True:
+        try:
+            actual = _try_journal_mode(native, wanted)
+        except sqlite3.Error as error:
+            if result_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            if time.monotonic() >= deadline:
+                raise DatabaseBusyError(
+                    f"{settings.path} must change to journal mode {wanted}, but another process has "
+                    "it open; close that one, or pass journal= to keep the mode it has",
+                    code="journal_mode",
+                ) from error
+        else:
+            if actual == wanted:
+                return
+            raise DatabaseError(
+                f"{settings.path}: SQLite keeps journal mode {actual}, not {wanted}; "
+                "the filesystem may not support it",
+                code="journal_mode",
+                details={"wanted": wanted, "actual": actual},
+            )
+        time.sleep(_RETRY_SECONDS)
+
+
+def _try_journal_mode(
+    native: sqlite3.Connection, wanted: Literal["wal", "delete", "memory"]
+) -> str:
+    """The mode that the file has in the end."""
+    actual = journal_mode_of(native)
+    if actual != wanted:
+        change = "PRAGMA journal_mode = WAL" if wanted == "wal" else "PRAGMA journal_mode = DELETE"
+        (actual,) = native.execute(change).fetchone()
+        native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return str(actual)
+
+
+def prepare_to_read(
+    path: Path, *, mounts: str | os.PathLike[str] = PROC_MOUNTS
+) -> Literal["wal", "delete"]:
+    """The journal mode of an existing file, of which nothing is changed.
+
+    Raises SchemaError (code empty, and as in preparing a file that is to be written).
+    """
+    if size_of_usable_file(path, create=False, mounts=mounts) == 0:
+        raise SchemaError(
+            f"{path} is empty; connect() without read_only makes it a database",
+            code="empty",
+            details={"path": str(path)},
+        )
+    try:
+        header = read_header(os.path.realpath(path))
+    except sqlite3.Error as error:
+        raise explained(error, f"opening {path}", path) from error
+    except OSError as error:
+        raise DatabaseIOError(
+            f"cannot open {path}: {error}", details={"path": str(path)}
+        ) from error
+    return "wal" if header is not None and header.is_wal else "delete"
+
+
+def open_read_only(settings: ConnectionSettings, *, own: Migrations | None) -> NativeConnection:
+    """A connection, on the calling thread, that changes nothing, to a file that has the schema of this
+    release and the application's migrations. Raises SchemaError otherwise."""
+    path = settings.path
+    try:
+        native = open_native(settings, "reader")
+        try:
+            check(native, path, migrate=False, own=own)
+            native.refuse_changed()
+        except BaseException:
+            native.close()
+            raise
+    except SchemaError as error:
+        if error.code != "older":
+            raise
+        raise SchemaError(
+            f"{path} lacks migrations, and what is opened read-only is not migrated: connect() without "
+            "read_only, or run `reelbase migrate`",
+            code="older",
+            details=error.details,
+        ) from error
+    except sqlite3.Error as error:
+        raise explained(error, f"opening {path}", path) from error
+    except OSError as error:
+        raise DatabaseIOError(f"cannot open {path}: {error}", details={"path": path}) from error
+    return native
+
+
+@contextlib.contextmanager
+def opened_to_look(
+    path: Path, busy_timeout_seconds: float, setup: Setup | None = None
+) -> Iterator[FileConnection]:
+    """A connection to a file that is empty or ours, of this version or an older one. Nothing is changed,
+    unless a crash has left a rollback journal, and this process may write: then it is rolled back.
+
+    Raises what prepare_file() does; DatabaseIOError (code changed) at the end.
+    """
+    size_of_usable_file(path, create=False)
+    with contextlib.closing(_open_to_look(path, busy_timeout_seconds)) as native:
+        native.set_up(setup, str(path))
+        if not is_empty(native):
+            check_ownership(native, str(path), may_be_older=True)
+        yield native
+        native.refuse_changed()
+
+
+def _open_to_look(path: Path, busy_timeout_seconds: float) -> NativeConnection:
+    look = partial(open_to_read, path, busy_timeout_seconds, factory=NativeConnection)
+    try:
+        return cast(NativeConnection, look())
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) != _NEEDS_ROLLBACK:
+            raise
+    _inspect(path, busy_timeout_seconds, partial(check_ownership, may_be_older=True))
+    return cast(NativeConnection, look())

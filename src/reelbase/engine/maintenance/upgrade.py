@@ -1,0 +1,344 @@
+"""What brings a database to the schema of today: all of it in one transaction, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from reelbase.engine.copies.backup import one_moment
+from reelbase.engine.copies.safety_copies import (
+    forget_old_copies,
+    keep_copy,
+    make_folder,
+    remove_copy,
+)
+from reelbase.engine.file.refusals import explained_on
+from reelbase.engine.file.temporary_files import temporary_files
+from reelbase.engine.maintenance.upgrade_room import explained_by, room_for
+from reelbase.engine.native.extensions import table_by_table
+from reelbase.engine.schema import chain
+from reelbase.engine.schema.chain import Migration, Migrations
+from reelbase.engine.schema.derivation import derive
+from reelbase.engine.schema.drift import digest_of_schema, drifted, refuse_drift
+from reelbase.engine.schema.fingerprint import differences, in_one_sentence, names_of
+from reelbase.engine.schema.identity import note_digest
+from reelbase.engine.schema.ledger import ledger_differences, left_of, ours, record, refuse_edited
+from reelbase.engine.schema.source import (
+    SCHEMA_VERSION,
+    check_ownership,
+    is_empty,
+    schema_sql,
+    statements_of,
+)
+from reelbase.engine.threads.connection import set_pragma, setup_of
+from reelbase.errors import SchemaError, translate
+
+# What is being done, and how much of it: pages of the copy, or migrations.
+OnProgress = Callable[[str, int, int], None]
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """What was done. copy: the database as it was; None: nothing was done, or no copy was asked for."""
+
+    from_version: int
+    to_version: int
+    steps: list[Migration]
+    copy: Path | None
+
+
+def _ignore(what: str, done: int, total: int) -> None:
+    pass
+
+
+def create(native: sqlite3.Connection, path: str, own: Migrations | None) -> None:
+    """Makes an empty file a database of ours, with the application's tables, in one transaction.
+
+    Several processes may come here at once: one does it, the others find it done.
+    """
+    with without_references(native), transaction(native, f"creating {path}"):
+        if is_empty(native):
+            build(native, SCHEMA_VERSION)
+            for migration in own.steps if own else ():
+                apply(native, migration, f"creating {path} with {migration}")
+            note_digest(native, digest_of_schema(native))
+
+
+def build(native: sqlite3.Connection, version: int) -> None:
+    """Makes the schema of a version in an empty database, within the transaction that is open."""
+    if version == SCHEMA_VERSION:
+        for statement in statements_of(schema_sql()):
+            native.execute(statement)
+        return
+    for migration in chain.migrations()[:version]:
+        apply(native, migration, f"making {migration}")
+
+
+def pending(
+    native: sqlite3.Connection, path: str, own: Migrations | None, to: int | None = None
+) -> list[Migration]:
+    """The migrations that the database lacks: ours, up to version to (None: all), then own.
+
+    Raises SchemaError when own does not continue what the database has been through.
+    """
+    version = version_of(native)
+    left = list(chain.migrations()[version:to])
+    if own is None or version + len(left) < len(chain.migrations()):
+        return left
+    return left + left_of(native, own, path)
+
+
+class Checked(NamedTuple):
+    """left: the migrations that the database lacks.  is_settled: without any, there is nothing to note
+    of its schema."""
+
+    left: list[Migration]
+    is_settled: bool
+
+
+def check(
+    native: sqlite3.Connection, path: str, *, migrate: bool, own: Migrations | None
+) -> Checked:
+    """What is to be done with a database, once it is sure that it may be. Reads only.
+
+    Raises SchemaError: foreign, newer, older (unless it may be migrated), unversioned, drifted, and what
+    else speaks against migrating it: edited, gap.
+    """
+    with one_moment(native):  # somebody may be migrating it
+        check_ownership(native, path, may_be_older=migrate)
+        left = pending(native, path, own)
+        if left and not migrate:
+            raise SchemaError(
+                f"{path} has not been migrated to {left[-1]}; connect with migrate=True",
+                code="older",
+                details={"path": path, "application": left[-1].application},
+            )
+        if left:
+            _refuse_changed(native, path)
+        return Checked(left, not left and refuse_drift(native, path))
+
+
+def bring_up_to_date(
+    native: sqlite3.Connection,
+    path: str,
+    *,
+    own: Migrations | None = None,
+    to: int | None = None,
+    keeps_copy: bool = True,
+    backup_dir: Path | None = None,
+    on_progress: OnProgress = _ignore,
+) -> Upgrade:
+    """Runs the migrations that the database lacks, all of them in one transaction.
+
+    A copy of the database as it was is kept in backup_dir (None: beside it), and removed when the
+    upgrade fails. Several processes may come here at once: one does it, the others wait for as long as
+    their busy_timeout and find it done. Killed at any point, or failed, the file is as it was before.
+
+    Raises SchemaError: code drifted, edited, broken_reference, forbidden or dependent. DatabaseFullError:
+    before anything is done where the room is known to be too small; with what is needed, and where.
+    """
+    copies = (backup_dir or Path(path).parent) if keeps_copy else None
+    with one_moment(native):
+        left = pending(native, path, own, to)
+        if left and copies is not None:
+            make_folder(copies)
+        room = room_for(native, path, left, copies)
+    copy = None
+    with contextlib.ExitStack() as when_failed:
+        with (
+            temporary_files(native, room.temporary_folder),
+            without_references(native),
+            explained_by(room),
+            transaction(native, f"migrating {path}"),
+        ):
+            version = version_of(native)
+            left = pending(native, path, own, to)
+            if left:
+                _refuse_changed(native, path)
+                room.refuse_if_missing(path)
+            if left and copies is not None:
+                copy, is_new = keep_copy(
+                    path,
+                    version,
+                    copies,
+                    lambda done, total: on_progress("copying", done, total),
+                    setup_of(native),
+                )
+                if is_new:
+                    when_failed.callback(_remove_useless_copy, copy, native, path, own, to, left)
+            for number, migration in enumerate(left):
+                on_progress(f"migrating to {migration}", number, len(left))
+                apply(native, migration, f"migrating {path} to {migration}")
+            if version < version_of(native) == SCHEMA_VERSION:
+                on_progress("indexing texts", len(left), len(left))
+                derive(native, SCHEMA_VERSION, all_indexes=False)
+            if left:
+                refuse_broken_references(native, f"migrating {path} to {left[-1]}")
+                if version_of(native) == SCHEMA_VERSION:
+                    note_digest(native, digest_of_schema(native))
+                on_progress("committing", len(left), len(left))
+        when_failed.pop_all()
+    if copy is not None:
+        forget_old_copies(native, copy, path)
+    return Upgrade(version, version_of(native), left, copy)
+
+
+def _remove_useless_copy(
+    copy: Path,
+    native: sqlite3.Connection,
+    path: str,
+    own: Migrations | None,
+    to: int | None,
+    left: list[Migration],
+) -> None:
+    """After a failure; but a COMMIT that failed may have been stored all the same."""
+    with contextlib.suppress(sqlite3.Error, SchemaError), one_moment(native):
+        if pending(native, path, own, to) == left:
+            remove_copy(copy)
+
+
+@contextlib.contextmanager
+def without_references(native: sqlite3.Connection) -> Iterator[None]:
+    """Foreign keys are not enforced inside; they cannot be switched off in a transaction.
+
+    A table that is built anew is dropped, and that would empty those that refer to it.
+    """
+    set_pragma(native, "foreign_keys", 0)
+    try:
+        yield
+    finally:
+        set_pragma(native, "foreign_keys", 1)
+
+
+@contextlib.contextmanager
+def transaction(native: sqlite3.Connection, context: str) -> Iterator[None]:
+    """A transaction that holds the writer lock: COMMIT at the end of the block, ROLLBACK when it
+    raises.
+    """
+    try:
+        native.execute("BEGIN IMMEDIATE")
+        yield
+        native.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise explained_on(native, translate(error, context)) from error
+    finally:
+        if native.in_transaction:
+            native.execute("ROLLBACK")
+
+
+def version_of(native: sqlite3.Connection) -> int:
+    """The version of the schema that the file says it has; 0 for none."""
+    (version,) = native.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _refuse_changed(native: sqlite3.Connection, path: str) -> None:
+    version = version_of(native)
+    found = differences(native, version)
+    if not found:  # there is a ledger that can be read
+        refuse_edited(ours(native), chain.migrations(), path)
+        found = ledger_differences(native, version)
+    if found:
+        raise drifted(path, version, found)
+
+
+def refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
+    """Raises SchemaError (code broken_reference) for the first row that refers to a missing one."""
+    broken, _ = table_by_table(
+        native, "PRAGMA foreign_key_check", "PRAGMA foreign_key_check({table})", most_rows=1
+    )
+    for table, rowid, parent, _ in broken:
+        raise SchemaError(
+            f"{context}: a row of {table} refers to a row of {parent} that is not there; "
+            "nothing was changed",
+            code="broken_reference",
+            details={"table": table, "rowid": rowid, "parent": parent},
+        )
+
+
+def apply(native: sqlite3.Connection, migration: Migration, context: str) -> None:
+    """Runs a migration and notes it in the ledger, within the transaction that is open.
+
+    Indexes and triggers of the application that were lost with a rebuilt table are recreated.
+    Raises SchemaError: forbidden, dependent, drifted.
+    """
+    version = version_of(native)
+    users_own = _indexes_and_triggers_of_users(native, version)
+    native.set_authorizer(_allow if migration.application is None else _allow_application)
+    try:
+        for statement in statements_of(migration.sql):
+            native.execute(statement)
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_AUTH:
+            raise SchemaError(
+                f"{context}: a migration neither begins nor ends a transaction, attaches no database"
+                " and leaves user_version and application_id alone; nothing was changed",
+                code="forbidden",
+            ) from error
+        raise translate(error, context) from error
+    finally:
+        native.set_authorizer(None)
+    record(native, migration)
+    if migration.application is None:
+        _bring_back(native, users_own, context)
+    elif found := differences(native, version):
+        raise SchemaError(
+            f"{context}: it changes what is not its own: {in_one_sentence(found)}; nothing was changed",
+            code="drifted",
+            details={"version": version, "differences": found},
+        )
+
+
+_OUR_MARKS = ("user_version", "application_id")
+
+
+def _allow(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """What a migration of ours may do."""
+    if action in (sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
+
+
+def _allow_application(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    if action == sqlite3.SQLITE_PRAGMA and first in _OUR_MARKS and second is not None:
+        return sqlite3.SQLITE_DENY
+    return _allow(action, first, second)
+
+
+# By type and name: a trigger may be called like a table, or like an index.
+UsersOwn = dict[tuple[str, str], tuple[str, str]]
+
+
+def _indexes_and_triggers_of_users(native: sqlite3.Connection, version: int) -> UsersOwn:
+    """The statement of each that is not ours, with the table that it belongs to."""
+    known = names_of(version)
+    rows = native.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+        " WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid"
+    )
+    return {
+        (kind, name): (table, sql) for kind, name, table, sql in rows if name.lower() not in known
+    }
+
+
+def _bring_back(native: sqlite3.Connection, users_own: UsersOwn, context: str) -> None:
+    """A table that is built anew loses the indexes and triggers that users have put on it."""
+    there = set(native.execute("SELECT type, name FROM sqlite_schema"))
+    # Of a trigger SQLite keeps the table's name as it was typed.
+    tables = {name.lower() for kind, name in there if kind in ("table", "view")}
+    for (kind, name), (table, sql) in users_own.items():
+        if (kind, name) in there or table.lower() not in tables:
+            continue
+        try:
+            native.execute(sql)
+        except sqlite3.Error as error:
+            raise SchemaError(
+                f"{context}: {name}, your own on table {table}, does not fit the new table ({error});"
+                " drop it, migrate, and make it anew. Nothing was changed",
+                code="dependent",
+                details={"name": name, "table": table},
+            ) from error

@@ -1,0 +1,1 @@
+"""Which objects and which identity a file has, and should have."""

@@ -1,0 +1,49 @@
+"""What is made from other rows by functions that plain SQL lacks: search indexes, normal forms of names.
+
+Migrations run in any SQLite program, so one that changes how these are made empties them, and the
+upgrade makes them again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from reelbase.engine.native.names import quoted
+from reelbase.engine.schema.fingerprint import names_of
+from reelbase.engine.schema.search_indexes import search_indexes
+
+if TYPE_CHECKING:
+    from reelbase.engine.statements.statement import Command
+
+# By table, how it is made again, the last statement being what fills an empty one; repositories say it
+# of their own.
+derivations: dict[str, tuple[Command[object], ...]] = {}
+
+
+def derive(
+    native: sqlite3.Connection, version: int, *, all_indexes: bool = True, only: str | None = None
+) -> None:
+    """Makes what a database of this version derives again, in the transaction that is open.
+
+    native: has the library's functions.  all_indexes: False leaves search indexes that hold something.
+    only: this table; None: all.
+    """
+    names = names_of(version)
+    kept = set[str]()
+    if not all_indexes:
+        kept.update(name for name in search_indexes(native) if _holds_rows(native, name))
+    for table, commands in derivations.items():
+        if table in names and table not in kept and only in (None, table):
+            for command in commands:
+                command.count().run(native)
+
+
+def fill(native: sqlite3.Connection, index: str) -> None:
+    """Fills a search index of the library that is empty, as any version has it that has the table."""
+    if index in derivations:
+        derivations[index][-1].count().run(native)
+
+
+def _holds_rows(native: sqlite3.Connection, table: str) -> bool:
+    return native.execute(f"SELECT 1 FROM {quoted(table)} LIMIT 1").fetchone() is not None

@@ -1,0 +1,80 @@
+"""How much a database holds."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from reelbase.engine.file.paths import real_path
+from reelbase.engine.native.extensions import missing_in, tables_of
+from reelbase.engine.native.names import quoted
+from reelbase.errors import DatabaseIOError
+
+
+class DatabaseStats(msgspec.Struct, frozen=True):
+    """What a database held at one moment.
+
+    rows: the number of rows of every table, the application's own included, by name; not those that
+        SQLite keeps for itself and for search, nor one that cannot be read because it needs a
+        collation or function which is not loaded.
+    size_bytes: page_count x page_size_bytes.  wal_bytes: the write-ahead log on the disk, 0 where
+    there is none.  database_id: as Database.database_id has it.
+    """
+
+    rows: dict[str, int]
+    size_bytes: int
+    page_count: int
+    page_size_bytes: int
+    wal_bytes: int
+    schema_version: int
+    database_id: UUID
+
+
+def row_counts(native: sqlite3.Connection, *kinds: Literal["table", "shadow"]) -> dict[str, int]:
+    """The rows of each table by name. shadow: the tables that hold a virtual table's content.
+
+    Without tables that need a collation or function which is not loaded.
+    """
+    counts = {name: row_count(native, name) for name in tables_of(native, *kinds)}
+    return {name: rows for name, rows in counts.items() if rows is not None}
+
+
+def row_count(native: sqlite3.Connection, table: str) -> int | None:
+    """None where the table needs what is not loaded."""
+    try:
+        (rows,) = native.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()
+    except sqlite3.OperationalError as error:
+        if missing_in(error) is None:
+            raise
+        return None
+    return int(rows)
+
+
+def figures(native: sqlite3.Connection, path: str, database_id: UUID) -> DatabaseStats:
+    """Inside a transaction, so that all of them are of one moment."""
+    (pages,) = native.execute("PRAGMA page_count").fetchone()
+    (page_size,) = native.execute("PRAGMA page_size").fetchone()
+    (version,) = native.execute("PRAGMA user_version").fetchone()
+    return DatabaseStats(
+        rows=row_counts(native, "table"),
+        size_bytes=pages * page_size,
+        page_count=pages,
+        page_size_bytes=page_size,
+        wal_bytes=wal_bytes(path),
+        schema_version=version,
+        database_id=database_id,
+    )
+
+
+def wal_bytes(path: str) -> int:
+    """The size of the write-ahead log on the disk; 0 where there is none. Raises DatabaseIOError."""
+    try:
+        return os.stat(f"{real_path(path)}-wal").st_size
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise DatabaseIOError(f"cannot look at the log of {path}: {error.strerror}") from error

@@ -1,0 +1,213 @@
+"""Search that people can type into, on top of FTS5, and the one form in which names are compared.
+
+SQLite's unicode61 tokenizer takes a run of a script without spaces as one word, and vowel signs, tones
+and emoji as gaps between words. So texts are indexed in a form of ours: folded, every character of a
+script without spaces set apart by spaces, signs and emoji replaced by characters for private use (Co), which
+the tokenizer takes for letters. What is searched for is brought into the same form and quoted: of a
+script without spaces each character is then a token, and a quoted run of them an exact substring.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.statements.parameters import has_surrogates
+
+# Scripts that are written without spaces, as Unicode breaks their lines (UAX #14).
+_SET_APART = re.compile(
+    "(["
+    # Ideographs (class ID) with kana, Hangul, Bopomofo, Yi, Tangut, Khitan and Nushu, and what belongs to
+    # them (iteration marks, half-width forms).
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303b\u3041-\u30ff\u3105-\u312f"
+    "\u3131-\u318e\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97f"
+    "\uac00-\ud7ff\uf900-\ufaff\u1100-\u11ff\uff66-\uffdc\U00016fe0-\U00018dff\U0001aff0-\U0001b2ff"
+    "\U00020000-\U000323af"
+    # Thai, Lao, Burmese, Khmer, Tai Le, New Tai Lue, Tai Tham, Tai Viet, Ahom (class SA); Tibetan.
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua9e0-\ua9ff"
+    "\uaa60-\uaadf\U00011700-\U0001174f"
+    # Buginese, Balinese, Batak, Javanese, Cham, Brahmi, Grantha, Dives Akuru, Makasar, Kawi (AK, AS).
+    "\u1a00-\u1a1f\u1b00-\u1b7f\u1bc0-\u1bff\ua980-\ua9df\uaa00-\uaa5f\U00011000-\U0001107f"
+    "\U00011300-\U0001137f\U00011900-\U0001195f\U00011ee0-\U00011f5f"
+    "])"
+)
+
+# Unicode's Emoji, without digits, and without signs that are letters in another form.
+_EMOJI = re.compile(
+    "[\u2194-\u2199\u21a9\u21aa\u231a\u231b\u2328\u23cf\u23e9-\u23f3\u23f8-\u23fa\u25aa\u25ab\u25b6"
+    "\u25c0\u25fb-\u25fe\u2600-\u2604\u260e\u2611\u2614\u2615\u2618\u261d\u2620\u2622\u2623\u2626"
+    "\u262a\u262e\u262f\u2638-\u263a\u2640\u2642\u2648-\u2653\u265f\u2660\u2663\u2665\u2666\u2668"
+    "\u267b\u267e\u267f\u2692-\u2697\u2699\u269b\u269c\u26a0\u26a1\u26a7\u26aa\u26ab\u26b0\u26b1"
+    "\u26bd\u26be\u26c4\u26c5\u26c8\u26ce\u26cf\u26d1\u26d3\u26d4\u26e9\u26ea\u26f0-\u26f5"
+    "\u26f7-\u26fa\u26fd\u2702\u2705\u2708-\u270d\u270f\u2712\u2714\u2716\u271d\u2721\u2728\u2733"
+    "\u2734\u2744\u2747\u274c\u274e\u2753-\u2755\u2757\u2763\u2764\u2795-\u2797\u27a1\u27b0\u27bf"
+    "\u2934\u2935\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\U0001f000-\U0001faff]"
+)
+
+# Marks that people leave out when they type: accents, points of Hebrew, Arabic and Syriac, the dot below
+# of Hindi. Of other scripts a mark is part of the word.
+_OPTIONAL = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0711"
+    "\u0730-\u074a\u0816-\u082d\u0859-\u085b\u0898-\u08ff\u093c\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
+    "\ua66f-\ua67d\ua69e\ua69f\ufe20-\ufe2f]"
+)
+
+# Characters that are not seen and change no word (Default_Ignorable_Code_Point, as NFKC_Casefold has it).
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+
+# What ends a word and would be folded away: the zero-width space, the non-joiner where Persian has it,
+# signs of trade.
+_UNSEEN_SPACE = re.compile("[\u200b\u200c\u2120\u2122](?<![^\u0620-\u06ff]\u200c)")
+
+# Anything but Latin, Greek, Cyrillic and Armenian letters, which are indexed as they are folded.
+_TO_REPLACE = re.compile("[^\x01-\u02ff\u0370-\u0482\u048a-\u058f\u1e00-\u1fff\u2010-\u2027]")
+
+# Letters that are marks to the tokenizer, whose tables are old.
+_NEW_LETTER = re.compile("[\u19b0-\u19c9\u1cf2\u1cf3]")
+
+_PRIVATE = 0xF0000  # planes 0 and 1 become 15 and 16
+
+_QUOTED = re.compile('"([^"]*)"')
+_EXCERPT_LENGTH = 200
+_APART = f"(?:{_SET_APART.pattern}|{_EMOJI.pattern})"
+_GAP = re.compile(f" (?={_APART})|(?<={_APART}) ")
+
+# A quoted part (its end may be missing) or a run without spaces.
+_PART = re.compile(r'"([^"]*)"?|([^\s"]+)')
+
+
+def folded(text: str) -> str:
+    """What two spellings of a name have in common: the same for composed and decomposed characters,
+    capital and small, full-width and half-width letters, with or without characters that are not seen.
+
+    Unicode's NFKC_Casefold; and the dotted capital I of Turkish is an i.
+    """
+    if text.isascii():
+        return text.lower()
+    small = unicodedata.normalize("NFKC", _IGNORABLE.sub("", text)).casefold()
+    return unicodedata.normalize("NFKC", small).replace("i\u0307", "i")
+
+
+def spaced(text: str | None) -> str | None:
+    """The text as it is indexed."""
+    if text is None:
+        return None
+    if text.isascii():
+        return text.lower().replace("\0", " ")
+    text = folded(_UNSEEN_SPACE.sub(" ", text))
+    return text.translate(_INDEXED) if _TO_REPLACE.search(text) else text
+
+
+class _Indexed(dict[int, str]):
+    """How each character is indexed, as str.translate() takes it."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        indexed = _letter(character)
+        if _SET_APART.match(character) or _EMOJI.match(character):
+            indexed = f" {indexed} "
+        self[code] = indexed
+        return indexed
+
+
+def _letter(character: str) -> str:
+    """The character, '', or one for private use that the tokenizer takes for a letter."""
+    if (
+        character in "\u0640\0"
+    ):  # the line that stretches an Arabic word, and where SQLite ends a text
+        return " " if character == "\0" else ""
+    is_mark = unicodedata.category(character)[0] == "M"
+    if is_mark and _OPTIONAL.match(character):
+        return ""
+    if is_mark or _EMOJI.match(character) or _NEW_LETTER.match(character):
+        return chr(_PRIVATE + ord(character))
+    return character
+
+
+_INDEXED = _Indexed()
+
+
+def excerpt(text: str, expression: str) -> str:
+    """A short text as it is; of a long one what surrounds the first of the expression's phrases that
+    it holds, in any form, cut between words, with an ellipsis for what is left out."""
+    if len(text) <= _EXCERPT_LENGTH:
+        return text
+    plain, places = _plain(text)
+    phrases = _QUOTED.findall(expression)
+    words = [word for phrase in phrases for word in phrase.split()]
+    found = 0
+    for wanted in (*phrases, *words):
+        sought, _ = _plain(wanted)
+        place = plain.find(sought) if sought else -1
+        if place >= 0:
+            found = places[place]
+            break
+    start = max(0, min(found - _EXCERPT_LENGTH // 4, len(text) - _EXCERPT_LENGTH))
+    end = start + _EXCERPT_LENGTH
+    if start > 0 and (gap := text.find(" ", start, found)) >= 0:
+        start = gap + 1
+    if end < len(text) and (gap := text.rfind(" ", found, end)) > found:
+        end = gap
+    return ("…" if start > 0 else "") + text[start:end] + ("…" if end < len(text) else "")
+
+
+def _plain(text: str) -> tuple[str, list[int]]:
+    """A form in which a text and a phrase of the index can be compared character by character, and where
+    in the text each character of it is."""
+    parts = [(part, place) for place, char in enumerate(text) for part in _plain_character(char)]
+    joined = "".join(part for part, _ in parts)
+    gaps = {match.start() for match in _GAP.finditer(joined)}
+    kept = [pair for number, pair in enumerate(parts) if number not in gaps]
+    return "".join(part for part, _ in kept), [place for _, place in kept]
+
+
+@cache
+def _plain_character(character: str) -> str:
+    """Its letters without case, width and accents, apart from each other; '' for what is passed over."""
+    if ord(character) >= _PRIVATE:
+        character = chr(ord(character) - _PRIVATE)
+    small = unicodedata.normalize("NFKD", _IGNORABLE.sub("", character)).casefold()
+    return _OPTIONAL.sub(
+        "", re.sub("[\u0640\u3099\u309a]", "", unicodedata.normalize("NFKD", small))
+    )
+
+
+def match_expression(query: str) -> str | None:
+    """The FTS5 expression for what a person typed; None when there is no word in it.
+
+    All words must match, the last one as a prefix unless it is quoted; a quoted part is a phrase.
+    Nothing in the query is an operator, so that no query is an error.
+    """
+    if has_surrogates(query):
+        raise invalid_argument("query", "holds a lone surrogate")
+    phrases: list[str] = []
+    is_open = False
+    for match in _PART.finditer(query):
+        quoted, bare = match.groups()
+        words = _words(bare if quoted is None else quoted)
+        if words:
+            # A word such as foo-bar is one phrase: the tokenizer splits it the same way in the text.
+            phrases.append('"' + " ".join(words) + '"')
+            is_open = quoted is None
+    if not phrases:
+        return None
+    last = phrases.pop() + ("*" if is_open else "")
+    # Each once: FTS5 takes seconds for a word that is repeated thousands of times.
+    return " ".join((*dict.fromkeys(phrases), last))
+
+
+def _words(text: str) -> list[str]:
+    """The pieces of a part that holds a letter, a digit or an emoji; [] for one that holds none.
+
+    All pieces, also those without: SQLite has its own opinion of what a letter is (Unicode 6.1), and
+    two words of a phrase are no neighbours where the text has a third between them.
+    """
+    pieces = (spaced(text) or "").split()
+    has_word = any(char.isalnum() or ord(char) >= _PRIVATE for piece in pieces for char in piece)
+    return pieces if has_word else []

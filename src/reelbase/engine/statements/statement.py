@@ -1,0 +1,329 @@
+"""Statements as data: SQL text, parameter types and a row type, with a name and no connection.
+
+A statement is a class attribute beside the method that uses it:
+
+    class FileRepository(Repository):
+        _get = Query(File, "SELECT … FROM files WHERE id = :id")
+
+        async def get(self, file_id: UUID | str) -> File:
+            return await self._run(self._get.one(id=file_id))
+
+``_get`` calls itself ``FileRepository.get`` in errors and logs. Its parameters take the types of the
+record's fields of the same name; others are declared in ``params``. ``.all()``, ``.optional()`` …
+bind the parameters and give a Step: what the engine carries to a connection and runs.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from reelbase.engine.statements.arguments import invalid_argument, wrong_type
+from reelbase.engine.statements.in_lists import INSTEAD, parameters_in_lists
+from reelbase.engine.statements.parameters import (
+    ARRAYS,
+    INT64,
+    Converter,
+    SqlValue,
+    converter_for,
+    has_surrogates,
+    to_flag,
+    to_limit,
+    to_moment,
+    to_offset,
+)
+from reelbase.engine.statements.row_types import check_row_type, fields_of, is_record
+from reelbase.engine.statements.rows import Decoder, RowDecoder, decoder_for, row_decoder_for
+from reelbase.engine.statements.step import (
+    Count,
+    FetchAll,
+    FetchOne,
+    FetchOptional,
+    InsertOne,
+    RunMany,
+    Step,
+    in_one_line,
+)
+from reelbase.errors import DatabaseError, InvalidArgumentError, RecordNotFoundError
+
+T = TypeVar("T")
+
+# Strings, quoted names and comments are skipped: a colon inside them is no parameter.
+_PARAMETER = re.compile(
+    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|:(?P<name>[A-Za-z_][A-Za-z0-9_]*)",
+    re.DOTALL,
+)
+
+# Parameters that mean the same in every statement.
+_WELL_KNOWN: dict[str, Converter] = {
+    "limit": to_limit,
+    "offset": to_offset,
+    "now": to_moment,
+}
+_FLAG_PREFIXES = ("set_", "filter_")
+
+
+def _types_of(row_type: Any) -> Mapping[str, Any]:
+    """The types of the record's fields; {} when the rows are no records."""
+    if not is_record(row_type):
+        return {}
+    return {field.name: field.type for field in fields_of(row_type)}
+
+
+class Statement:
+    """SQL with named parameters. Immutable but for the decoders, which its first result decides, and
+    for was_slow: whether its last run took so long that others should not wait behind it."""
+
+    writes = False
+    may_write = False
+    relaxed = False
+    is_plain_write = False  # of a declared one: it gives no rows, so that executemany() can run it
+    was_slow = False
+
+    def __init__(
+        self,
+        row_type: Any,
+        sql: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        name: str = "statement",
+        entity: str | None = None,
+    ) -> None:
+        try:
+            check_row_type(row_type)
+        except TypeError as error:
+            raise TypeError(f"the row type {error}: {in_one_line(sql)}") from None
+        self.row_type = row_type
+        self.sql = sql
+        self.name = name
+        self.entity = entity
+        self._decoder: Decoder | None = None
+        self._row_decoder: RowDecoder | None = None
+        self._converters = self._declared(params or {})
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        repository = getattr(owner, "_repository", owner.__name__)
+        self.name = f"{repository}.{attribute.lstrip('_')}"
+        if self.entity is None:
+            self.entity = getattr(owner, "entity", None)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in the SQL, in order of appearance."""
+        return tuple(self._converters)
+
+    def _declared(self, params: Mapping[str, Any]) -> dict[str, Converter]:
+        fields = _types_of(self.row_type)
+        in_lists = parameters_in_lists(self.sql)
+        converters: dict[str, Converter] = {}
+        for match in _PARAMETER.finditer(self.sql):
+            name = match["name"]
+            if name is None or name in converters:
+                continue
+            if name in params:
+                converters[name] = converter_for(params[name])
+            elif name in _WELL_KNOWN:
+                converters[name] = _WELL_KNOWN[name]
+            elif name in fields:
+                converters[name] = converter_for(fields[name])
+            elif name.startswith(_FLAG_PREFIXES):
+                converters[name] = to_flag
+            else:
+                raise TypeError(f"parameter :{name} has no type; declare it in params: {self.sql}")
+            if name in in_lists and converters[name] in ARRAYS:
+                raise TypeError(f"parameter :{name}: {INSTEAD.format(f':{name}')}: {self.sql}")
+        return converters
+
+    def bind(self, values: Any) -> Any:
+        """The values as SQLite stores them. TypeError or InvalidArgumentError name the parameter."""
+        try:
+            bound = {name: convert(values[name]) for name, convert in self._converters.items()}
+        except (KeyError, TypeError, ValueError):
+            bound = self._bind_one_by_one(values)
+        if len(values) != len(bound):
+            unknown = ", ".join(sorted(values.keys() - bound.keys()))
+            raise TypeError(f"{self.name}: unexpected parameter {unknown}")
+        return bound
+
+    def _bind_one_by_one(self, values: Mapping[str, Any]) -> dict[str, SqlValue]:
+        """What bind() does, to find out which parameter it was."""
+        bound: dict[str, SqlValue] = {}
+        for name, convert in self._converters.items():
+            if name not in values:
+                raise TypeError(f"{self.name}: missing parameter {name!r}")
+            try:
+                bound[name] = convert(values[name])
+            except TypeError as error:
+                raise wrong_type(name, error, value=values[name], where=self.name) from None
+            except ValueError as error:
+                raise invalid_argument(name, error, value=values[name], where=self.name) from None
+        return bound
+
+    def count_of(self, cursor: sqlite3.Cursor) -> int:
+        """How many rows the statement of a finished cursor changed."""
+        return max(cursor.rowcount, 0)
+
+    def decode(self, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]]) -> list[Any]:
+        """The rows of a cursor as the row type. DatabaseError: code no_rows or row_mismatch."""
+        if self._decoder is None:
+            self._decoder = decoder_for(self.row_type, self._columns_of(cursor))
+        return self._decoder(rows)
+
+    def decode_one(self, cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Any:
+        """One row, as decode() gives many."""
+        if self._row_decoder is None:
+            self._row_decoder = row_decoder_for(self.row_type, self._columns_of(cursor))
+        return self._row_decoder(row)
+
+    def _columns_of(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
+        columns = tuple(column[0] for column in cursor.description or ())
+        if not columns:
+            raise DatabaseError(
+                f"the statement returns no rows: {in_one_line(self.sql)}", code="no_rows"
+            )
+        return columns
+
+    def not_found(self, parameters: Any) -> RecordNotFoundError:
+        """The error for a result without a row; the key is taken from the parameters."""
+        entity = self.entity or "row"
+        for key in ("id", f"{entity}_id", *parameters):
+            if key in parameters:
+                return record_not_found(entity, parameters[key])
+        return record_not_found(entity, None)
+
+    def unstorable(self, rows: Sequence[Any]) -> InvalidArgumentError:
+        """Says which parameter holds text that UTF-8 cannot express, or an int past 64 bits.
+
+        rows: one set of parameters or several.
+        """
+        for row in rows:
+            named = row if isinstance(row, Mapping) else dict(enumerate(row, 1))
+            for name, value in named.items():
+                if isinstance(value, str) and has_surrogates(value):
+                    problem = "holds a lone surrogate"
+                elif isinstance(value, int) and int(value) not in INT64:
+                    problem = "does not fit into 64 bits"
+                else:
+                    continue
+                return invalid_argument(self._called(name), problem, where=self.name)
+        return invalid_argument("parameters", "do not fit what SQLite can store", where=self.name)
+
+    def _called(self, parameter: str | int) -> str:
+        """What errors call a parameter."""
+        return str(parameter)
+
+
+def record_not_found(entity: str, key: object) -> RecordNotFoundError:
+    """The error for a key that no row has."""
+    text = str(key)
+    return RecordNotFoundError(
+        f"{entity} {text!r} not found", details={"entity": entity, "key": text}
+    )
+
+
+class Query(Statement, Generic[T]):
+    """A statement that only reads; it may run on any connection.
+
+    row_type: what each row becomes, as of Database.fetch_all(). TypeError for one that no row can become.
+    params: the types of the parameters that are no fields of row_type, by their names in the SQL:
+    ``params={"note_id": int, "names": list[str]}``. A type is UUID, str, int, float, bool, bytes, datetime,
+    an enumeration, ``X | None``; dict and list are bound as JSON text. ``:limit``, ``:offset`` and ``:now``
+    need none. TypeError where it is declared if one is missing.
+    entity: what is missing when it has no row, if not what the repository is of; ``:<entity>_id``.
+    """
+
+    def __init__(
+        self,
+        row_type: type[T],
+        sql: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        entity: str | None = None,
+    ) -> None:
+        super().__init__(row_type, sql, params=params, entity=entity)
+
+    def all(self, **params: Any) -> Step[list[T]]:
+        """Every row, in the order of the SQL; [] when there is none."""
+        return FetchAll(self, self.bind(params))
+
+    def optional(self, **params: Any) -> Step[T | None]:
+        """The first row, or None."""
+        return FetchOptional(self, self.bind(params))
+
+    def one(self, **params: Any) -> Step[T]:
+        """The first row. Running it raises RecordNotFoundError when there is none."""
+        return FetchOne(self, self.bind(params))
+
+
+class Command(Query[T]):
+    """A statement that writes. With RETURNING it has rows like a Query; without, it counts.
+
+    row_type, params, entity: as of Query. Without RETURNING no row becomes one: take the table's record.
+
+    relaxed: losing it in a power cut is harmless (progress, heartbeats), so that it need not wait
+    for the disk; it never breaks a transaction apart.
+    """
+
+    writes = True
+    may_write = True
+
+    def __init__(
+        self,
+        row_type: type[T],
+        sql: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        entity: str | None = None,
+        relaxed: bool = False,
+    ) -> None:
+        super().__init__(row_type, sql, params=params, entity=entity)
+        self.is_plain_write = "RETURNING" not in sql.upper()
+        self.relaxed = relaxed
+        self._settable = tuple(name[4:] for name in self.parameters if name.startswith("set_"))
+
+    def count(self, **params: Any) -> Step[int]:
+        """How many rows it changed (cascades not counted). Not for SQL with RETURNING."""
+        return Count(self, self.bind(params))
+
+    def many(self, rows: Iterable[Mapping[str, Any]]) -> Step[int]:
+        """The statement once per row; how many rows it changed in all."""
+        return RunMany(self, list(rows))
+
+    def changes(self, changes: Mapping[str, Any], **params: Any) -> dict[str, Any]:
+        """Parameters of a partial update: a ``set_<field>`` flag and a value for every field it can set.
+
+        TypeError for a change that the statement cannot make; UNSET leaves the field.
+        """
+        if unknown := sorted(changes.keys() - self._settable):
+            known = ", ".join(self._settable)
+            raise TypeError(f"{self.name}: cannot change {', '.join(unknown)}; known: {known}")
+        for field in self._settable:
+            value = changes.get(field, msgspec.UNSET)
+            params[f"set_{field}"] = value is not msgspec.UNSET
+            params[field] = None if value is msgspec.UNSET else value
+        return params
+
+
+class Insertion(Command[T]):
+    """INSERT of a row that is stored as it is bound: every field of the record is a parameter, and goes
+    into the column of its name. The record is made of them, for RETURNING costs half an insert.
+    """
+
+    def __init__(self, row_type: type[T], sql: str) -> None:
+        super().__init__(row_type, sql)
+        if missing := set(_types_of(self.row_type)) - self._converters.keys():
+            raise TypeError(f"not a parameter: {', '.join(sorted(missing))}; use RETURNING: {sql}")
+
+    def one(self, **params: Any) -> Step[T]:
+        """The new row."""
+        return InsertOne(self, self.bind(params))
+
+    def _columns_of(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
+        return self.parameters

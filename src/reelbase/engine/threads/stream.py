@@ -1,0 +1,156 @@
+"""Rows by the million in bounded memory.
+
+An open cursor keeps the write-ahead log from ever being reset, so a stream lets go of it however it
+ends: read to the end, left early, cancelled, or forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from reelbase.engine.executor import CursorHost, Executor
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.statements.statement import Statement
+from reelbase.engine.threads.connection import notify
+from reelbase.errors import DatabaseClosedError, translate
+
+T = TypeVar("T")
+
+_EVERYTHING = 2**31 - 1
+
+
+class _Cursor:
+    """The thread's side of a stream."""
+
+    def __init__(self, statement: Statement, parameters: Any, batch: int) -> None:
+        self._statement = statement
+        self._parameters = parameters
+        self.batch = batch
+        self._cursor: sqlite3.Cursor | None = None
+        self._drained: deque[tuple[Any, ...]] | None = None
+        self._error: sqlite3.Error | None = None
+        self._is_closed = False
+
+    def fetch(self, native: sqlite3.Connection) -> list[Any]:
+        """The next rows; fewer than a batch are the last."""
+        if self._is_closed:
+            raise DatabaseClosedError(
+                "the unit of work or snapshot of this stream has ended", code="stream_closed"
+            )
+        try:
+            if self._cursor is None:
+                self._cursor = native.execute(self._statement.sql, self._parameters)
+            rows = self._next_rows(self._cursor)
+        except sqlite3.Error as error:
+            raise translate(error, self._statement.name, native=native) from error
+        if not rows:
+            return []
+        return self._statement.decode(self._cursor, rows)
+
+    def _next_rows(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
+        if self._error is not None:
+            raise self._error
+        if self._drained is None:
+            return cursor.fetchmany(self.batch)
+        return [self._drained.popleft() for _ in range(min(self.batch, len(self._drained)))]
+
+    def drain(self, native: sqlite3.Connection) -> None:
+        if self._cursor is None or self._is_closed or self._drained is not None:
+            return
+        self._drained = deque()
+        try:
+            self._drained.extend(self._cursor)
+        except sqlite3.Error as error:
+            self._error = error  # the stream's, not of the statement that comes in between
+        finally:
+            self._cursor.close()
+
+    def close(self, native: sqlite3.Connection) -> None:
+        self._is_closed = True
+        self._drained = None
+        if self._cursor is not None:
+            self._cursor.close()
+
+
+class RowStream(Generic[T]):
+    """Rows of a query, in its order: an async iterator and an async context manager in one.
+
+    It sees one moment of the database, the one of its first row. On a rollback journal writers wait
+    for it, so read it without pauses there. In a unit of work, the unit's next write fetches the other
+    rows into memory.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        statement: Statement,
+        parameters: Any,
+        batch: int,
+        where: str,
+    ) -> None:
+        self._host: CursorHost | None = None
+        if batch < 1:
+            raise invalid_argument("batch", f"must be 1 or more, not {batch}")
+        self._executor = executor
+        self._loop = asyncio.get_running_loop()
+        self._cursor = _Cursor(statement, parameters, batch)
+        self._batch = batch
+        self._where = where
+        self._rows: deque[T] = deque()
+        self._is_last = False
+        self._is_closed = False
+
+    def __aiter__(self) -> RowStream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if not self._rows and not self._is_last:
+            await self._fill()
+        if not self._rows:
+            raise StopAsyncIteration
+        return self._rows.popleft()
+
+    async def __aenter__(self) -> RowStream[T]:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the reader. Idempotent; iterating afterwards raises DatabaseClosedError."""
+        self._is_closed = True
+        self._rows.clear()
+        self._is_last = False
+        host, self._host = self._host, None
+        if host is not None:
+            host.release()
+
+    async def _fill(self) -> None:
+        if self._is_closed:
+            raise DatabaseClosedError("the stream was closed", code="stream_closed")
+        try:
+            if self._host is None:
+                self._host = await self._executor.cursor_host(self._cursor, self._where)
+                if self._host.is_shared:
+                    self._cursor.batch = self._batch = _EVERYTHING
+            rows = await self._host.call(self._cursor.fetch)
+        except BaseException:
+            self.close()
+            raise
+        if len(rows) < self._batch:
+            self.close()
+            self._is_last = True
+        self._rows.extend(rows)
+
+    def __del__(self) -> None:
+        if self._host is not None:  # forgotten, perhaps on another thread
+            notify(self._loop, self._host.release)

@@ -1,0 +1,418 @@
+"""A transaction that holds the writer from BEGIN to COMMIT or ROLLBACK.
+
+The guard around it is in the order of the queue: the request that ends a transaction is put into its
+queue at once, before anybody waits, so that no cancellation can leave the transaction open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from reelbase.engine.executor import Cleanup, HeldCursor
+from reelbase.engine.file.open_files import file_of
+from reelbase.engine.statements.step import Step
+from reelbase.engine.threads.worker import Request, StepRunner
+from reelbase.errors import (
+    CommitUncertainError,
+    DatabaseClosedError,
+    DatabaseError,
+    DatabaseIOError,
+    result_code,
+    translate,
+)
+
+if TYPE_CHECKING:
+    from reelbase.engine.threads.writer import Writer
+
+State = Literal["open", "committed", "rolled_back", "unknown"]
+R = TypeVar("R")
+# A COMMIT that failed with one of these has changed nothing: BUSY leaves the transaction open,
+# CONSTRAINT (a deferred foreign key) too, and FULL is rolled back by SQLite itself.
+_COMMIT_REFUSED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_FULL)
+
+_BEGIN_SAVEPOINT = "SAVEPOINT reelbase_unit"
+_UNDO_SAVEPOINT = "ROLLBACK TO reelbase_unit"
+_END_SAVEPOINT = "RELEASE reelbase_unit"
+
+
+class _Savepoint:
+    """An open savepoint. outer: the one in whose block it was opened, of this unit or another."""
+
+    def __init__(self, outer: _Savepoint | None) -> None:
+        self.outer = outer
+
+
+# The savepoint in whose block the code runs. Tasks that are started in the block inherit it.
+_innermost: ContextVar[_Savepoint | None] = ContextVar("reelbase_savepoint", default=None)
+
+
+def commit(native: sqlite3.Connection) -> sqlite3.Error | DatabaseIOError | None:
+    """COMMIT. Returns what made it fail, if anything; then nothing stays open."""
+    file = file_of(native)
+    if file is not None and file.locks is not None and file.locks.is_write_lock_lost():
+        roll_back(native)
+        return DatabaseIOError(
+            "the write lock was lost inside this transaction, which is rolled back: the process has opened "
+            "and closed the database file (to copy, hash or send it), and the kernel then drops SQLite's "
+            "locks on it (sqlite.org/howtocorrupt.html, 2.2). Read a backup() instead",
+            code="lock_lost",
+        )
+    try:
+        native.execute("COMMIT")
+    except sqlite3.Error as error:
+        roll_back(native)
+        return error
+    return None
+
+
+def commit_error(error: sqlite3.Error | DatabaseIOError, context: str) -> DatabaseError:
+    """What a failed COMMIT means: CommitUncertainError where SQLite leaves the outcome open."""
+    if isinstance(error, DatabaseIOError):
+        return error
+    if result_code(error) in _COMMIT_REFUSED:
+        return translate(error, context)
+    uncertain = CommitUncertainError(
+        f"{context}: COMMIT failed ({error}); the change may or may not be stored",
+        details={"context": context},
+    )
+    uncertain.__cause__ = error
+    return uncertain
+
+
+def roll_back(native: sqlite3.Connection) -> None:
+    """ROLLBACK unless SQLite has done it; an interrupt that was meant for a statement is outlived."""
+    while native.in_transaction:
+        try:
+            native.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            if result_code(error) != sqlite3.SQLITE_INTERRUPT:
+                raise
+
+
+class _Outcome(asyncio.Future[None]):
+    """What a task waits for that must not be cancelled before it knows: its CancelledError comes when
+    the outcome is there, or patience_seconds later if it never is."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self._patience_seconds = patience_seconds
+        self._giving_up: asyncio.TimerHandle | None = None
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """False: the task keeps the cancel until this is done."""
+        if self._giving_up is None and not self.done():
+            give_up = partial(super().cancel, msg)
+            self._giving_up = self.get_loop().call_later(self._patience_seconds, give_up)
+            self.add_done_callback(self._give_up_no_more)
+        return False
+
+    def _give_up_no_more(self, _: asyncio.Future[None]) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()  # it would keep the outcome until it is due
+
+
+class Transaction:
+    """What a unit of work is to the engine: its own queue on the writer, and the truth of its end.
+
+    where: file and line that asked for it.
+    """
+
+    def __init__(
+        self, writer: Writer, begin_sql: Literal["BEGIN IMMEDIATE", "BEGIN"], where: str
+    ) -> None:
+        self._writer = writer
+        self.begin_sql = begin_sql
+        self.where = where
+        self._task: asyncio.Task[Any] | None = None
+        self.has_written = False
+        self.inbox: deque[Request] = deque()
+        self.state: State = "open"
+        self.began = False  # on the thread: BEGIN succeeded and neither COMMIT nor ROLLBACK has
+        self._ended = False  # on the loop: nothing more is taken
+        self.was_rolled_back = False  # by roll_back(), that is on purpose
+        self._lost: BaseException | None = None
+        self._savepoints: list[_Savepoint] = []
+        self._cursors: list[HeldCursor] = []
+        self._cleanups: list[Cleanup] = []
+
+    def __str__(self) -> str:
+        what = "unit of work" if self.begin_sql == "BEGIN IMMEDIATE" else "snapshot"
+        return f"the {what} that was opened at {self.where}"
+
+    # On the event loop.
+
+    def is_of_this_task(self) -> bool:
+        """Whether the task that runs now has begun it, and not ended it yet."""
+        if self._task is None or self._ended:
+            return False
+        return self._task is asyncio.current_task()
+
+    async def begin(self) -> None:
+        """Waits its turn and begins. DatabaseBusyError after busy_timeout; cancelled, it leaves nothing."""
+        if self._task is not None:
+            raise DatabaseError(
+                "this transaction() was entered before; call it for each block",
+                code="entered_twice",
+            )
+        self._task = asyncio.current_task()
+        future = self._writer.enqueue_transaction(self)
+        try:
+            await future
+        except BaseException:
+            # The thread may be inside BEGIN, waiting for another process: should it succeed yet, it
+            # finds this in the queue and nobody is kept out.
+            self._ended = True
+            self.state = "rolled_back"
+            if not self._writer.withdraw(future):
+                self._submit(self._roll_back)
+            raise
+
+    def run(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
+        """Runs steps; when one fails none of them remains and the transaction goes on."""
+        runner = StepRunner(steps, self._writer.slow_query_seconds)
+        if any(step.statement.may_write for step in steps):
+            return self._write(runner.writing)
+        return self.call(runner.writing)
+
+    def run_one(self, step: Step[R]) -> asyncio.Future[R]:
+        """Runs a step; when it fails nothing of it remains and the transaction goes on."""
+        slow_query_seconds = self._writer.slow_query_seconds
+        if not step.statement.may_write:
+            return self.call(step.work(slow_query_seconds))
+        runner = StepRunner((step,), slow_query_seconds)
+        return self._write(lambda native: runner.writing(native)[0])
+
+    def _write(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        self._refuse_in_savepoint_of_others()
+        self.has_written = True
+
+        def write(native: sqlite3.Connection) -> R:
+            self._drain_cursors(native)
+            return work(native)
+
+        return self.call(write)
+
+    def _refuse_in_savepoint_of_others(self) -> None:
+        """Raises when the innermost savepoint is not the caller's: undone, it would take the call along."""
+        if not self._savepoints:
+            return
+        savepoint = _innermost.get()
+        while savepoint is not None and savepoint is not self._savepoints[-1]:
+            savepoint = savepoint.outer
+        if savepoint is None:
+            raise DatabaseError(
+                "another task has a savepoint open in this unit of work, which would undo this call "
+                "together with that task's; wait for it to end, or use a unit of work for each task",
+                code="savepoint",
+            )
+
+    def call(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        """Runs work, unless its caller is cancelled before it begins; while it runs, a cancel interrupts it.
+
+        SQLite undoes the whole transaction of a write that it interrupts: the unit is then lost.
+        """
+        self._refuse_if_ended()
+        reply = self._writer.new_reply(self._interrupt_running)
+        return self._enqueue(Request(lambda native: self._guarded(native, work), reply))
+
+    def _interrupt_running(self, future: asyncio.Future[Any]) -> None:
+        # SQLite keeps an interrupt in force while any cursor is open: it would end a stream, too.
+        if not self._cursors:
+            self._writer.interrupt_running(future)
+
+    async def commit(self) -> None:
+        """Raises what made COMMIT fail. A cancel meanwhile is let go on once the outcome is known."""
+        self._refuse_if_ended()
+        if self._savepoints:
+            await self.roll_back()
+            raise DatabaseError(
+                "a savepoint was still open at the end of the unit of work, which is rolled back",
+                code="savepoint",
+            )
+        self._ended = True
+        await self._conclude(self._commit)
+
+    async def roll_back(self) -> None:
+        """Undoes everything. Idempotent."""
+        if self._ended:
+            return
+        self._ended = True
+        self.was_rolled_back = True
+        self._interrupt()
+        await self._conclude(self._roll_back)
+
+    async def begin_savepoint(self) -> _Savepoint:
+        """Opens a savepoint and returns what its end must be called with."""
+        self._refuse_if_ended()
+        self._refuse_in_savepoint_of_others()
+        savepoint = _Savepoint(_innermost.get())
+        self._savepoints.append(savepoint)
+        try:
+            await self._submit(lambda native: self._guarded(native, _begin_savepoint))
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and not self._ended:
+                await self._conclude(self._undo_savepoint)
+            self._savepoints.remove(savepoint)
+            raise
+        _innermost.set(savepoint)
+        return savepoint
+
+    async def end_savepoint(self, savepoint: _Savepoint, *, keep: bool) -> None:
+        """Keeps or undoes what came since the savepoint; they end in the reverse order of their beginning."""
+        _innermost.set(savepoint.outer)
+        if self._ended:
+            return
+        if not self._savepoints or self._savepoints[-1] is not savepoint:
+            raise DatabaseError(
+                "savepoints must end in the reverse order of their beginning; "
+                "do not leave one while a later one of another task is open",
+                code="savepoint",
+            )
+        self._savepoints.pop()
+        if keep:
+            await self._conclude(lambda native: self._guarded(native, self._release_savepoint))
+        else:
+            await self._conclude(self._undo_savepoint)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing that it still runs is of use to anybody."""
+        return self._ended
+
+    def hold(self, cursor: HeldCursor) -> None:
+        """The cursor is drained before the transaction writes, and closed before it ends."""
+        self._cursors.append(cursor)
+
+    def let_go(self, cursor: HeldCursor) -> None:
+        """Closes a cursor now; not awaited."""
+        if cursor in self._cursors and not self._ended:
+            self._cursors.remove(cursor)
+            self._submit(cursor.close)
+
+    def at_end(self, cleanup: Cleanup) -> None:
+        """cleanup runs on the thread before the transaction ends."""
+        self._cleanups.append(cleanup)
+
+    def clean_up(self, cleanup: Cleanup) -> None:
+        """Runs a cleanup that was meant for the end now; not awaited."""
+        if cleanup in self._cleanups and not self._ended:
+            self._cleanups.remove(cleanup)
+            self._submit(cleanup)
+
+    def abandon(self) -> None:
+        """The database is closing: rolls back as soon as what runs is done; later calls are refused.
+
+        From any thread: the writer's calls it when BEGIN succeeds while the database is closing.
+        """
+        if not self._ended:
+            self._ended = True
+            self._interrupt()
+            self._submit(self._roll_back)
+
+    def _interrupt(self) -> None:
+        """Gives up the statement that runs, if one does; what follows it is a ROLLBACK anyway."""
+        if self.began:  # then nobody else's statement runs there before that ROLLBACK
+            self._writer.connection.native.interrupt()
+
+    def _refuse_if_ended(self) -> None:
+        if self._ended:
+            raise DatabaseClosedError(
+                f"this unit of work has ended ({self.state.replace('_', ' ')})", code="unit_ended"
+            )
+
+    def _submit(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        return self._enqueue(Request(work, self._writer.new_future(), must_run=True))
+
+    def _enqueue(self, request: Request) -> asyncio.Future[Any]:
+        self._writer.refuse_if_closed()
+        self.inbox.append(request)
+        self._writer.wake()
+        return request.future
+
+    async def _conclude(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Runs what ends the transaction, or a savepoint; a cancel meanwhile is let go on afterwards."""
+        outcome = _Outcome(self._writer.busy_timeout_seconds + 1.0)
+        self._enqueue(Request(work, outcome, must_run=True))
+        try:
+            await outcome
+        except asyncio.CancelledError:
+            if outcome.done() and not outcome.cancelled():
+                outcome.exception()  # seen; the cancel is what the caller gets
+            elif self.state == "open":
+                self.state = "unknown"  # a disk that does not answer; the request stays queued
+            raise
+
+    # On the connection's thread.
+
+    def _guarded(self, native: sqlite3.Connection, work: Callable[[sqlite3.Connection], R]) -> R:
+        self._refuse_if_lost()
+        try:
+            return work(native)
+        except BaseException as error:
+            if not native.in_transaction:
+                # FULL, IOERR, a trigger's RAISE(ROLLBACK): SQLite has rolled back, and the next
+                # statement would commit by itself.
+                self._lost = error
+            raise
+
+    def _refuse_if_lost(self) -> None:
+        if self._lost is not None:
+            raise DatabaseError(
+                f"this unit of work lost its transaction ({self._lost}); nothing of it is stored",
+                code="transaction_lost",
+            ) from self._lost
+
+    def _drain_cursors(self, native: sqlite3.Connection) -> None:
+        for cursor in tuple(self._cursors):
+            cursor.drain(native)
+
+    def _close_cursors(self, native: sqlite3.Connection) -> None:
+        for cursor in tuple(self._cursors):
+            cursor.close(native)
+        # An open cursor would keep the read transaction, and the next BEGIN IMMEDIATE would fail.
+        # The first ones last: what a snapshot has set is set back when nothing runs any more.
+        for cleanup in reversed(self._cleanups):
+            cleanup(native)
+
+    def _commit(self, native: sqlite3.Connection) -> None:
+        self.began = False
+        self._close_cursors(native)
+        if self._lost is not None or not native.in_transaction:
+            self.state = "rolled_back"
+            self._refuse_if_lost()
+            raise DatabaseError("the transaction has vanished", code="transaction_lost")
+        failure = commit(native)
+        if failure is None:
+            self.state = "committed"
+            return
+        error = commit_error(failure, "unit of work")
+        self.state = "unknown" if isinstance(error, CommitUncertainError) else "rolled_back"
+        raise error
+
+    def _roll_back(self, native: sqlite3.Connection) -> None:
+        self.began = False
+        try:
+            self._close_cursors(native)
+        finally:
+            if self._lost is None:
+                roll_back(native)
+            self.state = "rolled_back"
+
+    def _undo_savepoint(self, native: sqlite3.Connection) -> None:
+        self._drain_cursors(native)
+        if native.in_transaction:
+            native.execute(_UNDO_SAVEPOINT)
+            native.execute(_END_SAVEPOINT)
+
+    def _release_savepoint(self, native: sqlite3.Connection) -> None:
+        native.execute(_END_SAVEPOINT)
+
+
+def _begin_savepoint(native: sqlite3.Connection) -> None:
+    native.execute(_BEGIN_SAVEPOINT)

@@ -1,0 +1,381 @@
+"""The one connection that writes: first come, first served, and many commits in one.
+
+Writes that wait together share a transaction. Each is isolated from the others (a statement by
+SQLite, several by a savepoint; after one that failed and left something the group is rolled back, and
+the others run again by themselves), and each future is resolved only after the COMMIT. A transaction of a
+unit of work takes its turn in the same queue and keeps the connection until it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from reelbase.engine.file.journal import Synchronous
+from reelbase.engine.file.open_files import Loss, file_of
+from reelbase.engine.file.refusals import explained_on
+from reelbase.engine.statements.step import Step
+from reelbase.engine.threads.connection import Connection, set_pragma
+from reelbase.engine.threads.mailbox import Mailbox, Settled, settle
+from reelbase.engine.threads.queue import WaitingWorker
+from reelbase.engine.threads.transaction import Transaction, commit, commit_error, roll_back
+from reelbase.engine.threads.worker import Request, StepRunner
+from reelbase.errors import (
+    DatabaseClosedError,
+    DatabaseCorruptError,
+    DatabaseError,
+    DatabaseIOError,
+    DatabaseReadOnlyError,
+    result_code,
+    translate,
+)
+
+R = TypeVar("R")
+
+_log = logging.getLogger("reelbase")
+
+# A group is bounded so that other processes get the lock too.
+_GROUP_COUNT = 256
+_GROUP_SECONDS = 0.02
+
+# Values of PRAGMA synchronous (sqlite.org/pragma.html#pragma_synchronous).
+_LEVELS: dict[Synchronous, int] = {"normal": 1, "full": 2, "extra": 3}
+
+
+class _OutsideRequest(Request):
+    """Work for which no transaction is begun: it does that itself, or cannot have one."""
+
+
+class _TransactionRequest(_OutsideRequest, kw_only=True):
+    """Asks for the writer as a whole."""
+
+    transaction: Transaction
+
+
+class Writer(WaitingWorker):
+    """The only connection that writes: requests in groups that share a commit, transactions one by one."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        mailbox: Mailbox,
+        *,
+        synchronous: Synchronous,
+        relaxed_synchronous: Synchronous,
+        busy_timeout_seconds: float,
+        slow_query_seconds: float | None,
+        read_only_path: str | None = None,
+    ) -> None:
+        """read_only_path: of a database that was opened read-only, of which nothing is written."""
+        super().__init__(connection, mailbox, busy_timeout_seconds)
+        self._read_only_path = read_only_path
+        self.slow_query_seconds = slow_query_seconds
+        self.lost_file: Loss | None = None
+        self._file = file_of(connection.native)
+        self._data_level = _LEVELS[synchronous]
+        self._relaxed_level = _LEVELS[relaxed_synchronous]
+        self._level = 0  # PRAGMA synchronous as it is now; unknown at first
+        self._transaction: Transaction | None = None  # who holds the connection
+        self._noted: Transaction | None = None  # the last one that note_read() has told of
+        self._is_closing = False
+
+    # On the event loop.
+
+    def run(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
+        """Runs steps as one durable transaction of their own; resolved after the COMMIT."""
+        return self._enqueue(
+            Request(
+                StepRunner(steps, self.slow_query_seconds).writing,
+                self.new_reply(),
+                is_relaxed=all(
+                    step.statement.relaxed or not step.statement.writes for step in steps
+                ),
+                undoes_itself=True,
+            )
+        )
+
+    def run_one(self, step: Step[R]) -> asyncio.Future[R]:
+        """Runs a step as a durable transaction of its own; resolved after the COMMIT."""
+        return self._enqueue(
+            Request(
+                step.work(self.slow_query_seconds),
+                self.new_reply(),
+                is_relaxed=step.statement.relaxed,
+            )
+        )
+
+    def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+        """Runs work, which must not end the transaction, like a step."""
+        return self._enqueue(Request(work, self.new_reply()))
+
+    def call_outside(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+        """Runs work in its turn and outside a transaction (VACUUM, checkpoints); it leaves none open."""
+        return self._enqueue(_OutsideRequest(work, self.new_reply()))
+
+    def enqueue_transaction(self, transaction: Transaction) -> asyncio.Future[None]:
+        """Queues a transaction; the future is done when it holds the writer."""
+        if self._is_closing:
+            raise DatabaseClosedError("the database is closed")
+        return self._enqueue(
+            _TransactionRequest(lambda native: None, self.new_reply(), transaction=transaction)
+        )
+
+    async def close(self) -> None:
+        """Rolls back the transaction that holds the connection, fails those that wait for it, and
+        returns when everything else that was queued has run."""
+        self._is_closing = True
+        for request in self._waiting():
+            if isinstance(request, _TransactionRequest) and self._remove(request):
+                closed = DatabaseClosedError("the database is closed")
+                settle([(request.future, None, closed)])
+        # Set before this look, and looked at by the thread after it took a transaction: one of the
+        # two sees the other.
+        if self._transaction is not None:
+            self._transaction.abandon()
+        await self.connection.call(lambda: None)  # behind all that the thread was woken for
+        self.is_closed = True
+        self._stop_limiting()
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the database was opened read-only, and every write is refused."""
+        return self._read_only_path is not None
+
+    def _enqueue(self, request: Request) -> asyncio.Future[Any]:
+        self.refuse_if_closed()
+        if self._read_only_path is not None:
+            raise DatabaseReadOnlyError(
+                f"{self._read_only_path} was opened read-only, and nothing was written; connect() "
+                "without read_only=True to write"
+            )
+        if self.lost_file is not None:
+            raise self.lost_file.error()
+        self._refuse_inside()
+        is_first = not self.is_awake and self._transaction is None
+        self.inbox.append(request)
+        if self._transaction is None:  # else its end looks at the queue
+            self.wake()
+        if not is_first:
+            self._limit_waiting()
+        return request.future
+
+    def _refuse_inside(self) -> None:
+        """Raises for a call by the task that holds the connection: it would wait for itself."""
+        holder = self._transaction
+        if holder is not None and holder.is_of_this_task():
+            raise DatabaseError(
+                f"this call through the Database would wait for {holder}, in which it is made; "
+                "make it on that one",
+                code="inside_unit",
+                details={"opened_at": holder.where},
+            )
+
+    def note_read(self) -> None:
+        """Logs a read through the Database by the task whose unit has written: it misses that."""
+        holder = self._transaction
+        if holder is None or holder is self._noted or not holder.is_of_this_task():
+            return
+        if holder.has_written:
+            self._noted = holder
+            _log.warning(
+                "a read through the Database inside %s does not see what the unit has written; "
+                "make it on the unit",
+                holder,
+            )
+
+    def _holder(self) -> str:
+        return "another process" if self._transaction is None else str(self._transaction)
+
+    # On the connection's thread.
+
+    def _has_work(self) -> bool:
+        transaction = self._transaction
+        return bool(self.inbox) if transaction is None else bool(transaction.inbox)
+
+    def _run_waiting(self, native: sqlite3.Connection) -> None:
+        while True:
+            self.connection.give_way()
+            if self._transaction is not None:
+                if not self._continue_transaction(native, self._transaction):
+                    return
+                continue
+            try:
+                request = self.inbox.popleft()
+            except IndexError:
+                return
+            if isinstance(request, _TransactionRequest):
+                self._in_hand = [request]
+                self._begin_transaction(native, request)
+            elif request.future.cancelled():
+                continue
+            elif isinstance(request, _OutsideRequest):
+                self._run_outside(native, request)
+            else:
+                self._run_group(native, request)
+
+    def _abandon(self, native: sqlite3.Connection) -> None:
+        if self._transaction is None:
+            super()._abandon(native)
+
+    def _begin_transaction(self, native: sqlite3.Connection, request: _TransactionRequest) -> None:
+        transaction = request.transaction
+        try:
+            self._begin(native, transaction.begin_sql, self._data_level)
+        except DatabaseError as error:
+            self._settle((request.future, None, error))
+        else:
+            self._stuck_since = time.monotonic()  # until it ends
+            transaction.began = True
+            self._transaction = transaction
+            if self._is_closing:
+                transaction.abandon()
+            self._settle((request.future, None, None))
+        self._report()
+
+    def _continue_transaction(self, native: sqlite3.Connection, transaction: Transaction) -> bool:
+        """Runs what the transaction has queued. False when it is still open and has nothing to do."""
+        while transaction.began:
+            try:
+                request = transaction.inbox.popleft()
+            except IndexError:
+                return False
+            self._in_hand = [request]
+            self._run(native, request)
+            if transaction.began and not transaction.inbox:
+                self._report()
+        self._stuck_since = None
+        self._transaction = None
+        self._report()
+        return True
+
+    def _run_outside(self, native: sqlite3.Connection, request: Request) -> None:
+        self._in_hand = [request]
+        self._set_level(native, self._data_level)
+        self._run(native, request)
+        self._report()
+
+    def _run_group(self, native: sqlite3.Connection, first: Request) -> None:
+        """Runs a request and those that wait behind it in one transaction."""
+        self._in_hand = group = [first]
+        group_until = time.monotonic() + _GROUP_SECONDS
+        results: list[Settled] = []
+        level = self._level_of_group(first)
+        try:
+            self._begin(native, "BEGIN IMMEDIATE", level)
+        except DatabaseError as error:
+            self._settle((first.future, None, error))
+            self._report()
+            return
+        while True:
+            request, changes = group[-1], native.total_changes
+            settled = self._run_request(native, request) or _cancelled(request)
+            results.append(settled)
+            if (
+                not native.in_transaction
+                or isinstance(settled[2], DatabaseCorruptError)
+                or (settled[2] and native.total_changes != changes and not request.undoes_itself)
+            ):
+                # The statement made SQLite roll back the whole group (disk full, a trigger's
+                # RAISE(ROLLBACK)), or left something behind when it failed (OR FAIL, a row that
+                # does not fit; a damaged search index, which then refuses the COMMIT): the others did
+                # no wrong and get a transaction each.
+                roll_back(native)
+                del group[-1]
+                self._settle(settled)
+                self._run_alone(native, group)
+                return
+            if len(group) >= _GROUP_COUNT or time.monotonic() >= group_until:
+                break
+            following = self._next_of_group(level)
+            if following is None:
+                break
+            group.append(following)
+        failure = commit(native)
+        if failure is not None:
+            self._commit_failed(native, group, results, failure)
+            return
+        self._settled += results
+        self._report()
+
+    def _level_of_group(self, first: Request) -> int:
+        if first.is_relaxed:
+            behind = self._waiting()[:_GROUP_COUNT]
+            if all(request.is_relaxed for request in behind):
+                return self._relaxed_level
+        return self._data_level
+
+    def _next_of_group(self, level: int) -> Request | None:
+        while True:
+            try:
+                request = self.inbox.popleft()
+            except IndexError:
+                return None
+            if request.future.cancelled():
+                continue
+            if isinstance(request, _OutsideRequest) or (
+                # Came in since BEGIN, and synchronous cannot change inside a transaction.
+                not request.is_relaxed and level != self._data_level
+            ):
+                self.inbox.appendleft(request)
+                return None
+            return request
+
+    def _run_alone(self, native: sqlite3.Connection, group: list[Request]) -> None:
+        for request in group:
+            try:
+                self._begin(native, "BEGIN IMMEDIATE", self._data_level)
+            except DatabaseError as error:
+                self._settle((request.future, None, error))
+                continue
+            settled = self._run_request(native, request) or _cancelled(request)
+            if settled[2]:
+                roll_back(native)
+            elif native.in_transaction and (failure := commit(native)) is not None:
+                settled = (request.future, None, commit_error(failure, "commit"))
+            self._settle(settled)
+        self._report()
+
+    def _commit_failed(
+        self,
+        native: sqlite3.Connection,
+        group: list[Request],
+        results: list[Settled],
+        failure: sqlite3.Error | DatabaseIOError,
+    ) -> None:
+        if len(group) > 1 and result_code(failure) == sqlite3.SQLITE_CONSTRAINT:
+            # A deferred foreign key is checked at COMMIT, where it cannot be told whose it is.
+            self._run_alone(native, group)
+            return
+        for future, _, own_error in results:
+            self._settle((future, None, own_error or commit_error(failure, "commit")))
+        self._report()
+
+    def _begin(self, native: sqlite3.Connection, begin_sql: str, level: int) -> None:
+        if self._stuck_since is None:
+            self._stuck_since = time.monotonic()
+        try:
+            self._set_level(native, level)
+            file = self._file
+            if file is not None and file.locks is not None and file.locks.is_log_deleted():
+                file.refuse_lost_log()
+            native.execute(begin_sql)
+            if file is not None and file.locks is not None:
+                file.locks.watch()
+        except sqlite3.Error as error:
+            translated = translate(error, "waiting for the write lock")
+            raise explained_on(native, translated) from error
+        self._stuck_since = None
+
+    def _set_level(self, native: sqlite3.Connection, level: int) -> None:
+        if level != self._level:
+            set_pragma(native, "synchronous", level)
+            self._level = level
+
+
+def _cancelled(request: Request) -> Settled:
+    """What becomes of a request whose caller was cancelled before it began: its future is done."""
+    return request.future, None, None

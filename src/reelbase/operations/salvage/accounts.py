@@ -1,0 +1,146 @@
+"""What became of each table of a damaged file, and of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from reelbase.operations.salvage.evidence import Evidence, Index, LostRow
+from reelbase.operations.salvage.losses import Losses, counted
+from reelbase.operations.salvage.pages import TABLE_LEAF, Gap, Page, Record, Value
+from reelbase.operations.salvage.tables import Key, Table
+
+# What completion makes from other rows, and what is empty while nothing writes.
+DERIVED = frozenset(
+    {"schema_migrations", "database_identity", "audit_context", "job_references", "file_numbers"}
+)
+
+
+class TableState(msgspec.Struct):
+    """What became of a table. gaps: where pages cannot be reached or used.  partial: rows whose last
+    values cannot be read.  refused: rows that break a rule of the schema, with
+    their name and the reason.
+    lost_cells: rows on pages that can be read otherwise; their keys cannot.  highest: the rowid."""
+
+    table: Table
+    root: int
+    indexes: list[Index]
+    entries: int = 0
+    rows: int = 0
+    highest: int = 0
+    gaps: list[Gap] = []
+    partial: dict[Key, Record] = {}
+    refused: dict[Key, tuple[object, str]] = {}
+    lost_cells: int = 0
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether any part of the table could not be read or stored."""
+        return bool(self.gaps or self.partial or self.refused or self.lost_cells)
+
+    def may_lack(self, page: Page) -> bool:
+        """Whether the page may be one that could not be reached."""
+        if self.table.has_rowid != (page.kind == TABLE_LEAF):
+            return False
+        if not self.table.has_rowid:
+            # Nothing tells of a page that a valid one in the place of its parent does not lead to.
+            return bool(self.gaps) or self.table.is_strict
+        return any(gap.holds(cell.rowid) for gap in self.gaps for cell in page.cells)
+
+    def key_of(self, rowid: int, values: Sequence[Value]) -> Key:
+        """What names a row: its number, or its primary key."""
+        return rowid if self.table.has_rowid else tuple(values[: len(self.table.key)])
+
+
+def account_for(state: TableState, evidence: Evidence, losses: Losses) -> None:
+    """Puts rows together again from what was gathered of them, and names those that are lost."""
+    table = state.table
+    losses.touch(table.name)
+    if table.name in DERIVED:
+        return
+    rebuilt = 0
+    for row in evidence.lost_rows(table):
+        rebuilt += _rebuild(state, row, evidence.witnesses(table), losses)
+    for key in list(state.partial):
+        rebuilt += _rebuild(state, LostRow(key, {}), 0, losses)
+    for key, (name, why) in state.refused.items():
+        if not table.holds(key):  # else the page of an older or another copy of it
+            losses.lose_row(table.name, name, f"it cannot be kept: {why}")
+    if rebuilt:
+        losses.mend(f"{table.name}: {counted(rebuilt, 'row')} read from its indexes")
+    if stale := evidence.stale_entries(table):
+        losses.mend(
+            f"{table.name}: {counted(stale, 'row')} that only some of its indexes name left out"
+        )
+    if not evidence.witnesses(table):
+        _tell_unknown(state, losses)
+
+
+def _rebuild(state: TableState, row: LostRow, witnesses: int, losses: Losses) -> bool:
+    """Puts a row together from what is known of it; True when that is all of it."""
+    table, key, known = state.table, row.key, dict(row.known)
+    state.highest = max(state.highest, key if isinstance(key, int) else 0)
+    record, cut = state.partial.pop(key, None), None
+    if record is not None:
+        names = [column.name for column in table.columns]
+        whole = len(record.values) - record.is_cut
+        known |= dict(zip(names[:whole], record.values, strict=False))
+        if record.is_cut and names[whole] not in known:
+            cut = names[whole]
+            known[cut] = record.values[whole]
+    refused = state.refused.pop(key, None)
+    unknown: list[str] | None = None
+    # One index alone may have kept an entry of a row that was deleted.
+    if refused is None and (witnesses > 1 or record is not None or _was_lost(state, key)):
+        unknown = table.insert_known(key, known)
+    name = table.name_of(key, known)
+    if unknown is None:
+        is_certain = True
+        if refused is not None:
+            why = f"it cannot be kept: {refused[1]}"
+        elif record is not None or _was_lost(state, key):
+            why = "it was on a damaged page"
+        elif witnesses > 1:
+            why = "its indexes name it, but the table lacks it"
+        else:
+            why, is_certain = "perhaps lost, perhaps deleted: only one index names it", False
+        losses.lose_row(table.name, name, why, is_certain=is_certain)
+        return False
+    if not unknown and cut is None:
+        return True
+    lacks = [f"without {', '.join(unknown)}"] if unknown else []
+    if cut is not None:
+        lacks.append(f"with the first {len(str(known[cut])):,} characters of {cut}")
+    losses.lose(f"{table.name} {name}: kept {' and '.join(lacks)}; the rest was on a damaged page")
+    return False
+
+
+def _was_lost(state: TableState, key: Key) -> bool:
+    return state.lost_cells > 0 or any(
+        not isinstance(key, int) or gap.holds(key) for gap in state.gaps
+    )
+
+
+def _tell_unknown(state: TableState, losses: Losses) -> None:
+    """No index says which rows were there."""
+    name = state.table.name
+    if state.lost_cells:
+        losses.lose_rows(
+            name,
+            state.lost_cells,
+            f"{name}: {counted(state.lost_cells, 'row')} whose keys cannot be read",
+        )
+    if not state.root:
+        losses.lose(
+            f"{name}: where its rows were is not known any more; {counted(state.rows, 'row')} were found,"
+            " and no index tells whether there were more"
+        )
+    for gap in state.gaps if state.root else ():
+        first = "the first" if gap.above is None else str(gap.above + 1)
+        last = "the last" if gap.up_to is None else str(gap.up_to)
+        between = f" from {first} to {last}" if state.table.has_rowid else ""
+        losses.lose(
+            f"{name}: rows{between} that are not there now, if there were any: page {gap.page} is damaged,"
+            " and no index names them"
+        )

@@ -1,0 +1,205 @@
+"""What the indexes of a damaged file know of the rows of its tables.
+
+An entry of an index holds the values of its columns and the key of its row. So the indexes of a table
+tell which rows it had, and some of what was in them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+
+import msgspec
+
+from reelbase.operations.salvage.pages import Gap, PageFile, Value
+from reelbase.operations.salvage.tables import Key, Table
+
+_NOT_NULL = re.compile(r"\bWHERE\s+(\w+)\s+IS\s+NOT\s+NULL\s*$", re.IGNORECASE)
+
+# Temporary, because it may be as much as there are rows.
+_TABLES = (
+    "CREATE TEMP TABLE attested (table_name, key, index_number, PRIMARY KEY (table_name, key, index_number))"
+    " WITHOUT ROWID",
+    "CREATE TEMP TABLE known (key, column_name, value, PRIMARY KEY (key, column_name)) WITHOUT ROWID",
+)
+
+
+class Index(msgspec.Struct, frozen=True):
+    """An index of a damaged file. columns: of its entries, None for the rowid and for expressions.
+    is_complete: it has an entry for every row.  not_null: it has one for every row in which this
+    column is not NULL.  root: its first page, 0 where it is not known."""
+
+    name: str
+    root: int
+    columns: list[str | None]
+    is_complete: bool
+    not_null: str | None
+
+
+class LostRow(msgspec.Struct, frozen=True):
+    """A row that indexes name and the table lacks. known: what they hold of it."""
+
+    key: Key
+    known: dict[str, Value]
+
+
+def indexes_of(native: sqlite3.Connection, table: Table, roots: dict[str, int]) -> list[Index]:
+    """The indexes of a table. native: has the schema. roots: by name, as the damaged file says."""
+    found: list[Index] = []
+    listed = native.execute(
+        "SELECT name, origin, partial FROM pragma_index_list(?)", (table.name,)
+    ).fetchall()
+    for name, origin, is_partial in listed:
+        if origin == "pk" and not table.has_rowid:
+            continue  # the table itself
+        columns = native.execute(
+            "SELECT name FROM pragma_index_xinfo(?) ORDER BY seqno", (name,)
+        ).fetchall()
+        (sql,) = native.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+        condition = _NOT_NULL.search(sql or "") if is_partial else None
+        found.append(
+            Index(
+                name=name,
+                root=roots.get(name, 0),
+                columns=[column for (column,) in columns],
+                is_complete=not is_partial,
+                not_null=condition[1] if condition else None,
+            )
+        )
+    return found
+
+
+def entries(
+    pages: PageFile, table: Table, index: Index, trouble: list[int]
+) -> Iterator[tuple[Key, list[Value]]]:
+    """The key and the values of each entry that can be read; pages that cannot go to trouble."""
+    claims = pages.claims()
+    places = [index.columns.index(name) for name in table.key] if not table.has_rowid else []
+    for page in pages.walk(index.root, claims, is_index=True):
+        if isinstance(page, Gap):
+            trouble.append(page.page)
+            continue
+        if page.lost_cells:
+            trouble.append(page.number)
+        for cell in page.cells:
+            record = pages.record(page, cell, claims)
+            if record is None or record.missing or len(record.values) != len(index.columns):
+                trouble.append(page.number)
+                continue
+            key: object = (
+                record.values[-1]
+                if table.has_rowid
+                else tuple(record.values[place] for place in places)
+            )
+            if isinstance(key, int | tuple):
+                yield key, record.values
+            else:
+                trouble.append(page.number)
+
+
+class Evidence:
+    """Gathers what the indexes know of rows that the tables of native lack."""
+
+    def __init__(self, native: sqlite3.Connection, pages: PageFile) -> None:
+        self._native = native
+        self._pages = pages
+        self._sound: dict[str, int] = {}
+        self._heard: dict[str, list[int]] = {}
+        for statement in _TABLES:
+            native.execute(statement)
+
+    def close(self) -> None:
+        """Drops the tables that held the evidence."""
+        for name in ("attested", "known"):
+            self._native.execute(f"DROP TABLE temp.{name}")
+
+    def gather(self, table: Table, indexes: list[Index], *, with_values: bool) -> None:
+        """Reads all indexes of a table, one entry after the other."""
+        self._native.execute("DELETE FROM attested WHERE table_name = ?", (table.name,))
+        self._native.execute("DELETE FROM known")
+        sound: list[int] = []
+        damaged: list[int] = []
+        not_null: list[tuple[int, str]] = []
+        for number, index in enumerate(indexes):
+            trouble: list[int] = []
+            for key, values in entries(self._pages, table, index, trouble) if index.root else ():
+                if not table.holds(key):
+                    self._note(table, index, number, key, values if with_values else [])
+            if index.is_complete and index.root:
+                (damaged if trouble else sound).append(number)
+            elif index.not_null and index.root and not trouble:
+                not_null.append((number, index.not_null))
+        for number, column in not_null:
+            self._note_nulls(table, number, column)
+        self._sound[table.name] = len(sound)
+        # Damaged ones, each of which has a part of the rows, are heard only where there is no better.
+        self._heard[table.name] = sound or damaged
+
+    def _note(self, table: Table, index: Index, number: int, key: Key, values: list[Value]) -> None:
+        stored = key if isinstance(key, int) else repr(key)
+        self._native.execute(
+            "INSERT OR IGNORE INTO attested VALUES (?, ?, ?)", (table.name, stored, number)
+        )
+        self._native.executemany(
+            "INSERT OR IGNORE INTO known VALUES (?, ?, ?)",
+            [
+                (stored, column, value)
+                for column, value in zip(index.columns, values, strict=False)
+                if column is not None
+            ],
+        )
+
+    def _note_nulls(self, table: Table, number: int, column: str) -> None:
+        """A row that a sound index of all that is not NULL does not have."""
+        self._native.execute(
+            "INSERT OR IGNORE INTO known SELECT DISTINCT key, ?, NULL FROM attested AS row"
+            " WHERE table_name = ? AND NOT EXISTS (SELECT 1 FROM attested WHERE table_name = row.table_name"
+            " AND key = row.key AND index_number = ?)",
+            (column, table.name, number),
+        )
+
+    def witnesses(self, table: Table) -> int:
+        """How many sound indexes have every row of the table."""
+        return self._sound[table.name]
+
+    def names(self, table: Table, key: Key) -> bool:
+        """Whether the table lacks the row, and all indexes that can be believed have it."""
+        (found,) = self._native.execute(
+            "SELECT count(*) FROM attested WHERE table_name = ? AND key = ?"
+            " AND index_number IN (SELECT value FROM json_each(?))",
+            (table.name, key if isinstance(key, int) else repr(key), self._numbers(table)),
+        ).fetchone()
+        return bool(found >= self._needed(table))
+
+    def lost_rows(self, table: Table) -> Iterator[LostRow]:
+        """The rows that the table lacks, in the order of their keys."""
+        keys = self._native.execute(
+            "SELECT key FROM attested WHERE table_name = ? AND index_number IN"
+            " (SELECT value FROM json_each(?)) GROUP BY key HAVING count(*) >= ? ORDER BY key",
+            (table.name, self._numbers(table), self._needed(table)),
+        )
+        for (stored,) in keys:
+            known: dict[str, Value] = dict(
+                self._native.execute(
+                    "SELECT column_name, value FROM known WHERE key = ?", (stored,)
+                ).fetchall()
+            )
+            key = stored if table.has_rowid else tuple(known.get(name) for name in table.key)
+            yield LostRow(key, known)
+
+    def stale_entries(self, table: Table) -> int:
+        """How many rows some indexes have, and neither the table nor all that can be believed."""
+        (found,) = self._native.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM attested WHERE table_name = ? GROUP BY key HAVING"
+            " count(*) FILTER (WHERE index_number IN (SELECT value FROM json_each(?))) < ?)",
+            (table.name, self._numbers(table), self._needed(table)),
+        ).fetchone()
+        return int(found)
+
+    def _needed(self, table: Table) -> int:
+        return self._sound[table.name] or 1
+
+    def _numbers(self, table: Table) -> str:
+        return json.dumps(self._heard[table.name])

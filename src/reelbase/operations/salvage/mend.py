@@ -1,0 +1,111 @@
+"""Mending a database whose tables can be read: what is damaged is made again from them, in place."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from reelbase.engine.maintenance.upgrade import version_of
+from reelbase.engine.native.names import quoted
+from reelbase.engine.schema.damage import is_undamaged, tables_of
+from reelbase.engine.schema.derivation import fill
+from reelbase.engine.schema.fingerprint import is_same_text
+from reelbase.engine.schema.search_indexes import (
+    check_search_index,
+    is_ours,
+    search_indexes,
+    shadows_of,
+)
+from reelbase.engine.schema.source import APPLICATION_ID
+from reelbase.operations.salvage.completion import complete
+from reelbase.operations.salvage.evidence import Evidence, indexes_of
+from reelbase.operations.salvage.losses import Losses
+from reelbase.operations.salvage.source import Source, shipped_objects
+from reelbase.operations.salvage.tables import Table
+
+
+class TableIsDamagedError(Exception):
+    """Indexes name rows that their table lacks: its pages have to be looked at."""
+
+
+def mend(native: sqlite3.Connection, source: Source, losses: Losses) -> None:
+    """Makes indexes, search indexes, and what is missing of the schema again, and mends references.
+
+    native: a connection to the file of source, outside a transaction, without foreign keys, with the
+    library's functions. Raises TableIsDamagedError, or sqlite3.Error, for a file that this does not mend;
+    it is unchanged then.
+    """
+    damaged_search = [
+        name for name in search_indexes(native) if check_search_index(native, name, full=True)[0]
+    ]
+    shadows = {shadow for name in search_indexes(native) for shadow in shadows_of(name)}
+    tables = [
+        Table(native, name)
+        for name in tables_of(native)
+        if name not in shadows and not is_undamaged(native, name)
+    ]
+    native.execute("BEGIN IMMEDIATE")
+    try:
+        for table in tables:
+            _mend_indexes(native, source, table, losses)
+        _mend_schema(native, source.version, losses)
+        for name in damaged_search:
+            _mend_search_index(native, name, losses)
+        complete(native, source.version, losses)
+        _mend_marks(native, source.version, losses)
+        native.execute("COMMIT")
+    finally:
+        if native.in_transaction:
+            native.execute("ROLLBACK")
+
+
+def _mend_indexes(native: sqlite3.Connection, source: Source, table: Table, losses: Losses) -> None:
+    """A damaged index may be the last that knows of a row, so it is read before it is made again."""
+    indexes = indexes_of(native, table, source.roots())
+    evidence = Evidence(native, source.pages)
+    evidence.gather(table, indexes, with_values=False)
+    lacks_rows = next(evidence.lost_rows(table), None) is not None
+    evidence.close()
+    if lacks_rows:
+        raise TableIsDamagedError
+    native.execute(f"REINDEX main.{quoted(table.name)}")
+    losses.mend(f"{table.name}: {', '.join(index.name for index in indexes)} made again")
+
+
+def _mend_schema(native: sqlite3.Connection, version: int, losses: Losses) -> None:
+    """Brings back indexes, views and triggers of the library; a table that is missing is empty."""
+    stored = dict(
+        native.execute(
+            "SELECT lower(name), sql FROM sqlite_schema WHERE sql IS NOT NULL"
+        ).fetchall()
+    )
+    for object in shipped_objects(version):
+        found, sql = stored.get(object.name.lower()), object.sql or ""
+        if found is not None and (object.kind == "table" or is_same_text(found, sql)):
+            continue  # check() tells of a table that differs
+        if found is not None:
+            native.execute(f"DROP {object.kind} {quoted(object.name)}")
+        native.execute(sql)
+        losses.touch(object.table)
+        if object.kind == "table":
+            losses.lose(f"table {object.name}: it was missing, and is empty now")
+        else:
+            losses.mend(f"{object.kind} {object.name} on {object.table} made again")
+
+
+def _mend_marks(native: sqlite3.Connection, version: int, losses: Losses) -> None:
+    (application_id,) = native.execute("PRAGMA application_id").fetchone()
+    if (application_id, version_of(native)) != (APPLICATION_ID, version):
+        native.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        native.execute(f"PRAGMA user_version = {version}")
+        losses.mend(f"the header: marked as a database of schema version {version}")
+
+
+def _mend_search_index(native: sqlite3.Connection, name: str, losses: Losses) -> None:
+    if is_ours(name):
+        (sql,) = native.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+        native.execute(f"DROP TABLE {quoted(name)}")
+        native.execute(sql)
+        fill(native, name)
+    else:
+        native.execute(f"INSERT INTO {quoted(name)} ({quoted(name)}) VALUES ('rebuild')")
+    losses.mend(f"search index {name} made again")

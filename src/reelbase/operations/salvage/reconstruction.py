@@ -1,0 +1,437 @@
+"""A new database from every row of a damaged one that can be read.
+
+The schema is that of the file's version, together with the application's own objects. Tables are read
+page by page; pages that nothing leads to any more are looked at one by one; and what indexes know of
+rows that are on no page is put together again, or tells which rows are lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Callable
+
+import msgspec
+
+from reelbase.engine.native.names import quoted
+from reelbase.engine.schema.fingerprint import names_of
+from reelbase.engine.schema.search_indexes import is_ours, shadows_of
+from reelbase.engine.schema.source import APPLICATION_ID
+from reelbase.engine.threads.connection import NativeConnection, setup_of
+from reelbase.operations.salvage.accounts import TableState, account_for
+from reelbase.operations.salvage.evidence import Evidence, indexes_of
+from reelbase.operations.salvage.losses import Losses, counted
+from reelbase.operations.salvage.pages import (
+    INDEX_INTERIOR,
+    INDEX_LEAF,
+    Gap,
+    Page,
+    Record,
+    Value,
+)
+from reelbase.operations.salvage.source import Source, StoredObject, same_columns, shipped_objects
+from reelbase.operations.salvage.tables import Key, Table
+
+OnProgress = Callable[[str, int, int], None]
+
+_SEQUENCES = "sqlite_sequence"
+_VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\s+(\w+)", re.IGNORECASE | re.DOTALL)
+_CONTENT = re.compile(r"\bcontent\s*=\s*('[^']*'|\"[^\"]*\"|\w+)", re.IGNORECASE)
+_UNIQUE = re.compile(r"\s*CREATE\s+UNIQUE\b", re.IGNORECASE)
+
+
+class Salvage:
+    """source: the damaged file.  native: a connection to a new, empty file, in a transaction, without
+    foreign keys."""
+
+    def __init__(
+        self, source: Source, native: sqlite3.Connection, losses: Losses, on_progress: OnProgress
+    ) -> None:
+        self._source = source
+        self._native = native
+        self._losses = losses
+        self._on_progress = on_progress
+        # What is made, without rows: tells the columns of indexes that come after the rows.
+        self._outline = sqlite3.connect(":memory:", isolation_level=None, factory=NativeConnection)
+        self._outline.set_up(setup_of(native), ":memory:")
+        self._states: list[TableState] = []
+        self._objects: list[StoredObject] = []
+        self._without_module: list[StoredObject] = []
+        self._pages_done = 0
+
+    def run(self) -> None:
+        """Everything but the application's triggers, which finish() makes."""
+        try:
+            self._tell_of_damage()
+            self._make_tables()
+            for state in self._states:
+                self._load(state)
+            self._count_entries()
+            evidence = Evidence(self._native, self._source.pages)
+            self._load_orphans(evidence)
+            self._make("index")
+            for state in self._states:
+                if state.is_damaged or state.entries > state.rows:
+                    evidence.gather(state.table, state.indexes, with_values=True)
+                    account_for(state, evidence, self._losses)
+            evidence.close()
+            rows = sum(state.rows for state in self._states)
+            self._losses.mend(f"every table read into a new file: {counted(rows, 'row')}")
+        finally:
+            self._outline.close()
+        self._keep_sequences()
+        self._make("view")
+        self._make("trigger", of_ours=True)
+
+    def finish(self) -> None:
+        """Makes what comes after the rows: search indexes, triggers, what needs a module, the marks of
+        the file.
+        """
+        self._rebuild_search_of_applications()
+        self._make("trigger", of_ours=False)
+        self._write_what_needs_a_module()
+        # A pragma takes no parameters.
+        self._native.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._native.execute(f"PRAGMA user_version = {self._source.version}")
+
+    def search_indexes(self) -> list[str]:
+        """Those of the library, which are empty."""
+        return [name for name, _ in self._search_indexes() if is_ours(name)]
+
+    def _tell_of_damage(self) -> None:
+        """What is no table, and is made from nothing."""
+        if not self._source.free_pages_known:
+            self._losses.mend("the list of free pages made again")
+        if not self._source.is_complete:
+            self._losses.mend(
+                f"the schema made again, as of version {self._source.version}; what can be read of the"
+                " application's own is in it"
+            )
+
+    # The schema.
+
+    def _make_tables(self) -> None:
+        version = self._source.version
+        shipped = shipped_objects(version)
+        ours = names_of(version)
+        stored = self._source.objects
+        for object in shipped:
+            found = stored.get(object.name.lower())
+            sql = object.sql or ""
+            if (
+                object.kind == "table"
+                and found is not None
+                and found.sql
+                and found.sql != sql
+                and same_columns(sql, found.sql, object.name)
+            ):
+                sql = found.sql  # the application has added columns
+            self._objects.append(msgspec.structs.replace(object, sql=sql))
+        for found in stored.values():
+            if found.name.lower() in ours or found.name.startswith("sqlite_"):
+                continue
+            if found.sql == "":
+                self._losses.lose(f"{found.kind} {found.name}: its statement cannot be read")
+            else:
+                self._objects.append(found)
+        self._make("table")
+        self._outline_indexes()
+        roots = self._source.roots()
+        for name in self._tables_with_rows():
+            table = Table(self._native, name)
+            self._native.execute(f"DELETE FROM {quoted(name)}")
+            root = roots.get(name, 0)
+            indexes = indexes_of(self._outline, table, roots)
+            gaps = [] if root else [Gap(0, None, None)]
+            self._states.append(TableState(table=table, root=root, indexes=indexes, gaps=gaps))
+
+    def _make(self, kind: str, *, of_ours: bool | None = None) -> None:
+        """Makes what can be made; a virtual table comes before the tables that hold its data."""
+        ours = names_of(self._source.version)
+        objects = [object for object in self._objects if object.kind == kind]
+        if of_ours is not None:
+            objects = [object for object in objects if (object.name.lower() in ours) == of_ours]
+        for object in sorted(objects, key=_comes_later):
+            if self._is_there(object.name):
+                continue
+            try:
+                self._native.execute(object.sql or "")
+                if kind == "table":
+                    self._outline.execute(object.sql or "")
+            except sqlite3.Error as error:
+                if _VIRTUAL.match(object.sql or "") and "no such module" in str(error):
+                    self._without_module.append(object)
+                else:
+                    self._losses.lose(
+                        f"{kind} {object.name} could not be made again ({error}): {object.sql}"
+                    )
+
+    def _is_there(self, name: str) -> bool:
+        found = self._native.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,))
+        return found.fetchone() is not None
+
+    def _outline_indexes(self) -> None:
+        for object in self._objects:
+            if object.kind != "index":
+                continue
+            # One that cannot be made is named when its turn comes.
+            with contextlib.suppress(sqlite3.Error):
+                self._outline.execute(object.sql or "")
+            if _UNIQUE.match(object.sql or ""):
+                with contextlib.suppress(sqlite3.Error):
+                    self._native.execute(object.sql or "")
+
+    def _tables_with_rows(self) -> list[str]:
+        """Tables whose rows are to be kept; what a search index is made from, not the index."""
+        rebuilt = set[str]()
+        for name, sql in self._search_indexes():
+            rebuilt.update(shadows_of(name))
+            if is_ours(name) or _content_of(sql) is not None:
+                continue
+            rebuilt.remove(f"{name}_content")
+        for name, sql in self._search_indexes():
+            if not is_ours(name) and _content_of(sql) == "":
+                rebuilt.difference_update(shadows_of(name))  # its texts are nowhere else
+        listed = self._native.execute("PRAGMA table_list").fetchall()
+        return [
+            name
+            for schema, name, kind, *_ in listed
+            if schema == "main"
+            and kind in ("table", "shadow")
+            and not name.startswith("sqlite_")
+            and name not in rebuilt
+        ]
+
+    def _search_indexes(self) -> list[tuple[str, str]]:
+        return [
+            (object.name, object.sql)
+            for object in self._objects
+            if object.sql and (match := _VIRTUAL.match(object.sql)) and match[1].lower() == "fts5"
+        ]
+
+    # The rows.
+
+    def _load(self, state: TableState) -> None:
+        if not state.root:
+            return
+        pages, claims = self._source.pages, self._source.claims
+        for part in pages.walk(state.root, claims, is_index=not state.table.has_rowid):
+            if isinstance(part, Gap):
+                state.gaps.append(part)
+            elif not self._load_page(state, part):
+                claims.release(part.number)
+                state.gaps.append(Gap(part.number, None, None))
+
+    def _load_page(self, state: TableState, page: Page) -> bool:
+        """Stores the rows of a page; False when it is none of the table's."""
+        rows: list[tuple[int, list[Value]]] = []
+        partial: dict[Key, Record] = {}
+        garbled: list[Key] = []
+        lost = page.lost_cells
+        for cell in page.cells:
+            record = self._source.pages.record(page, cell, self._source.claims)
+            if record is None or not state.table.fits(
+                len(record.values) + record.missing, is_sure=True
+            ):
+                lost += 1
+                continue
+            key = state.key_of(cell.rowid, record.values)
+            if record.missing or record.is_cut:
+                if isinstance(key, int) or len(key) == len(state.table.key):
+                    partial[key] = record
+                else:
+                    lost += 1
+                continue
+            rows.append((cell.rowid, record.values))
+            if record.is_garbled:
+                garbled.append(key)
+        refused: dict[Key, tuple[object, str]] = {}
+        for place, why in state.table.insert(rows):
+            rowid, values = rows[place]
+            key = state.key_of(rowid, values)
+            columns = (column.name for column in state.table.columns)
+            name = state.table.name_of(key, dict(zip(columns, values, strict=False)))
+            refused[key] = name, why
+        stored = len(rows) - len(refused)
+        if not stored and not partial and page.cells:
+            return False
+        state.rows += stored
+        state.highest = max(state.highest, *(rowid for rowid, _ in rows), 0)
+        state.lost_cells += lost
+        state.partial |= partial
+        state.refused |= refused
+        for key in garbled:
+            if key not in refused:
+                self._losses.lose(
+                    f"{state.table.name} {state.table.name_of(key, {})}: kept, but a text of it was"
+                    " damaged; what cannot be read is replaced by U+FFFD"
+                )
+        self._pages_done += 1
+        self._on_progress("reading pages", self._pages_done, self._source.pages.page_count)
+        return True
+
+    def _count_entries(self) -> None:
+        """Counts the entries of indexes, and finds out which pages nothing leads to."""
+        pages, claims = self._source.pages, self._source.claims
+        loaded = {state.root for state in self._states}
+        counts: dict[str, int] = {}
+        damaged = set[str]()
+        for found in self._source.objects.values():
+            if not found.root or found.root in loaded:
+                continue
+            page = pages.page(found.root)
+            is_index = page is not None and page.kind in (INDEX_LEAF, INDEX_INTERIOR)
+            count = 0
+            for part in pages.walk(found.root, claims, is_index=is_index):
+                if isinstance(part, Page):
+                    count += len(part.cells)
+                    for cell in part.cells:
+                        if cell.overflow:
+                            pages.payload(part, cell, claims)
+                else:
+                    damaged.add(found.name)
+            counts[found.name] = count
+        self._tell_of_indexes(damaged)
+        for state in self._states:
+            complete = [index.name for index in state.indexes if index.is_complete]
+            state.entries = max((counts.get(name, 0) for name in complete), default=0)
+            if state.entries > state.rows and not state.gaps:
+                # Pages are valid that are older than those that they lead to now.
+                state.gaps.append(Gap(state.root, None, None))
+
+    def _tell_of_indexes(self, damaged: set[str]) -> None:
+        searched = {
+            shadow: name for name, _ in self._search_indexes() for shadow in shadows_of(name)
+        }
+        for name in sorted({searched[name] for name in damaged if name in searched}):
+            self._losses.mend(f"search index {name} made again")
+        for name in sorted(damaged - searched.keys()):
+            if name == _SEQUENCES:
+                self._losses.mend("counters of ids: set behind the highest id that is known")
+            elif (found := self._source.objects[name.lower()]).kind == "index":
+                self._losses.mend(f"index {name} of {found.table} made again")
+
+    def _load_orphans(self, evidence: Evidence) -> None:
+        """Rows of pages that a damaged page no longer leads to."""
+        pages = (self._source.pages.page(number) for number in self._source.claims.unclaimed())
+        waiting = [page.number for page in pages if page and page.is_whole and page.cells]
+        gathered = set[str]()
+        # A row whose parent is there is at home; parents may be on such pages, too.
+        for needs_parents in (True, True, False):
+            for number in list(waiting):
+                page = self._source.pages.page(number)
+                assert page is not None
+                owners = [state for state in self._states if state.may_lack(page)]
+                for state in owners:
+                    if state.table.name not in gathered:
+                        gathered.add(state.table.name)
+                        evidence.gather(state.table, state.indexes, with_values=False)
+                owners = [
+                    state for state in owners if self._takes(state, page, evidence, needs_parents)
+                ]
+                if len(owners) > 1:
+                    owners = [s for s in owners if evidence.witnesses(s.table)] or owners
+                if len(owners) == 1:
+                    waiting.remove(number)
+                    self._adopt(owners[0], page)
+                elif owners and not needs_parents:
+                    names = " or ".join(state.table.name for state in owners)
+                    self._losses.lose(
+                        f"page {number} holds {counted(len(page.cells), 'row')} of {names}; nothing tells"
+                        " of which"
+                    )
+
+    def _adopt(self, state: TableState, page: Page) -> None:
+        self._source.claims.claim(page.number)
+        self._load_page(state, page)
+        if not state.gaps:  # its tree is not what it should be, though it looks whole
+            state.gaps.append(Gap(state.root, None, None))
+
+    def _takes(
+        self, state: TableState, page: Page, evidence: Evidence, needs_parents: bool
+    ) -> bool:
+        """Whether the table lacks the rows of the page: its indexes have the last word."""
+        table, claims = state.table, self._source.pages.claims()
+        if not state.gaps and not self._source.free_pages_known:
+            return False  # they may have been deleted
+        rows: list[tuple[int, list[Value]]] = []
+        for cell in page.cells:
+            record = self._source.pages.record(page, cell, claims)
+            if record is None or not table.fits(len(record.values) + record.missing, is_sure=False):
+                return False
+            if not record.missing and not record.is_cut:
+                rows.append((cell.rowid, record.values))
+        if evidence.witnesses(table):
+            keys = [state.key_of(*row) for row in rows]
+            if not any(evidence.names(table, key) for key in keys):
+                return False
+        self._native.execute("SAVEPOINT reelbase_try")
+        try:
+            refused = table.insert(rows)
+            homeless = table.count_homeless(rows) if needs_parents else 0
+        finally:
+            self._native.execute("ROLLBACK TO reelbase_try")
+            self._native.execute("RELEASE reelbase_try")
+        return 2 * (len(refused) + homeless) < max(len(rows), 1)
+
+    def _keep_sequences(self) -> None:
+        """Ids that were given stay given."""
+        given = {
+            state.table.name: state.highest
+            for state in self._states
+            if state.table.alias is not None
+        }
+        sequences = self._source.objects.get(_SEQUENCES)
+        pages = self._source.pages
+        if sequences is not None and sequences.root:
+            claims = pages.claims()
+            walked = pages.walk(sequences.root, claims, is_index=False)
+            for page in (part for part in walked if isinstance(part, Page)):
+                for cell in page.cells:
+                    record = pages.record(page, cell, claims)
+                    match record.values if record is not None else None:
+                        case [str(name), int(number)]:
+                            given[name] = max(given.get(name, 0), number)
+        for name, number in given.items():
+            self._native.execute(
+                f"UPDATE {_SEQUENCES} SET seq = max(seq, ?) WHERE name = ?", (number, name)
+            )
+            self._native.execute(
+                f"INSERT INTO {_SEQUENCES} (name, seq) SELECT name, ? FROM sqlite_schema WHERE name = ?"
+                " AND type = 'table' AND sql LIKE '%AUTOINCREMENT%'"
+                f" AND name NOT IN (SELECT name FROM {_SEQUENCES}) AND ? > 0",
+                (number, name, number),
+            )
+
+    # What belongs to the application.
+
+    def _rebuild_search_of_applications(self) -> None:
+        for name, sql in self._search_indexes():
+            if is_ours(name) or _content_of(sql) == "" or not self._is_there(name):
+                continue
+            table = quoted(name)
+            try:
+                self._native.execute(f"INSERT INTO {table} ({table}) VALUES ('rebuild')")
+            except sqlite3.Error as error:
+                self._losses.lose(f"the search index {name} could not be made again ({error})")
+
+    def _write_what_needs_a_module(self) -> None:
+        if not self._without_module:
+            return
+        self._native.execute("PRAGMA writable_schema = ON").close()
+        self._native.executemany(
+            "INSERT INTO sqlite_schema (type, name, tbl_name, rootpage, sql) VALUES ('table', ?, ?, 0, ?)",
+            [(object.name, object.name, object.sql) for object in self._without_module],
+        )
+        self._native.execute("PRAGMA writable_schema = RESET").close()
+
+
+def _comes_later(object: StoredObject) -> bool:
+    return not _VIRTUAL.match(object.sql or "")
+
+
+def _content_of(sql: str) -> str | None:
+    """Where an FTS5 table has its texts: None: in itself, '': nowhere, else the name of a table."""
+    match = _CONTENT.search(sql)
+    return match[1].strip("'\"") if match else None

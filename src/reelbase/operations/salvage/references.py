@@ -1,0 +1,62 @@
+"""The foreign keys of a table, and which of its rows refer to nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import msgspec
+
+from reelbase.engine.native.names import quoted
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A foreign key. sets_null: what becomes of a row whose parent is gone; else it goes, too."""
+
+    table: str
+    parent: str
+    columns: list[str]
+    parent_columns: list[str]
+    sets_null: bool
+
+    @property
+    def condition(self) -> str:
+        """Rows that refer to nothing."""
+        given = " AND ".join(f"child.{quoted(column)} IS NOT NULL" for column in self.columns)
+        same = " AND ".join(
+            f"parent.{quoted(there)} = child.{quoted(here)}"
+            for here, there in zip(self.columns, self.parent_columns, strict=True)
+        )
+        return (
+            f"{given} AND NOT EXISTS (SELECT 1 FROM {quoted(self.parent)} AS parent WHERE {same})"
+        )
+
+
+def references_of(native: sqlite3.Connection, table: str) -> Iterator[Reference]:
+    """The foreign keys of a table."""
+    rows = native.execute(
+        'SELECT id, "table", "from", "to", on_delete FROM pragma_foreign_key_list(?) ORDER BY id, seq',
+        (table,),
+    ).fetchall()
+    required = {
+        name
+        for (name,) in native.execute(
+            'SELECT name FROM pragma_table_info(?) WHERE "notnull"', (table,)
+        )
+    }
+    for number in sorted({row[0] for row in rows}):
+        parts = [row for row in rows if row[0] == number]
+        columns = [row[2] for row in parts]
+        parent = parts[0][1]
+        key = native.execute(
+            "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (parent,)
+        ).fetchall()
+        if not key and parts[0][3] is None:
+            continue  # there is no such parent
+        yield Reference(
+            table=table,
+            parent=parent,
+            columns=columns,
+            parent_columns=[row[3] or key[place][0] for place, row in enumerate(parts)],
+            sets_null=parts[0][4].startswith("SET") and not required & set(columns),
+        )

@@ -1,0 +1,178 @@
+"""A table of a file that is being repaired: what its rows look like as they are stored, and how they
+are put back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from reelbase.engine.native.names import quoted
+from reelbase.operations.salvage.losses import RowNumber
+from reelbase.operations.salvage.pages import Value
+from reelbase.operations.salvage.references import references_of
+
+_ROWIDS = ("rowid", "_rowid_", "oid")
+
+Key = int | tuple[Value, ...]
+
+
+class Column(msgspec.Struct, frozen=True):
+    """is_given: an INSERT may name it.  is_moment: left out, it is the moment of the INSERT."""
+
+    name: str
+    is_given: bool
+    is_nullable: bool
+    is_moment: bool
+
+
+class Table:
+    """columns: in the order in which their values are stored.  key: the names of the primary key.
+    alias: the column that is the rowid itself, if one is.  rowid: a name of it that no column has."""
+
+    def __init__(self, native: sqlite3.Connection, name: str) -> None:
+        self.name = name
+        self._native = native
+        info = native.execute("SELECT * FROM pragma_table_xinfo(?)", (name,)).fetchall()
+        without_rowid, strict = native.execute(
+            "SELECT wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?", (name,)
+        ).fetchone()
+        self.has_rowid = not without_rowid
+        self.is_strict = bool(strict)
+        self.key = [row[1] for row in sorted(info, key=lambda row: row[5]) if row[5]]
+        stored = [row for row in info if row[6] in (0, 3)]  # not what is computed when it is read
+        if not self.has_rowid:
+            stored.sort(key=lambda row: row[5] or len(info) + row[0])
+        self.columns = [
+            Column(
+                name=row[1],
+                is_given=row[6] == 0,
+                is_nullable=not row[3] and not (row[5] and not self.has_rowid),
+                is_moment="strftime(" in (row[4] or ""),
+            )
+            for row in stored
+        ]
+        self.alias = self._alias({row[1]: row[2] for row in info})
+        taken = {column.name.lower() for column in self.columns}
+        self.rowid = next((name for name in _ROWIDS if name not in taken), "rowid")
+        names = [self.alias or self.rowid] if self.has_rowid else self.key
+        condition = " AND ".join(f"{quoted(name)} IS ?" for name in names)
+        self._find = f"SELECT 1 FROM {quoted(name)} WHERE {condition}"
+        self._inserts: dict[int, str] = {}
+        self.references = list(references_of(native, name))
+
+    def _alias(self, types: dict[str, str]) -> str | None:
+        """INTEGER PRIMARY KEY, which has no index of its own (sqlite.org/lang_createtable.html#rowid)."""
+        if not self.has_rowid or len(self.key) != 1 or types[self.key[0]].upper() != "INTEGER":
+            return None
+        origins = self._native.execute(
+            "SELECT origin FROM pragma_index_list(?)", (self.name,)
+        ).fetchall()
+        return None if ("pk",) in origins else self.key[0]
+
+    def holds(self, key: Key) -> bool:
+        """Whether the table has the row. key: its rowid, or its primary key."""
+        values = (key,) if isinstance(key, int) else key
+        return self._native.execute(self._find, values).fetchone() is not None
+
+    def fits(self, values: int, *, is_sure: bool) -> bool:
+        """Whether a record of so many values may be a row.
+
+        is_sure: a tree of the table led to it; then it may be older than the last columns.
+        """
+        if self.is_strict and not is_sure:
+            return values == len(self.columns)
+        return 0 < values <= len(self.columns)
+
+    def count_homeless(self, rows: Sequence[tuple[int, Sequence[Value]]]) -> int:
+        """How many of these rows, which are stored, refer to a row that is not there."""
+        names = [self.alias or self.rowid] if self.has_rowid else self.key
+        condition = " AND ".join(f"child.{quoted(name)} IS ?" for name in names)
+        return sum(
+            self._native.execute(
+                f"SELECT EXISTS (SELECT 1 FROM {quoted(self.name)} AS child WHERE {condition}"
+                f" AND ({reference.condition}))",
+                [rowid] if self.has_rowid else values[: len(self.key)],
+            ).fetchone()[0]
+            for reference in self.references
+            for rowid, values in rows
+        )
+
+    def insert(self, rows: Sequence[tuple[int, Sequence[Value]]]) -> list[tuple[int, str]]:
+        """Stores rows, each with its rowid and as many of its values as are stored.
+
+        The places of those that the table refuses, with the reason.
+        """
+        by_length = {len(values) for _, values in rows}
+        if len(by_length) == 1:
+            self._native.execute("SAVEPOINT reelbase_rows")
+            try:
+                self._native.executemany(
+                    self._insert(by_length.pop()), [self._given(*row) for row in rows]
+                )
+            except (sqlite3.Error, OverflowError, UnicodeEncodeError):
+                self._native.execute("ROLLBACK TO reelbase_rows")
+            else:
+                return []
+            finally:
+                self._native.execute("RELEASE reelbase_rows")
+        refused: list[tuple[int, str]] = []
+        for place, (rowid, values) in enumerate(rows):
+            try:
+                self._native.execute(self._insert(len(values)), self._given(rowid, values))
+            except (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError) as error:
+                refused.append((place, str(error)))
+        return refused
+
+    def _insert(self, length: int) -> str:
+        if length not in self._inserts:
+            names = [column.name for column in self.columns[:length] if column.is_given]
+            if self.has_rowid and self.alias is None:
+                names.insert(0, self.rowid)
+            self._inserts[length] = self.insertion(names)
+        return self._inserts[length]
+
+    def insertion(self, names: Sequence[str]) -> str:
+        """The statement that inserts a row of these columns."""
+        return (
+            f"INSERT INTO {quoted(self.name)} ({', '.join(map(quoted, names))}) "
+            f"VALUES ({', '.join('?' * len(names))})"
+        )
+
+    def _given(self, rowid: int, values: Sequence[Value]) -> list[Value]:
+        given = [
+            rowid if column.name == self.alias else value
+            for column, value in zip(self.columns, values, strict=False)
+            if column.is_given
+        ]
+        return [rowid, *given] if self.has_rowid and self.alias is None else given
+
+    def insert_known(self, key: Key, known: dict[str, Value]) -> list[str] | None:
+        """Stores a row of which only some columns are known; the others are NULL, or the present moment.
+        Their names; None when the table does not take such a row. No other default is used: a job that
+        is queued by default would run again."""
+        given = dict(known)
+        if self.has_rowid:
+            given[self.alias or self.rowid] = key  # type: ignore[assignment]
+        unknown = [c for c in self.columns if c.is_given and c.name not in given]
+        if any(not column.is_nullable and not column.is_moment for column in unknown):
+            return None
+        given |= {column.name: None for column in unknown if column.is_nullable}
+        stored = {column.name for column in self.columns if column.is_given}
+        names = [name for name in given if name in stored or name == self.rowid]
+        try:
+            self._native.execute(self.insertion(names), [given[name] for name in names])
+        except (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError):
+            return None
+        return [column.name for column in unknown]
+
+    def name_of(self, key: Key, known: dict[str, Value]) -> object:
+        """How a person would call a row: by its primary key, else by its rowid."""
+        if isinstance(key, tuple):
+            return ", ".join(map(str, key))
+        if self.alias is not None:
+            return key
+        if self.key and all(name in known for name in self.key):
+            return ", ".join(str(known[name]) for name in self.key)
+        return RowNumber(key)

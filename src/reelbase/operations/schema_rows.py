@@ -1,0 +1,85 @@
+"""The rows of the schema's tables as a whole: read, stored and deleted table by table, past the triggers."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+from reelbase.engine.schema.fingerprint import names_of
+from reelbase.operations.table_rows import TableRows, quoted
+
+COUNTERS = "sqlite_sequence"
+
+# The ledger, the identity and the context of the audit trail are the file's own.
+_OF_THE_FILE = frozenset({"schema_migrations", "database_identity", "audit_context"})
+
+_TABLES = """
+SELECT name, wr
+FROM pragma_table_list
+WHERE schema = 'main'
+  AND type = 'table'
+ORDER BY name
+"""
+
+_COLUMNS = """
+SELECT name
+FROM pragma_table_xinfo(?)
+WHERE hidden = 0
+ORDER BY cid
+"""
+
+# Made with the first table that has AUTOINCREMENT.
+_HAS_COUNTERS = """
+SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence')
+"""
+
+_TRIGGERS = """
+SELECT name, sql
+FROM sqlite_schema
+WHERE type = 'trigger'
+ORDER BY rowid
+"""
+
+
+def rows_of_schema(native: sqlite3.Connection, version: int) -> list[TableRows]:
+    """The tables of a version of the schema, by name, without those that say what the file is."""
+    ours = names_of(version) - _OF_THE_FILE
+    return [
+        TableRows(
+            name,
+            [column for (column,) in native.execute(_COLUMNS, (name,))],
+            None if is_without_rowid else "rowid",  # the order in which they came
+        )
+        for name, is_without_rowid in native.execute(_TABLES).fetchall()
+        if name.lower() in ours
+    ]
+
+
+def has_rows(native: sqlite3.Connection, table: TableRows) -> bool:
+    """Whether the table holds any row."""
+    return bool(value_of(native, f"SELECT EXISTS (SELECT 1 FROM {quoted(table.name)})"))
+
+
+def has_counters(native: sqlite3.Connection) -> bool:
+    """Whether any table of the database ever had AUTOINCREMENT."""
+    return bool(value_of(native, _HAS_COUNTERS))
+
+
+@contextlib.contextmanager
+def without_triggers(native: sqlite3.Connection, version: int) -> Iterator[None]:
+    """The schema's triggers are dropped inside the block: what they did when the rows were first written
+    is among the rows. Those of an application stay."""
+    ours = names_of(version)
+    triggers = [row for row in native.execute(_TRIGGERS).fetchall() if row[0].lower() in ours]
+    for name, _ in triggers:
+        native.execute(f"DROP TRIGGER {quoted(name)}")
+    yield
+    for _, sql in triggers:
+        native.execute(sql)
+
+
+def value_of(native: sqlite3.Connection, sql: str) -> int:
+    """The single number that the SQL gives."""
+    (value,) = native.execute(sql).fetchone()
+    return int(value)

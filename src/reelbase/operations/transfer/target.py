@@ -1,0 +1,280 @@
+"""An export as it is stored: in a new file, or in a database that holds nothing yet."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sqlite3
+from collections.abc import Iterator
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+
+import msgspec
+
+from reelbase.engine.copies.backup import OnStep, new_file
+from reelbase.engine.file.paths import real_path
+from reelbase.engine.file.temporary_files import folder_for, temporary_files
+from reelbase.engine.maintenance.opening import prepare_file
+from reelbase.engine.maintenance.upgrade import apply, build, transaction, without_references
+from reelbase.engine.native.interruption import interruptible
+from reelbase.engine.schema import chain
+from reelbase.engine.schema.derivation import derive
+from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership, is_empty
+from reelbase.engine.threads.connection import (
+    ConnectionSettings,
+    open_native,
+    set_pragma,
+)
+from reelbase.errors import DatabaseError, translate
+from reelbase.operations.creation import Refused, create
+from reelbase.operations.own_objects import OwnObject, own_objects, reserved_names
+from reelbase.operations.schema_rows import (
+    COUNTERS,
+    has_counters,
+    has_rows,
+    rows_of_schema,
+    without_triggers,
+)
+from reelbase.operations.table_rows import TableRows, quoted, unchecked
+from reelbase.operations.transfer.format import (
+    ExportReader,
+    Header,
+    MalformedText,
+    Value,
+    values_of,
+)
+from reelbase.operations.transfer.source import ROWS_BETWEEN_STEPS
+
+# Views first, then virtual tables, which take the tables along that they keep.
+_CREATED = """
+SELECT CASE type WHEN 'view' THEN 'view' ELSE 'table' END, name
+FROM pragma_table_list
+WHERE schema = 'main'
+  AND type IN ('view', 'virtual', 'table')
+  AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
+ORDER BY type DESC
+"""
+
+_BROKEN_REFERENCE = """
+SELECT parent
+FROM pragma_foreign_key_check(?)
+LIMIT 1
+"""
+
+Row = tuple[TableRows, list[Value]]
+
+
+class ImportReport(msgspec.Struct, frozen=True):
+    """schema_version: of the export.  rows: how many of each table.  objects: how many tables, indexes,
+    views and triggers of the application."""
+
+    schema_version: int
+    rows: dict[str, int]
+    objects: int
+
+
+def store_export(
+    path: Path, reader: ExportReader, *, busy_timeout_seconds: float, on_step: OnStep
+) -> ImportReport:
+    """Makes the file path, or fills it where it is a database without rows; in one transaction.
+
+    A new file gets its name when it is complete and on the disk. on_step(done_rows, total_rows) is called
+    now and then, and gives the import up by raising. Where anything fails, path is as it was.
+    """
+    header = reader.header()
+    with (
+        _opened(path, busy_timeout_seconds) as native,
+        temporary_files(native, folder_for(native, 0, path.parent)),
+        without_references(native),
+        transaction(native, f"importing into {path}"),
+    ):
+        _make_way(native, path)
+        _Import(native, reader, header, on_step).run()
+    return ImportReport(header.schema_version, header.rows, header.objects)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
+    place = real_path(path)  # a link may point to where nothing is yet
+    if not os.path.lexists(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(place) as partial_file:
+            settings = ConnectionSettings(str(partial_file), "delete", busy_timeout_seconds)
+            with contextlib.closing(open_native(settings, "writer")) as native:
+                # Nobody else knows the file, and it is synchronised when it is complete.
+                set_pragma(native, "locking_mode", "exclusive")
+                set_pragma(native, "journal_mode", "memory")
+                set_pragma(native, "synchronous", 0)
+                yield native
+        return
+    mode = prepare_file(
+        path,
+        create=False,
+        refuse=partial(check_ownership, may_be_older=True),
+        busy_timeout_seconds=busy_timeout_seconds,
+    )
+    settings = ConnectionSettings(str(path), mode or "delete", busy_timeout_seconds)
+    with contextlib.closing(open_native(settings, "writer")) as native:
+        yield native
+
+
+def _make_way(native: sqlite3.Connection, path: Path) -> None:
+    """Drops the schema of a database that holds nothing. Raises DatabaseError (code
+    not_empty) for another."""
+    if is_empty(native):
+        return
+    version = check_ownership(native, str(path), may_be_older=True)
+    held = [table.name for table in rows_of_schema(native, version) if has_rows(native, table)]
+    if held:
+        raise _not_empty(f"{path} has rows already (in {held[0]})")
+    if own := own_objects(native, version):
+        raise _not_empty(f"{path} holds more than the schema already ({own[0]})")
+    for kind, name in native.execute(_CREATED).fetchall():
+        native.execute(f"DROP {kind} {quoted(name)}")
+
+
+def _not_empty(problem: str) -> DatabaseError:
+    return DatabaseError(f"{problem}; import into a new file", code="not_empty")
+
+
+class _Import:
+    """Fills an empty database, in the transaction that is open."""
+
+    def __init__(
+        self, native: sqlite3.Connection, reader: ExportReader, header: Header, on_step: OnStep
+    ) -> None:
+        self._native = native
+        self._reader = reader
+        self._header = header
+        self._on_step = on_step
+        self._done, self._total = 0, sum(header.rows.values())
+        self._tables: dict[str, TableRows] = {}
+        self._own: set[str] = set()
+        self._reserved = reserved_names(header.schema_version)
+
+    def run(self) -> None:
+        with interruptible(self._native, self._step):
+            build(self._native, self._header.schema_version)
+            self._tables = {
+                table.name: table
+                for table in rows_of_schema(self._native, self._header.schema_version)
+            }
+            objects = self._read_objects()
+            for number, made in objects:
+                if made.type == "table":
+                    self._create(number, made)
+            self._store_rows()
+            for migration in chain.migrations()[self._header.schema_version :]:
+                apply(self._native, migration, f"migrating the import to {migration}")
+            self._refuse_broken_references()
+            derive(self._native, SCHEMA_VERSION)
+            # After the rows, for the indexes; after all that is written, for the triggers.
+            for number, made in objects:
+                if made.type != "table":
+                    self._create(number, made)
+            self._step()  # the last chance to give it up
+
+    def _step(self) -> None:
+        self._on_step(self._done, self._total)
+
+    def _read_objects(self) -> list[tuple[int, OwnObject]]:
+        reader = self._reader
+        return [(reader.number + 1, reader.object()) for _ in range(self._header.objects)]
+
+    def _create(self, number: int, made: OwnObject) -> None:
+        try:
+            rows = create(self._native, made, self._reserved).rows
+        except Refused as refusal:
+            raise self._reader.refusal(f"{made} cannot be created: {refusal}", number) from refusal
+        if rows is not None:
+            self._tables[made.name] = rows
+            self._own.add(made.name)
+
+    def _store_rows(self) -> None:
+        self._tables[COUNTERS] = TableRows(COUNTERS, ["name", "seq"])
+        for table in self._header.rows:
+            if table not in self._tables:
+                raise self._reader.refusal(f"the database has no table {table}", number=1)
+        counts = dict.fromkeys(self._header.rows, 0)
+        counters: list[list[Value]] = []
+        with without_triggers(self._native, self._header.schema_version):
+            for table, rows in itertools.groupby(self._rows(), key=itemgetter(0)):
+                if table.name == COUNTERS:
+                    counters += [values for _, values in rows]
+                    continue
+                is_own = table.name in self._own
+                with unchecked(self._native) if is_own else contextlib.nullcontext():
+                    counts[table.name] += self._store(table, rows)
+        if COUNTERS in counts:
+            counts[COUNTERS] = len(counters)
+            self._set_counters(counters)
+        if counts != self._header.rows:
+            raise self._reader.refusal("the rows are not as many as the first line says")
+
+    def _rows(self) -> Iterator[Row]:
+        while (line := self._reader.row()) is not None:
+            name, values = line
+            table = self._tables.get(name)
+            if table is None or name not in self._header.rows:
+                raise self._reader.refusal("no row of a table of this database")
+            try:
+                if len(values) != len(table.columns):
+                    raise KeyError
+                yield table, values_of(values[column] for column in table.columns)
+            except (KeyError, ValueError):
+                raise self._reader.refusal(f"no row of table {name}") from None
+
+    def _store(self, table: TableRows, rows: Iterator[Row]) -> int:
+        """Stores rows of one table that come one after the other; how many."""
+        insert, stored = table.insert, 0
+        # One that is left open, as in the traceback of an error, would keep the connection from closing.
+        with contextlib.closing(self._native.cursor()) as cursor:
+            for _, values in rows:
+                is_text = MalformedText in map(type, values)
+                self._run(cursor, _with_casts(table, values) if is_text else insert, values)
+                stored += 1
+                self._done += 1
+                if self._done % ROWS_BETWEEN_STEPS == 0:
+                    self._step()
+        return stored
+
+    def _set_counters(self, counters: list[list[Value]]) -> None:
+        """Storing the rows has set some; what is kept may be higher. A table that is not there any more,
+        or was the application's in format 1, needs none."""
+        if not has_counters(self._native):
+            return
+        self._native.execute("DELETE FROM sqlite_sequence")
+        self._native.executemany(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)",
+            [(name, seq) for name, seq in counters if name in self._tables],
+        )
+
+    def _run(self, cursor: sqlite3.Cursor, sql: str, values: list[Value]) -> None:
+        try:
+            cursor.execute(sql, values)
+        except sqlite3.Error as error:
+            raise translate(error, self._reader.place) from error
+        except OverflowError:
+            raise self._reader.refusal("an integer of more than 64 bits") from None
+
+    def _refuse_broken_references(self) -> None:
+        """Of the schema's rows. What the application's refer to is as it was where they were exported."""
+        for table in rows_of_schema(self._native, SCHEMA_VERSION):
+            broken = self._native.execute(_BROKEN_REFERENCE, (table.name,)).fetchone()
+            if broken is not None:
+                raise DatabaseError(
+                    f"a row of {table.name} refers to a row of {broken[0]} that is not there; "
+                    "nothing was imported",
+                    code="broken_reference",
+                )
+
+
+def _with_casts(table: TableRows, values: list[Value]) -> str:
+    """The INSERT of values some of which are text that is not UTF-8: for sqlite3, bytes are a BLOB."""
+    names = ", ".join(map(quoted, table.columns))
+    places = ", ".join(
+        "CAST(? AS TEXT)" if isinstance(value, MalformedText) else "?" for value in values
+    )
+    return f"INSERT INTO {quoted(table.name)} ({names}) VALUES ({places})"
