@@ -19,7 +19,8 @@ import aiosqlite
 
 from bench.data import Durability, settings_for
 from reelbase import File
-from reelbase.engine.threads.connection import open_native, set_pragma
+from reelbase.engine.file.connections import open_native
+from reelbase.engine.native.pragmas import set_pragma
 
 SYNC = "sqlite3"
 HOP = "one bare hop"

@@ -19,8 +19,8 @@ import msgspec
 
 import reelbase
 from reelbase import File
+from reelbase.engine.file.connections import ConnectionSettings
 from reelbase.engine.statements.rows import decoder_for
-from reelbase.engine.threads.connection import ConnectionSettings
 from reelbase.repositories.files import FileRepository
 from reelbase.repositories.jobs import JobRepository
 

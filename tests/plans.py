@@ -21,8 +21,9 @@ from test_statements import STATEMENTS, TRIGGERS, nothing
 
 import reelbase
 from reelbase import Database
+from reelbase.engine.file.connections import NativeConnection
 from reelbase.engine.schema.chain import migrations
-from reelbase.engine.threads.connection import Connection, NativeConnection
+from reelbase.engine.threads.connection import Connection
 
 # tbl, idx, stat: a row of sqlite_stat1.
 Statistic = tuple[Any, Any, Any]

@@ -33,7 +33,7 @@ from bench.peers.reporting import Report, best_peer, is_missed  # noqa: E402
 from bench.peers.running import PeerFailedError, Standing, measure, workers  # noqa: E402
 from bench.peers.work import TASKS, Work, nothing_to_check  # noqa: E402
 from bench.peers.works import WORKS  # noqa: E402
-from reelbase.engine.threads.connection import _EVERY, _WRITER  # noqa: E402
+from reelbase.engine.native.pragmas import EVERY_CONNECTION, WRITER  # noqa: E402
 
 pytestmark = pytest.mark.bench
 MUTANT = "mutant_peer"
@@ -91,7 +91,7 @@ def test_every_row_runs_and_prints_a_table(tmp_path: Path) -> None:
 
 def test_the_peers_are_set_up_as_the_library_is() -> None:
     own = {name: value for name, value in PRAGMAS.items() if name != "busy_timeout"}
-    assert own == {**dict(_EVERY), **dict(_WRITER)}
+    assert own == {**dict(EVERY_CONNECTION), **dict(WRITER)}
 
 
 async def _run(work: Work, template: Template, peer: Peer) -> tuple[Any, list[Any], int]:

@@ -31,7 +31,8 @@ from reelbase import (
     PurgeReport,
     RecordNotFoundError,
 )
-from reelbase.engine.threads import connection, writer
+from reelbase.engine.native.pragmas import set_pragma
+from reelbase.engine.threads import writer
 from reelbase.repositories import downloads as downloads_module
 
 ACTIVE = ("queued", "extracting", "downloading")
@@ -522,7 +523,6 @@ async def test_progress_does_not_wait_for_the_disk(
 ) -> None:
     download = await database.downloads.add("s", URL)
     levels: list[object] = []
-    set_pragma = connection.set_pragma
 
     def note(native: sqlite3.Connection, name: str, value: int | str) -> None:
         levels.append(value)

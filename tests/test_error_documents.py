@@ -23,6 +23,7 @@ import reelbase
 from reelbase import Database, DatabaseError, DatabaseReadOnlyError, Repository, errors
 from reelbase.catalogue import Catalogue
 from reelbase.engine.file.open_files import Loss
+from reelbase.engine.native.errors import translate
 from reelbase.engine.statements.step import Step
 
 PACKAGE = Path(reelbase.__file__).parent
@@ -312,9 +313,7 @@ async def test_a_file_that_is_read_only_is_the_servers_fault_and_a_snapshot_the_
     assert (caught.value.code, caught.value.http_status) == ("read_only", 403)
     error = sqlite3.OperationalError("attempt to write a readonly database")
     error.sqlite_errorcode = sqlite3.SQLITE_READONLY
-    translated = errors.translate(
-        error, "ProfileRepository.ensure", native=sqlite3.connect(":memory:")
-    )
+    translated = translate(error, "ProfileRepository.ensure", native=sqlite3.connect(":memory:"))
     assert isinstance(translated, DatabaseReadOnlyError)
     assert (translated.code, translated.http_status) == ("read_only_file", 500)
     assert DatabaseReadOnlyError.http_status == 403

@@ -14,7 +14,8 @@ import pytest
 
 import reelbase
 from reelbase import Command, Database, DatabaseError, Repository
-from reelbase.engine.threads import transaction, writer
+from reelbase.engine.file.commit import commit
+from reelbase.engine.threads import writer
 
 BAD_TEXT = "CAST(x'ff' AS TEXT)"  # as a file name in Latin-1 is, put in by another program
 
@@ -146,7 +147,7 @@ async def test_a_batch_that_fails_does_not_cost_the_others_their_shared_commit(
     def counting(native: sqlite3.Connection) -> Exception | None:
         nonlocal commits
         commits += 1
-        return transaction.commit(native)
+        return commit(native)
 
     monkeypatch.setattr(writer, "commit", counting)
     add = "INSERT INTO notes (text) VALUES (?)"

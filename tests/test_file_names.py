@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import reelbase
 from reelbase import Database, File, InvalidArgumentError, NewFile, NewVideo, Transcript
-from reelbase.engine.statements.file_names import escaped, printable, unescaped
+from reelbase.engine.file_names import escaped, printable, unescaped
 from reelbase.operations.transfer import export_lines, import_lines
 
 NAME = os.fsdecode(b"caf\xe9 \xff\xc3\xa9.mp3")

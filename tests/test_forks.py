@@ -177,7 +177,7 @@ def test_a_forked_child_does_not_roll_back_what_its_parent_is_writing(
 
 KEPT = """
 import gc, warnings
-from reelbase.engine.threads.connection import NativeConnection
+from reelbase.engine.file.connections import NativeConnection
 
 def freed(self, write=os.write, getpid=os.getpid, parent=os.getpid()):
     if getpid() != parent:

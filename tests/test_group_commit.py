@@ -180,9 +180,9 @@ async def test_when_a_write_is_done_everybody_sees_it(notes: Database, path: Pat
 async def test_no_write_is_done_before_its_commit(
     notes: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reelbase.engine.threads import transaction, writer
+    from reelbase.engine.file.commit import commit
+    from reelbase.engine.threads import writer
 
-    commit = transaction.commit
     done_before: list[int] = []
 
     def slow_commit(native: sqlite3.Connection) -> Exception | None:

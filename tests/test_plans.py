@@ -32,9 +32,9 @@ from plans import (
 )
 
 import reelbase
+from reelbase.engine.file.connections import ConnectionSettings
 from reelbase.engine.maintenance.opening import open_writer
 from reelbase.engine.schema.statistics import remove_statistics
-from reelbase.engine.threads.connection import ConnectionSettings
 
 # Of each kind of generated statistics one, and in the slow lane seventy-five.
 FEW, GENERATED, CHUNKS = 7, 525, 15

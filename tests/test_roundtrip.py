@@ -40,7 +40,7 @@ from reelbase import (
     Segment,
     Video,
 )
-from reelbase.engine.statements.file_names import printable
+from reelbase.engine.file_names import printable
 from reelbase.engine.statements.search import folded
 
 QUICK = settings(

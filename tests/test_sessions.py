@@ -26,7 +26,8 @@ from reelbase import (
     Session,
     SessionSummary,
 )
-from reelbase.engine.threads import connection, writer
+from reelbase.engine.native.pragmas import set_pragma
+from reelbase.engine.threads import writer
 
 ACTIVE = ("queued", "extracting", "downloading")
 FINISHED = ("completed", "failed", "cancelled")
@@ -301,7 +302,6 @@ async def test_a_touch_does_not_wait_for_the_disk(
 ) -> None:
     await database.sessions.ensure("s")
     levels: list[object] = []
-    set_pragma = connection.set_pragma
 
     def note(native: sqlite3.Connection, name: str, value: int | str) -> None:
         levels.append(value)

@@ -28,11 +28,11 @@ from test_upgrading import make_old
 
 import reelbase
 from reelbase import SCHEMA_VERSION, Database, DatabaseError
+from reelbase.engine.file.connections import NativeConnection
 from reelbase.engine.schema import statistics
 from reelbase.engine.schema.source import table_names
 from reelbase.engine.schema.statistics import analyzed_tables, gather_statistics, remove_statistics
 from reelbase.engine.threads import upkeep
-from reelbase.engine.threads.connection import NativeConnection
 
 ALL_STATISTICS = "SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY tbl, idx"
 

@@ -609,9 +609,10 @@ async def test_an_uncertain_commit_makes_the_state_unknown(
 async def test_a_cancel_waits_for_a_disk_that_does_not_answer_only_so_long(
     path: Path, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from reelbase.engine.file.commit import commit
     from reelbase.engine.threads import transaction
 
-    commit, answers = transaction.commit, threading.Event()
+    answers = threading.Event()
 
     def hung(native: sqlite3.Connection) -> Exception | None:
         answers.wait(10)

@@ -29,13 +29,13 @@ from reelbase import (
 )
 from reelbase.cli.main import main
 from reelbase.engine.copies import safety_copies
+from reelbase.engine.file.connections import NativeConnection
 from reelbase.engine.maintenance import upgrade
 from reelbase.engine.maintenance.upgrade import bring_up_to_date
 from reelbase.engine.schema import chain
 from reelbase.engine.schema.chain import Migration, migrations
 from reelbase.engine.schema.fingerprint import differences
 from reelbase.engine.schema.source import statements_of
-from reelbase.engine.threads.connection import NativeConnection
 
 FILE_ID = "00000000-0000-7000-8000-000000000001"
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from reelbase.engine.executor import call_site
+from reelbase.engine.file.connections import ConnectionSettings
 from reelbase.engine.file.journal import (
     Durability,
     JournalChoice,
@@ -44,7 +45,7 @@ from reelbase.engine.schema.search_indexes import make_damaged_search_indexes_em
 from reelbase.engine.schema.source import SCHEMA_VERSION
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.arguments import invalid_argument
-from reelbase.engine.threads.connection import Connection, ConnectionSettings
+from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.executors import Clock, DatabaseExecutor, read_clock
 from reelbase.engine.threads.mailbox import Mailbox
 from reelbase.engine.threads.readers import Readers

@@ -12,7 +12,6 @@ from typing import TypeVar
 from uuid import UUID
 
 from reelbase.catalogue import Catalogue
-from reelbase.engine.copies.backup import one_moment
 from reelbase.engine.copies.retention import checked_keep, make_copy
 from reelbase.engine.executor import call_site
 from reelbase.engine.file.journal import JournalDecision
@@ -29,6 +28,7 @@ from reelbase.engine.maintenance.health import (
     vacuum,
     warnings_of,
 )
+from reelbase.engine.native.transactions import read_transaction
 from reelbase.engine.schema.damage import advice, tables_of
 from reelbase.engine.schema.figures import DatabaseStats, figures
 from reelbase.engine.schema.search_indexes import (
@@ -174,7 +174,7 @@ class Maintenance(Catalogue):
         self._executor.refuse_if_unusable()
 
         def count(native: sqlite3.Connection) -> DatabaseStats:
-            with one_moment(native):
+            with read_transaction(native):
                 return figures(native, str(self._path or ""), self._database_id)
 
         async with self._session("stats", call_site()) as session:

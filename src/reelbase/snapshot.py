@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from reelbase.catalogue import Catalogue
+from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.threads.connection import notify, set_pragma
 from reelbase.engine.threads.executors import Clock, SnapshotExecutor, read_clock
+from reelbase.engine.threads.mailbox import notify
 from reelbase.engine.threads.readers import Reader, Readers
 from reelbase.engine.threads.transaction import Transaction
 from reelbase.engine.threads.writer import Writer

@@ -16,8 +16,8 @@ from reelbase.catalogue import Catalogue
 from reelbase.engine.raw_sql import RawStatement
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.step import Step
-from reelbase.engine.threads.connection import notify
 from reelbase.engine.threads.executors import Clock, UnitExecutor, read_clock
+from reelbase.engine.threads.mailbox import notify
 from reelbase.engine.threads.transaction import State, Transaction
 from reelbase.repositories.audit import AuditedRepository
 

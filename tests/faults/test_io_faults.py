@@ -26,8 +26,9 @@ import pytest
 
 import reelbase
 from reelbase import CommitUncertainError, Database, DatabaseError, NewFile, UnitOfWork
+from reelbase.engine.file.commit import commit
+from reelbase.engine.native.errors import translate
 from reelbase.engine.threads import transaction, writer
-from reelbase.errors import translate
 
 from .conftest import Figure
 from .workload import MUTANTS, PROFILE, ROWS, stored_in
@@ -280,7 +281,6 @@ async def sweep(
 
 def forget_failed_commits() -> None:
     """A COMMIT that failed is taken for one that succeeded."""
-    commit = transaction.commit
 
     def commit_or_not(native: Any) -> None:
         commit(native)

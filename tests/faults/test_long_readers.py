@@ -13,8 +13,8 @@ import pytest
 
 import reelbase
 from reelbase import Database
+from reelbase.engine.native.pragmas import WAL_LIMIT_BYTES
 from reelbase.engine.threads import upkeep
-from reelbase.engine.threads.connection import WAL_LIMIT_BYTES
 
 from .conftest import Figure
 

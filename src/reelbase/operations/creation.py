@@ -12,7 +12,7 @@ from functools import cache
 
 import msgspec
 
-from reelbase.errors import result_code
+from reelbase.engine.native.errors import result_code
 from reelbase.operations.own_objects import OwnObject
 from reelbase.operations.table_rows import (
     FULL_TEXT,

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from reelbase.engine.file.connections import ConnectionSettings, open_native
 from reelbase.engine.file.open_files import journal_mode_of
 from reelbase.engine.file.processes import processes_with
 from reelbase.engine.file.read_only import may_be_opened_to_write
@@ -19,12 +20,12 @@ from reelbase.engine.maintenance.health import (
     warnings_of,
 )
 from reelbase.engine.maintenance.opening import opened_to_look
-from reelbase.engine.maintenance.upgrade import version_of
+from reelbase.engine.native.errors import result_code, translate
+from reelbase.engine.native.pragmas import user_version
 from reelbase.engine.schema.damage import Damage, advice
 from reelbase.engine.schema.search_indexes import DAMAGED, check_search_index
 from reelbase.engine.schema.source import is_empty
-from reelbase.engine.threads.connection import ConnectionSettings, open_native
-from reelbase.errors import DatabaseCorruptError, SchemaError, result_code, translate
+from reelbase.errors import DatabaseCorruptError, SchemaError
 
 
 def examine(path: Path, *, full: bool, busy_timeout_seconds: float) -> HealthReport:
@@ -64,7 +65,7 @@ def examine_native(
     """The same of a connection, outside a transaction; path is for the advice. read_only: it cannot write,
     which the check of search indexes needs."""
     mode = journal_mode_of(native)
-    version = version_of(native)
+    version = user_version(native)
     damage = problems_of(native, mode, full=full, version=version)
     # This process, which looks for a moment, does not count.
     is_shared = mode == "wal" and len(set(processes_with(path)) - {os.getpid()}) > 1

@@ -13,12 +13,13 @@ from reelbase.engine.file.journal import decide
 from reelbase.engine.file.mounts import PROC_MOUNTS
 from reelbase.engine.file.open_files import journal_mode_of
 from reelbase.engine.maintenance.opening import opened_to_look
+from reelbase.engine.native.errors import translate
 from reelbase.engine.native.extensions import table_by_table
+from reelbase.engine.native.pragmas import user_version
 from reelbase.engine.schema.figures import row_count, wal_bytes
 from reelbase.engine.schema.fingerprint import names_of
 from reelbase.engine.schema.identity import read_identity
 from reelbase.engine.schema.source import SCHEMA_VERSION
-from reelbase.errors import translate
 
 _TABLES = """
 SELECT name, type = 'virtual'
@@ -160,7 +161,7 @@ def read_facts(path: Path, busy_timeout_seconds: float) -> Facts:
                 wal_bytes=wal_bytes(str(path)),
                 free_bytes=_value(native, "PRAGMA freelist_count")
                 * _value(native, "PRAGMA page_size"),
-                schema_version=_value(native, "PRAGMA user_version"),
+                schema_version=user_version(native),
                 latest_schema_version=SCHEMA_VERSION,
                 database_id=None if identity is None else identity.database_id,
                 journal_mode=journal_mode_of(native),
@@ -185,7 +186,7 @@ def read_facts(path: Path, busy_timeout_seconds: float) -> Facts:
 def _tables(native: sqlite3.Connection, is_virtual: dict[str, bool]) -> list[TableFacts]:
     sizes = _sizes(native)
     shadows = [name for (name,) in native.execute(_SHADOWS)]
-    ours = names_of(_value(native, "PRAGMA user_version"))
+    ours = names_of(user_version(native))
     indexes = native.execute(_INDEXES).fetchall()
     found = []
     for table, has_shadows in is_virtual.items():

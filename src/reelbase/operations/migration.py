@@ -20,32 +20,24 @@ import msgspec
 
 from reelbase.engine.copies.backup import translated, write_copy
 from reelbase.engine.copies.safety_copies import newest_copy
+from reelbase.engine.file.connections import ConnectionSettings, open_native, open_set_up
 from reelbase.engine.file.filesystem import remove
 from reelbase.engine.file.paths import file_path, folder_path
 from reelbase.engine.file.side_files import SUFFIXES
 from reelbase.engine.maintenance.adoption import adopt as adopt_native
 from reelbase.engine.maintenance.opening import opened_to_look, prepare_file, size_of_usable_file
-from reelbase.engine.maintenance.upgrade import (
-    OnProgress,
-    Upgrade,
-    bring_up_to_date,
-    check,
-    version_of,
-)
+from reelbase.engine.maintenance.upgrade import OnProgress, Upgrade, bring_up_to_date, check
+from reelbase.engine.native.errors import translate
+from reelbase.engine.native.pragmas import user_version
 from reelbase.engine.native.setup import Setup, checked_setup
 from reelbase.engine.schema import ledger
 from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.schema.ledger import AppliedMigration
 from reelbase.engine.schema.source import SCHEMA_VERSION, is_empty
 from reelbase.engine.statements.arguments import invalid_argument
-from reelbase.engine.threads.connection import (
-    ConnectionSettings,
-    notify,
-    on_a_thread,
-    open_native,
-    open_set_up,
-)
-from reelbase.errors import DatabaseIOError, SchemaError, translate
+from reelbase.engine.threads.connection import on_a_thread
+from reelbase.engine.threads.mailbox import notify
+from reelbase.errors import DatabaseIOError, SchemaError
 
 _log = logging.getLogger("reelbase")
 
@@ -238,7 +230,7 @@ def _new_folder(path: Path) -> Path:
 
 
 def _refuse_downgrade(native: sqlite3.Connection, path: Path, to: int | None, copies: Path) -> None:
-    version = version_of(native)
+    version = user_version(native)
     if to is not None and to < version:
         copy = newest_copy(native, str(path), copies, to)
         hint = (

@@ -24,18 +24,20 @@ import msgspec
 
 from reelbase.engine.copies.backup import partial_file, translated
 from reelbase.engine.copies.restore import in_use, refuse_if_open
+from reelbase.engine.file.connections import NativeConnection
 from reelbase.engine.file.filesystem import publish, sync_file, sync_folder, take_mode, take_owner
 from reelbase.engine.file.paths import file_path, real_path
 from reelbase.engine.file.side_files import SUFFIXES
 from reelbase.engine.file.temporary_files import folder_for, temporary_files
 from reelbase.engine.maintenance.opening import size_of_usable_file
-from reelbase.engine.maintenance.upgrade import version_of
+from reelbase.engine.native.pragmas import application_id, user_version
 from reelbase.engine.native.setup import Setup, checked_setup
 from reelbase.engine.schema.derivation import fill
 from reelbase.engine.schema.fingerprint import differences
 from reelbase.engine.schema.ledger import ledger_differences
 from reelbase.engine.schema.source import APPLICATION_ID
-from reelbase.engine.threads.connection import NativeConnection, notify, on_a_thread
+from reelbase.engine.threads.connection import on_a_thread
+from reelbase.engine.threads.mailbox import notify
 from reelbase.errors import DatabaseCorruptError, DatabaseIOError, SchemaError
 from reelbase.operations.examination import examine_native
 from reelbase.operations.salvage.completion import complete
@@ -398,8 +400,7 @@ def _opened(path: Path, setup: Setup | None) -> sqlite3.Connection:
 
 
 def _is_sound(native: sqlite3.Connection, path: Path, version: int) -> bool:
-    (application_id,) = native.execute("PRAGMA application_id").fetchone()
-    is_marked = (application_id, version_of(native)) == (APPLICATION_ID, version)
+    is_marked = (application_id(native), user_version(native)) == (APPLICATION_ID, version)
     return is_marked and examine_native(native, path, full=True).ok
 
 
@@ -408,7 +409,7 @@ def _accepted(native: sqlite3.Connection, path: Path) -> list[str] | None:
     problems = examine_native(native, path, full=True).problems
     if not problems:
         return []
-    version = version_of(native)
+    version = user_version(native)
     drift = differences(native, version) or ledger_differences(native, version)
     return problems if set(problems) <= set(drift) else None
 

@@ -15,15 +15,16 @@ from pathlib import Path
 
 import msgspec
 
+from reelbase.engine.file.commit import write_transaction
+from reelbase.engine.file.connections import ConnectionSettings, open_native
 from reelbase.engine.file.temporary_files import folder_for, temporary_files
 from reelbase.engine.maintenance.opening import prepare_file
-from reelbase.engine.maintenance.upgrade import transaction
+from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.interruption import interruptible
 from reelbase.engine.schema.derivation import derive
 from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership
-from reelbase.engine.threads.connection import ConnectionSettings, open_native
 from reelbase.engine.threads.copying import OnStep, on_a_thread
-from reelbase.errors import DatabaseError, result_code, translate
+from reelbase.errors import DatabaseError
 from reelbase.operations.own_objects import own_objects
 from reelbase.operations.schema_rows import (
     has_rows,
@@ -116,7 +117,7 @@ def _reset(
         contextlib.closing(open_native(settings, "writer")) as native,
         temporary_files(native, folder_for(native, 0, path.parent)),
         contextlib.suppress(_Rehearsed),
-        transaction(native, f"resetting {path}"),
+        write_transaction(native, f"resetting {path}"),
         interruptible(native, lambda: on_step(0, 0)),
     ):
         check_ownership(native, str(path), may_be_older=False)

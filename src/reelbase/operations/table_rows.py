@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from reelbase.engine.threads.connection import set_pragma
+from reelbase.engine.native.pragmas import set_pragma
 
 _SHADOWS = """
 SELECT name

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from reelbase.engine.file_names import Message
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument
-from reelbase.engine.statements.file_names import Message
 from reelbase.engine.statements.statement import Command, Query
 
 

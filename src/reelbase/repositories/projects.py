@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack
 import msgspec
 from msgspec import UnsetType
 
-from reelbase.engine.statements.file_names import FileName
+from reelbase.engine.file_names import FileName
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
 from reelbase.repositories.videos import Video

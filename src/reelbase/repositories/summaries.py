@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from reelbase.engine.file_names import Message
 from reelbase.engine.repository import Repository
-from reelbase.engine.statements.file_names import Message
 from reelbase.engine.statements.search import match_expression
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.engine.statements.step import Step

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_before
 from reelbase.engine.repository import Repository
-from reelbase.engine.statements.file_names import Message
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.credentials import text_without_credentials, url_without_credentials
 

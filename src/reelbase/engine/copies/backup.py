@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from reelbase.engine.file.connections import NativeConnection, setup_of
 from reelbase.engine.file.filesystem import (
     NO_ROOM,
     Need,
@@ -26,19 +27,15 @@ from reelbase.engine.file.filesystem import (
 from reelbase.engine.file.open_files import FileConnection, journal_mode_of
 from reelbase.engine.file.refusals import explained
 from reelbase.engine.file.side_files import refuse_leftovers
+from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.extensions import unchecked_tables
 from reelbase.engine.native.interruption import interruptible
+from reelbase.engine.native.pragmas import application_id, path_of, user_version
+from reelbase.engine.native.transactions import read_transaction
 from reelbase.engine.schema.damage import advice, damage_of, is_undamaged
 from reelbase.engine.schema.figures import row_counts
 from reelbase.engine.schema.search_indexes import DAMAGED
-from reelbase.engine.threads.connection import NativeConnection, path_of, setup_of
-from reelbase.errors import (
-    DatabaseCorruptError,
-    DatabaseFullError,
-    DatabaseIOError,
-    result_code,
-    translate,
-)
+from reelbase.errors import DatabaseCorruptError, DatabaseFullError, DatabaseIOError
 
 _log = logging.getLogger("reelbase")
 
@@ -256,7 +253,7 @@ def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, on_step: OnStep)
         for _ in range(_POLITE_ATTEMPTS):
             with contextlib.suppress(_Changed):
                 return _copy_between_writers(source, copy, on_step)
-    with one_moment(source):
+    with read_transaction(source):
         _copy_pages(source, copy, on_step)
         return _contents(source)
 
@@ -272,7 +269,7 @@ def _copy_between_writers(
         on_step(done_pages, total_pages)
 
     _copy_pages(source, copy, step)
-    with one_moment(source):
+    with read_transaction(source):
         if _data_version(source) != version:
             raise _Changed
         return _contents(source)
@@ -282,22 +279,6 @@ def _data_version(source: sqlite3.Connection) -> int:
     """Changes when another connection, of whatever process, has committed."""
     (version,) = source.execute("PRAGMA data_version").fetchone()
     return int(version)
-
-
-@contextlib.contextmanager
-def one_moment(source: sqlite3.Connection) -> Iterator[None]:
-    """Everything that is read inside is of one moment."""
-    if source.in_transaction:
-        yield
-        return
-    source.execute("BEGIN")
-    try:
-        # BEGIN alone sees nothing yet. A copy of a connection that reads is never begun anew.
-        source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        yield
-    finally:
-        if source.in_transaction:
-            source.execute("ROLLBACK")
 
 
 def _copy_pages(source: sqlite3.Connection, copy: sqlite3.Connection, on_step: OnStep) -> None:
@@ -311,12 +292,15 @@ def _copy_pages(source: sqlite3.Connection, copy: sqlite3.Connection, on_step: O
 
 def _contents(native: sqlite3.Connection) -> Any:
     """What a copy is compared by: whose it is, its schema, and how many rows each table has."""
-    (application_id,) = native.execute("PRAGMA application_id").fetchone()
-    (version,) = native.execute("PRAGMA user_version").fetchone()
     schema = native.execute(
         "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY name, type"
     ).fetchall()
-    return application_id, version, schema, row_counts(native, "table", "shadow")
+    return (
+        application_id(native),
+        user_version(native),
+        schema,
+        row_counts(native, "table", "shadow"),
+    )
 
 
 def _verify(

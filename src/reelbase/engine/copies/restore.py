@@ -30,19 +30,15 @@ from reelbase.engine.file.processes import processes_with
 from reelbase.engine.file.refusals import refuse_without_locks
 from reelbase.engine.file.side_files import SUFFIXES, beside, refuse_misplaced
 from reelbase.engine.maintenance.opening import opened_to_look
+from reelbase.engine.native.errors import result_code
+from reelbase.engine.native.pragmas import application_id, path_of
 from reelbase.engine.native.setup import Setup, checked_setup
 from reelbase.engine.schema.identity import mark_as_original
 from reelbase.engine.schema.source import APPLICATION_ID, check_ownership, is_empty
 from reelbase.engine.statements.arguments import invalid_argument
-from reelbase.engine.threads.connection import Connection, path_of
+from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.copying import Copying, Progress
-from reelbase.errors import (
-    CommitUncertainError,
-    DatabaseBusyError,
-    DatabaseIOError,
-    SchemaError,
-    result_code,
-)
+from reelbase.errors import CommitUncertainError, DatabaseBusyError, DatabaseIOError, SchemaError
 
 
 async def restore(
@@ -240,8 +236,7 @@ def bring_to_rest(native: sqlite3.Connection) -> None:
 
 def _refuse_foreign(native: sqlite3.Connection, target: Path) -> None:
     try:
-        (application_id,) = native.execute("PRAGMA application_id").fetchone()
-        is_foreign = application_id != APPLICATION_ID and not is_empty(native)
+        is_foreign = application_id(native) != APPLICATION_ID and not is_empty(native)
     except sqlite3.DatabaseError as error:
         if result_code(error) != sqlite3.SQLITE_NOTADB:
             raise

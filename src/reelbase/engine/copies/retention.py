@@ -26,6 +26,8 @@ import msgspec
 from reelbase.engine.copies.backup import OnStep, translated, write_copy
 from reelbase.engine.file.filesystem import sync_folder
 from reelbase.engine.file.side_files import SUFFIXES
+from reelbase.engine.native.errors import result_code
+from reelbase.engine.native.pragmas import application_id
 from reelbase.engine.schema.identity import (
     DatabaseIdentity,
     mark_as_copy,
@@ -36,7 +38,6 @@ from reelbase.engine.schema.identity import (
 )
 from reelbase.engine.schema.source import APPLICATION_ID
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
-from reelbase.errors import result_code
 
 _log = logging.getLogger("reelbase")
 
@@ -201,5 +202,4 @@ def _perhaps_databases(folder: Path, original: Path | None) -> Iterator[Path]:
 
 def _look_into(path: Path) -> DatabaseIdentity | None:
     with contextlib.closing(open_as_it_lies(path)) as native:
-        (application_id,) = native.execute("PRAGMA application_id").fetchone()
-        return read_identity(native) if application_id == APPLICATION_ID else None
+        return read_identity(native) if application_id(native) == APPLICATION_ID else None

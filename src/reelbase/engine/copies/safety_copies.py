@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reelbase.engine.copies.backup import OnStep, write_copy
+from reelbase.engine.file.connections import open_set_up
 from reelbase.engine.file.filesystem import take_mode
 from reelbase.engine.file.side_files import leftover_log
 from reelbase.engine.native.setup import Setup
 from reelbase.engine.schema.identity import open_as_it_lies, read_lineage
 from reelbase.engine.schema.source import check_ownership
-from reelbase.engine.threads.connection import open_set_up
 from reelbase.errors import DatabaseIOError, SchemaError
 
 _log = logging.getLogger("reelbase")

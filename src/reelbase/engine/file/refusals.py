@@ -15,14 +15,9 @@ from reelbase.engine.file.filesystem import lock_refusal
 from reelbase.engine.file.journal import described
 from reelbase.engine.file.mounts import PROC_MOUNTS, UndetectedError, locate
 from reelbase.engine.file.paths import real_path
-from reelbase.engine.threads.connection import path_of
-from reelbase.errors import (
-    DatabaseError,
-    DatabaseIOError,
-    DatabaseReadOnlyError,
-    result_code,
-    translate,
-)
+from reelbase.engine.native.errors import result_code, translate
+from reelbase.engine.native.pragmas import path_of
+from reelbase.errors import DatabaseError, DatabaseIOError, DatabaseReadOnlyError
 
 # SQLITE_IOERR of UNLOCK, RDLOCK, CHECKRESERVEDLOCK, LOCK and SHMLOCK (sqlite.org/rescode.html).
 _LOCK_CODES = frozenset({2058, 2314, 3594, 3850, 5130})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from reelbase.engine.file.filesystem import free_bytes
-from reelbase.engine.threads.connection import IN_FILES, IN_MEMORY, set_pragma
+from reelbase.engine.native.pragmas import IN_FILES, IN_MEMORY, set_pragma
 
 # sqlite.org/tempfiles.html, section 5.
 _FOLDERS: Final = ("/var/tmp", "/usr/tmp", "/tmp", ".")

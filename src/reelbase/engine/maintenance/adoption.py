@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from reelbase.engine.maintenance.upgrade import refuse_broken_references, transaction, version_of
+from reelbase.engine.file.commit import write_transaction
+from reelbase.engine.maintenance.upgrade import refuse_broken_references
+from reelbase.engine.native.pragmas import application_id, user_version
 from reelbase.engine.schema import chain, ledger
 from reelbase.engine.schema.fingerprint import differences, in_one_sentence, left_over
 from reelbase.engine.schema.source import APPLICATION_ID, SCHEMA_VERSION, has_ledger
@@ -17,15 +19,15 @@ def adopt(native: sqlite3.Connection, path: str) -> int:
     Nothing happens to one that is marked. Raises SchemaError and changes nothing: code foreign,
     newer, unknown_schema, edited or broken_reference.
     """
-    with transaction(native, f"adopting {path}"):
-        (application_id,) = native.execute("PRAGMA application_id").fetchone()
-        claimed = version_of(native)
-        if application_id not in (0, APPLICATION_ID) or not has_ledger(native):
+    with write_transaction(native, f"adopting {path}"):
+        mark = application_id(native)
+        claimed = user_version(native)
+        if mark not in (0, APPLICATION_ID) or not has_ledger(native):
             raise SchemaError(
-                f"{path} is a database of another program (application_id {application_id}"
-                f"{'' if application_id else ', no ledger of migrations'})",
+                f"{path} is a database of another program (application_id {mark}"
+                f"{'' if mark else ', no ledger of migrations'})",
                 code="foreign",
-                details={"path": path, "application_id": application_id},
+                details={"path": path, "application_id": mark},
             )
         version = _version_by_schema(native, path)
         if claimed not in (0, version):

@@ -13,6 +13,7 @@ from reelbase.engine.file.filesystem import Need, refuse_without_room
 from reelbase.engine.file.open_files import journal_mode_of
 from reelbase.engine.file.paths import real_path
 from reelbase.engine.file.temporary_files import folder_for, temporary_files
+from reelbase.engine.native.errors import result_code
 from reelbase.engine.native.extensions import (
     missing_in,
     needs_of,
@@ -26,7 +27,6 @@ from reelbase.engine.schema.ledger import ledger_differences
 from reelbase.engine.schema.search_indexes import DAMAGED, search_indexes
 from reelbase.engine.schema.source import SCHEMA_VERSION
 from reelbase.engine.schema.statistics import analyzed_tables, remove_statistics
-from reelbase.errors import result_code
 
 _log = logging.getLogger("reelbase")
 

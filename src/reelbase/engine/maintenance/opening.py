@@ -16,6 +16,7 @@ from typing import Literal, cast
 import msgspec
 
 from reelbase.engine.file import new_file
+from reelbase.engine.file.connections import ConnectionSettings, NativeConnection, open_native
 from reelbase.engine.file.mounts import PROC_MOUNTS
 from reelbase.engine.file.open_files import (
     FileConnection,
@@ -29,24 +30,14 @@ from reelbase.engine.file.refusals import explained
 from reelbase.engine.file.side_files import is_at_rest, refuse_misplaced
 from reelbase.engine.file.stale_log import read_header, refuse_stale_log
 from reelbase.engine.maintenance.upgrade import bring_up_to_date, check, create
+from reelbase.engine.native.errors import result_code
+from reelbase.engine.native.pragmas import application_id, set_pragma
 from reelbase.engine.native.setup import Setup
 from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.schema.drift import settle
 from reelbase.engine.schema.source import APPLICATION_ID, check_ownership, is_empty
 from reelbase.engine.schema.statistics import remove_statistics
-from reelbase.engine.threads.connection import (
-    ConnectionSettings,
-    NativeConnection,
-    open_native,
-    set_pragma,
-)
-from reelbase.errors import (
-    DatabaseBusyError,
-    DatabaseError,
-    DatabaseIOError,
-    SchemaError,
-    result_code,
-)
+from reelbase.errors import DatabaseBusyError, DatabaseError, DatabaseIOError, SchemaError
 
 _log = logging.getLogger("reelbase")
 
@@ -158,8 +149,7 @@ def _inspect(path: Path, busy_timeout_seconds: float, refuse: Refuse) -> Literal
             contextlib.suppress(sqlite3.DatabaseError),
             contextlib.closing(open_file(path, "immutable=1", busy_timeout_seconds)) as native,
         ):
-            (application_id,) = native.execute("PRAGMA application_id").fetchone()
-            if application_id not in (0, APPLICATION_ID):
+            if application_id(native) not in (0, APPLICATION_ID):
                 check_ownership(native, str(path), may_be_older=True)
         return _look_into(path, "mode=rw", busy_timeout_seconds, refuse, alone=alone)
     except sqlite3.Error as error:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from reelbase.engine.copies.backup import one_moment
 from reelbase.engine.copies.safety_copies import (
     forget_old_copies,
     keep_copy,
     make_folder,
     remove_copy,
 )
-from reelbase.engine.file.refusals import explained_on
+from reelbase.engine.file.commit import write_transaction
+from reelbase.engine.file.connections import setup_of
 from reelbase.engine.file.temporary_files import temporary_files
 from reelbase.engine.maintenance.upgrade_room import explained_by, room_for
+from reelbase.engine.native.errors import translate
 from reelbase.engine.native.extensions import table_by_table
+from reelbase.engine.native.pragmas import user_version
+from reelbase.engine.native.transactions import read_transaction, without_references
 from reelbase.engine.schema import chain
 from reelbase.engine.schema.chain import Migration, Migrations
 from reelbase.engine.schema.derivation import derive
@@ -35,8 +38,7 @@ from reelbase.engine.schema.source import (
     schema_sql,
     statements_of,
 )
-from reelbase.engine.threads.connection import set_pragma, setup_of
-from reelbase.errors import SchemaError, translate
+from reelbase.errors import SchemaError
 
 # What is being done, and how much of it: pages of the copy, or migrations.
 OnProgress = Callable[[str, int, int], None]
@@ -60,7 +62,7 @@ def create(native: sqlite3.Connection, path: str, own: Migrations | None) -> Non
 
     Several processes may come here at once: one does it, the others find it done.
     """
-    with without_references(native), transaction(native, f"creating {path}"):
+    with without_references(native), write_transaction(native, f"creating {path}"):
         if is_empty(native):
             build(native, SCHEMA_VERSION)
             for migration in own.steps if own else ():
@@ -85,7 +87,7 @@ def pending(
 
     Raises SchemaError when own does not continue what the database has been through.
     """
-    version = version_of(native)
+    version = user_version(native)
     left = list(chain.migrations()[version:to])
     if own is None or version + len(left) < len(chain.migrations()):
         return left
@@ -108,7 +110,7 @@ def check(
     Raises SchemaError: foreign, newer, older (unless it may be migrated), unversioned, drifted, and what
     else speaks against migrating it: edited, gap.
     """
-    with one_moment(native):  # somebody may be migrating it
+    with read_transaction(native):  # somebody may be migrating it
         check_ownership(native, path, may_be_older=migrate)
         left = pending(native, path, own)
         if left and not migrate:
@@ -142,7 +144,7 @@ def bring_up_to_date(
     before anything is done where the room is known to be too small; with what is needed, and where.
     """
     copies = (backup_dir or Path(path).parent) if keeps_copy else None
-    with one_moment(native):
+    with read_transaction(native):
         left = pending(native, path, own, to)
         if left and copies is not None:
             make_folder(copies)
@@ -153,9 +155,9 @@ def bring_up_to_date(
             temporary_files(native, room.temporary_folder),
             without_references(native),
             explained_by(room),
-            transaction(native, f"migrating {path}"),
+            write_transaction(native, f"migrating {path}"),
         ):
-            version = version_of(native)
+            version = user_version(native)
             left = pending(native, path, own, to)
             if left:
                 _refuse_changed(native, path)
@@ -173,18 +175,18 @@ def bring_up_to_date(
             for number, migration in enumerate(left):
                 on_progress(f"migrating to {migration}", number, len(left))
                 apply(native, migration, f"migrating {path} to {migration}")
-            if version < version_of(native) == SCHEMA_VERSION:
+            if version < user_version(native) == SCHEMA_VERSION:
                 on_progress("indexing texts", len(left), len(left))
                 derive(native, SCHEMA_VERSION, all_indexes=False)
             if left:
                 refuse_broken_references(native, f"migrating {path} to {left[-1]}")
-                if version_of(native) == SCHEMA_VERSION:
+                if user_version(native) == SCHEMA_VERSION:
                     note_digest(native, digest_of_schema(native))
                 on_progress("committing", len(left), len(left))
         when_failed.pop_all()
     if copy is not None:
         forget_old_copies(native, copy, path)
-    return Upgrade(version, version_of(native), left, copy)
+    return Upgrade(version, user_version(native), left, copy)
 
 
 def _remove_useless_copy(
@@ -196,48 +198,13 @@ def _remove_useless_copy(
     left: list[Migration],
 ) -> None:
     """After a failure; but a COMMIT that failed may have been stored all the same."""
-    with contextlib.suppress(sqlite3.Error, SchemaError), one_moment(native):
+    with contextlib.suppress(sqlite3.Error, SchemaError), read_transaction(native):
         if pending(native, path, own, to) == left:
             remove_copy(copy)
 
 
-@contextlib.contextmanager
-def without_references(native: sqlite3.Connection) -> Iterator[None]:
-    """Foreign keys are not enforced inside; they cannot be switched off in a transaction.
-
-    A table that is built anew is dropped, and that would empty those that refer to it.
-    """
-    set_pragma(native, "foreign_keys", 0)
-    try:
-        yield
-    finally:
-        set_pragma(native, "foreign_keys", 1)
-
-
-@contextlib.contextmanager
-def transaction(native: sqlite3.Connection, context: str) -> Iterator[None]:
-    """A transaction that holds the writer lock: COMMIT at the end of the block, ROLLBACK when it
-    raises.
-    """
-    try:
-        native.execute("BEGIN IMMEDIATE")
-        yield
-        native.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise explained_on(native, translate(error, context)) from error
-    finally:
-        if native.in_transaction:
-            native.execute("ROLLBACK")
-
-
-def version_of(native: sqlite3.Connection) -> int:
-    """The version of the schema that the file says it has; 0 for none."""
-    (version,) = native.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
 def _refuse_changed(native: sqlite3.Connection, path: str) -> None:
-    version = version_of(native)
+    version = user_version(native)
     found = differences(native, version)
     if not found:  # there is a ledger that can be read
         refuse_edited(ours(native), chain.migrations(), path)
@@ -266,7 +233,7 @@ def apply(native: sqlite3.Connection, migration: Migration, context: str) -> Non
     Indexes and triggers of the application that were lost with a rebuilt table are recreated.
     Raises SchemaError: forbidden, dependent, drifted.
     """
-    version = version_of(native)
+    version = user_version(native)
     users_own = _indexes_and_triggers_of_users(native, version)
     native.set_authorizer(_allow if migration.application is None else _allow_application)
     try:

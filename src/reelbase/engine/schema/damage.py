@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from reelbase.engine.native.errors import result_code
 from reelbase.engine.native.extensions import unchecked_tables
 from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.search_indexes import DAMAGED, is_ours, search_indexes, shadows_of
-from reelbase.errors import result_code
 
 MOST_PROBLEMS = 100
 

@@ -12,11 +12,12 @@ import hashlib
 import logging
 import sqlite3
 
+from reelbase.engine.native.errors import result_code
+from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.schema.fingerprint import additions, differences, in_one_sentence
 from reelbase.engine.schema.identity import note_digest, read_identity
 from reelbase.engine.schema.source import SCHEMA_VERSION
-from reelbase.engine.threads.connection import set_pragma
-from reelbase.errors import SchemaError, result_code
+from reelbase.errors import SchemaError
 
 _log = logging.getLogger("reelbase")
 

@@ -12,6 +12,7 @@ import msgspec
 from reelbase.engine.file.paths import real_path
 from reelbase.engine.native.extensions import missing_in, tables_of
 from reelbase.engine.native.names import quoted
+from reelbase.engine.native.pragmas import user_version
 from reelbase.errors import DatabaseIOError
 
 
@@ -58,14 +59,13 @@ def figures(native: sqlite3.Connection, path: str, database_id: UUID) -> Databas
     """Inside a transaction, so that all of them are of one moment."""
     (pages,) = native.execute("PRAGMA page_count").fetchone()
     (page_size,) = native.execute("PRAGMA page_size").fetchone()
-    (version,) = native.execute("PRAGMA user_version").fetchone()
     return DatabaseStats(
         rows=row_counts(native, "table"),
         size_bytes=pages * page_size,
         page_count=pages,
         page_size_bytes=page_size,
         wal_bytes=wal_bytes(path),
-        schema_version=version,
+        schema_version=user_version(native),
         database_id=database_id,
     )
 

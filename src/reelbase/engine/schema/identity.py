@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 
 from reelbase.engine.file.paths import uri_of
-from reelbase.errors import SchemaError, result_code
+from reelbase.engine.native.errors import result_code
+from reelbase.errors import SchemaError
 
 
 class DatabaseIdentity(msgspec.Struct, frozen=True):

@@ -8,11 +8,11 @@ import re
 import sqlite3
 from collections.abc import Iterator
 
+from reelbase.engine.native.errors import result_code
 from reelbase.engine.native.extensions import missing_in
 from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.fingerprint import names_of
 from reelbase.engine.schema.source import SCHEMA_VERSION
-from reelbase.errors import result_code
 
 _log = logging.getLogger("reelbase")
 

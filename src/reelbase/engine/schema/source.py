@@ -9,6 +9,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from reelbase.engine.native.pragmas import application_id, user_version
 from reelbase.errors import SchemaError
 
 APPLICATION_ID = 0x7265656C  # 'reel'
@@ -59,10 +60,8 @@ _FTS5_PARTS = ("data", "idx", "content", "docsize", "config")
 
 def is_empty(native: sqlite3.Connection) -> bool:
     """Whether the file holds nothing yet: no version, no mark, no object."""
-    (application_id,) = native.execute("PRAGMA application_id").fetchone()
-    (version,) = native.execute("PRAGMA user_version").fetchone()
     (objects,) = native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    return (application_id, version, objects) == (0, 0, 0)
+    return (application_id(native), user_version(native), objects) == (0, 0, 0)
 
 
 def has_ledger(native: sqlite3.Connection) -> bool:
@@ -75,21 +74,19 @@ def has_ledger(native: sqlite3.Connection) -> bool:
 
 def check_ownership(native: sqlite3.Connection, path: str, *, may_be_older: bool) -> int:
     """The file's schema version. Raises SchemaError unless it is ours and known. Reads only."""
-    (application_id,) = native.execute("PRAGMA application_id").fetchone()
-    (version,) = native.execute("PRAGMA user_version").fetchone()
-    details = {"path": path, "application_id": application_id, "version": version}
-    is_unmarked = 0 in (version, application_id)
-    if is_unmarked and (application_id == APPLICATION_ID or has_ledger(native)):
+    mark, version = application_id(native), user_version(native)
+    details = {"path": path, "application_id": mark, "version": version}
+    is_unmarked = 0 in (version, mark)
+    if is_unmarked and (mark == APPLICATION_ID or has_ledger(native)):
         raise SchemaError(
             f"{path} does not say which version of the schema it has, although it looks like ours; "
             "`reelbase adopt` finds out and marks it",
             code="unversioned",
             details=details,
         )
-    if application_id != APPLICATION_ID:
+    if mark != APPLICATION_ID:
         raise SchemaError(
-            f"{path} is a database of another program (application_id {application_id}); "
-            "choose another path",
+            f"{path} is a database of another program (application_id {mark}); choose another path",
             code="foreign",
             details=details,
         )
@@ -107,4 +104,4 @@ def check_ownership(native: sqlite3.Connection, path: str, *, may_be_older: bool
             code="older",
             details=details,
         )
-    return int(version)
+    return version

@@ -22,7 +22,7 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.statements.file_names import FileName, Message, escaped, printable
+from reelbase.engine.file_names import FileName, Message, escaped, printable
 
 # What JSON can express; of a record field or parameter: any of it, with None as JSON's null.
 JsonValue = dict[str, Any] | list[Any] | str | int | float | bool | None

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from reelbase.engine.statements.file_names import FileName, may_be_escaped, unescaped
+from reelbase.engine.file_names import FileName, may_be_escaped, unescaped
 from reelbase.engine.statements.row_types import constructor_of, fields_of, is_record
 from reelbase.errors import DatabaseError
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from reelbase.engine.native.errors import translate
 from reelbase.engine.native.foreign_keys import BrokenReference, broken_reference
-from reelbase.errors import DatabaseError, translate
+from reelbase.errors import DatabaseError
 
 if TYPE_CHECKING:
     from reelbase.engine.statements.statement import Statement

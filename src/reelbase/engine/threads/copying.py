@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from reelbase.engine.threads.connection import Connection, notify
+from reelbase.engine.threads.connection import Connection
+from reelbase.engine.threads.mailbox import notify
 from reelbase.errors import DatabaseClosedError
 
 R = TypeVar("R")

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -80,3 +81,9 @@ def _receive(signal: int, posted: deque[list[Settled]]) -> None:
 def _unwatch(loop: asyncio.AbstractEventLoop, signal: int) -> None:
     loop.remove_reader(signal)
     os.close(signal)
+
+
+def notify(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> None:
+    """Calls function on the loop, from any thread. A closed loop has nobody left to hear it."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)

@@ -17,11 +17,12 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from reelbase.engine.executor import Cleanup
+from reelbase.engine.file.connections import ConnectionSettings, open_native
 from reelbase.engine.file.open_files import FileConnection, Loss
+from reelbase.engine.native.transactions import roll_back
 from reelbase.engine.statements.step import Step
-from reelbase.engine.threads.connection import Connection, ConnectionSettings, notify, open_native
-from reelbase.engine.threads.mailbox import Mailbox, Settled
-from reelbase.engine.threads.transaction import roll_back
+from reelbase.engine.threads.connection import Connection
+from reelbase.engine.threads.mailbox import Mailbox, Settled, notify
 from reelbase.engine.threads.worker import Reply, Request, StepRunner, Worker
 from reelbase.errors import DatabaseClosedError, DatabaseIOError
 

@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from reelbase.engine.executor import CursorHost, Executor
+from reelbase.engine.native.errors import translate
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.statement import Statement
-from reelbase.engine.threads.connection import notify
-from reelbase.errors import DatabaseClosedError, translate
+from reelbase.engine.threads.mailbox import notify
+from reelbase.errors import DatabaseClosedError
 
 T = TypeVar("T")
 

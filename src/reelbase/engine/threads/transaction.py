@@ -15,16 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reelbase.engine.executor import Cleanup, HeldCursor
-from reelbase.engine.file.open_files import file_of
+from reelbase.engine.file.commit import commit, commit_error
+from reelbase.engine.native.transactions import roll_back
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.worker import Request, StepRunner
 from reelbase.errors import (
     CommitUncertainError,
     DatabaseClosedError,
     DatabaseError,
-    DatabaseIOError,
-    result_code,
-    translate,
 )
 
 if TYPE_CHECKING:
@@ -32,10 +30,6 @@ if TYPE_CHECKING:
 
 State = Literal["open", "committed", "rolled_back", "unknown"]
 R = TypeVar("R")
-# A COMMIT that failed with one of these has changed nothing: BUSY leaves the transaction open,
-# CONSTRAINT (a deferred foreign key) too, and FULL is rolled back by SQLite itself.
-_COMMIT_REFUSED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_FULL)
-
 _BEGIN_SAVEPOINT = "SAVEPOINT reelbase_unit"
 _UNDO_SAVEPOINT = "ROLLBACK TO reelbase_unit"
 _END_SAVEPOINT = "RELEASE reelbase_unit"
@@ -50,49 +44,6 @@ class _Savepoint:
 
 # The savepoint in whose block the code runs. Tasks that are started in the block inherit it.
 _innermost: ContextVar[_Savepoint | None] = ContextVar("reelbase_savepoint", default=None)
-
-
-def commit(native: sqlite3.Connection) -> sqlite3.Error | DatabaseIOError | None:
-    """COMMIT. Returns what made it fail, if anything; then nothing stays open."""
-    file = file_of(native)
-    if file is not None and file.locks is not None and file.locks.is_write_lock_lost():
-        roll_back(native)
-        return DatabaseIOError(
-            "the write lock was lost inside this transaction, which is rolled back: the process has opened "
-            "and closed the database file (to copy, hash or send it), and the kernel then drops SQLite's "
-            "locks on it (sqlite.org/howtocorrupt.html, 2.2). Read a backup() instead",
-            code="lock_lost",
-        )
-    try:
-        native.execute("COMMIT")
-    except sqlite3.Error as error:
-        roll_back(native)
-        return error
-    return None
-
-
-def commit_error(error: sqlite3.Error | DatabaseIOError, context: str) -> DatabaseError:
-    """What a failed COMMIT means: CommitUncertainError where SQLite leaves the outcome open."""
-    if isinstance(error, DatabaseIOError):
-        return error
-    if result_code(error) in _COMMIT_REFUSED:
-        return translate(error, context)
-    uncertain = CommitUncertainError(
-        f"{context}: COMMIT failed ({error}); the change may or may not be stored",
-        details={"context": context},
-    )
-    uncertain.__cause__ = error
-    return uncertain
-
-
-def roll_back(native: sqlite3.Connection) -> None:
-    """ROLLBACK unless SQLite has done it; an interrupt that was meant for a statement is outlived."""
-    while native.in_transaction:
-        try:
-            native.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            if result_code(error) != sqlite3.SQLITE_INTERRUPT:
-                raise
 
 
 class _Outcome(asyncio.Future[None]):

@@ -20,9 +20,10 @@ from reelbase.engine.file.journal import JournalDecision
 from reelbase.engine.file.open_files import Identity, Loss, OpenFile, identity_of
 from reelbase.engine.file.side_files import mounted_apart
 from reelbase.engine.maintenance.health import checkpoint, warnings_of_sqlite
+from reelbase.engine.native.pragmas import WAL_LIMIT_BYTES
 from reelbase.engine.schema.figures import wal_bytes
 from reelbase.engine.schema.statistics import remove_statistics
-from reelbase.engine.threads.connection import WAL_LIMIT_BYTES, notify
+from reelbase.engine.threads.mailbox import notify
 from reelbase.engine.threads.readers import Borrowing, Readers
 from reelbase.engine.threads.writer import Writer
 from reelbase.errors import DatabaseBusyError, DatabaseClosedError, DatabaseIOError

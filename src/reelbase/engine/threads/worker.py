@@ -19,10 +19,11 @@ from typing import Any
 import msgspec
 
 from reelbase.engine.file.refusals import explained_on
+from reelbase.engine.native.errors import translate
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.mailbox import Mailbox, Settled
-from reelbase.errors import DatabaseClosedError, DatabaseError, translate
+from reelbase.errors import DatabaseClosedError, DatabaseError
 
 _REPORT_COUNT = 64
 _REPORT_SECONDS = 0.001

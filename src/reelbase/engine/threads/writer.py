@@ -15,14 +15,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from reelbase.engine.file.commit import commit, commit_error
 from reelbase.engine.file.journal import Synchronous
 from reelbase.engine.file.open_files import Loss, file_of
 from reelbase.engine.file.refusals import explained_on
+from reelbase.engine.native.errors import result_code, translate
+from reelbase.engine.native.pragmas import set_pragma
+from reelbase.engine.native.transactions import roll_back
 from reelbase.engine.statements.step import Step
-from reelbase.engine.threads.connection import Connection, set_pragma
+from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.mailbox import Mailbox, Settled, settle
 from reelbase.engine.threads.queue import WaitingWorker
-from reelbase.engine.threads.transaction import Transaction, commit, commit_error, roll_back
+from reelbase.engine.threads.transaction import Transaction
 from reelbase.engine.threads.worker import Request, StepRunner
 from reelbase.errors import (
     DatabaseClosedError,
@@ -30,8 +34,6 @@ from reelbase.errors import (
     DatabaseError,
     DatabaseIOError,
     DatabaseReadOnlyError,
-    result_code,
-    translate,
 )
 
 R = TypeVar("R")

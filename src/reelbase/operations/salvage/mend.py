@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from reelbase.engine.maintenance.upgrade import version_of
 from reelbase.engine.native.names import quoted
+from reelbase.engine.native.pragmas import application_id, user_version
 from reelbase.engine.schema.damage import is_undamaged, tables_of
 from reelbase.engine.schema.derivation import fill
 from reelbase.engine.schema.fingerprint import is_same_text
@@ -93,8 +93,7 @@ def _mend_schema(native: sqlite3.Connection, version: int, losses: Losses) -> No
 
 
 def _mend_marks(native: sqlite3.Connection, version: int, losses: Losses) -> None:
-    (application_id,) = native.execute("PRAGMA application_id").fetchone()
-    if (application_id, version_of(native)) != (APPLICATION_ID, version):
+    if (application_id(native), user_version(native)) != (APPLICATION_ID, version):
         native.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         native.execute(f"PRAGMA user_version = {version}")
         losses.mend(f"the header: marked as a database of schema version {version}")

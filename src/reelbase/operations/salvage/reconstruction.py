@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from reelbase.engine.file.connections import NativeConnection, setup_of
 from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.fingerprint import names_of
 from reelbase.engine.schema.search_indexes import is_ours, shadows_of
 from reelbase.engine.schema.source import APPLICATION_ID
-from reelbase.engine.threads.connection import NativeConnection, setup_of
 from reelbase.operations.salvage.accounts import TableState, account_for
 from reelbase.operations.salvage.evidence import Evidence, indexes_of
 from reelbase.operations.salvage.losses import Losses, counted

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from reelbase.engine.copies.backup import translated
 from reelbase.engine.maintenance.opening import opened_to_look
+from reelbase.engine.native.errors import translate
 from reelbase.engine.schema.source import is_empty
 from reelbase.engine.threads.copying import OnStep, Progress, on_a_thread
-from reelbase.errors import SchemaError, translate
+from reelbase.errors import SchemaError
 from reelbase.operations.transfer.format import ExportReader
 from reelbase.operations.transfer.source import ExportReport, Write, write_export
 from reelbase.operations.transfer.target import ImportReport, store_export

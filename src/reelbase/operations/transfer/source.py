@@ -8,11 +8,13 @@ from collections.abc import Callable, Container, Iterator
 
 import msgspec
 
-from reelbase.engine.copies.backup import OnStep, one_moment
-from reelbase.engine.maintenance.upgrade import build, version_of
+from reelbase.engine.copies.backup import OnStep
+from reelbase.engine.maintenance.upgrade import build
+from reelbase.engine.native.errors import result_code
 from reelbase.engine.native.interruption import interruptible
+from reelbase.engine.native.pragmas import user_version
+from reelbase.engine.native.transactions import read_transaction
 from reelbase.engine.schema.fingerprint import differences
-from reelbase.errors import result_code
 from reelbase.operations.creation import Created, Refused, create
 from reelbase.operations.own_objects import OwnObject, own_objects, reserved_names, settings_of
 from reelbase.operations.schema_rows import COUNTERS, has_counters, rows_of_schema, value_of
@@ -62,8 +64,8 @@ def write_export(native: sqlite3.Connection, write: Write, on_step: OnStep) -> E
     """
     native.text_factory = text_of
     reached = (0, 0)
-    with one_moment(native), interruptible(native, lambda: on_step(*reached)):
-        version = version_of(native)
+    with read_transaction(native), interruptible(native, lambda: on_step(*reached)):
+        version = user_version(native)
         left_out = [LeftOut("schema", sentence) for sentence in differences(native, version)]
         objects, own_rows = _carried(native, version, left_out)
         tables = [*rows_of_schema(native, version), *own_rows]

@@ -14,20 +14,20 @@ from pathlib import Path
 import msgspec
 
 from reelbase.engine.copies.backup import OnStep, new_file
+from reelbase.engine.file.commit import write_transaction
+from reelbase.engine.file.connections import ConnectionSettings, open_native
 from reelbase.engine.file.paths import real_path
 from reelbase.engine.file.temporary_files import folder_for, temporary_files
 from reelbase.engine.maintenance.opening import prepare_file
-from reelbase.engine.maintenance.upgrade import apply, build, transaction, without_references
+from reelbase.engine.maintenance.upgrade import apply, build
+from reelbase.engine.native.errors import translate
 from reelbase.engine.native.interruption import interruptible
+from reelbase.engine.native.pragmas import set_pragma
+from reelbase.engine.native.transactions import without_references
 from reelbase.engine.schema import chain
 from reelbase.engine.schema.derivation import derive
 from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership, is_empty
-from reelbase.engine.threads.connection import (
-    ConnectionSettings,
-    open_native,
-    set_pragma,
-)
-from reelbase.errors import DatabaseError, translate
+from reelbase.errors import DatabaseError
 from reelbase.operations.creation import Refused, create
 from reelbase.operations.own_objects import OwnObject, own_objects, reserved_names
 from reelbase.operations.schema_rows import (
@@ -88,7 +88,7 @@ def store_export(
         _opened(path, busy_timeout_seconds) as native,
         temporary_files(native, folder_for(native, 0, path.parent)),
         without_references(native),
-        transaction(native, f"importing into {path}"),
+        write_transaction(native, f"importing into {path}"),
     ):
         _make_way(native, path)
         _Import(native, reader, header, on_step).run()

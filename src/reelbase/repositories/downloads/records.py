@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.statements.file_names import FileName, Message
+from reelbase.engine.file_names import FileName, Message
 
 
 class DownloadStatus(enum.StrEnum):

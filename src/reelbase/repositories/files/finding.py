@@ -9,9 +9,9 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
+from reelbase.engine.file_names import FileName
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import wrong_type
-from reelbase.engine.statements.file_names import FileName
 from reelbase.engine.statements.statement import Query
 from reelbase.repositories.file_processing import FileStatus, FileStatusLike
 from reelbase.repositories.files.records import File

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UnsetType
 
-from reelbase.engine.statements.file_names import FileName
+from reelbase.engine.file_names import FileName
 
 
 class File(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from reelbase.engine.statements.file_names import escaped
+from reelbase.engine.file_names import escaped
 from reelbase.engine.statements.search import match_expression
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.files.finding import FileFinding

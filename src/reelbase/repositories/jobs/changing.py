@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from reelbase.engine.statements.file_names import printable
+from reelbase.engine.file_names import printable
 from reelbase.engine.statements.parameters import at_least_0, clamped
 from reelbase.engine.statements.statement import Command
 from reelbase.repositories.jobs.listing import JobListing

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from reelbase.engine.file_names import printable
 from reelbase.engine.ids import moment_after
-from reelbase.engine.statements.file_names import printable
 from reelbase.engine.statements.statement import Command
 from reelbase.repositories.jobs.listing import JobListing
 from reelbase.repositories.jobs.records import Job

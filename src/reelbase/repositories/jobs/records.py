@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from reelbase.engine.statements.file_names import Message
+from reelbase.engine.file_names import Message
 
 
 class JobStatus(enum.StrEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_before
-from reelbase.engine.statements.file_names import Message
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.jobs.listing import JobListing
 from reelbase.repositories.jobs.records import Job, RecoveryReport

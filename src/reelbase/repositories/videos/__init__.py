@@ -8,8 +8,8 @@ from typing import Unpack
 
 import msgspec
 
+from reelbase.engine.file_names import escaped
 from reelbase.engine.statements.arguments import wrong_type
-from reelbase.engine.statements.file_names import escaped
 from reelbase.engine.statements.search import match_expression
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository

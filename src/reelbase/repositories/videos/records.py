@@ -10,7 +10,7 @@ from typing import TypedDict
 import msgspec
 from msgspec import UnsetType
 
-from reelbase.engine.statements.file_names import FileName
+from reelbase.engine.file_names import FileName
 
 
 class Video(msgspec.Struct, frozen=True):

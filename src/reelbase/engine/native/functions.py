@@ -1,0 +1,35 @@
+"""The SQL functions that statements of the package call, but never the schema: other programs lack them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from reelbase.engine.statements.search import excerpt, folded, spaced
+
+
+def create_functions(native: sqlite3.Connection) -> None:
+    """Creates them on a connection, instead of others of the same names."""
+    native.create_function("folded", 1, _folded, deterministic=True)
+    native.create_function("stripped", 1, _stripped, deterministic=True)
+    native.create_function("spaced", 1, spaced, deterministic=True)
+    native.create_function("excerpt", 2, excerpt, deterministic=True)
+    native.create_function("merged", 2, _merged, deterministic=True)
+
+
+def _folded(text: str | None) -> str | None:
+    """LIKE and lower() fold ASCII only."""
+    return None if text is None else folded(text)
+
+
+def _stripped(text: str | None) -> str | None:
+    """trim() knows the spaces of ASCII only."""
+    return None if text is None else text.strip()
+
+
+def _merged(old: str, new: str) -> str:
+    """Two JSON objects as one, key by key; json_patch() goes deeper and takes null for a deletion."""
+    merged: dict[str, Any] = msgspec.json.decode(old) | msgspec.json.decode(new)
+    return msgspec.json.encode(merged).decode()
