@@ -206,7 +206,7 @@ async def test_a_backup_of_a_rollback_journal_lets_writers_in_and_then_keeps_the
         def copy(native: sqlite3.Connection) -> None:
             backup.write_copy(native, tmp_path / "copy.db", on_step=write)
 
-        async with database._session("backup", "here") as session:
+        async with database._read_connection("backup", "here") as session:
             await session.call(copy)
         # The first step of each; the second finds that somebody wrote.
         assert let_in == backup._POLITE_ATTEMPTS

@@ -23,8 +23,10 @@ import reelbase
 from reelbase import Database, DatabaseError, DatabaseReadOnlyError, Repository, errors
 from reelbase.catalogue import Catalogue
 from reelbase.engine.file.open_files import Loss
+from reelbase.engine.native import run as run_module
 from reelbase.engine.native.errors import translate
 from reelbase.engine.statements.step import Step
+from reelbase.engine.threads import readers, writer
 
 PACKAGE = Path(reelbase.__file__).parent
 ERRORS = {
@@ -188,13 +190,14 @@ async def test_every_statement_runs_in_the_name_of_the_public_method_that_was_ca
 ) -> None:
     owner = await make_owner(database)
     ran: list[Step[Any]] = []
-    run = Step.run
+    run = run_module.run
 
-    def recorded(step: Step[Any], *args: Any, **kwargs: Any) -> Any:
+    def recorded(native: sqlite3.Connection, step: Step[Any], *arguments: Any) -> Any:
         ran.append(step)
-        return run(step, *args, **kwargs)
+        return run(native, step, *arguments)
 
-    monkeypatch.setattr(Step, "run", recorded)
+    for module in (run_module, readers, writer):
+        monkeypatch.setattr(module, "run", recorded)
     silent, wrong, called = [], [], 0
     for attribute in vars(Catalogue):
         repository = getattr(database, attribute, None)
@@ -313,7 +316,8 @@ async def test_a_file_that_is_read_only_is_the_servers_fault_and_a_snapshot_the_
     assert (caught.value.code, caught.value.http_status) == ("read_only", 403)
     error = sqlite3.OperationalError("attempt to write a readonly database")
     error.sqlite_errorcode = sqlite3.SQLITE_READONLY
-    translated = translate(error, "ProfileRepository.ensure", native=sqlite3.connect(":memory:"))
+    with contextlib.closing(sqlite3.connect(":memory:")) as native:
+        translated = translate(error, "ProfileRepository.ensure", native=native)
     assert isinstance(translated, DatabaseReadOnlyError)
     assert (translated.code, translated.http_status) == ("read_only_file", 500)
     assert DatabaseReadOnlyError.http_status == 403

@@ -22,6 +22,7 @@ from test_roundtrip import texts
 from test_statements import STATEMENTS
 
 from reelbase import RecordNotFoundError
+from reelbase.engine.native.run import run
 from reelbase.engine.statements.statement import Insertion
 
 INSERTIONS = {
@@ -78,7 +79,7 @@ def answered_and_stored(
     fields = statement.row_type.__struct_fields__
     with closing(native.cursor()) as cursor:
         native.execute("BEGIN")
-        answered = statement.one(**values).run(native)
+        answered = run(native, statement.one(**values))
         row = cursor.execute(
             f"SELECT {', '.join(fields)} FROM {found[1]} WHERE rowid = last_insert_rowid()"
         ).fetchone()
@@ -135,7 +136,7 @@ def test_a_row_that_a_users_trigger_ignores_is_not_found(
         )
     values = {field: UUID(int=1) if field == "id" else None for field in statement.parameters}
     with pytest.raises(RecordNotFoundError, match=str(UUID(int=1))):
-        statement.one(**values).run(native)
+        run(native, statement.one(**values))
 
 
 def test_it_needs_every_field_as_a_parameter(native: sqlite3.Connection) -> None:

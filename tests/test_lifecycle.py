@@ -34,6 +34,7 @@ from reelbase import (
     DatabaseIOError,
     SchemaError,
 )
+from reelbase.engine.file import new_file
 from reelbase.engine.file.open_files import OpenFile
 
 Connect = Callable[..., Any]
@@ -645,6 +646,20 @@ async def test_two_connects_at_once_on_a_fresh_file(connect: Connect, tmp_path: 
         with plain(target) as connection:
             assert_one_schema(connection)
     assert len(names(tmp_path)) == 5
+
+
+def test_a_file_that_another_process_makes_at_this_moment_has_a_log_of_its_own(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = new_file.refuse_leftovers
+
+    def after_the_other_process(target: Path) -> None:
+        path.touch()
+        path.with_name(f"{path.name}-journal").write_bytes(b"its first transaction")
+        refuse(target)
+
+    monkeypatch.setattr(new_file, "refuse_leftovers", after_the_other_process)
+    assert not new_file.make(path)
 
 
 def test_eight_processes_at_once_on_a_fresh_file(tmp_path: Path, journal: str) -> None:

@@ -39,12 +39,12 @@ from reelbase.engine.maintenance.opening import (
 from reelbase.engine.maintenance.upgrade import check
 from reelbase.engine.native.setup import Setup, checked_setup
 from reelbase.engine.schema.chain import Migrations
-from reelbase.engine.schema.derivation import derivations
 from reelbase.engine.schema.identity import read_database_id
 from reelbase.engine.schema.search_indexes import make_damaged_search_indexes_empty
 from reelbase.engine.schema.source import SCHEMA_VERSION
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.statements.declarations import derivations
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.executors import Clock, DatabaseExecutor, read_clock
 from reelbase.engine.threads.mailbox import Mailbox
@@ -257,7 +257,6 @@ class Database(Maintenance):
             self._writer,
             self._readers,
             options.clock,
-            options.slow_query_seconds,
             options.secrets,
             where=call_site(),
         )

@@ -38,7 +38,7 @@ from reelbase.engine.schema.search_indexes import (
 )
 from reelbase.engine.schema.statistics import gather_statistics
 from reelbase.engine.threads.copying import Copying, Progress
-from reelbase.engine.threads.executors import DatabaseExecutor, Session
+from reelbase.engine.threads.executors import DatabaseExecutor, ReadConnection
 from reelbase.engine.threads.readers import Purpose, Readers
 from reelbase.engine.threads.transaction import Transaction
 from reelbase.engine.threads.upkeep import Upkeep
@@ -120,7 +120,7 @@ class Maintenance(Catalogue):
         """
         checked_keep(keep)
         path = self._checked_target(target)
-        async with self._session("backup", call_site()) as session:
+        async with self._read_connection("backup", call_site()) as session:
             copying = Copying(progress, has_ended=lambda: session.has_ended)
             work = partial(
                 make_copy, target=path, original=self._path, keep=keep, on_step=copying.on_step
@@ -146,7 +146,7 @@ class Maintenance(Catalogue):
             loss = await self._writer.connection.call(self._upkeep.loss)
             if loss is not None:
                 return health_report([loss.sentence], [], self._journal.mode, looked_at=["file"])
-        async with self._session("check", call_site()) as session:
+        async with self._read_connection("check", call_site()) as session:
             damage = await session.call(partial(problems_of, decided=self._journal.mode, full=full))
             mode = await session.call(journal_mode_of)
             is_shared = await self._writer.connection.call(self._is_open_elsewhere)
@@ -177,7 +177,7 @@ class Maintenance(Catalogue):
             with read_transaction(native):
                 return figures(native, str(self._path or ""), self._database_id)
 
-        async with self._session("stats", call_site()) as session:
+        async with self._read_connection("stats", call_site()) as session:
             stats: DatabaseStats = await session.call(count)
             return stats
 
@@ -195,7 +195,7 @@ class Maintenance(Catalogue):
         else is done.
         """
         self._executor.refuse_if_unusable()
-        async with self._session("optimize", call_site()) as session:
+        async with self._read_connection("optimize", call_site()) as session:
             tables, indexes = await session.call(tables_of), await session.call(search_indexes)
         damaged: dict[str, DatabaseCorruptError] = {}
         try:
@@ -263,7 +263,7 @@ class Maintenance(Catalogue):
         return path
 
     @asynccontextmanager
-    async def _session(self, what: Purpose, where: str) -> AsyncIterator[Session]:
+    async def _read_connection(self, what: Purpose, where: str) -> AsyncIterator[ReadConnection]:
         """A connection that reads, for the caller alone; the one of ":memory:" is in a transaction."""
         if self._readers is not None:
             reader = await self._readers.borrow(what, where)

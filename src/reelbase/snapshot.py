@@ -59,7 +59,6 @@ class SnapshotContext:
         writer: Writer,
         readers: Readers | None,
         clock: Clock,
-        slow_query_seconds: float | None,
         secrets: Secrets | None,
         *,
         where: str,
@@ -67,12 +66,11 @@ class SnapshotContext:
         self._writer = writer
         self._readers = readers
         self._clock = clock
-        self._slow_query_seconds = slow_query_seconds
         self._secrets = secrets
         self._where = where
         self._loop = asyncio.get_running_loop()
         self._was_entered = False
-        self._session: Reader | Transaction | None = None
+        self._connection: Reader | Transaction | None = None
         self._executor: SnapshotExecutor | None = None
 
     async def __aenter__(self) -> Snapshot:
@@ -92,19 +90,17 @@ class SnapshotContext:
             except BaseException:
                 await transaction.roll_back()
                 raise
-            self._session = transaction
+            self._connection = transaction
         else:
             reader = await self._readers.borrow("snapshot", self._where)
-            self._session = reader
+            self._connection = reader
             try:
                 await reader.call(_pin)
             except BaseException:
-                self._session = None
+                self._connection = None
                 self._readers.give_back(reader)
                 raise
-        self._executor = SnapshotExecutor(
-            self._session, now, self._slow_query_seconds, self._secrets
-        )
+        self._executor = SnapshotExecutor(self._connection, now, self._secrets)
         return Snapshot(self._executor, self)
 
     async def __aexit__(
@@ -115,21 +111,21 @@ class SnapshotContext:
     ) -> None:
         if self._executor is not None:
             self._executor.is_ended = True
-        session, self._session = self._session, None
-        if isinstance(session, Transaction):
-            await session.roll_back()
-        elif session is not None and self._readers is not None:
-            self._readers.give_back(session)
+        connection, self._connection = self._connection, None
+        if isinstance(connection, Transaction):
+            await connection.roll_back()
+        elif connection is not None and self._readers is not None:
+            self._readers.give_back(connection)
 
     def __del__(self) -> None:
         # Entered by hand and forgotten: its read transaction would keep the log from being emptied.
-        session = self._session
-        if session is None or session.has_ended:
+        connection = self._connection
+        if connection is None or connection.has_ended:
             return
-        if isinstance(session, Transaction):
-            notify(self._loop, session.abandon)
+        if isinstance(connection, Transaction):
+            notify(self._loop, connection.abandon)
         elif self._readers is not None:
-            notify(self._loop, self._readers.give_back, session)
+            notify(self._loop, self._readers.give_back, connection)
         warnings.warn(
             f"unclosed: the snapshot that was opened at {self._where}",
             ResourceWarning,

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import TypeVar
 
 from reelbase.catalogue import Catalogue
-from reelbase.engine.raw_sql import RawStatement
 from reelbase.engine.secrets import Secrets
+from reelbase.engine.statements.raw import RawStatement
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.executors import Clock, UnitExecutor, read_clock
 from reelbase.engine.threads.mailbox import notify

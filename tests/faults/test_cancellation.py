@@ -480,7 +480,7 @@ async def commit_without_guard(self: Transaction) -> None:
     await asyncio.sleep(0)
     self._ended = True
     self.state = "committed"
-    await self._submit(self._commit)
+    await self._call_at_last(self._commit)
 
 
 @pytest.mark.parametrize(

@@ -187,16 +187,16 @@ def _is_there(stored: Stored, key: str) -> bool:
 def acknowledge_early() -> None:
     """The caller hears of a write before its COMMIT."""
 
-    run_one = worker.run_one
+    outcome_of = worker.outcome_of
 
-    def run_and_tell(native: sqlite3.Connection, request: Request) -> Any:
-        settled = run_one(native, request)
+    def run_and_tell(native: sqlite3.Connection, request: Request, perform: Any) -> Any:
+        settled = outcome_of(native, request, perform)
         loop = request.future.get_loop()
         loop.call_soon_threadsafe(settle, [settled])
         time.sleep(0.001)  # the caller goes on at once
         return settled
 
-    setattr(worker, "run_one", run_and_tell)  # noqa: B010
+    setattr(worker, "outcome_of", run_and_tell)  # noqa: B010
 
 
 def commit_units_early() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -12,17 +11,18 @@ from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.step import Step
 
 R = TypeVar("R")
-Cleanup = Callable[[sqlite3.Connection], None]
+# Called on the connection's thread with the connection, which only the engine knows.
+Cleanup = Callable[[Any], None]
 
 
 class HeldCursor(Protocol):
     """A cursor that stays open between two calls. Both methods run on the connection's thread."""
 
-    def close(self, native: sqlite3.Connection) -> None:
+    def close(self, native: Any) -> None:
         """Closes the cursor."""
         ...
 
-    def drain(self, native: sqlite3.Connection) -> None:
+    def drain(self, native: Any) -> None:
         """Fetches the other rows into memory: what is written next must not show among them."""
         ...
 
@@ -35,7 +35,7 @@ class CursorHost(NamedTuple):
     """
 
     is_shared: bool
-    call: Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
+    call: Callable[[Callable[[Any], Any]], Awaitable[Any]]
     release: Callable[[], None]
 
 

@@ -9,8 +9,6 @@ from typing import Any, ClassVar, TypeVar, overload
 from uuid import UUID
 
 from reelbase.engine.executor import Executor
-from reelbase.engine.native.foreign_keys import Entity, entities
-from reelbase.engine.schema.derivation import derivations
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.arguments import (
     PublicFace,
@@ -18,6 +16,7 @@ from reelbase.engine.statements.arguments import (
     invalid_argument,
     wrong_type,
 )
+from reelbase.engine.statements.declarations import Entity, derivations, entities
 from reelbase.engine.statements.parameters import to_id
 from reelbase.engine.statements.statement import Command, record_not_found
 from reelbase.engine.statements.step import Step

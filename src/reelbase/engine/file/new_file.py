@@ -12,7 +12,7 @@ from reelbase.engine.file.paths import real_path
 from reelbase.engine.file.refusals import refuse_without_locks
 from reelbase.engine.file.side_files import is_at_rest, refuse_leftovers
 from reelbase.engine.schema.source import is_empty
-from reelbase.errors import DatabaseError
+from reelbase.errors import DatabaseError, SchemaError
 
 
 def make(path: Path) -> bool:
@@ -20,7 +20,14 @@ def make(path: Path) -> bool:
     was first. Raises OSError, DatabaseIOError (code locks) and SchemaError (code stale_log) where a database
     would be of no use."""
     target = real_path(path)  # a link may point to where nothing is yet
-    refuse_leftovers(path)
+    try:
+        refuse_leftovers(path)
+    except SchemaError:
+        if os.path.lexists(
+            target
+        ):  # and the log is that of another process, which has just made it
+            return False
+        raise
     target.parent.mkdir(parents=True, exist_ok=True)
     refuse_without_locks(target, f"making {path}")
     try:

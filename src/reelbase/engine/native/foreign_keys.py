@@ -11,9 +11,12 @@ import re
 import sqlite3
 from collections.abc import Mapping
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+
+from reelbase.engine.native.names import quoted
+from reelbase.engine.statements.declarations import Entity, entities
 
 _TARGET = re.compile(
     r"\s*(?:WITH\b.*?\)\s*)?(?P<verb>INSERT|REPLACE|UPDATE|DELETE)\b"
@@ -42,17 +45,6 @@ SELECT name
 FROM pragma_table_info(?)
 WHERE pk = 1
 """
-
-
-class Entity(NamedTuple):
-    """What errors call a row of a table. remedy: how a missing one is made, with {key}; '' for none."""
-
-    name: str
-    remedy: str
-
-
-# By table; repositories say it of their own.
-entities: dict[str, Entity] = {}
 
 
 class BrokenReference(msgspec.Struct, frozen=True):
@@ -140,10 +132,6 @@ def _key_of(native: sqlite3.Connection, table: str) -> str | None:
 
 def _has(native: sqlite3.Connection, table: str, values: Mapping[str, int | str]) -> bool:
     # Names cannot be bound; these come from the file's own schema.
-    where = " AND ".join(f"{_quoted(column)} = ?" for column in values)
-    sql = f"SELECT 1 FROM {_quoted(table)} WHERE {where} LIMIT 1"
+    where = " AND ".join(f"{quoted(column)} = ?" for column in values)
+    sql = f"SELECT 1 FROM {quoted(table)} WHERE {where} LIMIT 1"
     return native.execute(sql, tuple(values.values())).fetchone() is not None
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -7,18 +7,12 @@ upgrade makes them again.
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
 
 from reelbase.engine.native.names import quoted
+from reelbase.engine.native.run import run
 from reelbase.engine.schema.fingerprint import names_of
 from reelbase.engine.schema.search_indexes import search_indexes
-
-if TYPE_CHECKING:
-    from reelbase.engine.statements.statement import Command
-
-# By table, how it is made again, the last statement being what fills an empty one; repositories say it
-# of their own.
-derivations: dict[str, tuple[Command[object], ...]] = {}
+from reelbase.engine.statements.declarations import derivations
 
 
 def derive(
@@ -36,13 +30,13 @@ def derive(
     for table, commands in derivations.items():
         if table in names and table not in kept and only in (None, table):
             for command in commands:
-                command.count().run(native)
+                run(native, command.count())
 
 
 def fill(native: sqlite3.Connection, index: str) -> None:
     """Fills a search index of the library that is empty, as any version has it that has the table."""
     if index in derivations:
-        derivations[index][-1].count().run(native)
+        run(native, derivations[index][-1].count())
 
 
 def _holds_rows(native: sqlite3.Connection, table: str) -> bool:

@@ -16,7 +16,6 @@ bind the parameters and give a Step: what the engine carries to a connection and
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +50,9 @@ from reelbase.engine.statements.step import (
 from reelbase.errors import DatabaseError, InvalidArgumentError, RecordNotFoundError
 
 T = TypeVar("T")
+
+# Of PEP 249: the name of a column is the first item; None for a statement without rows.
+Description = Sequence[Sequence[Any]] | None
 
 # Strings, quoted names and comments are skipped: a colon inside them is no parameter.
 _PARAMETER = re.compile(
@@ -166,24 +168,21 @@ class Statement:
                 raise invalid_argument(name, error, value=values[name], where=self.name) from None
         return bound
 
-    def count_of(self, cursor: sqlite3.Cursor) -> int:
-        """How many rows the statement of a finished cursor changed."""
-        return max(cursor.rowcount, 0)
-
-    def decode(self, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]]) -> list[Any]:
-        """The rows of a cursor as the row type. DatabaseError: code no_rows or row_mismatch."""
+    def decode(self, description: Description, rows: list[tuple[Any, ...]]) -> list[Any]:
+        """The rows as the row type.  description: the cursor's. DatabaseError: code no_rows or
+        row_mismatch."""
         if self._decoder is None:
-            self._decoder = decoder_for(self.row_type, self._columns_of(cursor))
+            self._decoder = decoder_for(self.row_type, self._columns_of(description))
         return self._decoder(rows)
 
-    def decode_one(self, cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Any:
+    def decode_one(self, description: Description, row: tuple[Any, ...]) -> Any:
         """One row, as decode() gives many."""
         if self._row_decoder is None:
-            self._row_decoder = row_decoder_for(self.row_type, self._columns_of(cursor))
+            self._row_decoder = row_decoder_for(self.row_type, self._columns_of(description))
         return self._row_decoder(row)
 
-    def _columns_of(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
-        columns = tuple(column[0] for column in cursor.description or ())
+    def _columns_of(self, description: Description) -> tuple[str, ...]:
+        columns = tuple(column[0] for column in description or ())
         if not columns:
             raise DatabaseError(
                 f"the statement returns no rows: {in_one_line(self.sql)}", code="no_rows"
@@ -325,5 +324,5 @@ class Insertion(Command[T]):
         """The new row."""
         return InsertOne(self, self.bind(params))
 
-    def _columns_of(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
+    def _columns_of(self, description: Description) -> tuple[str, ...]:
         return self.parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -15,13 +15,16 @@ from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.readers import Readers
 from reelbase.engine.threads.transaction import Transaction
-from reelbase.engine.threads.worker import StepRunner
 from reelbase.engine.threads.writer import Writer
 from reelbase.errors import DatabaseClosedError, DatabaseReadOnlyError
 
 
-class Session(Protocol):
+class ReadConnection(Protocol):
     """A connection that belongs to one snapshot: a borrowed reader, or the one of ":memory:"."""
+
+    def submit(self, steps: Sequence[Step[Any]]) -> Awaitable[list[Any]]:
+        """Runs steps that only read."""
+        ...
 
     @property
     def has_ended(self) -> bool:
@@ -33,7 +36,7 @@ class Session(Protocol):
         ...
 
     def at_end(self, cleanup: Cleanup) -> None:
-        """Has the cleanup run on the thread when the session ends."""
+        """Has the cleanup run on the thread when the snapshot ends."""
         ...
 
     def clean_up(self, cleanup: Cleanup) -> None:
@@ -88,17 +91,17 @@ class DatabaseExecutor:
             else:
                 if _IS_DEVELOPMENT:
                     self._writer.note_read()
-                return self._readers.run(steps)
-        return self._writer.run(steps)
+                return self._readers.submit(steps)
+        return self._writer.submit(steps)
 
     def run_one(self, step: Step[R]) -> Awaitable[R]:
         """As of Executor."""
         self.refuse_if_unusable()
         if self._readers is None or step.statement.writes:
-            return self._writer.run_one(step)
+            return self._writer.submit_one(step)
         if _IS_DEVELOPMENT:
             self._writer.note_read()
-        return self._readers.run_one(step)
+        return self._readers.submit_one(step)
 
     async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
         """As of Executor."""
@@ -132,15 +135,13 @@ class SnapshotExecutor:
 
     def __init__(
         self,
-        session: Session,
+        connection: ReadConnection,
         now: datetime,
-        slow_query_seconds: float | None,
         secrets: Secrets | None,
     ) -> None:
         self.secrets = secrets
-        self._session = session
+        self._connection = connection
         self._now = now
-        self._slow_query_seconds = slow_query_seconds
         self.is_ended = False
 
     def now(self) -> datetime:
@@ -153,9 +154,7 @@ class SnapshotExecutor:
         for step in steps:
             if step.statement.writes:
                 raise DatabaseReadOnlyError(f"{step.name} writes; a snapshot only reads")
-        runner = StepRunner(steps, self._slow_query_seconds)
-        results: list[Any] = await self._session.call(runner.inside)
-        return results
+        return await self._connection.submit(steps)
 
     async def run_one(self, step: Step[R]) -> R:
         """As of Executor."""
@@ -166,8 +165,8 @@ class SnapshotExecutor:
         """As of Executor."""
         self._refuse_if_ended()
         close = cursor.close
-        self._session.at_end(close)
-        return CursorHost(False, self._session.call, partial(self._session.clean_up, close))
+        self._connection.at_end(close)
+        return CursorHost(False, self._connection.call, partial(self._connection.clean_up, close))
 
     def _refuse_if_ended(self) -> None:
         if self.is_ended:
@@ -197,11 +196,11 @@ class UnitExecutor:
 
     def run(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
         """As of Executor."""
-        return self._transaction.run(steps)
+        return self._transaction.submit(steps)
 
     def run_one(self, step: Step[R]) -> Awaitable[R]:
         """As of Executor."""
-        return self._transaction.run_one(step)
+        return self._transaction.submit_one(step)
 
     async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
         """As of Executor."""

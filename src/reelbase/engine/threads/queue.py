@@ -18,9 +18,13 @@ class WaitingWorker(Worker):
     """A worker whose requests wait no longer than busy_timeout for whoever holds its connection."""
 
     def __init__(
-        self, connection: Connection, mailbox: Mailbox, busy_timeout_seconds: float
+        self,
+        connection: Connection,
+        mailbox: Mailbox,
+        slow_query_seconds: float | None,
+        busy_timeout_seconds: float,
     ) -> None:
-        super().__init__(connection, deque(), mailbox)
+        super().__init__(connection, deque(), mailbox, slow_query_seconds)
         self.busy_timeout_seconds = busy_timeout_seconds
         self._expiry: asyncio.TimerHandle | None = None
         # Since when the queue has not moved: a transaction holds the connection, or BEGIN waits for

@@ -13,17 +13,19 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from reelbase.engine.executor import Cleanup
 from reelbase.engine.file.connections import ConnectionSettings, open_native
 from reelbase.engine.file.open_files import FileConnection, Loss
-from reelbase.engine.native.transactions import roll_back
+from reelbase.engine.native.run import run, run_all
+from reelbase.engine.native.transactions import read_transaction, roll_back
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.mailbox import Mailbox, Settled, notify
-from reelbase.engine.threads.worker import Reply, Request, StepRunner, Worker
+from reelbase.engine.threads.worker import Reply, Request, Worker
 from reelbase.errors import DatabaseClosedError, DatabaseIOError
 
 R = TypeVar("R")
@@ -50,9 +52,10 @@ class Reader(Worker):
         connection: Connection,
         inbox: deque[Request],
         mailbox: Mailbox,
+        slow_query_seconds: float | None,
         spill: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(connection, inbox, mailbox)
+        super().__init__(connection, inbox, mailbox, slow_query_seconds)
         self._spill = spill
         self.is_in_long_read = False
         self.borrowing: Borrowing | None = None
@@ -86,8 +89,8 @@ class Reader(Worker):
         """Runs the quick reads that wait in one transaction: to take and leave a lock costs SQLite as
         much as a get by key.
 
-        Only those that came in before it began, because it does not see what is written later, and
-        whoever asks after a write must. (Counting them would not do: other readers take some.)
+        Only requests that were queued before BEGIN: the transaction does not see later writes, and a
+        caller must see its own. A count would not do, because other readers take from the same queue.
         """
         began = time.monotonic()
         native.execute("BEGIN")
@@ -117,17 +120,29 @@ class Reader(Worker):
                 return request.future, None, error
         return settled
 
-    def submit(self, request: Request) -> None:
-        """Queues a request and wakes the thread."""
+    def _run_steps(self, native: sqlite3.Connection, request: Request) -> Any:
+        if request.is_one:
+            return run(native, request.steps[0], self.slow_query_seconds)
+        with read_transaction(native):
+            return run_all(native, request.steps, self.slow_query_seconds)
+
+    def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         self.refuse_if_closed()
         self.inbox.append(request)
         self.wake()
+        return request.future
+
+    # For a reader with a queue of its own.
+
+    def submit(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
+        """Runs steps that only read, in the transaction of who borrowed the reader."""
+        future = self.new_reply(self._interrupt_unless_read)
+        return self._enqueue(Request(future, steps, is_long=True, context=self.context()))
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
-        """Runs work on the connection; for a reader with a queue of its own."""
+        """Runs work on the connection."""
         future = self.new_reply(self._interrupt_unless_read)
-        self.submit(Request(work, future, is_long=True))
-        return future
+        return self._enqueue(Request(future, call=work, is_long=True))
 
     def _interrupt_unless_read(self, future: asyncio.Future[Any]) -> None:
         # SQLite keeps an interrupt in force while any cursor is open: it would end a stream, too.
@@ -145,7 +160,7 @@ class Reader(Worker):
             self._submit_cleanup(cleanup)
 
     def _submit_cleanup(self, cleanup: Cleanup) -> None:
-        self.submit(Request(cleanup, self.new_future(), is_long=True))
+        self._enqueue(Request(self.new_future(), call=cleanup, is_long=True))
 
     def finish(self) -> None:
         """Closes every cursor and ends the transaction of whoever had borrowed it; not awaited."""
@@ -191,27 +206,29 @@ class Readers:
     async def open(self, count: int) -> None:
         """Opens that many connections."""
         for _ in range(count):
-            reader = Reader(await self._connect(), self._inbox, self._mailbox, self._wake_another)
-            self._pool.append(reader)
+            self._pool.append(await self._reader(self._inbox, self._wake_another))
 
-    async def _connect(self) -> Connection:
+    async def _reader(
+        self, inbox: deque[Request], spill: Callable[[], None] | None = None
+    ) -> Reader:
         connection = Connection()
         await connection.open(partial(open_native, self._settings, "reader"))
-        return connection
+        return Reader(connection, inbox, self._mailbox, self._slow_query_seconds, spill)
 
-    def run(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
+    def submit(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
         """Runs steps that only read; they see one moment."""
-        return self._submit(StepRunner(steps, self._slow_query_seconds).reading, is_long=True)
+        return self._enqueue(steps, is_one=False, is_long=True)
 
-    def run_one(self, step: Step[R]) -> asyncio.Future[R]:
+    def submit_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step that only reads."""
-        return self._submit(step.work(self._slow_query_seconds), is_long=step.may_be_long)
+        return self._enqueue((step,), is_one=True, is_long=step.may_be_long)
 
-    def _submit(
-        self, work: Callable[[sqlite3.Connection], R], *, is_long: bool
-    ) -> asyncio.Future[R]:
+    def _enqueue(
+        self, steps: Sequence[Step[Any]], *, is_one: bool, is_long: bool
+    ) -> asyncio.Future[Any]:
         future = Reply(self._loop, self._interrupt_running)
-        self._inbox.append(Request(work, future, is_long=is_long))
+        context = None if self._slow_query_seconds is None else copy_context()
+        self._inbox.append(Request(future, steps, is_one, is_long=is_long, context=context))
         self._wake_another()
         return future
 
@@ -239,11 +256,7 @@ class Readers:
         """A reader for the caller alone, until give_back(). where: the caller's file and line."""
         if self.lost_file is not None:  # a new connection would be to another file
             raise self.lost_file.error()
-        reader = (
-            self._spare.pop()
-            if self._spare
-            else Reader(await self._connect(), deque(), self._mailbox)
-        )
+        reader = self._spare.pop() if self._spare else await self._reader(deque())
         if self._is_closed:
             await reader.connection.shut()
             raise DatabaseClosedError("the database is closed")

@@ -50,7 +50,7 @@ class _Cursor:
             raise translate(error, self._statement.name, native=native) from error
         if not rows:
             return []
-        return self._statement.decode(self._cursor, rows)
+        return self._statement.decode(self._cursor.description, rows)
 
     def _next_rows(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
         if self._error is not None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reelbase.engine.executor import Cleanup, HeldCursor
 from reelbase.engine.file.commit import commit, commit_error
+from reelbase.engine.native.run import run_all, run_all_or_none
 from reelbase.engine.native.transactions import roll_back
 from reelbase.engine.statements.step import Step
-from reelbase.engine.threads.worker import Request, StepRunner
+from reelbase.engine.threads.worker import Request
 from reelbase.errors import (
     CommitUncertainError,
     DatabaseClosedError,
@@ -121,33 +122,24 @@ class Transaction:
             self._ended = True
             self.state = "rolled_back"
             if not self._writer.withdraw(future):
-                self._submit(self._roll_back)
+                self._call_at_last(self._roll_back)
             raise
 
-    def run(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
+    def submit(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
         """Runs steps; when one fails none of them remains and the transaction goes on."""
-        runner = StepRunner(steps, self._writer.slow_query_seconds)
-        if any(step.statement.may_write for step in steps):
-            return self._write(runner.writing)
-        return self.call(runner.writing)
+        return self._enqueue_steps(steps, is_one=False)
 
-    def run_one(self, step: Step[R]) -> asyncio.Future[R]:
+    def submit_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step; when it fails nothing of it remains and the transaction goes on."""
-        slow_query_seconds = self._writer.slow_query_seconds
-        if not step.statement.may_write:
-            return self.call(step.work(slow_query_seconds))
-        runner = StepRunner((step,), slow_query_seconds)
-        return self._write(lambda native: runner.writing(native)[0])
+        return self._enqueue_steps((step,), is_one=True)
 
-    def _write(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
-        self._refuse_in_savepoint_of_others()
-        self.has_written = True
-
-        def write(native: sqlite3.Connection) -> R:
-            self._drain_cursors(native)
-            return work(native)
-
-        return self.call(write)
+    def _enqueue_steps(self, steps: Sequence[Step[Any]], *, is_one: bool) -> asyncio.Future[Any]:
+        if _may_write(steps):
+            self._refuse_in_savepoint_of_others()
+            self.has_written = True
+        self._refuse_if_ended()
+        reply = self._writer.new_reply(self._interrupt_running)
+        return self._enqueue(Request(reply, steps, is_one, context=self._writer.context()))
 
     def _refuse_in_savepoint_of_others(self) -> None:
         """Raises when the innermost savepoint is not the caller's: undone, it would take the call along."""
@@ -170,7 +162,7 @@ class Transaction:
         """
         self._refuse_if_ended()
         reply = self._writer.new_reply(self._interrupt_running)
-        return self._enqueue(Request(lambda native: self._guarded(native, work), reply))
+        return self._enqueue(Request(reply, call=lambda native: self._guarded(native, work)))
 
     def _interrupt_running(self, future: asyncio.Future[Any]) -> None:
         # SQLite keeps an interrupt in force while any cursor is open: it would end a stream, too.
@@ -205,7 +197,7 @@ class Transaction:
         savepoint = _Savepoint(_innermost.get())
         self._savepoints.append(savepoint)
         try:
-            await self._submit(lambda native: self._guarded(native, _begin_savepoint))
+            await self._call_at_last(lambda native: self._guarded(native, _begin_savepoint))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and not self._ended:
                 await self._conclude(self._undo_savepoint)
@@ -244,7 +236,7 @@ class Transaction:
         """Closes a cursor now; not awaited."""
         if cursor in self._cursors and not self._ended:
             self._cursors.remove(cursor)
-            self._submit(cursor.close)
+            self._call_at_last(cursor.close)
 
     def at_end(self, cleanup: Cleanup) -> None:
         """cleanup runs on the thread before the transaction ends."""
@@ -254,7 +246,7 @@ class Transaction:
         """Runs a cleanup that was meant for the end now; not awaited."""
         if cleanup in self._cleanups and not self._ended:
             self._cleanups.remove(cleanup)
-            self._submit(cleanup)
+            self._call_at_last(cleanup)
 
     def abandon(self) -> None:
         """The database is closing: rolls back as soon as what runs is done; later calls are refused.
@@ -264,7 +256,7 @@ class Transaction:
         if not self._ended:
             self._ended = True
             self._interrupt()
-            self._submit(self._roll_back)
+            self._call_at_last(self._roll_back)
 
     def _interrupt(self) -> None:
         """Gives up the statement that runs, if one does; what follows it is a ROLLBACK anyway."""
@@ -277,8 +269,8 @@ class Transaction:
                 f"this unit of work has ended ({self.state.replace('_', ' ')})", code="unit_ended"
             )
 
-    def _submit(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
-        return self._enqueue(Request(work, self._writer.new_future(), must_run=True))
+    def _call_at_last(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        return self._enqueue(Request(self._writer.new_future(), call=work, must_run=True))
 
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         self._writer.refuse_if_closed()
@@ -289,7 +281,7 @@ class Transaction:
     async def _conclude(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Runs what ends the transaction, or a savepoint; a cancel meanwhile is let go on afterwards."""
         outcome = _Outcome(self._writer.busy_timeout_seconds + 1.0)
-        self._enqueue(Request(work, outcome, must_run=True))
+        self._enqueue(Request(outcome, call=work, must_run=True))
         try:
             await outcome
         except asyncio.CancelledError:
@@ -300,6 +292,19 @@ class Transaction:
             raise
 
     # On the connection's thread.
+
+    def run_steps(self, native: sqlite3.Connection, request: Request) -> Any:
+        """The result of a request's steps."""
+        return self._guarded(native, partial(self._results_of, request=request))
+
+    def _results_of(self, native: sqlite3.Connection, request: Request) -> Any:
+        slow_query_seconds = self._writer.slow_query_seconds
+        if not _may_write(request.steps):
+            results = run_all(native, request.steps, slow_query_seconds)
+        else:
+            self._drain_cursors(native)
+            results = run_all_or_none(native, request.steps, slow_query_seconds)
+        return results[0] if request.is_one else results
 
     def _guarded(self, native: sqlite3.Connection, work: Callable[[sqlite3.Connection], R]) -> R:
         self._refuse_if_lost()
@@ -363,6 +368,10 @@ class Transaction:
 
     def _release_savepoint(self, native: sqlite3.Connection) -> None:
         native.execute(_END_SAVEPOINT)
+
+
+def _may_write(steps: Sequence[Step[Any]]) -> bool:
+    return any(step.statement.may_write for step in steps)
 
 
 def _begin_savepoint(native: sqlite3.Connection) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from typing import Any
 
 import msgspec
@@ -30,10 +31,6 @@ _REPORT_SECONDS = 0.001
 
 # An interrupt that comes before SQLite has begun the statement has no effect, so it is repeated.
 _INTERRUPT_AGAIN_SECONDS = 0.01
-
-_BEGIN_SAVEPOINT = "SAVEPOINT reelbase_steps"
-_UNDO_SAVEPOINT = "ROLLBACK TO reelbase_steps"
-_END_SAVEPOINT = "RELEASE reelbase_steps"
 
 
 class Reply(asyncio.Future[Any]):
@@ -57,19 +54,28 @@ class Reply(asyncio.Future[Any]):
 
 
 class Request(msgspec.Struct, eq=False):
-    """Work for a connection's thread, and the future that its caller awaits.
+    """Steps for a connection's thread, or a call, and the future that awaits the result.
 
-    undoes_itself: nothing is left of it when it fails.  must_run: even if its caller was cancelled
-    before it began.  enqueued: when, by the monotonic clock.
+    is_one: the result is what the one step gives, instead of a list.  call: work that is no step; it runs
+    instead.  context: of the caller, for the log of slow statements; a request id that its log records
+    carry is then on the slow line, too.  must_run: even if the caller was cancelled before it began.
+    enqueued: when, by the monotonic clock.
     """
 
-    work: Callable[[sqlite3.Connection], Any]
     future: asyncio.Future[Any]
+    steps: Sequence[Step[Any]] = ()
+    is_one: bool = False
+    call: Callable[[sqlite3.Connection], Any] | None = None
     is_long: bool = False
     is_relaxed: bool = False
-    undoes_itself: bool = False
     must_run: bool = False
+    context: Context | None = None
     enqueued: float = msgspec.field(default_factory=time.monotonic)
+
+    @property
+    def undoes_itself(self) -> bool:
+        """Whether nothing is left of it when it fails: several steps have a savepoint."""
+        return self.call is None and not self.is_one
 
 
 class Worker:
@@ -80,8 +86,15 @@ class Worker:
     says that it goes to sleep first and then looks whether something came in.
     """
 
-    def __init__(self, connection: Connection, inbox: deque[Request], mailbox: Mailbox) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        inbox: deque[Request],
+        mailbox: Mailbox,
+        slow_query_seconds: float | None,
+    ) -> None:
         self.connection = connection
+        self.slow_query_seconds = slow_query_seconds
         self.inbox = inbox
         self._mailbox = mailbox
         self._loop = asyncio.get_running_loop()
@@ -98,6 +111,10 @@ class Worker:
     ) -> asyncio.Future[Any]:
         """A future for a request that a cancel interrupts: with interrupt, or unconditionally."""
         return Reply(self._loop, interrupt or self.interrupt_running)
+
+    def context(self) -> Context | None:
+        """The caller's context for a request, if slow statements are logged."""
+        return None if self.slow_query_seconds is None else copy_context()
 
     def new_future(self) -> asyncio.Future[Any]:
         """A future for a request that runs to its end."""
@@ -144,10 +161,22 @@ class Worker:
             # After _running was set: a cancel that came earlier shows here, a later one interrupts.
             if request.future.cancelled() and not request.must_run:
                 return None
-            return run_one(native, request)
+            return outcome_of(native, request, self._perform)
         finally:
             with self._running_lock:
                 self._running = None
+
+    def _perform(self, native: sqlite3.Connection, request: Request) -> Any:
+        """On the thread: the result of a request."""
+        if request.call is not None:
+            return request.call(native)
+        if request.context is not None:
+            return request.context.run(self._run_steps, native, request)
+        return self._run_steps(native, request)
+
+    def _run_steps(self, native: sqlite3.Connection, request: Request) -> Any:
+        """On the thread: the result of a request's steps."""
+        raise NotImplementedError
 
     def _drain(self) -> None:
         """On the thread: everything that waits, then sleep."""
@@ -163,7 +192,7 @@ class Worker:
             if not self._has_work() or self.is_awake:
                 break
             self.is_awake = True
-        # At the very end: the loop's thread wakes up, and this one had better be out of its way.
+        # Report last: it wakes the loop's thread, which should not have to compete with this one.
         self._report()
 
     def _run_waiting(self, native: sqlite3.Connection) -> None:
@@ -204,48 +233,17 @@ class Worker:
             self._settled = []
 
 
-def run_one(native: sqlite3.Connection, request: Request) -> Settled:
-    """Runs a request's work; errors come back as values."""
+def outcome_of(
+    native: sqlite3.Connection,
+    request: Request,
+    perform: Callable[[sqlite3.Connection, Request], Any],
+) -> Settled:
+    """Performs a request; errors come back as values."""
     try:
-        return request.future, request.work(native), None
+        return request.future, perform(native, request), None
     except sqlite3.Error as error:
         return request.future, None, explained_on(native, translate(error, "database"))
     except DatabaseError as error:
         return request.future, None, explained_on(native, error)
     except Exception as error:
         return request.future, None, error
-
-
-class StepRunner:
-    """The work of a request: its steps, in order, all of them or none."""
-
-    __slots__ = ("_works",)
-
-    def __init__(self, steps: Sequence[Step[Any]], slow_query_seconds: float | None) -> None:
-        self._works = [step.work(slow_query_seconds) for step in steps]
-
-    def writing(self, native: sqlite3.Connection) -> list[Any]:
-        """Inside a transaction: what fails is undone, the rest of the transaction stays."""
-        native.execute(_BEGIN_SAVEPOINT)
-        try:
-            results = self.inside(native)
-        except BaseException:
-            if native.in_transaction:  # some errors make SQLite roll everything back by itself
-                native.execute(_UNDO_SAVEPOINT)
-                native.execute(_END_SAVEPOINT)
-            raise
-        native.execute(_END_SAVEPOINT)
-        return results
-
-    def reading(self, native: sqlite3.Connection) -> list[Any]:
-        """Outside a transaction: all steps see the same moment of the database."""
-        native.execute("BEGIN")
-        try:
-            return self.inside(native)
-        finally:
-            if native.in_transaction:
-                native.execute("ROLLBACK")
-
-    def inside(self, native: sqlite3.Connection) -> list[Any]:
-        """Inside a transaction that somebody else ends, whatever comes of the steps."""
-        return [work(native) for work in self._works]

@@ -21,13 +21,14 @@ from reelbase.engine.file.open_files import Loss, file_of
 from reelbase.engine.file.refusals import explained_on
 from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.pragmas import set_pragma
+from reelbase.engine.native.run import run, run_all_or_none
 from reelbase.engine.native.transactions import roll_back
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.mailbox import Mailbox, Settled, settle
 from reelbase.engine.threads.queue import WaitingWorker
 from reelbase.engine.threads.transaction import Transaction
-from reelbase.engine.threads.worker import Request, StepRunner
+from reelbase.engine.threads.worker import Request
 from reelbase.errors import (
     DatabaseClosedError,
     DatabaseCorruptError,
@@ -73,9 +74,8 @@ class Writer(WaitingWorker):
         read_only_path: str | None = None,
     ) -> None:
         """read_only_path: of a database that was opened read-only, of which nothing is written."""
-        super().__init__(connection, mailbox, busy_timeout_seconds)
+        super().__init__(connection, mailbox, slow_query_seconds, busy_timeout_seconds)
         self._read_only_path = read_only_path
-        self.slow_query_seconds = slow_query_seconds
         self.lost_file: Loss | None = None
         self._file = file_of(connection.native)
         self._data_level = _LEVELS[synchronous]
@@ -87,44 +87,33 @@ class Writer(WaitingWorker):
 
     # On the event loop.
 
-    def run(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
+    def submit(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
         """Runs steps as one durable transaction of their own; resolved after the COMMIT."""
+        is_relaxed = all(step.statement.relaxed or not step.statement.writes for step in steps)
         return self._enqueue(
-            Request(
-                StepRunner(steps, self.slow_query_seconds).writing,
-                self.new_reply(),
-                is_relaxed=all(
-                    step.statement.relaxed or not step.statement.writes for step in steps
-                ),
-                undoes_itself=True,
-            )
+            Request(self.new_reply(), steps, is_relaxed=is_relaxed, context=self.context())
         )
 
-    def run_one(self, step: Step[R]) -> asyncio.Future[R]:
+    def submit_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step as a durable transaction of its own; resolved after the COMMIT."""
+        is_relaxed = step.statement.relaxed
         return self._enqueue(
-            Request(
-                step.work(self.slow_query_seconds),
-                self.new_reply(),
-                is_relaxed=step.statement.relaxed,
-            )
+            Request(self.new_reply(), (step,), True, is_relaxed=is_relaxed, context=self.context())
         )
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work, which must not end the transaction, like a step."""
-        return self._enqueue(Request(work, self.new_reply()))
+        return self._enqueue(Request(self.new_reply(), call=work))
 
     def call_outside(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work in its turn and outside a transaction (VACUUM, checkpoints); it leaves none open."""
-        return self._enqueue(_OutsideRequest(work, self.new_reply()))
+        return self._enqueue(_OutsideRequest(self.new_reply(), call=work))
 
     def enqueue_transaction(self, transaction: Transaction) -> asyncio.Future[None]:
         """Queues a transaction; the future is done when it holds the writer."""
         if self._is_closing:
             raise DatabaseClosedError("the database is closed")
-        return self._enqueue(
-            _TransactionRequest(lambda native: None, self.new_reply(), transaction=transaction)
-        )
+        return self._enqueue(_TransactionRequest(self.new_reply(), transaction=transaction))
 
     async def close(self) -> None:
         """Rolls back the transaction that holds the connection, fails those that wait for it, and
@@ -253,6 +242,13 @@ class Writer(WaitingWorker):
         self._transaction = None
         self._report()
         return True
+
+    def _run_steps(self, native: sqlite3.Connection, request: Request) -> Any:
+        if self._transaction is not None:
+            return self._transaction.run_steps(native, request)
+        if request.is_one:
+            return run(native, request.steps[0], self.slow_query_seconds)
+        return run_all_or_none(native, request.steps, self.slow_query_seconds)
 
     def _run_outside(self, native: sqlite3.Connection, request: Request) -> None:
         self._in_hand = [request]

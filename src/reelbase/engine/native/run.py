@@ -1,0 +1,194 @@
+"""The only code that executes statements: each kind of step, on the connection's thread."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from reelbase.engine.native.errors import translate
+from reelbase.engine.native.foreign_keys import BrokenReference, broken_reference
+from reelbase.engine.statements.step import (
+    Count,
+    FetchAll,
+    FetchOne,
+    FetchOptional,
+    InsertOne,
+    RunMany,
+    Step,
+    in_one_line,
+)
+from reelbase.errors import DatabaseError
+
+R = TypeVar("R")
+
+_sql_log = logging.getLogger("reelbase.sql")
+
+_SLOW_SECONDS = 0.001
+
+_BEGIN_SAVEPOINT = "SAVEPOINT reelbase_steps"
+_UNDO_SAVEPOINT = "ROLLBACK TO reelbase_steps"
+_END_SAVEPOINT = "RELEASE reelbase_steps"
+
+
+def run(native: sqlite3.Connection, step: Step[R], slow_query_seconds: float | None = None) -> R:
+    """What the step gives. Raises DatabaseError, or ValueError for a value that SQLite refuses; of many
+    rows it says which one.
+
+    slow_query_seconds: a statement that takes as long is logged; None: none is.
+    """
+    started = time.perf_counter()
+    statement = step.statement
+    try:
+        result: R = _run(native, step)
+    except (DatabaseError, TypeError, ValueError) as error:
+        if isinstance(step, RunMany) and len(step.parameters) > 1:
+            _name_place(error, step.place)
+        raise
+    elapsed_seconds = time.perf_counter() - started
+    statement.was_slow = elapsed_seconds > _SLOW_SECONDS
+    if slow_query_seconds is not None and elapsed_seconds >= slow_query_seconds:
+        # Never the parameters: they may be secrets.
+        _sql_log.info(
+            "%.1f ms %s: %s", elapsed_seconds * 1000, step.name, in_one_line(statement.sql)
+        )
+    return result
+
+
+def _run(native: sqlite3.Connection, step: Step[Any]) -> Any:
+    try:
+        return _KINDS[type(step)](native, step)
+    except sqlite3.Error as error:
+        raise translate(error, step.name, _broken(native, step, error), native=native) from error
+    except (UnicodeEncodeError, OverflowError) as error:
+        rows = step.parameters if isinstance(step, RunMany) else (step.parameters,)
+        raise step.statement.unstorable(rows) from error
+
+
+def _broken(
+    native: sqlite3.Connection, step: Step[Any], error: sqlite3.Error
+) -> BrokenReference | None:
+    if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        return None
+    rows: Iterable[Any] = (step.parameters,)
+    if isinstance(step, RunMany):
+        rows = map(step.statement.bind, step.parameters)
+    found = (broken_reference(native, step.statement.sql, parameters) for parameters in rows)
+    return next((broken for broken in found if broken is not None), None)
+
+
+def _name_place(error: Exception, place: int) -> None:
+    """Says which of many was refused."""
+    error.args = (f"{error} (number {place} of the list, counted from 0)", *error.args[1:])
+    if isinstance(error, DatabaseError):
+        error.details["index"] = place
+
+
+def run_all(
+    native: sqlite3.Connection, steps: Sequence[Step[Any]], slow_query_seconds: float | None = None
+) -> list[Any]:
+    """What each of the steps gives, in order; inside a transaction that the caller ends."""
+    return [run(native, step, slow_query_seconds) for step in steps]
+
+
+def run_all_or_none(
+    native: sqlite3.Connection, steps: Sequence[Step[Any]], slow_query_seconds: float | None = None
+) -> list[Any]:
+    """As run_all(); when a step fails, nothing of them remains, and the rest of the transaction does."""
+    native.execute(_BEGIN_SAVEPOINT)
+    try:
+        results = run_all(native, steps, slow_query_seconds)
+    except BaseException:
+        if native.in_transaction:  # some errors make SQLite roll everything back by itself
+            native.execute(_UNDO_SAVEPOINT)
+            native.execute(_END_SAVEPOINT)
+        raise
+    native.execute(_END_SAVEPOINT)
+    return results
+
+
+# Cursors are closed in any case. One whose rows go on, or whose text is no UTF-8, would stay open for as
+# long as the error is referred to: it would pin the log and keep transactions from ending.
+
+
+def _fetch_all(native: sqlite3.Connection, step: Step[Any]) -> list[Any]:
+    cursor = native.execute(step.statement.sql, step.parameters)
+    try:
+        rows = cursor.fetchall()
+    finally:
+        cursor.close()
+    return step.statement.decode(cursor.description, rows)
+
+
+def _fetch_optional(native: sqlite3.Connection, step: Step[Any]) -> Any:
+    cursor = native.execute(step.statement.sql, step.parameters)
+    try:
+        row = cursor.fetchone()
+    finally:
+        cursor.close()
+    return None if row is None else step.statement.decode_one(cursor.description, row)
+
+
+def _fetch_one(native: sqlite3.Connection, step: Step[Any]) -> Any:
+    cursor = native.execute(step.statement.sql, step.parameters)
+    try:
+        row = cursor.fetchone()
+    finally:
+        cursor.close()
+    if row is None:
+        raise step.statement.not_found(step.parameters)
+    return step.statement.decode_one(cursor.description, row)
+
+
+def _insert_one(native: sqlite3.Connection, step: Step[Any]) -> Any:
+    cursor = native.execute(step.statement.sql, step.parameters)
+    if cursor.rowcount == 0:
+        raise step.statement.not_found(step.parameters)
+    return step.statement.decode_one(cursor.description, tuple(step.parameters.values()))
+
+
+def _count(native: sqlite3.Connection, step: Step[Any]) -> int:
+    return _changed(native, step.statement.sql, step.parameters)
+
+
+def _changed(native: sqlite3.Connection, sql: str, parameters: Any) -> int:
+    before = native.total_changes
+    cursor = native.execute(sql, parameters)
+    try:
+        for _ in cursor:
+            pass  # SQLite counts the rows of a RETURNING only as they are read
+    finally:
+        cursor.close()
+    if native.total_changes == before:
+        return 0
+    if cursor.rowcount < 0:
+        # sqlite3 counts for statements only that begin with their verb; WITH is none.
+        (changed,) = native.execute("SELECT changes()").fetchone()
+        return int(changed)
+    return cursor.rowcount
+
+
+def _run_many(native: sqlite3.Connection, step: RunMany) -> int:
+    statement, rows = step.statement, _bound(step)
+    if statement.is_plain_write:
+        return max(native.executemany(statement.sql, rows).rowcount, 0)
+    # From Python 3.12 on executemany() fails on a statement with RETURNING.
+    return sum(_changed(native, statement.sql, row) for row in rows)
+
+
+def _bound(step: RunMany) -> Iterator[Any]:
+    for place, parameters in enumerate(step.parameters):
+        step.place = place
+        yield step.statement.bind(parameters)
+
+
+_KINDS: dict[type[Step[Any]], Callable[[sqlite3.Connection, Any], Any]] = {
+    FetchAll: _fetch_all,
+    FetchOptional: _fetch_optional,
+    FetchOne: _fetch_one,
+    InsertOne: _insert_one,
+    Count: _count,
+    RunMany: _run_many,
+}
