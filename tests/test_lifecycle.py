@@ -36,6 +36,7 @@ from reelbase import (
 )
 from reelbase.engine.file import new_file
 from reelbase.engine.file.open_files import OpenFile
+from reelbase.engine.file.side_files import refuse_leftovers
 
 Connect = Callable[..., Any]
 Look = Callable[[str], list[tuple[object, ...]]]
@@ -651,7 +652,7 @@ async def test_two_connects_at_once_on_a_fresh_file(connect: Connect, tmp_path: 
 def test_a_file_that_another_process_makes_at_this_moment_has_a_log_of_its_own(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse = new_file.refuse_leftovers
+    refuse = refuse_leftovers
 
     def after_the_other_process(target: Path) -> None:
         path.touch()

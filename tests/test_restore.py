@@ -185,7 +185,9 @@ async def test_a_target_that_another_process_has_open_is_refused(
     if not looks_at_processes:
         if journal == "delete" and how == "idle":
             pytest.skip("it holds no lock")
-        monkeypatch.setattr("reelbase.engine.copies.restore.refuse_if_open", lambda target: None)
+        monkeypatch.setattr(
+            "reelbase.engine.maintenance.restore.refuse_if_open", lambda target: None
+        )
     other = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _HOLD, str(path), how),
         stdin=subprocess.PIPE,
@@ -271,7 +273,7 @@ import reelbase
 from reelbase.engine.copies import backup
 from reelbase.engine.file import filesystem
 from reelbase.engine.file import processes
-from reelbase.engine.copies import restore
+from reelbase.engine.maintenance import restore
 from reelbase.engine.file import stale_log
 
 folder, mutant, every = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -4,7 +4,6 @@ from reelbase.engine.native import sqlite_version as _  # noqa: F401 - first, fo
 
 # isort: split
 from reelbase.database import Database, connect
-from reelbase.engine.copies.restore import backup, restore
 from reelbase.engine.copies.retention import BackupReport
 from reelbase.engine.file.journal import JournalDecision, journal_mode_for
 from reelbase.engine.file.mounts import Filesystem, filesystem_of
@@ -33,6 +32,7 @@ from reelbase.errors import (
     SchemaError,
     SecretError,
 )
+from reelbase.operations.backup import backup, restore
 from reelbase.operations.migration import (
     MigrationReport,
     MigrationStep,

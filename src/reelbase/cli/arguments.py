@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import reelbase
 from reelbase import Database
 from reelbase.cli.process import UsageError
-from reelbase.engine.file import paths
-from reelbase.engine.maintenance.opening import prepare_file
-from reelbase.engine.schema.source import check_ownership
+from reelbase.operations.existing import checked_path, journal_mode_of_file
 
 BUSY_SECONDS = 30.0
 LONG_SECONDS = 86_400.0  # a command's unit of work may take as long as it needs
@@ -33,7 +29,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def file_path(text: str, name: str = "FILE") -> Path:
     """The absolute path that an argument names. name: the argument's, for the error."""
     try:
-        return paths.file_path(text, name)
+        return checked_path(text, name)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -42,15 +38,7 @@ def file_path(text: str, name: str = "FILE") -> Path:
 async def existing(text: str) -> AsyncIterator[Database]:
     """The database of that name, in the journal mode that it has: the application decides on that."""
     path = file_path(text)
-    mode = await asyncio.to_thread(
-        partial(
-            prepare_file,
-            path,
-            create=False,
-            refuse=partial(check_ownership, may_be_older=False),
-            busy_timeout_seconds=BUSY_SECONDS,
-        )
-    )
+    mode = await journal_mode_of_file(path, busy_timeout=BUSY_SECONDS)
     if mode is None:
         raise UsageError(f"{path} is empty; name a database")
     async with reelbase.connect(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from functools import partial
 
 import msgspec
 
@@ -12,8 +11,7 @@ from reelbase import HealthReport, SchemaError
 from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, file_path
 from reelbase.cli.output import counted, in_one_line
 from reelbase.cli.process import UsageError, run_async
-from reelbase.engine.threads.connection import on_a_thread
-from reelbase.operations.examination import examine
+from reelbase.operations.examination import check_file
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,9 +37,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     path = file_path(arguments.file)
-    work = partial(examine, path, full=arguments.full, busy_timeout_seconds=BUSY_SECONDS)
     try:
-        report = run_async(on_a_thread(work))
+        report = run_async(check_file(path, full=arguments.full, busy_timeout=BUSY_SECONDS))
     except SchemaError as error:
         if error.code == "empty":
             raise UsageError(str(error)) from error

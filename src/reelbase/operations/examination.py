@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 from reelbase.engine.file.connections import ConnectionSettings, open_native
@@ -21,11 +22,17 @@ from reelbase.engine.maintenance.health import (
 )
 from reelbase.engine.maintenance.opening import opened_to_look
 from reelbase.engine.native.errors import result_code, translate
-from reelbase.engine.native.pragmas import user_version
+from reelbase.engine.native.header import is_empty, user_version
 from reelbase.engine.schema.damage import Damage, advice
 from reelbase.engine.schema.search_indexes import DAMAGED, check_search_index
-from reelbase.engine.schema.source import is_empty
+from reelbase.engine.threads.connection import on_a_thread
 from reelbase.errors import DatabaseCorruptError, SchemaError
+
+
+async def check_file(path: Path, *, full: bool, busy_timeout: float) -> HealthReport:
+    """What examine() reports, made on a thread of its own."""
+    work = partial(examine, path, full=full, busy_timeout_seconds=busy_timeout)
+    return await on_a_thread(work)
 
 
 def examine(path: Path, *, full: bool, busy_timeout_seconds: float) -> HealthReport:

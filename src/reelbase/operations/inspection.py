@@ -15,7 +15,7 @@ from reelbase.engine.file.open_files import journal_mode_of
 from reelbase.engine.maintenance.opening import opened_to_look
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.extensions import table_by_table
-from reelbase.engine.native.pragmas import user_version
+from reelbase.engine.native.header import user_version
 from reelbase.engine.schema.figures import row_count, wal_bytes
 from reelbase.engine.schema.fingerprint import names_of
 from reelbase.engine.schema.identity import read_identity

@@ -28,12 +28,12 @@ from reelbase.engine.maintenance.adoption import adopt as adopt_native
 from reelbase.engine.maintenance.opening import opened_to_look, prepare_file, size_of_usable_file
 from reelbase.engine.maintenance.upgrade import OnProgress, Upgrade, bring_up_to_date, check
 from reelbase.engine.native.errors import translate
-from reelbase.engine.native.pragmas import user_version
+from reelbase.engine.native.header import is_empty, user_version
 from reelbase.engine.native.setup import Setup, checked_setup
 from reelbase.engine.schema import ledger
 from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.schema.ledger import AppliedMigration
-from reelbase.engine.schema.source import SCHEMA_VERSION, is_empty
+from reelbase.engine.schema.source import SCHEMA_VERSION
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.threads.connection import on_a_thread
 from reelbase.engine.threads.mailbox import notify

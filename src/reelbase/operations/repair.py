@@ -23,14 +23,14 @@ from pathlib import Path
 import msgspec
 
 from reelbase.engine.copies.backup import partial_file, translated
-from reelbase.engine.copies.restore import in_use, refuse_if_open
 from reelbase.engine.file.connections import NativeConnection
 from reelbase.engine.file.filesystem import publish, sync_file, sync_folder, take_mode, take_owner
 from reelbase.engine.file.paths import file_path, real_path
 from reelbase.engine.file.side_files import SUFFIXES
 from reelbase.engine.file.temporary_files import folder_for, temporary_files
 from reelbase.engine.maintenance.opening import size_of_usable_file
-from reelbase.engine.native.pragmas import application_id, user_version
+from reelbase.engine.maintenance.restore import in_use, refuse_if_open
+from reelbase.engine.native.header import application_id, user_version
 from reelbase.engine.native.setup import Setup, checked_setup
 from reelbase.engine.schema.derivation import fill
 from reelbase.engine.schema.fingerprint import differences

@@ -29,8 +29,9 @@ from reelbase.engine.file.refusals import explained
 from reelbase.engine.file.side_files import refuse_leftovers
 from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.extensions import unchecked_tables
+from reelbase.engine.native.header import application_id, user_version
 from reelbase.engine.native.interruption import interruptible
-from reelbase.engine.native.pragmas import application_id, path_of, user_version
+from reelbase.engine.native.pragmas import path_of
 from reelbase.engine.native.transactions import read_transaction
 from reelbase.engine.schema.damage import advice, damage_of, is_undamaged
 from reelbase.engine.schema.figures import row_counts

@@ -27,7 +27,7 @@ from reelbase.engine.copies.backup import OnStep, translated, write_copy
 from reelbase.engine.file.filesystem import sync_folder
 from reelbase.engine.file.side_files import SUFFIXES
 from reelbase.engine.native.errors import result_code
-from reelbase.engine.native.pragmas import application_id
+from reelbase.engine.native.header import application_id
 from reelbase.engine.schema.identity import (
     DatabaseIdentity,
     mark_as_copy,

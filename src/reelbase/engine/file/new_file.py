@@ -11,7 +11,7 @@ from reelbase.engine.file.open_files import open_file
 from reelbase.engine.file.paths import real_path
 from reelbase.engine.file.refusals import refuse_without_locks
 from reelbase.engine.file.side_files import is_at_rest, refuse_leftovers
-from reelbase.engine.schema.source import is_empty
+from reelbase.engine.native.header import is_empty
 from reelbase.errors import DatabaseError, SchemaError
 
 

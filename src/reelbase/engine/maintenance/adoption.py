@@ -6,7 +6,7 @@ import sqlite3
 
 from reelbase.engine.file.commit import write_transaction
 from reelbase.engine.maintenance.upgrade import refuse_broken_references
-from reelbase.engine.native.pragmas import application_id, user_version
+from reelbase.engine.native.header import application_id, user_version
 from reelbase.engine.schema import chain, ledger
 from reelbase.engine.schema.fingerprint import differences, in_one_sentence, left_over
 from reelbase.engine.schema.source import APPLICATION_ID, SCHEMA_VERSION, has_ledger

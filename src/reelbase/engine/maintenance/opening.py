@@ -31,11 +31,12 @@ from reelbase.engine.file.side_files import is_at_rest, refuse_misplaced
 from reelbase.engine.file.stale_log import read_header, refuse_stale_log
 from reelbase.engine.maintenance.upgrade import bring_up_to_date, check, create
 from reelbase.engine.native.errors import result_code
-from reelbase.engine.native.pragmas import application_id, set_pragma
+from reelbase.engine.native.header import application_id, is_empty
+from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.native.setup import Setup
 from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.schema.drift import settle
-from reelbase.engine.schema.source import APPLICATION_ID, check_ownership, is_empty
+from reelbase.engine.schema.source import APPLICATION_ID, check_ownership
 from reelbase.engine.schema.statistics import remove_statistics
 from reelbase.errors import DatabaseBusyError, DatabaseError, DatabaseIOError, SchemaError
 

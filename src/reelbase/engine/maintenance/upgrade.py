@@ -22,7 +22,7 @@ from reelbase.engine.file.temporary_files import temporary_files
 from reelbase.engine.maintenance.upgrade_room import explained_by, room_for
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.extensions import table_by_table
-from reelbase.engine.native.pragmas import user_version
+from reelbase.engine.native.header import is_empty, user_version
 from reelbase.engine.native.transactions import read_transaction, without_references
 from reelbase.engine.schema import chain
 from reelbase.engine.schema.chain import Migration, Migrations
@@ -31,13 +31,7 @@ from reelbase.engine.schema.drift import digest_of_schema, drifted, refuse_drift
 from reelbase.engine.schema.fingerprint import differences, in_one_sentence, names_of
 from reelbase.engine.schema.identity import note_digest
 from reelbase.engine.schema.ledger import ledger_differences, left_of, ours, record, refuse_edited
-from reelbase.engine.schema.source import (
-    SCHEMA_VERSION,
-    check_ownership,
-    is_empty,
-    schema_sql,
-    statements_of,
-)
+from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership, schema_sql, statements_of
 from reelbase.errors import SchemaError
 
 # What is being done, and how much of it: pages of the copy, or migrations.

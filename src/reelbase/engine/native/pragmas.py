@@ -63,15 +63,3 @@ def path_of(native: sqlite3.Connection) -> str:
         "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
     ).fetchone()
     return os.fsdecode(path or b"")  # names need not be UTF-8
-
-
-def user_version(native: sqlite3.Connection) -> int:
-    """The version of the schema that the file says it has; 0 for none."""
-    (version,) = native.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
-def application_id(native: sqlite3.Connection) -> int:
-    """The mark of the program that the file belongs to; 0 for none."""
-    (mark,) = native.execute("PRAGMA application_id").fetchone()
-    return int(mark)

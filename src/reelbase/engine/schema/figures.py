@@ -11,8 +11,8 @@ import msgspec
 
 from reelbase.engine.file.paths import real_path
 from reelbase.engine.native.extensions import missing_in, tables_of
+from reelbase.engine.native.header import user_version
 from reelbase.engine.native.names import quoted
-from reelbase.engine.native.pragmas import user_version
 from reelbase.errors import DatabaseIOError
 
 

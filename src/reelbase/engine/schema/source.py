@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from reelbase.engine.native.pragmas import application_id, user_version
+from reelbase.engine.native.header import application_id, user_version
 from reelbase.errors import SchemaError
 
 APPLICATION_ID = 0x7265656C  # 'reel'
@@ -56,12 +56,6 @@ def table_names() -> frozenset[str]:
 _TABLE = re.compile(r"^CREATE (VIRTUAL )?TABLE (\w+)", re.MULTILINE)
 # sqlite.org/fts5.html, section 9: without the options content and columnsize all of these are there.
 _FTS5_PARTS = ("data", "idx", "content", "docsize", "config")
-
-
-def is_empty(native: sqlite3.Connection) -> bool:
-    """Whether the file holds nothing yet: no version, no mark, no object."""
-    (objects,) = native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    return (application_id(native), user_version(native), objects) == (0, 0, 0)
 
 
 def has_ledger(native: sqlite3.Connection) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from reelbase.engine.native.header import application_id, user_version
 from reelbase.engine.native.names import quoted
-from reelbase.engine.native.pragmas import application_id, user_version
 from reelbase.engine.schema.damage import is_undamaged, tables_of
 from reelbase.engine.schema.derivation import fill
 from reelbase.engine.schema.fingerprint import is_same_text

@@ -13,7 +13,7 @@ from pathlib import Path
 from reelbase.engine.copies.backup import translated
 from reelbase.engine.maintenance.opening import opened_to_look
 from reelbase.engine.native.errors import translate
-from reelbase.engine.schema.source import is_empty
+from reelbase.engine.native.header import is_empty
 from reelbase.engine.threads.copying import OnStep, Progress, on_a_thread
 from reelbase.errors import SchemaError
 from reelbase.operations.transfer.format import ExportReader

@@ -11,8 +11,8 @@ import msgspec
 from reelbase.engine.copies.backup import OnStep
 from reelbase.engine.maintenance.upgrade import build
 from reelbase.engine.native.errors import result_code
+from reelbase.engine.native.header import user_version
 from reelbase.engine.native.interruption import interruptible
-from reelbase.engine.native.pragmas import user_version
 from reelbase.engine.native.transactions import read_transaction
 from reelbase.engine.schema.fingerprint import differences
 from reelbase.operations.creation import Created, Refused, create

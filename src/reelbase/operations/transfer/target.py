@@ -21,12 +21,13 @@ from reelbase.engine.file.temporary_files import folder_for, temporary_files
 from reelbase.engine.maintenance.opening import prepare_file
 from reelbase.engine.maintenance.upgrade import apply, build
 from reelbase.engine.native.errors import translate
+from reelbase.engine.native.header import is_empty
 from reelbase.engine.native.interruption import interruptible
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.native.transactions import without_references
 from reelbase.engine.schema import chain
 from reelbase.engine.schema.derivation import derive
-from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership, is_empty
+from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership
 from reelbase.errors import DatabaseError
 from reelbase.operations.creation import Refused, create
 from reelbase.operations.own_objects import OwnObject, own_objects, reserved_names

@@ -1,0 +1,36 @@
+"""A database file that is there, for what must not change what it is."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from reelbase.engine.file.paths import file_path
+from reelbase.engine.maintenance.opening import prepare_file
+from reelbase.engine.schema.source import check_ownership
+
+
+def checked_path(path: str, name: str) -> Path:
+    """The absolute path. InvalidArgumentError, which names the argument, for what no file can be called."""
+    return file_path(path, name)
+
+
+async def journal_mode_of_file(
+    path: Path, *, busy_timeout: float
+) -> Literal["wal", "delete"] | None:
+    """The journal mode of a database of this version; None for an empty file.
+
+    Raises SchemaError for one of another program or version, DatabaseIOError (code missing, directory,
+    not_regular), DatabaseBusyError, DatabaseCorruptError.
+    """
+    return await asyncio.to_thread(
+        partial(
+            prepare_file,
+            path,
+            create=False,
+            refuse=partial(check_ownership, may_be_older=False),
+            busy_timeout_seconds=busy_timeout,
+        )
+    )
