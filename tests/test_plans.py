@@ -57,7 +57,7 @@ def test_statistics_that_are_not_removed_move_plans(make: Make) -> None:
             found = plans(native)
             assert found != plain
             moved |= {name for name in found if found[name] != plain[name]}
-    assert "JobClaiming._claim" in moved
+    assert "JobClaims._claim" in moved
     assert len(moved) > 100
 
 
@@ -229,5 +229,5 @@ def test_a_version_that_would_choose_another_index_is_noticed() -> None:
     with closing(of_apsw()) as native:
         native.execute("DROP INDEX jobs_queue")
         read_schema(native)
-        name = "JobClaiming._claim"
+        name = "JobClaims._claim"
         assert reached(plans(native, [name])[name]) != reached(plans_without_statistics()[name])

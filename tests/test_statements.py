@@ -55,21 +55,21 @@ MAY_SCAN = {
     ("ProfileRepository._list", "profiles"): (
         "all of them, in the order of an index, and no further than the limit"
     ),
-    ("JobListing._list_unfinished", "jobs"): "a partial index that holds exactly what is listed",
-    ("JobUpkeep._count_queued", "jobs"): "a partial index that holds exactly what is counted",
-    ("JobUpkeep._fail_interrupted_parents", "jobs"): "a partial index of what is running",
-    ("JobUpkeep._fail_interrupted", "jobs"): "a partial index of what is running",
-    ("JobUpkeep._requeue_interrupted", "jobs"): "a partial index of what is running",
-    ("DownloadListing._count_active", "downloads"): "a partial index that holds what is counted",
-    ("JobClaiming._claim", "jobs"): "the queue in its order, as far as the first that is due",
+    ("JobQueries._list_unfinished", "jobs"): "a partial index that holds exactly what is listed",
+    ("JobHousekeeping._count_queued", "jobs"): "a partial index that holds exactly what is counted",
+    ("JobHousekeeping._fail_interrupted_parents", "jobs"): "a partial index of what is running",
+    ("JobHousekeeping._fail_interrupted", "jobs"): "a partial index of what is running",
+    ("JobHousekeeping._requeue_interrupted", "jobs"): "a partial index of what is running",
+    ("DownloadQueries._count_active", "downloads"): "a partial index that holds what is counted",
+    ("JobClaims._claim", "jobs"): "the queue in its order, as far as the first that is due",
 }
 
 for _name, _table in (
-    ("FileFinding._list_all", "files"),
-    ("JobListing._list", "jobs"),
-    ("JobListing._list_active", "jobs"),
-    ("DownloadListing._list", "downloads"),
-    ("DownloadListing._list_active", "downloads"),
+    ("FileRepository._list_all", "files"),
+    ("JobQueries._list", "jobs"),
+    ("JobQueries._list_active", "jobs"),
+    ("DownloadQueries._list", "downloads"),
+    ("DownloadQueries._list_active", "downloads"),
     ("ErrorLogRepository._list", "error_log"),
     ("SessionRepository._list", "sessions"),
     ("UnsupportedUrlRepository._list", "unsupported_urls"),
@@ -80,12 +80,12 @@ for _name, _table in (
     ("VideoRepository._newest", "videos"),
     ("ProjectClipRepository._list", "project_clips"),
     ("AuditRepository._list", "audit_log"),
-    ("GenerationListing._list", "generations"),
+    ("GenerationQueries._list", "generations"),
     ("PromptRepository._list", "prompts"),
 ):
     MAY_SCAN[_name, _table] = "all of them, in the order of an index, and no further than the limit"
 for _name, _table in (
-    ("DownloadListing._counts_by_status", "downloads"),
+    ("DownloadQueries._counts_by_status", "downloads"),
     ("ErrorLogRepository._count", "error_log"),
     ("SessionRepository._count", "sessions"),
     ("UnsupportedUrlRepository._count", "unsupported_urls"),
@@ -93,30 +93,30 @@ for _name, _table in (
     ("VideoRepository._count", "videos"),
     ("ProjectClipRepository._count", "project_clips"),
     ("AuditRepository._count", "audit_log"),
-    ("GenerationListing._count", "generations"),
-    ("GenerationListing._stats", "generations"),
-    ("GenerationListing._stats", "prompts"),
+    ("GenerationQueries._count", "generations"),
+    ("GenerationQueries._stats", "generations"),
+    ("GenerationQueries._stats", "prompts"),
     ("PromptRepository._count", "prompts"),
 ):
     MAY_SCAN[_name, _table] = "counting all is reading all, of some index"
-MAY_SCAN["FileProcessingFinding._counts", "file_processing"] = "counting all, of an index"
-MAY_SCAN["LlmConfigChanging._next_id", "sqlite_sequence"] = "one row per table"
-MAY_SCAN["LlmConfigChanging._api_keys", "llm_configs"] = "rotation looks at every key"
+MAY_SCAN["FileProcessingRepository._counts", "file_processing"] = "counting all, of an index"
+MAY_SCAN["LlmConfigRepository._next_id", "sqlite_sequence"] = "one row per table"
+MAY_SCAN["LlmConfigRepository._api_keys", "llm_configs"] = "rotation looks at every key"
 MAY_SCAN["SummaryRepository._index_all", "summaries"] = "everything is indexed anew"
 for _name in ("_give_links_of_same", "_delete_same", "_delete_links_of_deleted", "_normalize"):
     for _table in ("tags", "same", "file_tags", "sqlite_schema"):
         MAY_SCAN[f"TagRepository.{_name}", _table] = (
             "every tag of a file is looked at, in an upgrade"
         )
-MAY_SCAN["DownloadUpkeep._recover", "downloads"] = "a partial index that holds what is active"
+MAY_SCAN["DownloadHousekeeping._recover", "downloads"] = "a partial index that holds what is active"
 MAY_SCAN["GenerationLeases._claim", "generations"] = (
     "the queue, as far as its first, and what is held"
 )
 MAY_SCAN["GenerationLeases._fail_exhausted", "generations"] = "a partial index of what is held"
-MAY_SCAN["DownloadUpkeep._fail_queued", "downloads"] = "a partial index that holds what waits"
+MAY_SCAN["DownloadHousekeeping._fail_queued", "downloads"] = "a partial index that holds what waits"
 MAY_SCAN["DownloadLeases._claim", "downloads"] = "the queue, as far as its first, and what is held"
 MAY_SCAN["DownloadLeases._fail_exhausted", "downloads"] = "a partial index of what is held"
-MAY_SCAN["DownloadUpkeep._delete_empty_sessions", "sessions"] = (
+MAY_SCAN["DownloadHousekeeping._delete_empty_sessions", "sessions"] = (
     "an administrator deletes everything that has ended"
 )
 
@@ -131,23 +131,23 @@ FOR_THE_PROMPT = (
 
 # These may sort, and why.
 MAY_SORT = {
-    "FileSearch._search": "the best match first, which only the search itself knows",
+    "FileRepository._search": "the best match first, which only the search itself knows",
     "TagRepository._give_links_of_same": "an upgrade looks at every tag",
     "TagRepository._delete_same": "an upgrade looks at every tag",
-    "FileChanging._get_many": "the order the caller gave, which no index has",
+    "FileRepository._get_many": "the order the caller gave, which no index has",
     "TagRepository._unknown_file": "the order the caller gave, which no index has",
     "DownloadAdditions._get_many": "the order the caller gave, which no index has",
-    "DownloadListing._counts_by_status": "six groups",
+    "DownloadQueries._counts_by_status": "six groups",
     "ErrorLogRepository._top_domains": "by their counts, which no index has",
     "SessionRepository._list": "the ties of an index whose name and column are pinned",
-    "JobListing._find_referencing_file": "DISTINCT over the jobs that name one file",
-    "JobListing._find_referencing_transcript": "DISTINCT over the jobs that name one transcript",
+    "JobQueries._find_referencing_file": "DISTINCT over the jobs that name one file",
+    "JobQueries._find_referencing_transcript": "DISTINCT over the jobs that name one transcript",
     "VideoRepository._search": "the best match first, which only the search itself knows",
     "PromptRepository._search": "the best match first, which only the search itself knows",
     "SummaryRepository._search": "the best match first, which only the search itself knows",
     "TranscriptRepository._search": "the best match first, which only the search itself knows",
-    "FileProcessingFinding._stuck": "what is unfinished: a handful",
-    "FileProcessingFinding._counts_of_profile": "nine groups",
+    "FileProcessingRepository._stuck": "what is unfinished: a handful",
+    "FileProcessingRepository._counts_of_profile": "nine groups",
     "SpeakerRepository._list_for_file": "a file's few speakers, by a number in their label",
     "SummaryPromptRepository._list": "the system's prompts and a profile's own: a handful",
     "TagRepository._list_for_profile": "by their counts, which no index has",
@@ -155,14 +155,14 @@ MAY_SORT = {
     "DownloadLeases._claim": "two candidates",
     "GenerationLeases._claim": "two candidates",
     "GenerationAdditions._get_many": "the order the caller gave, which no index has",
-    "JobClaiming._claim": "two candidates, and the jobs whose lease has expired",
-    "JobClaiming._claim_of_types": "a candidate per type, and the jobs whose lease has expired",
+    "JobClaims._claim": "two candidates, and the jobs whose lease has expired",
+    "JobClaims._claim_of_types": "a candidate per type, and the jobs whose lease has expired",
 }
 
 # These give several rows in no order, and why.
 MAY_BE_UNORDERED = {
-    "JobListing._find_referencing_file": "its method returns a set",
-    "JobListing._find_referencing_transcript": "its method returns a set",
+    "JobQueries._find_referencing_file": "its method returns a set",
+    "JobQueries._find_referencing_transcript": "its method returns a set",
 }
 
 # The last sort key of these is unique among what they list, and why.
@@ -181,7 +181,7 @@ ENTITIES = {
 SHARED = {
     "PromptRepository.track_prompt": "GenerationRepository.create counts the use of the prompt",
     "PromptRepository.index_new_prompts": "GenerationRepository.create counts the use of the prompt",
-    "FileSearch.index_again": "MediaInfoRepository changes titles, which files are found by",
+    "FileRepository.index_again": "MediaInfoRepository changes titles, which files are found by",
 }
 
 # These are bases of repositories, and have no entity of their own.

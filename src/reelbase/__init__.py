@@ -56,6 +56,7 @@ from reelbase.repositories.downloads import (
     PurgedDownload,
     PurgeReport,
 )
+from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry, ErrorLogRepository
 from reelbase.repositories.file_processing import (
     FileProcessing,
     FileProcessingRepository,
@@ -108,13 +109,7 @@ from reelbase.repositories.summary_prompts import (
 from reelbase.repositories.tags import Tag, TagRepository
 from reelbase.repositories.templates import LlmTemplate, LlmTemplateRepository
 from reelbase.repositories.transcripts import SegmentHit, Transcript, TranscriptRepository
-from reelbase.repositories.url_logs import (
-    DomainErrors,
-    ErrorLogEntry,
-    ErrorLogRepository,
-    UnsupportedUrl,
-    UnsupportedUrlRepository,
-)
+from reelbase.repositories.unsupported_urls import UnsupportedUrl, UnsupportedUrlRepository
 from reelbase.repositories.videos import NewVideo, Video, VideoChanges, VideoRepository
 from reelbase.snapshot import Snapshot
 from reelbase.unit_of_work import UnitOfWork

@@ -15,6 +15,7 @@ from reelbase.repositories.audit import AuditRepository
 from reelbase.repositories.clips import ClipRepository
 from reelbase.repositories.config import ConfigRepository
 from reelbase.repositories.downloads import DownloadRepository
+from reelbase.repositories.error_log import ErrorLogRepository
 from reelbase.repositories.file_processing import FileProcessingRepository
 from reelbase.repositories.files import FileRepository
 from reelbase.repositories.generations import GenerationRepository
@@ -35,7 +36,7 @@ from reelbase.repositories.summary_prompts import SummaryPromptRepository
 from reelbase.repositories.tags import TagRepository
 from reelbase.repositories.templates import LlmTemplateRepository
 from reelbase.repositories.transcripts import TranscriptRepository
-from reelbase.repositories.url_logs import ErrorLogRepository, UnsupportedUrlRepository
+from reelbase.repositories.unsupported_urls import UnsupportedUrlRepository
 from reelbase.repositories.videos import VideoRepository
 
 P = ParamSpec("P")

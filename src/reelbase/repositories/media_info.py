@@ -11,7 +11,7 @@ from msgspec import UnsetType
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
-from reelbase.repositories.files.search import FileSearch
+from reelbase.repositories.files import FileRepository
 
 
 class MediaInfo(msgspec.Struct, frozen=True):
@@ -143,7 +143,7 @@ class MediaInfoRepository(Repository):
         """
         info, _ = await self._batch(
             self._upsert.one(**self._upsert.changes(fields, file_id=file_id)),
-            FileSearch.index_again.count(file_ids=[file_id]),
+            FileRepository.index_again.count(file_ids=[file_id]),
         )
         return info
 
@@ -158,6 +158,7 @@ class MediaInfoRepository(Repository):
     async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
         """True when there was something; otherwise RecordNotFoundError, or False with missing_ok."""
         count, _ = await self._batch(
-            self._delete.count(file_id=file_id), FileSearch.index_again.count(file_ids=[file_id])
+            self._delete.count(file_id=file_id),
+            FileRepository.index_again.count(file_ids=[file_id]),
         )
         return self._deleted(count, file_id, missing_ok=missing_ok)

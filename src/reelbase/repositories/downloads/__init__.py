@@ -33,6 +33,7 @@ What is extracting or downloading without a lease and has no attempt left fails 
 from __future__ import annotations
 
 from reelbase.repositories.downloads.additions import DownloadAdditions
+from reelbase.repositories.downloads.housekeeping import DownloadHousekeeping
 from reelbase.repositories.downloads.leases import DownloadLeases
 from reelbase.repositories.downloads.lifecycle import DownloadLifecycle
 from reelbase.repositories.downloads.records import (
@@ -41,10 +42,11 @@ from reelbase.repositories.downloads.records import (
     PurgedDownload,
     PurgeReport,
 )
-from reelbase.repositories.downloads.upkeep import DownloadUpkeep
 
 
-class DownloadRepository(DownloadAdditions, DownloadLeases, DownloadLifecycle, DownloadUpkeep):
+class DownloadRepository(
+    DownloadAdditions, DownloadLeases, DownloadLifecycle, DownloadHousekeeping
+):
     """The queue of downloads, table ``downloads``: they belong to sessions, and go with them.
 
     queued -> extracting -> downloading -> completed, failed, cancelled; extracting may be left out. A lease

@@ -12,11 +12,11 @@ from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.engine.statements.parameters import to_id
 from reelbase.engine.statements.statement import Command, Insertion, Query
 from reelbase.errors import ConstraintError
-from reelbase.repositories.downloads.listing import DownloadListing
+from reelbase.repositories.downloads.queries import DownloadQueries
 from reelbase.repositories.downloads.records import Download, DownloadStatus
 
 
-class DownloadAdditions(DownloadListing):
+class DownloadAdditions(DownloadQueries):
     """How downloads are queued, alone or as a playlist."""
 
     _ensure_session = Command(

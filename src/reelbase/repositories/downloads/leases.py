@@ -6,11 +6,11 @@ from uuid import UUID
 
 from reelbase.engine.ids import moment_after
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.downloads.listing import DownloadListing
+from reelbase.repositories.downloads.queries import DownloadQueries
 from reelbase.repositories.downloads.records import Download, DownloadStatus
 
 
-class DownloadLeases(DownloadListing):
+class DownloadLeases(DownloadQueries):
     """How workers take downloads, keep them and give them back."""
 
     _fail_exhausted = Command(

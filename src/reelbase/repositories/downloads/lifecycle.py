@@ -10,11 +10,11 @@ from msgspec import UNSET, UnsetType
 from reelbase.engine.ids import moment_after
 from reelbase.engine.statements.parameters import clamped
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.downloads.listing import DownloadListing
+from reelbase.repositories.downloads.queries import DownloadQueries
 from reelbase.repositories.downloads.records import Download, DownloadStatus
 
 
-class DownloadLifecycle(DownloadListing):
+class DownloadLifecycle(DownloadQueries):
     """How a download moves from status to status."""
 
     _start = Command(

@@ -32,6 +32,7 @@ fails at recover(), too.
 from __future__ import annotations
 
 from reelbase.repositories.generations.additions import GenerationAdditions
+from reelbase.repositories.generations.housekeeping import GenerationHousekeeping
 from reelbase.repositories.generations.leases import GenerationLeases
 from reelbase.repositories.generations.lifecycle import GenerationLifecycle
 from reelbase.repositories.generations.records import (
@@ -41,11 +42,10 @@ from reelbase.repositories.generations.records import (
     GenerationStatusLike,
     NewGeneration,
 )
-from reelbase.repositories.generations.upkeep import GenerationUpkeep
 
 
 class GenerationRepository(
-    GenerationAdditions, GenerationLeases, GenerationLifecycle, GenerationUpkeep
+    GenerationAdditions, GenerationLeases, GenerationLifecycle, GenerationHousekeeping
 ):
     """The queue of pieces of music, table ``generations``: the module's picture shows its states. Prompts are
     counted with it.

@@ -12,12 +12,12 @@ import msgspec
 from reelbase.engine.ids import new_id
 from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.statement import Command, Query
-from reelbase.repositories.generations.listing import GenerationListing
+from reelbase.repositories.generations.queries import GenerationQueries
 from reelbase.repositories.generations.records import Generation, NewGeneration
 from reelbase.repositories.prompts import PromptRepository
 
 
-class GenerationAdditions(GenerationListing):
+class GenerationAdditions(GenerationQueries):
     """How generations are queued."""
 
     _create = Command(

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from reelbase.engine.ids import moment_after
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.generations.listing import GenerationListing
+from reelbase.repositories.generations.queries import GenerationQueries
 from reelbase.repositories.generations.records import Generation
 
 
-class GenerationLeases(GenerationListing):
+class GenerationLeases(GenerationQueries):
     """How workers take generations, keep them and give them back."""
 
     _fail_exhausted = Command(

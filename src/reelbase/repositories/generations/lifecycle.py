@@ -8,7 +8,7 @@ from uuid import UUID
 from reelbase.engine.ids import moment_after
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.generations.listing import GenerationListing
+from reelbase.repositories.generations.queries import GenerationQueries
 from reelbase.repositories.generations.records import (
     Generation,
     GenerationStatus,
@@ -16,7 +16,7 @@ from reelbase.repositories.generations.records import (
 )
 
 
-class GenerationLifecycle(GenerationListing):
+class GenerationLifecycle(GenerationQueries):
     """How a generation is made and moves from status to status."""
 
     _mark_processing = Command(

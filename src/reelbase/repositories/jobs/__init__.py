@@ -30,15 +30,15 @@ What is running without a lease and has no attempt left fails at recover(), too.
 
 from __future__ import annotations
 
-from reelbase.repositories.jobs.changing import JobChanging
-from reelbase.repositories.jobs.claiming import JobClaiming
-from reelbase.repositories.jobs.finishing import JobFinishing
+from reelbase.repositories.jobs.claims import JobClaims
+from reelbase.repositories.jobs.completion import JobCompletion
+from reelbase.repositories.jobs.control import JobControl
+from reelbase.repositories.jobs.housekeeping import JobHousekeeping
 from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike, RecoveryReport
-from reelbase.repositories.jobs.submitting import JobSubmitting
-from reelbase.repositories.jobs.upkeep import JobUpkeep
+from reelbase.repositories.jobs.submission import JobSubmission
 
 
-class JobRepository(JobSubmitting, JobClaiming, JobFinishing, JobChanging, JobUpkeep):
+class JobRepository(JobSubmission, JobClaims, JobCompletion, JobControl, JobHousekeeping):
     """The queue of jobs, table ``jobs``: added by the application, claimed and ended by workers.
 
     queued -> running -> succeeded, failed, cancelled; queued may be cancelled. A lease that expires, and

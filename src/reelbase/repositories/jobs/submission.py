@@ -10,11 +10,11 @@ from uuid import UUID
 from reelbase.engine.ids import new_id
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.jobs.listing import JobListing
+from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job
 
 
-class JobSubmitting(JobListing):
+class JobSubmission(JobQueries):
     """How jobs and batches are queued."""
 
     _add = Command(

@@ -8,11 +8,11 @@ from uuid import UUID
 from reelbase.engine.file_names import printable
 from reelbase.engine.statements.parameters import at_least_0, clamped
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.jobs.listing import JobListing
+from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike
 
 
-class JobChanging(JobListing):
+class JobControl(JobQueries):
     """Progress, cancellation, retries, and changes by hand."""
 
     # Progress alone is the hot path: no fsync, and no columns that it does not touch. That of a

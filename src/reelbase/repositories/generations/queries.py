@@ -17,7 +17,7 @@ from reelbase.repositories.generations.records import (
 )
 
 
-class GenerationListing(Repository):
+class GenerationQueries(Repository):
     """How generations are read."""
 
     entity = "generation"

@@ -3,17 +3,69 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Iterable
-from typing import Unpack
+from datetime import datetime
+from fractions import Fraction
+from typing import TypedDict, Unpack
 
 import msgspec
+from msgspec import UnsetType
 
-from reelbase.engine.file_names import escaped
+from reelbase.engine.file_names import FileName, escaped
 from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.search import match_expression
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
-from reelbase.repositories.videos.records import NewVideo, Video, VideoChanges
+
+
+class Video(msgspec.Struct, frozen=True):
+    """A video. duration: seconds.  Its frames a second are framerate_num / framerate_den."""
+
+    id: int
+    project_id: int
+    filename: FileName
+    path: FileName
+    duration: float
+    framerate_num: int
+    framerate_den: int
+    width: int
+    height: int
+    created_at: datetime
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames a second, exact: 24000/1001."""
+        return Fraction(self.framerate_num, self.framerate_den)
+
+    @property
+    def total_frames(self) -> int:
+        """Rounded to the nearest frame, a half up; the column total_frames is the same."""
+        return math.floor(self.duration * self.framerate_num / self.framerate_den + 0.5)
+
+
+class VideoChanges(TypedDict, total=False):
+    """What videos.update() can change. duration: seconds.  width, height: pixels."""
+
+    filename: str | UnsetType
+    path: str | UnsetType
+    duration: float | UnsetType
+    framerate_num: int | UnsetType
+    framerate_den: int | UnsetType
+    width: int | UnsetType
+    height: int | UnsetType
+
+
+class NewVideo(msgspec.Struct, frozen=True):
+    """A video to be added; the fields are those of Video."""
+
+    filename: FileName
+    path: FileName
+    duration: float
+    framerate_num: int
+    framerate_den: int
+    width: int
+    height: int
 
 
 class VideoRepository(AuditedRepository):
@@ -325,6 +377,3 @@ class VideoRepository(AuditedRepository):
         """
         count = await self._run(self._delete.count(id=video_id))
         return self._deleted(count, video_id, missing_ok=missing_ok)
-
-
-__all__ = ["NewVideo", "Video", "VideoChanges", "VideoRepository"]

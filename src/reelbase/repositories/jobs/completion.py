@@ -8,11 +8,11 @@ from uuid import UUID
 from reelbase.engine.file_names import printable
 from reelbase.engine.ids import moment_after
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.jobs.listing import JobListing
+from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job
 
 
-class JobFinishing(JobListing):
+class JobCompletion(JobQueries):
     """How a worker ends a job."""
 
     _succeed = Command(

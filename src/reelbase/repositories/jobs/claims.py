@@ -9,11 +9,11 @@ from uuid import UUID
 from reelbase.engine.ids import moment_after
 from reelbase.engine.statements.parameters import at_least_0, clamped
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.jobs.listing import JobListing
+from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job
 
 
-class JobClaiming(JobListing):
+class JobClaims(JobQueries):
     """How workers take jobs, keep them and give them back."""
 
     _fail_exhausted = Command(

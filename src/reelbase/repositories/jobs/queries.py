@@ -11,7 +11,7 @@ from reelbase.engine.statements.step import Step
 from reelbase.repositories.jobs.records import Job
 
 
-class JobListing(Repository):
+class JobQueries(Repository):
     """How jobs are read."""
 
     entity = "job"

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from reelbase.engine.ids import moment_before
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.downloads.listing import DownloadListing
+from reelbase.repositories.downloads.queries import DownloadQueries
 from reelbase.repositories.downloads.records import Download, PurgedDownload, PurgeReport
 from reelbase.repositories.sessions import Deletions
 
 
-class DownloadUpkeep(DownloadListing):
+class DownloadHousekeeping(DownloadQueries):
     """Recovery after a start, and deletion."""
 
     # A run without a lease was not counted when it began: put back, it is an attempt, too. The first

@@ -8,11 +8,11 @@ from uuid import UUID
 from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_before
 from reelbase.engine.statements.statement import Command, Query
-from reelbase.repositories.jobs.listing import JobListing
+from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job, RecoveryReport
 
 
-class JobUpkeep(JobListing):
+class JobHousekeeping(JobQueries):
     """Recovery after a start, and deletion."""
 
     # A run without a lease was not counted when it began: it is an attempt, too.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from reelbase.engine.statements.statement import Command
-from reelbase.repositories.generations.listing import GenerationListing
+from reelbase.repositories.generations.queries import GenerationQueries
 from reelbase.repositories.generations.records import Generation
 
 
-class GenerationUpkeep(GenerationListing):
+class GenerationHousekeeping(GenerationQueries):
     """Recovery after a start, and deletion."""
 
     # A run without a lease was not counted when it began: put back, it is an attempt, too.

@@ -11,7 +11,7 @@ from reelbase.engine.statements.step import Step
 from reelbase.repositories.downloads.records import Download, DownloadStatus, StatusCount
 
 
-class DownloadListing(Repository):
+class DownloadQueries(Repository):
     """How downloads are read."""
 
     entity = "download"

@@ -1,17 +1,64 @@
-"""Adding, choosing, testing and changing language models, and what becomes of their keys."""
+"""Language models: which ones a profile may use, with what key, and how their tests went."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Unpack
+from datetime import datetime
+from typing import Any, Literal, TypedDict, Unpack
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, UnsetType
 
+from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.parameters import has_surrogates
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.errors import ConstraintError
-from reelbase.repositories.llm_configs.finding import LlmConfigFinding
-from reelbase.repositories.llm_configs.records import LlmConfig, LlmConfigChanges
+
+
+class LlmConfig(msgspec.Struct, frozen=True):
+    """A language model that a profile may use.
+
+    has_api_key: whether one is stored.  is_active: of a profile that has any, exactly one is.
+    test_status: untested, success or failed, of the configuration as it is now.
+    """
+
+    id: int
+    profile_id: str
+    name: str
+    provider: str
+    model_name: str
+    base_url: str | None
+    max_tokens: int
+    temperature: float
+    has_api_key: bool
+    is_active: bool
+    test_status: str
+    test_message: str | None
+    last_tested_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class LlmConfigChanges(TypedDict, total=False):
+    """What llm_configs.update() can change. api_key: None or '' clears it."""
+
+    name: str | UnsetType
+    provider: str | UnsetType
+    model_name: str | UnsetType
+    base_url: str | UnsetType | None
+    max_tokens: int | UnsetType
+    temperature: float | UnsetType
+    api_key: str | UnsetType | None
+
+
+class LlmConfigCheck(msgspec.Struct, frozen=True):
+    """A try of a configuration. status: success or failed."""
+
+    id: int
+    config_id: int
+    status: str
+    message: str | None
+    tested_at: datetime
 
 
 def _place(config_id: int | None) -> str:
@@ -19,8 +66,106 @@ def _place(config_id: int | None) -> str:
     return f"the API key of llm config {config_id}"
 
 
-class LlmConfigChanging(LlmConfigFinding):
-    """How configurations are added, changed, tested and deleted, and what happens to their keys."""
+class LlmConfigRepository(Repository):
+    """Language models of profiles, table ``llm_configs``, with encrypted keys. Of a profile that has any,
+    exactly one is active.
+    """
+
+    entity = "llm config"
+    table = "llm_configs"
+
+    _get = Query(
+        LlmConfig,
+        """
+        SELECT
+          llm_configs.id, profile_id, name, provider, model_name, base_url, max_tokens, temperature,
+          api_key IS NOT NULL AS has_api_key,
+          profiles.active_llm_config_id IS llm_configs.id AS is_active,
+          test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
+        FROM llm_configs
+        CROSS JOIN profiles
+        WHERE profiles.id = llm_configs.profile_id
+          AND llm_configs.id = :id
+        """,
+    )
+
+    _get_by_name = Query(
+        LlmConfig,
+        """
+        SELECT
+          llm_configs.id, profile_id, name, provider, model_name, base_url, max_tokens, temperature,
+          api_key IS NOT NULL AS has_api_key,
+          profiles.active_llm_config_id IS llm_configs.id AS is_active,
+          test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
+        FROM llm_configs
+        CROSS JOIN profiles
+        WHERE profiles.id = llm_configs.profile_id
+          AND profile_id = :profile_id
+          AND name = :name
+        """,
+    )
+
+    _list_for_profile = Query(
+        LlmConfig,
+        """
+        SELECT
+          llm_configs.id, profile_id, name, provider, model_name, base_url, max_tokens, temperature,
+          api_key IS NOT NULL AS has_api_key,
+          profiles.active_llm_config_id IS llm_configs.id AS is_active,
+          test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
+        FROM profiles
+        CROSS JOIN llm_configs
+        WHERE llm_configs.profile_id = profiles.id
+          AND profiles.id = :profile_id
+        ORDER BY llm_configs.created_at DESC, llm_configs.id DESC
+        """,
+    )
+
+    _active = Query(
+        LlmConfig,
+        """
+        SELECT
+          llm_configs.id, profile_id, name, provider, model_name, base_url, max_tokens, temperature,
+          api_key IS NOT NULL AS has_api_key,
+          profiles.active_llm_config_id IS llm_configs.id AS is_active,
+          test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
+        FROM profiles
+        CROSS JOIN llm_configs
+        WHERE llm_configs.id = profiles.active_llm_config_id
+          AND profiles.id = :profile_id
+        """,
+    )
+
+    _tests = Query(
+        LlmConfigCheck,
+        """
+        SELECT id, config_id, status, message, tested_at
+        FROM llm_config_checks
+        WHERE config_id = :config_id
+        ORDER BY tested_at DESC, id DESC
+        LIMIT :limit
+        """,
+    )
+
+    async def get(self, config_id: int) -> LlmConfig:
+        """The configuration; RecordNotFoundError when there is none."""
+        return await self._run(self._get.one(id=config_id))
+
+    async def find(self, config_id: int) -> LlmConfig | None:
+        """The configuration, or None."""
+        return await self._run(self._get.optional(id=config_id))
+
+    async def list_for_profile(self, profile_id: str) -> list[LlmConfig]:
+        """A profile's configurations, newest first."""
+        return await self._run(self._list_for_profile.all(profile_id=profile_id))
+
+    async def active(self, profile_id: str) -> LlmConfig | None:
+        """The one that the profile uses; None when it has none at all."""
+        return await self._run(self._active.optional(profile_id=profile_id))
+
+    async def tests(self, config_id: int, limit: int | None = 20) -> list[LlmConfigCheck]:
+        """How the configuration's tests went, newest first; those before a change of it too."""
+        return await self._run(self._tests.all(config_id=config_id, limit=limit))
 
     # A trigger makes a profile's first the active one.
     _add = Command(

@@ -1,0 +1,108 @@
+"""URLs that no extractor knew."""
+
+from __future__ import annotations
+
+import builtins
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reelbase.engine.file_names import Message
+from reelbase.engine.ids import moment_before
+from reelbase.engine.repository import Repository
+from reelbase.engine.statements.statement import Command, Query
+from reelbase.repositories.credentials import text_without_credentials, url_without_credentials
+
+
+class UnsupportedUrl(msgspec.Struct, frozen=True):
+    """A URL that no extractor knew. session_id: who tried it; the session may be gone."""
+
+    id: int
+    url: Message
+    session_id: str | None
+    error: Message | None
+    created_at: datetime
+
+
+class UnsupportedUrlRepository(Repository):
+    """URLs that no downloader knew, table ``unsupported_urls``, for administrators. They outlive
+    sessions.
+    """
+
+    entity = "unsupported URL"
+
+    _add = Command(
+        UnsupportedUrl,
+        """
+        INSERT INTO unsupported_urls (url, session_id, error, created_at)
+        VALUES (:url, :session_id, :error, :created_at)
+        RETURNING id, url, session_id, error, created_at
+        """,
+    )
+
+    _list = Query(
+        UnsupportedUrl,
+        """
+        SELECT id, url, session_id, error, created_at
+        FROM unsupported_urls
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
+        """,
+    )
+
+    _count = Query(
+        int,
+        """
+        SELECT count(*)
+        FROM unsupported_urls
+        """,
+    )
+
+    _clear = Command(
+        UnsupportedUrl,
+        """
+        DELETE FROM unsupported_urls
+        """,
+    )
+
+    _prune = Command(
+        UnsupportedUrl,
+        """
+        DELETE FROM unsupported_urls
+        WHERE created_at < :before
+        """,
+        params={"before": datetime},
+    )
+
+    async def add(
+        self, url: str, *, session_id: str | None = None, error: str | None = None
+    ) -> UnsupportedUrl:
+        """Notes a URL and returns the entry; credentials in url and error are masked."""
+        return await self._run(
+            self._add.one(
+                url=url_without_credentials(self._expect("url", url, str)),
+                session_id=session_id,
+                error=None
+                if error is None
+                else text_without_credentials(self._expect("error", error, str)),
+                created_at=self._now(),
+            )
+        )
+
+    async def list(
+        self, *, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[UnsupportedUrl]:
+        """Entries, newest first."""
+        return await self._run(self._list.all(limit=limit, offset=offset))
+
+    async def count(self) -> int:
+        """How many entries there are."""
+        return await self._run(self._count.one())
+
+    async def clear(self) -> int:
+        """Deletes every entry; how many there were."""
+        return await self._run(self._clear.count())
+
+    async def prune(self, older_than: timedelta) -> int:
+        """Deletes entries that are older than this; how many there were."""
+        return await self._run(self._prune.count(before=moment_before(self._now(), older_than)))
