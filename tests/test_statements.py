@@ -20,7 +20,8 @@ from samples import empty_database
 
 import reelbase
 import reelbase.repositories
-from reelbase import Command, Query, Repository
+from reelbase import Command, Database, Query, Repository
+from reelbase.engine.statements.row_types import fields_of, is_record
 from reelbase.engine.statements.rows import decoder_for
 from reelbase.engine.statements.statement import Statement
 
@@ -633,7 +634,7 @@ def test_the_engine_knows_no_entity() -> None:
 
 def test_a_repository_knows_no_connection() -> None:
     allowed = re.compile(
-        r"reelbase\.(errors|repositories\..*|engine\.(statements\..*|executor|ids|repository))"
+        r"reelbase\.(errors|repositories\..*|engine\.(statements\..*|executor|file_names|ids|repository))"
     )
     forbidden = re.compile(
         r"connections?|cursors?|native|commit|rollback|roll_back|begin|savepoint|execute(_?many)?"
@@ -674,6 +675,62 @@ def test_sql_is_written_out_not_put_together() -> None:
         sql = call.args[1]
         assert isinstance(sql, ast.Constant), where
         assert isinstance(sql.value, str), where
+
+
+# The list with which a statement begins, or ends.
+_OUTER_LIST = re.compile(
+    r"\A\s*SELECT\s+(?P<selected>\w+(?:\s*,\s*\w+)*)\s+FROM\b"
+    r"|\bRETURNING\s+(?P<returned>\w+(?:\s*,\s*\w+)*)\s*\Z"
+)
+_STAR = re.compile(r"\A\s*SELECT \*\s+FROM\b|\bRETURNING \*\s*\Z")
+
+
+def columns_written_out(sql: str) -> list[list[str]]:
+    return [
+        [column.strip() for column in (found["selected"] or found["returned"]).split(",")]
+        for found in _OUTER_LIST.finditer(sql)
+    ]
+
+
+def test_a_star_stands_for_the_fields_of_the_record_and_for_nothing_else() -> None:
+    """As the source has it; what runs names its columns (test_it_names_its_columns)."""
+    fields = {
+        statement.sql: [field.name for field in fields_of(statement.row_type)]
+        for _, _, statement in STATEMENTS.values()
+        if is_record(statement.row_type)
+    }
+    assert any(columns in fields.values() for sql in fields for columns in columns_written_out(sql))
+    for where, call in statement_calls():
+        sql = call.args[1]
+        assert isinstance(sql, ast.Constant)
+        source = str(sql.value)
+        assert "*" not in re.sub(r"count\(\*\)|\s\*\s(?!FROM)", "", _STAR.sub("", source)), where
+        for columns in columns_written_out(source):
+            assert columns not in [fields.get(source)], f"{where}: write *"
+
+
+async def test_a_star_of_an_application_stands_for_the_fields_of_its_record(
+    database: Database,
+) -> None:
+    class Note(msgspec.Struct, frozen=True):
+        text: str
+        id: int
+
+    class NoteRepository(Repository):
+        _all = Query(Note, "SELECT * FROM notes ORDER BY id")
+        _add = Command(Note, "INSERT INTO notes (text) VALUES (:text) RETURNING *")
+
+        async def all(self) -> list[Note]:
+            return await self._run(self._all.all())
+
+        async def add(self, text: str) -> Note:
+            return await self._run(self._add.one(text=text))
+
+    assert NoteRepository._all.sql == "SELECT text, id FROM notes ORDER BY id"
+    await database.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, hidden TEXT, text TEXT)")
+    notes = database.repository(NoteRepository)
+    assert await notes.add("one") == Note("one", 1)
+    assert await notes.all() == [Note("one", 1)]
 
 
 def test_every_declared_parameter_is_in_the_sql() -> None:

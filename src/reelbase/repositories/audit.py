@@ -87,14 +87,14 @@ class AuditRepository(Repository):
         """
         INSERT INTO audit_log (entity_type, entity_id, action, changes, user_id, timestamp)
         VALUES (:entity_type, :entity_id, :action, :changes, :user_id, :timestamp)
-        RETURNING id, entity_type, entity_id, action, changes, user_id, timestamp
+        RETURNING *
         """,
     )
 
     _get = Query(
         AuditEntry,
         """
-        SELECT id, entity_type, entity_id, action, changes, user_id, timestamp
+        SELECT *
         FROM audit_log
         WHERE id = :id
         """,
@@ -103,7 +103,7 @@ class AuditRepository(Repository):
     _get_history = Query(
         AuditEntry,
         """
-        SELECT id, entity_type, entity_id, action, changes, user_id, timestamp
+        SELECT *
         FROM audit_log
         WHERE entity_type = :entity_type
           AND entity_id = :entity_id
@@ -115,7 +115,7 @@ class AuditRepository(Repository):
     _list = Query(
         AuditEntry,
         """
-        SELECT id, entity_type, entity_id, action, changes, user_id, timestamp
+        SELECT *
         FROM audit_log
         ORDER BY timestamp DESC, id DESC
         LIMIT :limit OFFSET :offset

@@ -49,14 +49,14 @@ class ConfigRepository(Repository):
         ON CONFLICT (key) DO UPDATE
         SET value = excluded.value,
             updated_at = excluded.updated_at
-        RETURNING key, value, updated_at
+        RETURNING *
         """,
     )
 
     _entries = Query(
         ConfigEntry,
         """
-        SELECT key, value, updated_at
+        SELECT *
         FROM config
         ORDER BY key
         """,

@@ -69,14 +69,14 @@ class ErrorLogRepository(Repository):
         """
         INSERT INTO error_log (url, domain, error, format_id, media_type, session_id, created_at)
         VALUES (:url, :domain, :error, :format_id, :media_type, :session_id, :created_at)
-        RETURNING id, url, domain, error, format_id, media_type, session_id, created_at
+        RETURNING *
         """,
     )
 
     _list = Query(
         ErrorLogEntry,
         """
-        SELECT id, url, domain, error, format_id, media_type, session_id, created_at
+        SELECT *
         FROM error_log
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -86,7 +86,7 @@ class ErrorLogRepository(Repository):
     _list_of_domain = Query(
         ErrorLogEntry,
         """
-        SELECT id, url, domain, error, format_id, media_type, session_id, created_at
+        SELECT *
         FROM error_log
         WHERE domain = :domain
         ORDER BY created_at DESC, id DESC

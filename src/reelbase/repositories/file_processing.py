@@ -112,9 +112,7 @@ class FileProcessingRepository(Repository):
     _get = Query(
         FileProcessing,
         """
-        SELECT
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        SELECT *
         FROM file_processing
         WHERE file_id = :file_id
         """,
@@ -123,9 +121,7 @@ class FileProcessingRepository(Repository):
     _stuck = Query(
         FileProcessing,
         """
-        SELECT
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        SELECT *
         FROM file_processing
         WHERE status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling')
           AND CASE
@@ -206,9 +202,7 @@ class FileProcessingRepository(Repository):
             completed_at = NULL,
             updated_at = excluded.updated_at
         WHERE status NOT IN ('downloading', 'processing', 'cancelling')
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
     )
 
@@ -238,9 +232,7 @@ class FileProcessingRepository(Repository):
             OR (status = 'downloading' AND excluded.status = 'processing')
           )
           AND (excluded.worker IS NULL OR worker IS NULL OR worker = excluded.worker)
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
     )
 
@@ -254,9 +246,7 @@ class FileProcessingRepository(Repository):
             updated_at = :now
         WHERE file_id = :file_id
           AND status IN ('downloading', 'processing')
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
         relaxed=True,
     )
@@ -273,9 +263,7 @@ class FileProcessingRepository(Repository):
             worker = NULL
         WHERE file_id = :file_id
           AND status IN ('downloading', 'processing')
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
     )
 
@@ -291,9 +279,7 @@ class FileProcessingRepository(Repository):
             worker = NULL
         WHERE file_id = :file_id
           AND status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling')
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
     )
 
@@ -305,9 +291,7 @@ class FileProcessingRepository(Repository):
             updated_at = :now
         WHERE file_id = :file_id
           AND status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling')
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
     )
 
@@ -320,9 +304,7 @@ class FileProcessingRepository(Repository):
             worker = NULL
         WHERE file_id = :file_id
           AND status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling')
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
     )
 
@@ -469,9 +451,7 @@ class FileProcessingRepository(Repository):
         WHERE file_id = :file_id
           AND status IN ('error', 'cancelled', 'orphaned')
           AND (max_retries = 0 OR retry_count < max_retries)
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
     )
 
@@ -492,9 +472,7 @@ class FileProcessingRepository(Repository):
         WHERE next_retry_at <= :now
           AND status = 'error'
           AND (max_retries = 0 OR retry_count < max_retries)
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
     )
 
@@ -526,9 +504,7 @@ class FileProcessingRepository(Repository):
             WHEN status IN ('pending', 'queued') THEN updated_at < :before
             ELSE heartbeat_at IS NULL OR heartbeat_at < :before
           END
-        RETURNING
-          file_id, status, stage, progress, error_message, error_category, retry_count, max_retries,
-          recovery_attempts, next_retry_at, started_at, heartbeat_at, completed_at, updated_at, worker
+        RETURNING *
         """,
         params={"before": datetime},
     )

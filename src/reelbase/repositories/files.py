@@ -84,9 +84,7 @@ class FileRepository(Repository):
     _get = Query(
         File,
         """
-        SELECT
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        SELECT *
         FROM files
         WHERE id = :id
         """,
@@ -95,9 +93,7 @@ class FileRepository(Repository):
     _list = Query(
         File,
         """
-        SELECT
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        SELECT *
         FROM files
         WHERE profile_id = :profile_id
         ORDER BY created_at DESC, id DESC
@@ -108,9 +104,7 @@ class FileRepository(Repository):
     _list_all = Query(
         File,
         """
-        SELECT
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        SELECT *
         FROM files
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -120,9 +114,7 @@ class FileRepository(Repository):
     _page = Query(
         File,
         """
-        SELECT
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        SELECT *
         FROM files
         WHERE profile_id = :profile_id
           AND (NOT :filter_type OR type = :type)
@@ -159,9 +151,7 @@ class FileRepository(Repository):
     _page_after = Query(
         File,
         """
-        SELECT
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        SELECT *
         FROM files
         WHERE profile_id = :profile_id
           AND (created_at, id) < (:created_at, :id)
@@ -199,9 +189,7 @@ class FileRepository(Repository):
     _find_by_hash = Query(
         File,
         """
-        SELECT
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        SELECT *
         FROM files
         WHERE profile_id = :profile_id
           AND content_hash = :content_hash
@@ -213,9 +201,7 @@ class FileRepository(Repository):
     _find_by_url = Query(
         File,
         """
-        SELECT
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        SELECT *
         FROM files
         WHERE profile_id = :profile_id
           AND source_url = :source_url
@@ -227,9 +213,7 @@ class FileRepository(Repository):
     _derived_from = Query(
         File,
         """
-        SELECT
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        SELECT *
         FROM files
         WHERE source_file_id = :source_file_id
         ORDER BY created_at DESC, id DESC
@@ -448,9 +432,7 @@ class FileRepository(Repository):
     _get_many = Query(
         File,
         """
-        SELECT
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        SELECT *
         FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
         CROSS JOIN files
         WHERE id = wanted_id
@@ -474,9 +456,7 @@ class FileRepository(Repository):
             content_hash = iif(:set_content_hash, :content_hash, content_hash),
             source_url = iif(:set_source_url, :source_url, source_url)
         WHERE id = :id
-        RETURNING
-          id, profile_id, name, path, type, folder, source_file_id,
-          origin, size_bytes, content_type, content_hash, source_url, created_at
+        RETURNING *
         """,
     )
 

@@ -139,7 +139,7 @@ class LlmConfigRepository(Repository):
     _tests = Query(
         LlmConfigCheck,
         """
-        SELECT id, config_id, status, message, tested_at
+        SELECT *
         FROM llm_config_checks
         WHERE config_id = :config_id
         ORDER BY tested_at DESC, id DESC

@@ -108,20 +108,14 @@ class MediaInfoRepository(Repository):
             device_model = iif(:set_device_model, excluded.device_model, device_model),
             metadata = iif(:set_metadata, excluded.metadata, metadata),
             waveform = iif(:set_waveform, excluded.waveform, waveform)
-        RETURNING
-          file_id, title, author, description, container, video_codec, audio_codec, duration,
-          frame_rate_num, frame_rate_den, width, height, audio_channels, audio_sample_rate,
-          audio_bit_depth, recorded_at, device_make, device_model, metadata, waveform
+        RETURNING *
         """,
     )
 
     _get = Query(
         MediaInfo,
         """
-        SELECT
-          file_id, title, author, description, container, video_codec, audio_codec, duration,
-          frame_rate_num, frame_rate_den, width, height, audio_channels, audio_sample_rate,
-          audio_bit_depth, recorded_at, device_make, device_model, metadata, waveform
+        SELECT *
         FROM media_info
         WHERE file_id = :file_id
         """,

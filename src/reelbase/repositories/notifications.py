@@ -60,18 +60,14 @@ class NotificationRepository(Repository):
             data = merged(data, excluded.data),
             is_read = 0,
             updated_at = excluded.updated_at
-        RETURNING
-          id, profile_id, type, title, message, progress_key, progress,
-          status, data, is_read, created_at, updated_at
+        RETURNING *
         """,
     )
 
     _get = Query(
         Notification,
         """
-        SELECT
-          id, profile_id, type, title, message, progress_key, progress,
-          status, data, is_read, created_at, updated_at
+        SELECT *
         FROM notifications
         WHERE id = :id
         """,
@@ -80,9 +76,7 @@ class NotificationRepository(Repository):
     _list = Query(
         Notification,
         """
-        SELECT
-          id, profile_id, type, title, message, progress_key, progress,
-          status, data, is_read, created_at, updated_at
+        SELECT *
         FROM notifications
         WHERE profile_id = :profile_id
         ORDER BY updated_at DESC, id DESC
@@ -93,9 +87,7 @@ class NotificationRepository(Repository):
     _list_unread = Query(
         Notification,
         """
-        SELECT
-          id, profile_id, type, title, message, progress_key, progress,
-          status, data, is_read, created_at, updated_at
+        SELECT *
         FROM notifications
         WHERE profile_id = :profile_id
           AND NOT is_read

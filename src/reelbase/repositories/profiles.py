@@ -41,7 +41,7 @@ class ProfileRepository(Repository):
     _get = Query(
         Profile,
         """
-        SELECT id, created_at, active_llm_config_id, active_summary_prompt_id
+        SELECT *
         FROM profiles
         WHERE id = :id
         """,
@@ -50,7 +50,7 @@ class ProfileRepository(Repository):
     _list = Query(
         Profile,
         """
-        SELECT id, created_at, active_llm_config_id, active_summary_prompt_id
+        SELECT *
         FROM profiles
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset

@@ -45,14 +45,14 @@ class ProjectClipRepository(AuditedRepository):
         """
         INSERT INTO project_clips (project_id, video_id, in_point, out_point, created_at)
         VALUES (:project_id, :video_id, :in_point, :out_point, :created_at)
-        RETURNING id, project_id, video_id, in_point, out_point, created_at
+        RETURNING *
         """,
     )
 
     _get = Query(
         ProjectClip,
         """
-        SELECT id, project_id, video_id, in_point, out_point, created_at
+        SELECT *
         FROM project_clips
         WHERE id = :id
         """,
@@ -61,7 +61,7 @@ class ProjectClipRepository(AuditedRepository):
     _list = Query(
         ProjectClip,
         """
-        SELECT id, project_id, video_id, in_point, out_point, created_at
+        SELECT *
         FROM project_clips
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -71,7 +71,7 @@ class ProjectClipRepository(AuditedRepository):
     _find_by_video = Query(
         ProjectClip,
         """
-        SELECT id, project_id, video_id, in_point, out_point, created_at
+        SELECT *
         FROM project_clips
         WHERE video_id = :video_id
         ORDER BY in_point, id
@@ -81,7 +81,7 @@ class ProjectClipRepository(AuditedRepository):
     _find_by_project = Query(
         ProjectClip,
         """
-        SELECT id, project_id, video_id, in_point, out_point, created_at
+        SELECT *
         FROM project_clips
         WHERE project_id = :project_id
         ORDER BY in_point, id
@@ -91,7 +91,7 @@ class ProjectClipRepository(AuditedRepository):
     _find_overlapping = Query(
         ProjectClip,
         """
-        SELECT id, project_id, video_id, in_point, out_point, created_at
+        SELECT *
         FROM project_clips
         WHERE video_id = :video_id
           AND in_point < :out_point
@@ -129,7 +129,7 @@ class ProjectClipRepository(AuditedRepository):
             in_point = iif(:set_in_point, :in_point, in_point),
             out_point = iif(:set_out_point, :out_point, out_point)
         WHERE id = :id
-        RETURNING id, project_id, video_id, in_point, out_point, created_at
+        RETURNING *
         """,
     )
 
@@ -142,7 +142,7 @@ class ProjectClipRepository(AuditedRepository):
         WHERE id = :id
           AND in_point < :frame
           AND out_point > :frame
-        RETURNING id, project_id, video_id, in_point, out_point, created_at
+        RETURNING *
         """,
         params={"frame": int},
     )
@@ -155,7 +155,7 @@ class ProjectClipRepository(AuditedRepository):
         WHERE id = :id
           AND in_point < :frame
           AND out_point > :frame
-        RETURNING id, project_id, video_id, in_point, out_point, created_at
+        RETURNING *
         """,
         params={"frame": int},
     )

@@ -67,14 +67,14 @@ class ProjectRepository(AuditedRepository):
         """
         INSERT INTO projects (name, description, workspace_path, created_at, updated_at)
         VALUES (:name, :description, :workspace_path, :now, :now)
-        RETURNING id, name, description, workspace_path, created_at, updated_at
+        RETURNING *
         """,
     )
 
     _get = Query(
         Project,
         """
-        SELECT id, name, description, workspace_path, created_at, updated_at
+        SELECT *
         FROM projects
         WHERE id = :id
         """,
@@ -83,7 +83,7 @@ class ProjectRepository(AuditedRepository):
     _list = Query(
         Project,
         """
-        SELECT id, name, description, workspace_path, created_at, updated_at
+        SELECT *
         FROM projects
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -107,9 +107,7 @@ class ProjectRepository(AuditedRepository):
     _videos = Query(
         Video,
         """
-        SELECT
-          id, project_id, filename, path, duration,
-          framerate_num, framerate_den, width, height, created_at
+        SELECT *
         FROM videos
         WHERE project_id = :project_id
         ORDER BY created_at DESC, id DESC
@@ -119,7 +117,7 @@ class ProjectRepository(AuditedRepository):
     _find_by_name = Query(
         Project,
         """
-        SELECT id, name, description, workspace_path, created_at, updated_at
+        SELECT *
         FROM projects
         WHERE name = :name
         ORDER BY created_at DESC, id DESC
@@ -130,7 +128,7 @@ class ProjectRepository(AuditedRepository):
     _find_by_workspace = Query(
         Project,
         """
-        SELECT id, name, description, workspace_path, created_at, updated_at
+        SELECT *
         FROM projects
         WHERE workspace_path = :workspace_path
         ORDER BY created_at DESC, id DESC
@@ -161,7 +159,7 @@ class ProjectRepository(AuditedRepository):
               updated_at
             )
         WHERE id = :id
-        RETURNING id, name, description, workspace_path, created_at, updated_at
+        RETURNING *
         """,
     )
 

@@ -44,7 +44,7 @@ class PromptRepository(Repository):
         ON CONFLICT (text) DO UPDATE
         SET used_count = used_count + 1,
             last_used_at = max(last_used_at, excluded.last_used_at)
-        RETURNING id, text, used_count, first_used_at, last_used_at
+        RETURNING *
         """,
     )
 
@@ -80,7 +80,7 @@ class PromptRepository(Repository):
     _get = Query(
         Prompt,
         """
-        SELECT id, text, used_count, first_used_at, last_used_at
+        SELECT *
         FROM prompts
         WHERE id = :id
         """,
@@ -89,7 +89,7 @@ class PromptRepository(Repository):
     _find_by_text = Query(
         Prompt,
         """
-        SELECT id, text, used_count, first_used_at, last_used_at
+        SELECT *
         FROM prompts
         WHERE text = :text
         """,
@@ -98,7 +98,7 @@ class PromptRepository(Repository):
     _list = Query(
         Prompt,
         """
-        SELECT id, text, used_count, first_used_at, last_used_at
+        SELECT *
         FROM prompts
         ORDER BY used_count DESC, last_used_at DESC, id
         LIMIT :limit OFFSET :offset

@@ -138,7 +138,7 @@ class SegmentRepository(Repository):
     _get = Query(
         Segment,
         """
-        SELECT id, transcript_id, speaker_id, start_time, end_time, text, confidence, words
+        SELECT *
         FROM transcript_segments
         WHERE id = :id
         """,
@@ -147,7 +147,7 @@ class SegmentRepository(Repository):
     _list = Query(
         Segment,
         """
-        SELECT id, transcript_id, speaker_id, start_time, end_time, text, confidence, words
+        SELECT *
         FROM transcript_segments
         WHERE transcript_id = :transcript_id
         ORDER BY start_time, id
@@ -158,7 +158,7 @@ class SegmentRepository(Repository):
     _page_after = Query(
         Segment,
         """
-        SELECT id, transcript_id, speaker_id, start_time, end_time, text, confidence, words
+        SELECT *
         FROM transcript_segments
         WHERE transcript_id = :transcript_id
           AND (start_time, id) > (:start_time, :id)
@@ -170,7 +170,7 @@ class SegmentRepository(Repository):
     _at = Query(
         Segment,
         """
-        SELECT id, transcript_id, speaker_id, start_time, end_time, text, confidence, words
+        SELECT *
         FROM transcript_segments
         WHERE transcript_id = :transcript_id
           AND start_time <= :time
@@ -201,7 +201,7 @@ class SegmentRepository(Repository):
             confidence = iif(:set_confidence, :confidence, confidence),
             words = iif(:set_words, :words, words)
         WHERE id = :id
-        RETURNING id, transcript_id, speaker_id, start_time, end_time, text, confidence, words
+        RETURNING *
         """,
     )
 

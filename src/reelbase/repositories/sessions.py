@@ -64,7 +64,7 @@ class SessionRepository(Repository):
     _get = Query(
         Session,
         """
-        SELECT id, created_at, last_seen
+        SELECT *
         FROM sessions
         WHERE id = :id
         """,

@@ -49,7 +49,7 @@ class SettingsRepository(Repository):
     _all = Query(
         ProfileSetting,
         """
-        SELECT profile_id, key, value, updated_at
+        SELECT *
         FROM profile_settings
         WHERE profile_id = :profile_id
           AND instr(key, :prefix) = 1
@@ -66,7 +66,7 @@ class SettingsRepository(Repository):
         ON CONFLICT (profile_id, key) DO UPDATE
         SET value = excluded.value,
             updated_at = excluded.updated_at
-        RETURNING profile_id, key, value, updated_at
+        RETURNING *
         """,
     )
 

@@ -58,9 +58,7 @@ class SpeakerRepository(Repository):
     _get_by_label = Query(
         Speaker,
         """
-        SELECT
-          id, profile_id, file_id, label, display_name,
-          suggested_name, confidence, is_verified, created_at
+        SELECT *
         FROM speakers
         WHERE file_id = :file_id
           AND label = :label
@@ -71,9 +69,7 @@ class SpeakerRepository(Repository):
     _get = Query(
         Speaker,
         """
-        SELECT
-          id, profile_id, file_id, label, display_name,
-          suggested_name, confidence, is_verified, created_at
+        SELECT *
         FROM speakers
         WHERE id = :id
         """,
@@ -83,9 +79,7 @@ class SpeakerRepository(Repository):
     _list_for_file = Query(
         Speaker,
         """
-        SELECT
-          id, profile_id, file_id, label, display_name,
-          suggested_name, confidence, is_verified, created_at
+        SELECT *
         FROM speakers
         WHERE file_id = :file_id
         ORDER BY
@@ -118,9 +112,7 @@ class SpeakerRepository(Repository):
             confidence = NULL,
             is_verified = 1
         WHERE id = :id
-        RETURNING
-          id, profile_id, file_id, label, display_name,
-          suggested_name, confidence, is_verified, created_at
+        RETURNING *
         """,
     )
 
@@ -131,9 +123,7 @@ class SpeakerRepository(Repository):
         SET suggested_name = :suggested_name,
             confidence = :confidence
         WHERE id = :id
-        RETURNING
-          id, profile_id, file_id, label, display_name,
-          suggested_name, confidence, is_verified, created_at
+        RETURNING *
         """,
     )
 

@@ -69,9 +69,7 @@ class SummaryRepository(Repository):
           :created_at
         FROM files
         WHERE files.id = :file_id
-        RETURNING
-          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
-          error_message, metadata, created_at, completed_at
+        RETURNING *
         """,
         entity="file",
     )
@@ -79,9 +77,7 @@ class SummaryRepository(Repository):
     _get = Query(
         Summary,
         """
-        SELECT
-          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
-          error_message, metadata, created_at, completed_at
+        SELECT *
         FROM summaries
         WHERE id = :id
         """,
@@ -90,9 +86,7 @@ class SummaryRepository(Repository):
     _latest = Query(
         Summary,
         """
-        SELECT
-          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
-          error_message, metadata, created_at, completed_at
+        SELECT *
         FROM summaries
         WHERE file_id = :file_id
           AND status = 'completed'
@@ -104,9 +98,7 @@ class SummaryRepository(Repository):
     _list_for_file = Query(
         Summary,
         """
-        SELECT
-          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
-          error_message, metadata, created_at, completed_at
+        SELECT *
         FROM summaries
         WHERE file_id = :file_id
         ORDER BY version DESC, id DESC
@@ -140,9 +132,7 @@ class SummaryRepository(Repository):
             completed_at = :now
         WHERE id = :id
           AND status IN ('pending', 'processing')
-        RETURNING
-          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
-          error_message, metadata, created_at, completed_at
+        RETURNING *
         """,
     )
 
@@ -154,9 +144,7 @@ class SummaryRepository(Repository):
             metadata = iif(:set_metadata, :metadata, metadata)
         WHERE id = :id
           AND status = 'completed'
-        RETURNING
-          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
-          error_message, metadata, created_at, completed_at
+        RETURNING *
         """,
     )
 
@@ -222,9 +210,7 @@ class SummaryRepository(Repository):
             completed_at = :now
         WHERE id = :id
           AND status IN ('pending', 'processing')
-        RETURNING
-          id, file_id, profile_id, version, prompt_id, provider, model, status, content,
-          error_message, metadata, created_at, completed_at
+        RETURNING *
         """,
     )
 

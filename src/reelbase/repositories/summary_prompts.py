@@ -65,16 +65,14 @@ class SummaryPromptRepository(Repository):
           profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
         )
         VALUES (:profile_id, :name, :description, :content_type, :prompt_text, 1, :now, :now)
-        RETURNING
-          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        RETURNING *
         """,
     )
 
     _get = Query(
         SummaryPrompt,
         """
-        SELECT
-          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        SELECT *
         FROM summary_prompts
         WHERE id = :id
         """,
@@ -83,8 +81,7 @@ class SummaryPromptRepository(Repository):
     _list = Query(
         SummaryPrompt,
         """
-        SELECT
-          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        SELECT *
         FROM summary_prompts
         WHERE (profile_id = :profile_id OR (profile_id IS NULL AND :filter_system))
           AND (NOT :filter_content_type OR content_type = :content_type)
@@ -95,7 +92,7 @@ class SummaryPromptRepository(Repository):
     _versions = Query(
         SummaryPromptVersion,
         """
-        SELECT prompt_id, version, prompt_text, created_at
+        SELECT *
         FROM summary_prompt_versions
         WHERE prompt_id = :prompt_id
         ORDER BY version DESC
@@ -105,8 +102,7 @@ class SummaryPromptRepository(Repository):
     _active = Query(
         SummaryPrompt,
         """
-        SELECT
-          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        SELECT *
         FROM summary_prompts
         WHERE id = coalesce(
             (
@@ -140,7 +136,7 @@ class SummaryPromptRepository(Repository):
         UPDATE profiles
         SET active_summary_prompt_id = :prompt_id
         WHERE id = :profile_id
-        RETURNING id, created_at, active_llm_config_id, active_summary_prompt_id
+        RETURNING *
         """,
         params={"profile_id": str, "prompt_id": int},
         entity="profile",
@@ -165,8 +161,7 @@ class SummaryPromptRepository(Repository):
               updated_at
             )
         WHERE id = :id
-        RETURNING
-          id, profile_id, name, description, content_type, prompt_text, version, created_at, updated_at
+        RETURNING *
         """,
     )
 

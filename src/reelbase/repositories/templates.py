@@ -34,8 +34,7 @@ class LlmTemplateRepository(Repository):
     _get = Query(
         LlmTemplate,
         """
-        SELECT
-          id, profile_id, sys_msg, prompt, model, srt_sys_msg, srt_model, created_at, updated_at
+        SELECT *
         FROM llm_templates
         WHERE profile_id = :profile_id
         """,
@@ -55,8 +54,7 @@ class LlmTemplateRepository(Repository):
             srt_sys_msg = excluded.srt_sys_msg,
             srt_model = excluded.srt_model,
             updated_at = excluded.updated_at
-        RETURNING
-          id, profile_id, sys_msg, prompt, model, srt_sys_msg, srt_model, created_at, updated_at
+        RETURNING *
         """,
     )
 

@@ -36,14 +36,14 @@ class UnsupportedUrlRepository(Repository):
         """
         INSERT INTO unsupported_urls (url, session_id, error, created_at)
         VALUES (:url, :session_id, :error, :created_at)
-        RETURNING id, url, session_id, error, created_at
+        RETURNING *
         """,
     )
 
     _list = Query(
         UnsupportedUrl,
         """
-        SELECT id, url, session_id, error, created_at
+        SELECT *
         FROM unsupported_urls
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset

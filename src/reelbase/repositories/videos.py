@@ -87,9 +87,7 @@ class VideoRepository(AuditedRepository):
           :project_id, :filename, :path, :duration,
           :framerate_num, :framerate_den, :width, :height, :created_at
         )
-        RETURNING
-          id, project_id, filename, path, duration,
-          framerate_num, framerate_den, width, height, created_at
+        RETURNING *
         """,
     )
 
@@ -137,9 +135,7 @@ class VideoRepository(AuditedRepository):
     _newest = Query(
         Video,
         """
-        SELECT
-          id, project_id, filename, path, duration,
-          framerate_num, framerate_den, width, height, created_at
+        SELECT *
         FROM videos
         ORDER BY id DESC
         LIMIT :limit
@@ -149,9 +145,7 @@ class VideoRepository(AuditedRepository):
     _get = Query(
         Video,
         """
-        SELECT
-          id, project_id, filename, path, duration,
-          framerate_num, framerate_den, width, height, created_at
+        SELECT *
         FROM videos
         WHERE id = :id
         """,
@@ -160,9 +154,7 @@ class VideoRepository(AuditedRepository):
     _list = Query(
         Video,
         """
-        SELECT
-          id, project_id, filename, path, duration,
-          framerate_num, framerate_den, width, height, created_at
+        SELECT *
         FROM videos
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -172,9 +164,7 @@ class VideoRepository(AuditedRepository):
     _page = Query(
         Video,
         """
-        SELECT
-          id, project_id, filename, path, duration,
-          framerate_num, framerate_den, width, height, created_at
+        SELECT *
         FROM videos
         WHERE (created_at, id) < (:created_at, :id)
         ORDER BY created_at DESC, id DESC
@@ -185,9 +175,7 @@ class VideoRepository(AuditedRepository):
     _list_for_project = Query(
         Video,
         """
-        SELECT
-          id, project_id, filename, path, duration,
-          framerate_num, framerate_den, width, height, created_at
+        SELECT *
         FROM videos
         WHERE project_id = :project_id
         ORDER BY created_at DESC, id DESC
@@ -197,9 +185,7 @@ class VideoRepository(AuditedRepository):
     _find_by_path = Query(
         Video,
         """
-        SELECT
-          id, project_id, filename, path, duration,
-          framerate_num, framerate_den, width, height, created_at
+        SELECT *
         FROM videos
         WHERE path = :path
         ORDER BY created_at DESC, id DESC
@@ -243,9 +229,7 @@ class VideoRepository(AuditedRepository):
             width = iif(:set_width, :width, width),
             height = iif(:set_height, :height, height)
         WHERE id = :id
-        RETURNING
-          id, project_id, filename, path, duration,
-          framerate_num, framerate_den, width, height, created_at
+        RETURNING *
         """,
     )
 

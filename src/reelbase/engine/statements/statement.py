@@ -3,10 +3,13 @@
 A statement is a class attribute beside the method that uses it:
 
     class FileRepository(Repository):
-        _get = Query(File, "SELECT … FROM files WHERE id = :id")
+        _get = Query(File, "SELECT * FROM files WHERE id = :id")
 
         async def get(self, file_id: UUID | str) -> File:
             return await self._run(self._get.one(id=file_id))
+
+A * behind the SELECT that begins a statement, or behind the RETURNING that ends it, stands for the
+fields of the record, and is replaced by them when the statement is declared.
 
 ``_get`` calls itself ``FileRepository.get`` in errors and logs. Its parameters take the types of the
 record's fields of the same name; others are declared in ``params``. ``.all()``, ``.optional()`` …
@@ -60,6 +63,12 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 
+# What begins a statement, or ends it.
+_STAR = re.compile(
+    r"\A(?P<before>\s*SELECT\s+)\*(?=\s+FROM\b)|(?P<returning>\bRETURNING\s+)\*(?=\s*\Z)",
+    re.IGNORECASE,
+)
+
 # Parameters that mean the same in every statement.
 _WELL_KNOWN: dict[str, Converter] = {
     "limit": to_limit,
@@ -74,6 +83,16 @@ def _types_of(row_type: Any) -> Mapping[str, Any]:
     if not is_record(row_type):
         return {}
     return {field.name: field.type for field in fields_of(row_type)}
+
+
+def _with_columns(sql: str, row_type: Any) -> str:
+    """The SQL with the record's fields instead of the * that begins or ends it: what runs, and what is
+    logged, names its columns, also those of a table that has got more of them.
+    """
+    if not is_record(row_type):
+        return sql
+    columns = ", ".join(field.name for field in fields_of(row_type))
+    return _STAR.sub(lambda star: f"{star['before'] or star['returning']}{columns}", sql)
 
 
 class Statement:
@@ -100,7 +119,7 @@ class Statement:
         except TypeError as error:
             raise TypeError(f"the row type {error}: {in_one_line(sql)}") from None
         self.row_type = row_type
-        self.sql = sql
+        self.sql = _with_columns(sql, row_type)
         self.name = name
         self.entity = entity
         self._decoder: Decoder | None = None

@@ -78,11 +78,7 @@ class DownloadAdditions(DownloadQueries):
     _get_many = Query(
         Download,
         """
-        SELECT
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        SELECT *
         FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
         CROSS JOIN downloads
         WHERE id = wanted_id

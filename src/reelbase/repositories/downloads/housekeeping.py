@@ -60,7 +60,7 @@ class DownloadHousekeeping(DownloadQueries):
         """
         DELETE FROM downloads
         WHERE completed_at < :before
-        RETURNING id, filename
+        RETURNING *
         """,
         params={"before": datetime},
     )
@@ -70,7 +70,7 @@ class DownloadHousekeeping(DownloadQueries):
         """
         DELETE FROM downloads
         WHERE completed_at IS NOT NULL
-        RETURNING id, filename
+        RETURNING *
         """,
     )
 
@@ -90,7 +90,7 @@ class DownloadHousekeeping(DownloadQueries):
                   AND active.status IN ('queued', 'extracting', 'downloading')
               )
           )
-        RETURNING id, filename
+        RETURNING *
         """,
         params={"before": datetime},
     )

@@ -68,11 +68,7 @@ class DownloadLeases(DownloadQueries):
           ORDER BY priority DESC, created_at, id
           LIMIT 1
         )
-        RETURNING
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        RETURNING *
         """,
     )
 
@@ -84,11 +80,7 @@ class DownloadLeases(DownloadQueries):
         WHERE id = :id
           AND worker = :worker
           AND (:attempt IS NULL OR attempts = :attempt)
-        RETURNING
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        RETURNING *
         """,
         params={"attempt": int | None},
         relaxed=True,
@@ -107,11 +99,7 @@ class DownloadLeases(DownloadQueries):
         WHERE id = :id
           AND worker = :worker
           AND (:attempt IS NULL OR attempts = :attempt)
-        RETURNING
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        RETURNING *
         """,
         params={"attempt": int | None},
     )

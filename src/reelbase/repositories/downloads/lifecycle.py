@@ -33,11 +33,7 @@ class DownloadLifecycle(DownloadQueries):
             OR (status = 'extracting' AND :status = 'downloading')
           )
           AND (:worker IS NULL OR worker IS NULL OR worker = :worker)
-        RETURNING
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        RETURNING *
         """,
     )
 
@@ -84,11 +80,7 @@ class DownloadLifecycle(DownloadQueries):
           AND completed_at IS NULL
           AND (:worker IS NULL OR worker = :worker)
           AND (:attempt IS NULL OR attempts = :attempt)
-        RETURNING
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        RETURNING *
         """,
         params={"attempt": int | None},
     )
@@ -108,11 +100,7 @@ class DownloadLifecycle(DownloadQueries):
           AND completed_at IS NULL
           AND (:worker IS NULL OR worker = :worker)
           AND (:attempt IS NULL OR attempts = :attempt)
-        RETURNING
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        RETURNING *
         """,
         params={"attempt": int | None},
     )
@@ -129,11 +117,7 @@ class DownloadLifecycle(DownloadQueries):
             lease_expires_at = NULL
         WHERE id = :id
           AND completed_at IS NULL
-        RETURNING
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        RETURNING *
         """,
     )
 
@@ -165,11 +149,7 @@ class DownloadLifecycle(DownloadQueries):
             completed_at = NULL
         WHERE id = :id
           AND (status = 'failed' OR status = 'cancelled')
-        RETURNING
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        RETURNING *
         """,
     )
 

@@ -21,11 +21,7 @@ class DownloadQueries(Repository):
     _get = Query(
         Download,
         """
-        SELECT
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        SELECT *
         FROM downloads
         WHERE id = :id
         """,
@@ -34,11 +30,7 @@ class DownloadQueries(Repository):
     _list_for_session = Query(
         Download,
         """
-        SELECT
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        SELECT *
         FROM downloads
         WHERE session_id = :session_id
         ORDER BY created_at, id
@@ -48,11 +40,7 @@ class DownloadQueries(Repository):
     _list_active_for_session = Query(
         Download,
         """
-        SELECT
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        SELECT *
         FROM downloads
         WHERE session_id = :session_id
           AND (status = 'queued' OR status = 'extracting' OR status = 'downloading')
@@ -63,11 +51,7 @@ class DownloadQueries(Repository):
     _list_children = Query(
         Download,
         """
-        SELECT
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        SELECT *
         FROM downloads
         WHERE parent_id = :parent_id
         ORDER BY created_at, id
@@ -78,11 +62,7 @@ class DownloadQueries(Repository):
     _list = Query(
         Download,
         """
-        SELECT
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        SELECT *
         FROM downloads
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -92,11 +72,7 @@ class DownloadQueries(Repository):
     _list_active = Query(
         Download,
         """
-        SELECT
-          id, session_id, url, status, format_id, quality, output_template, filename, filesize,
-          progress_percent, speed, eta, error_message, created_at, started_at, completed_at,
-          media_type, output_format, parent_id, priority, attempts, max_attempts, worker,
-          lease_expires_at
+        SELECT *
         FROM downloads
         WHERE status = 'queued' OR status = 'extracting' OR status = 'downloading'
         ORDER BY created_at DESC, id DESC

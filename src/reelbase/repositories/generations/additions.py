@@ -31,20 +31,14 @@ class GenerationAdditions(GenerationQueries):
           :id, :prompt, :model_name, :model_version, :duration_seconds, :sample_rate, :channels,
           :file_path, 'pending', :created_at, :metadata, :priority, :max_attempts
         )
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        RETURNING *
         """,
     )
 
     _get_many = Query(
         Generation,
         """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        SELECT *
         FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
         CROSS JOIN generations
         WHERE id = wanted_id

@@ -65,10 +65,7 @@ class GenerationLeases(GenerationQueries):
           ORDER BY priority DESC, created_at, id
           LIMIT 1
         )
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        RETURNING *
         """,
     )
 
@@ -80,10 +77,7 @@ class GenerationLeases(GenerationQueries):
         WHERE id = :id
           AND worker = :worker
           AND (:attempt IS NULL OR attempts = :attempt)
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        RETURNING *
         """,
         params={"attempt": int | None},
         relaxed=True,
@@ -100,10 +94,7 @@ class GenerationLeases(GenerationQueries):
         WHERE id = :id
           AND worker = :worker
           AND (:attempt IS NULL OR attempts = :attempt)
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        RETURNING *
         """,
         params={"attempt": int | None},
     )

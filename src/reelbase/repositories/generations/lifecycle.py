@@ -31,10 +31,7 @@ class GenerationLifecycle(GenerationQueries):
         WHERE id = :id
           AND status IN ('pending', 'processing')
           AND (:worker IS NULL OR worker IS NULL OR worker = :worker)
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        RETURNING *
         """,
     )
 
@@ -52,10 +49,7 @@ class GenerationLifecycle(GenerationQueries):
           AND :status IN ('completed', 'failed', 'cancelled')
           AND (:worker IS NULL OR worker = :worker)
           AND (:attempt IS NULL OR attempts = :attempt)
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        RETURNING *
         """,
         params={"attempt": int | None},
     )
@@ -76,10 +70,7 @@ class GenerationLifecycle(GenerationQueries):
           AND status IN ('pending', 'processing')
           AND (:worker IS NULL OR worker = :worker)
           AND (:attempt IS NULL OR attempts = :attempt)
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        RETURNING *
         """,
         params={"attempt": int | None},
     )
@@ -93,10 +84,7 @@ class GenerationLifecycle(GenerationQueries):
             completed_at = NULL
         WHERE id = :id
           AND status IN ('failed', 'cancelled')
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        RETURNING *
         """,
     )
 
@@ -106,10 +94,7 @@ class GenerationLifecycle(GenerationQueries):
         UPDATE generations
         SET metadata = :metadata
         WHERE id = :id
-        RETURNING
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        RETURNING *
         """,
     )
 

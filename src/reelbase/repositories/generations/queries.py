@@ -26,10 +26,7 @@ class GenerationQueries(Repository):
     _get = Query(
         Generation,
         """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        SELECT *
         FROM generations
         WHERE id = :id
         """,
@@ -38,10 +35,7 @@ class GenerationQueries(Repository):
     _list = Query(
         Generation,
         """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        SELECT *
         FROM generations
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
@@ -51,10 +45,7 @@ class GenerationQueries(Repository):
     _list_with_status = Query(
         Generation,
         """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        SELECT *
         FROM generations
         WHERE status = :status
         ORDER BY created_at DESC, id DESC
@@ -65,10 +56,7 @@ class GenerationQueries(Repository):
     _list_for_model = Query(
         Generation,
         """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        SELECT *
         FROM generations
         WHERE model_name = :model_name
         ORDER BY created_at DESC, id DESC
@@ -79,10 +67,7 @@ class GenerationQueries(Repository):
     _list_for_prompt = Query(
         Generation,
         """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        SELECT *
         FROM generations
         WHERE prompt = :prompt
         ORDER BY created_at DESC, id DESC
@@ -93,10 +78,7 @@ class GenerationQueries(Repository):
     _pending = Query(
         Generation,
         """
-        SELECT
-          id, prompt, model_name, model_version, duration_seconds, sample_rate, channels, file_path,
-          file_size_bytes, status, created_at, completed_at, generation_time_seconds, error_message,
-          metadata, priority, attempts, max_attempts, worker, lease_expires_at
+        SELECT *
         FROM generations
         WHERE status = 'pending'
         ORDER BY created_at, id

@@ -73,10 +73,7 @@ class JobClaims(JobQueries):
           ORDER BY priority DESC, created_at, id
           LIMIT 1
         )
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
     )
 
@@ -123,10 +120,7 @@ class JobClaims(JobQueries):
           ORDER BY priority DESC, created_at, id
           LIMIT 1
         )
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
         params={"types": list[str]},
     )
@@ -151,10 +145,7 @@ class JobClaims(JobQueries):
           AND status = 'running'
           AND worker = :worker
           AND (NOT :filter_attempt OR attempts = :attempt)
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
         params={"attempt": int},
         relaxed=True,

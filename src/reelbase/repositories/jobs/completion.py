@@ -35,10 +35,7 @@ class JobCompletion(JobQueries):
           AND status IN ('queued', 'running')
           AND (NOT :filter_worker OR worker = :worker)
           AND (NOT :filter_attempt OR attempts = :attempt)
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
         params={"attempt": int},
     )
@@ -59,10 +56,7 @@ class JobCompletion(JobQueries):
           AND status IN ('queued', 'running')
           AND (NOT :filter_worker OR worker = :worker)
           AND (NOT :filter_attempt OR attempts = :attempt)
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
         params={"attempt": int},
     )
@@ -84,10 +78,7 @@ class JobCompletion(JobQueries):
           AND status IN ('queued', 'running')
           AND (NOT :filter_worker OR worker = :worker)
           AND (NOT :filter_attempt OR attempts = :attempt)
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
         params={"attempt": int},
     )
@@ -105,10 +96,7 @@ class JobCompletion(JobQueries):
           AND status = 'running'
           AND worker = :worker
           AND (NOT :filter_attempt OR attempts = :attempt)
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
         params={"attempt": int},
     )

@@ -27,10 +27,7 @@ class JobControl(JobQueries):
         WHERE id = :id
           AND (progress <> :progress OR completed <> :completed)
           AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id)
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
         relaxed=True,
     )
@@ -97,10 +94,7 @@ class JobControl(JobQueries):
             OR (:error_code IS NOT NULL AND error_code IS NOT :error_code)
             OR (:error_details IS NOT NULL AND error_details IS NOT :error_details)
           )
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
     )
 
@@ -191,10 +185,7 @@ class JobControl(JobQueries):
             finished_at = NULL
         WHERE id = :id
           AND finished_at IS NOT NULL
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
     )
 

@@ -21,10 +21,7 @@ class JobQueries(Repository):
     _get = Query(
         Job,
         """
-        SELECT
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        SELECT *
         FROM jobs
         WHERE id = :id
         """,
@@ -33,10 +30,7 @@ class JobQueries(Repository):
     _list_for_profile = Query(
         Job,
         """
-        SELECT
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        SELECT *
         FROM jobs
         WHERE profile_id = :profile_id
           AND parent_id IS NULL
@@ -48,10 +42,7 @@ class JobQueries(Repository):
     _list_active_for_profile = Query(
         Job,
         """
-        SELECT
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        SELECT *
         FROM jobs
         WHERE profile_id = :profile_id
           AND parent_id IS NULL
@@ -64,10 +55,7 @@ class JobQueries(Repository):
     _list = Query(
         Job,
         """
-        SELECT
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        SELECT *
         FROM jobs
         WHERE parent_id IS NULL
         ORDER BY created_at DESC, id DESC
@@ -79,10 +67,7 @@ class JobQueries(Repository):
     _list_active = Query(
         Job,
         """
-        SELECT
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        SELECT *
         FROM jobs
         WHERE +parent_id IS NULL
           AND status IN ('queued', 'running')
@@ -94,10 +79,7 @@ class JobQueries(Repository):
     _list_unfinished = Query(
         Job,
         """
-        SELECT
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        SELECT *
         FROM jobs
         WHERE status IN ('queued', 'running')
         ORDER BY created_at, id
@@ -135,10 +117,7 @@ class JobQueries(Repository):
     _list_children = Query(
         Job,
         """
-        SELECT
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        SELECT *
         FROM jobs
         WHERE parent_id = :parent_id
         ORDER BY created_at, id

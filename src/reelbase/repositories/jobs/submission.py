@@ -33,10 +33,7 @@ class JobSubmission(JobQueries):
           WHERE parent.id = :parent_id
             AND parent.finished_at IS NOT NULL
         )
-        RETURNING
-          id, profile_id, parent_id, type, status, progress, total, completed, params, result,
-          error, error_code, error_details, priority, attempts, max_attempts, run_after, worker,
-          lease_expires_at, created_at, updated_at, started_at, finished_at
+        RETURNING *
         """,
     )
 
