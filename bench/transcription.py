@@ -34,6 +34,7 @@ from reelbase import (
     SpeakerRepository,
     TranscriptRepository,
 )
+from reelbase.engine.ids import END_OF_TIME, MAX_ID
 from reelbase.engine.statements.rows import decoder_for
 from reelbase.engine.statements.search import match_expression
 from reelbase.engine.statements.step import Step
@@ -150,14 +151,16 @@ async def _reading(name: str, library: _Library, database: Database) -> _Reading
     if name == "segments-first":
         return _Reading(
             Segment,
-            SegmentRepository._list.all(transcript_id=transcript_id, limit=_PAGE),
+            SegmentRepository._page.all(
+                transcript_id=transcript_id, start_time=-1.0, id=0, limit=_PAGE
+            ),
             lambda database: database.segments.page(transcript_id, limit=_PAGE),
         )
     if name == "segments-last":
         after = (await database.segments.list_for_transcript(transcript_id))[-_PAGE - 1]
         return _Reading(
             Segment,
-            SegmentRepository._page_after.all(
+            SegmentRepository._page.all(
                 transcript_id=transcript_id, start_time=after.start_time, id=after.id, limit=_PAGE
             ),
             lambda database: database.segments.page(transcript_id, after=after, limit=_PAGE),
@@ -170,6 +173,8 @@ async def _reading(name: str, library: _Library, database: Database) -> _Reading
                 profile_id=PROFILE,
                 limit=_GALLERY,
                 tags=["seldom"],
+                created_at=END_OF_TIME,
+                id=MAX_ID,
                 **{f"filter_{each}": False for each in unused},
                 **dict.fromkeys(unused),
             ),

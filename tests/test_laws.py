@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import sqlite3
 import threading
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
@@ -47,9 +48,14 @@ from reelbase import (
     Database,
     DatabaseReadOnlyError,
     JobStatus,
+    NewFile,
+    NewSegment,
+    NewVideo,
     RecordNotFoundError,
 )
 from reelbase.engine.ids import _Sequence, new_id
+from reelbase.engine.native.functions import create_functions
+from reelbase.engine.statements.step import Step
 
 every_repository = pytest.mark.parametrize("case", CASES, ids=name_of)
 every_uuid_key = pytest.mark.parametrize(
@@ -945,6 +951,66 @@ async def test_ids_are_made_in_order(case: Case, database: Database, owner: Owne
     assert ids == sorted(ids)
     assert [str(id) for id in ids] == sorted(map(str, ids))
     assert len(set(ids)) == 20
+
+
+async def test_a_page_amid_equal_times_costs_what_the_first_one_does(
+    database: Database, path: Path
+) -> None:
+    await database.profiles.ensure("p")
+    project = await database.projects.add("p", "/w")
+    await database.videos.add_many(project.id, [NewVideo("v", "/v", 1.0, 25, 1, 10, 10)] * 2000)
+    files = await database.files.add_many("p", [NewFile("f", "/f")] * 2000)
+    transcript = await database.transcripts.add("p", files[0].id, "t")
+    await database.segments.replace_all(transcript.id, [NewSegment(0.0, 1.0, "s")] * 2000)
+    pages: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
+        "videos": lambda after: database.videos.page(after=after, limit=50),
+        "files": lambda after: database.files.page("p", after=after, limit=50),
+        "segments": lambda after: database.segments.page(transcript.id, after=after, limit=50),
+    }
+    everything: dict[str, list[Any]] = {
+        "videos": await database.videos.page(limit=None),
+        "files": await database.files.page("p", limit=None),
+        "segments": await database.segments.list_for_transcript(transcript.id),
+    }
+    for name, page in pages.items():
+        rows = everything[name]
+        assert len(rows) == 2000
+        first = operations_of(await step_of(database, page(None)), path)
+        last = operations_of(await step_of(database, page(rows[-51])), path)
+        assert await page(rows[-51]) == rows[-50:]
+        assert 50 < last < 1.5 * first, name
+
+
+async def step_of(database: Database, awaitable: Awaitable[Any]) -> Step[Any]:
+    """The one step that a call runs."""
+    executor, steps = database._executor, list[Step[Any]]()
+    run_one = executor.run_one
+
+    def recorded(step: Step[Any]) -> Awaitable[Any]:
+        steps.append(step)
+        return run_one(step)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executor, "run_one", recorded)
+        await awaitable
+    (step,) = steps
+    return step
+
+
+def operations_of(step: Step[Any], path: Path) -> int:
+    """How many operations of SQLite's machine it takes."""
+    count = 0
+
+    def counted() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    with closing(sqlite3.connect(path)) as native:
+        create_functions(native)
+        native.set_progress_handler(counted, 1)
+        native.execute(step.statement.sql, step.parameters).fetchall()
+    return count
 
 
 def test_ids_increase_within_one_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,11 @@ import msgspec
 
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 
+# Past every key: what follows them, newest first, is everything.
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+MAX_ID = UUID(int=2**128 - 1)
+MAX_ROWID = 2**63 - 1
+
 _TAIL_BITS = 74  # what RFC 9562 leaves to the maker of a version 7 UUID behind the milliseconds
 _STEPS_AT_ONCE = 256
 
@@ -91,11 +96,7 @@ def moment_before(now: datetime, age: timedelta) -> datetime:
     try:
         return now - age
     except OverflowError:
-        return (
-            datetime.min.replace(tzinfo=UTC)
-            if age > timedelta(0)
-            else datetime.max.replace(tzinfo=UTC)
-        )
+        return datetime.min.replace(tzinfo=UTC) if age > timedelta(0) else END_OF_TIME
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

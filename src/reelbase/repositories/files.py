@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from reelbase.engine.file_names import FileName, escaped
-from reelbase.engine.ids import new_id
+from reelbase.engine.ids import END_OF_TIME, MAX_ID, new_id
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.search import match_expression
@@ -112,43 +112,6 @@ class FileRepository(Repository):
     )
 
     _page = Query(
-        File,
-        """
-        SELECT *
-        FROM files
-        WHERE profile_id = :profile_id
-          AND (NOT :filter_type OR type = :type)
-          AND (NOT :filter_folder OR folder IS :folder)
-          AND (NOT :filter_search OR instr(folded(name), folded(:search)))
-          AND (
-            NOT :filter_status
-            OR EXISTS (
-              SELECT 1
-              FROM file_processing
-              WHERE file_processing.file_id = files.id
-                AND file_processing.status = :status
-            )
-          )
-          AND NOT EXISTS (
-            SELECT 1
-            FROM json_each(:tags) AS wanted
-            WHERE NOT EXISTS (
-                SELECT 1
-                FROM tags
-                CROSS JOIN file_tags
-                WHERE file_tags.tag_id = tags.id
-                  AND tags.profile_id = :profile_id
-                  AND tags.normalized_name = wanted.value
-                  AND file_tags.file_id = files.id
-              )
-          )
-        ORDER BY created_at DESC, id DESC
-        LIMIT :limit
-        """,
-        params={"search": FileName, "status": FileStatus, "tags": builtins.list[str]},
-    )
-
-    _page_after = Query(
         File,
         """
         SELECT *
@@ -283,12 +246,11 @@ class FileRepository(Repository):
             "filter_search": search is not None,
             "search": search,
         }
-        if after is None:
-            return await self._run(self._page.all(**filters))
-        self._expect("after", after, File)
-        return await self._run(
-            self._page_after.all(created_at=after.created_at, id=after.id, **filters)
-        )
+        created_at, last_id = END_OF_TIME, MAX_ID
+        if after is not None:
+            self._expect("after", after, File)
+            created_at, last_id = after.created_at, after.id
+        return await self._run(self._page.all(created_at=created_at, id=last_id, **filters))
 
     async def find_by_hash(self, profile_id: str, content_hash: str) -> File | None:
         """The profile's newest file with this content, or None."""

@@ -144,24 +144,23 @@ class SegmentRepository(Repository):
         """,
     )
 
-    _list = Query(
+    # Two ranges: SQLite plans (start_time, id) > (…) by the time alone when the id is the rowid.
+    _page = Query(
         Segment,
         """
         SELECT *
-        FROM transcript_segments
-        WHERE transcript_id = :transcript_id
-        ORDER BY start_time, id
-        LIMIT :limit
-        """,
-    )
-
-    _page_after = Query(
-        Segment,
-        """
-        SELECT *
-        FROM transcript_segments
-        WHERE transcript_id = :transcript_id
-          AND (start_time, id) > (:start_time, :id)
+        FROM (
+            SELECT *
+            FROM transcript_segments
+            WHERE transcript_id = :transcript_id
+              AND start_time = :start_time
+              AND id > :id
+            UNION ALL
+            SELECT *
+            FROM transcript_segments
+            WHERE transcript_id = :transcript_id
+              AND start_time > :start_time
+          ) AS segments
         ORDER BY start_time, id
         LIMIT :limit
         """,
@@ -254,18 +253,19 @@ class SegmentRepository(Repository):
 
         By keyset: the last page costs what the first does.
         """
-        if after is None:
-            return await self._run(self._list.all(transcript_id=transcript_id, limit=limit))
-        self._expect("after", after, Segment)
+        start_time, last_id = -1.0, 0  # before the first one
+        if after is not None:
+            self._expect("after", after, Segment)
+            start_time, last_id = after.start_time, after.id
         return await self._run(
-            self._page_after.all(
-                transcript_id=transcript_id, start_time=after.start_time, id=after.id, limit=limit
+            self._page.all(
+                transcript_id=transcript_id, start_time=start_time, id=last_id, limit=limit
             )
         )
 
     async def list_for_transcript(self, transcript_id: UUID | str) -> list[Segment]:
         """All of the transcript's segments, by start, then id; [] also for an unknown transcript."""
-        return await self._run(self._list.all(transcript_id=transcript_id, limit=None))
+        return await self.page(transcript_id, limit=None)
 
     async def at(self, transcript_id: UUID | str, time: float) -> list[Segment]:
         """What is being said at that second: start_time <= time < end_time; by start, then id."""

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UnsetType
 
 from reelbase.engine.file_names import FileName, escaped
+from reelbase.engine.ids import END_OF_TIME, MAX_ROWID
 from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.search import match_expression
 from reelbase.engine.statements.statement import Command, Query
@@ -161,12 +162,22 @@ class VideoRepository(AuditedRepository):
         """,
     )
 
+    # Two ranges: SQLite plans (created_at, id) < (…) by the time alone when the id is the rowid, and
+    # add_many() gives many videos one time.
     _page = Query(
         Video,
         """
         SELECT *
-        FROM videos
-        WHERE (created_at, id) < (:created_at, :id)
+        FROM (
+            SELECT *
+            FROM videos
+            WHERE created_at = :created_at
+              AND id < :id
+            UNION ALL
+            SELECT *
+            FROM videos
+            WHERE created_at < :created_at
+          ) AS videos
         ORDER BY created_at DESC, id DESC
         LIMIT :limit
         """,
@@ -310,11 +321,11 @@ class VideoRepository(AuditedRepository):
         self, *, after: Video | None = None, limit: int | None = 100
     ) -> builtins.list[Video]:
         """The videos that follow ``after`` (None: from the start), newest first, by keyset."""
-        if after is None:
-            return await self.list(limit=limit)
-        self._expect("after", after, Video)
-        step = self._page.all(created_at=after.created_at, id=after.id, limit=limit)
-        return await self._run(step)
+        created_at, last_id = END_OF_TIME, MAX_ROWID
+        if after is not None:
+            self._expect("after", after, Video)
+            created_at, last_id = after.created_at, after.id
+        return await self._run(self._page.all(created_at=created_at, id=last_id, limit=limit))
 
     async def list_for_project(self, project_id: int) -> builtins.list[Video]:
         """A project's videos, newest first."""
