@@ -15,7 +15,7 @@ import reelbase
 from reelbase import Database, File
 from reelbase.engine import ids as made_ids
 from reelbase.engine.ids import new_id
-from reelbase.repositories.jobs import claiming
+from reelbase.repositories.jobs import claims
 
 from .conftest import Figure
 
@@ -140,7 +140,7 @@ async def test_leases_that_fire_early_are_seen(
     def too_soon(now: datetime, name: str, seconds: float) -> datetime:
         return after(now, name, seconds / 2)
 
-    monkeypatch.setattr(claiming, "moment_after", too_soon)
+    monkeypatch.setattr(claims, "moment_after", too_soon)
     with pytest.raises(AssertionError, match="earlier than the clock jumped"):
         await lease_simulation(database, clock, QUICK_STEPS)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # where `python -m bench` finds it
 
 from mutant_trials import BlocksAtFirst, RaisesOneInTen  # noqa: E402

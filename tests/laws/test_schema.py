@@ -877,7 +877,7 @@ def test_an_upper_case_reference_in_json_is_found(filled: sqlite3.Connection) ->
 
 def test_schema_sql_gives_the_very_bytes() -> None:
     packaged = Path(reelbase.__file__).parent / "schema.sql"
-    path = packaged if packaged.exists() else Path(__file__).parents[1] / "schema.sql"
+    path = packaged if packaged.exists() else Path(__file__).parents[2] / "schema.sql"
     assert reelbase.schema_sql().encode() == path.read_bytes()
 
 

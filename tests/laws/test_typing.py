@@ -48,7 +48,7 @@ from reelbase.catalogue import Catalogue
 from reelbase.engine.statements.statement import Statement
 from reelbase.views import Reading
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class Note(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # where `python -m bench` finds it
 
 from bench.__main__ import ROWS, main  # noqa: E402

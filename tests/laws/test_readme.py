@@ -16,7 +16,7 @@ import pytest
 
 import reelbase
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 READMES = sorted(
     path
     for path in ROOT.rglob("README.md")

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # where `python -m bench` finds it
 
 import mutant_peer  # noqa: E402
