@@ -99,7 +99,7 @@ def work(path, kill_at, told):
         return native
     opening.open_native = open_native
     if mutant == "commit per statement":
-        engine_upgrade.transaction = commit_per_statement
+        engine_upgrade.write_transaction = commit_per_statement
     asyncio.run(open_it(path))
     os.write(told, str(seen).encode())
 
