@@ -137,7 +137,7 @@ async def test_of_many_workers_one_starts(database: Database, file_id: UUID) -> 
     assert started.worker is not None
     again = await database.file_processing.start(file_id, worker=started.worker)
     assert again == await database.file_processing.start(file_id) == started
-    with pytest.raises(InvalidTransitionError, match=f"{started.worker!r} works on it"):
+    with pytest.raises(InvalidTransitionError, match=f"held by {started.worker!r}"):
         await database.file_processing.start(file_id, worker="another")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Iterable
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar, Protocol, TypeVar, overload
 from uuid import UUID
 
 from reelbase.engine.executor import Executor
@@ -18,7 +18,7 @@ from reelbase.engine.statements.arguments import (
 )
 from reelbase.engine.statements.declarations import Entity, derivations, entities
 from reelbase.engine.statements.parameters import to_id
-from reelbase.engine.statements.statement import Command, record_not_found
+from reelbase.engine.statements.statement import Command, Query, record_not_found
 from reelbase.engine.statements.step import Step
 from reelbase.errors import InvalidTransitionError, RecordNotFoundError, SecretError
 
@@ -26,6 +26,22 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
+
+
+class Movable(Protocol):
+    """A record with a lifecycle. worker: the one that holds it, or None."""
+
+    @property
+    def status(self) -> str:
+        """Where in its lifecycle it is."""
+        ...
+    @property
+    def worker(self) -> str | None:
+        """Which worker holds it."""
+        ...
+
+
+M = TypeVar("M", bound=Movable)
 
 
 class Repository(PublicFace):
@@ -141,6 +157,20 @@ class Repository(PublicFace):
 
     def _not_found(self, key: object, entity: str | None = None) -> RecordNotFoundError:
         return record_not_found(entity or self.entity, key)
+
+    async def _moved(self, action: str, key: object, step: Step[M | None], look: Query[M]) -> M:
+        """The row that the step changed; InvalidTransitionError when its state did not allow that.
+
+        action: what was to happen, for the error.  look: reads the row by ``:id``.
+        """
+        row = await self._run(step)
+        if row is None:
+            raise self._not_moved(action, key, await self._run(look.one(id=key)))
+        return row
+
+    def _not_moved(self, action: str, key: object, row: Movable) -> InvalidTransitionError:
+        held = "" if row.worker is None else f" (it is held by {row.worker!r})"
+        return self._refused(f"{action}{held}", key, row.status)
 
     def _refused(self, action: str, key: object, status: str) -> InvalidTransitionError:
         return InvalidTransitionError(

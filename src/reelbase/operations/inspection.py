@@ -16,6 +16,7 @@ from reelbase.engine.maintenance.opening import opened_to_look
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.extensions import table_by_table
 from reelbase.engine.native.header import user_version
+from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.figures import row_count, wal_bytes
 from reelbase.engine.schema.fingerprint import names_of
 from reelbase.engine.schema.identity import read_identity
@@ -68,8 +69,6 @@ WHERE target_type = 'file'
 
 _MOST_REFERENCES = 1_000_000
 
-_STATUSES = ("jobs", "downloads", "generations", "file_processing", "summaries")
-
 _FILES_NOT_INDEXED = """
 SELECT count(*)
 FROM files
@@ -92,6 +91,7 @@ WHERE NOT EXISTS (
   )
 """
 
+# Of the other search indexes, which rows they hold. A test says that none of the schema is missing.
 _SEARCHED = {
     "videos": "TRUE",
     "prompts": "TRUE",
@@ -167,20 +167,26 @@ def read_facts(path: Path, busy_timeout_seconds: float) -> Facts:
                 journal_mode=journal_mode_of(native),
                 journal_reason=decision.reason,
                 tables=_tables(native, is_virtual),
-                statuses={
-                    table: dict(
-                        native.execute(
-                            f"SELECT status, count(*) FROM {table} GROUP BY status ORDER BY status"
-                        ).fetchall()
-                    )
-                    for table in _STATUSES
-                    if table in tables
-                },
+                statuses=_statuses(native, is_virtual),
                 tags=[TagFacts(*row) for row in native.execute(_TAGS)] if "tags" in tables else [],
                 orphans=_orphans(native, tables),
             )
     except sqlite3.Error as error:
         raise translate(error, f"inspecting {path}") from error
+
+
+def _statuses(native: sqlite3.Connection, is_virtual: dict[str, bool]) -> dict[str, dict[str, int]]:
+    """The rows by status, of each table of the library that has one."""
+    ours = names_of(user_version(native))
+    found = {}
+    for table, virtual in is_virtual.items():
+        if virtual or table.lower() not in ours:
+            continue
+        columns = native.execute("SELECT name FROM pragma_table_info(?)", (table,))
+        if ("status",) in columns.fetchall():
+            counts = f"SELECT status, count(*) FROM {quoted(table)} GROUP BY status ORDER BY status"
+            found[table] = dict(native.execute(counts).fetchall())
+    return found
 
 
 def _tables(native: sqlite3.Connection, is_virtual: dict[str, bool]) -> list[TableFacts]:
@@ -254,7 +260,3 @@ def _orphans(native: sqlite3.Connection, tables: list[str]) -> dict[str, int]:
 
 def _value(native: sqlite3.Connection, sql: str) -> int:
     return int(native.execute(sql).fetchone()[0])
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

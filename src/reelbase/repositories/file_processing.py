@@ -316,7 +316,7 @@ class FileProcessingRepository(Repository):
         file; InvalidTransitionError while it is being worked on.
         """
         step = self._enqueue.optional(file_id=file_id, max_retries=max_retries, now=self._now())
-        return await self._moved(file_id, "be queued", step, missing="file")
+        return await self._changed("be queued", file_id, step, missing="file")
 
     async def start(
         self,
@@ -343,7 +343,7 @@ class FileProcessingRepository(Repository):
             worker=worker,
             now=self._now(),
         )
-        return await self._moved(file_id, "be started", step, missing="file")
+        return await self._changed("be started", file_id, step, missing="file")
 
     async def progress(
         self, file_id: UUID | str, progress: float, *, stage: str | None = None
@@ -359,12 +359,12 @@ class FileProcessingRepository(Repository):
             stage=stage,
             now=self._now(),
         )
-        return await self._moved(file_id, "note progress", step)
+        return await self._changed("note progress", file_id, step)
 
     async def complete(self, file_id: UUID | str) -> FileProcessing:
         """Ends the work well. InvalidTransitionError unless the file is downloading or processing."""
         step = self._complete.optional(file_id=file_id, now=self._now())
-        return await self._moved(file_id, "be completed", step)
+        return await self._changed("be completed", file_id, step)
 
     async def fail(
         self,
@@ -390,7 +390,7 @@ class FileProcessingRepository(Repository):
             next_retry_at=retry_at,
             now=now,
         )
-        return await self._moved(file_id, "fail", step)
+        return await self._changed("fail", file_id, step)
 
     async def request_cancel(self, file_id: UUID | str) -> FileProcessing:
         """Asks whoever works on the file to stop; it is cancelling until that one calls cancel().
@@ -398,7 +398,7 @@ class FileProcessingRepository(Repository):
         InvalidTransitionError for a file that has ended already.
         """
         step = self._request_cancel.optional(file_id=file_id, now=self._now())
-        return await self._moved(file_id, "be cancelled", step)
+        return await self._changed("be cancelled", file_id, step)
 
     async def cancel(self, file_id: UUID | str) -> FileProcessing:
         """Ends the work, or the waiting for it, without a result.
@@ -407,12 +407,12 @@ class FileProcessingRepository(Repository):
         otherwise.
         """
         step = self._cancel.optional(file_id=file_id, now=self._now())
-        return await self._moved(file_id, "be cancelled", step, already=FileStatus.CANCELLED)
+        return await self._changed("be cancelled", file_id, step, already=FileStatus.CANCELLED)
 
-    async def _moved(
+    async def _changed(
         self,
-        file_id: UUID | str,
         action: str,
+        file_id: UUID | str,
         step: Step[FileProcessing | None],
         *,
         missing: str | None = None,
@@ -431,8 +431,7 @@ class FileProcessingRepository(Repository):
             raise self._not_found(file_id, missing)
         if found.status == already:
             return found
-        held = "" if found.worker is None else f" ({found.worker!r} works on it)"
-        raise self._refused(action + held, file_id, found.status)
+        raise self._not_moved(action, file_id, found)
 
     _retry = Command(
         FileProcessing,

@@ -145,7 +145,7 @@ class DownloadLeases(DownloadQueries):
             lease_expires_at=moment_after(self._now(), "lease", lease),
             attempt=attempt,
         )
-        return await self._moved("renew its lease", download_id, step)
+        return await self._moved("renew its lease", download_id, step, self._get)
 
     async def release(
         self, download_id: UUID | str, worker: str, *, attempt: int | None = None
@@ -160,4 +160,4 @@ class DownloadLeases(DownloadQueries):
             worker=worker,
             attempt=attempt,
         )
-        return await self._moved("be released", download_id, step)
+        return await self._moved("be released", download_id, step, self._get)

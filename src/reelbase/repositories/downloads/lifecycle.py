@@ -180,7 +180,7 @@ class DownloadLifecycle(DownloadQueries):
             lease_expires_at=None if worker is None else lease_expires_at,
             now=now,
         )
-        return await self._moved("start", download_id, step)
+        return await self._moved("start", download_id, step, self._get)
 
     async def progress(
         self,
@@ -247,7 +247,9 @@ class DownloadLifecycle(DownloadQueries):
             attempt=attempt,
             now=self._now(),
         )
-        return await self._moved("complete", download_id, self._complete.optional(**parameters))
+        return await self._moved(
+            "complete", download_id, self._complete.optional(**parameters), self._get
+        )
 
     async def fail(
         self,
@@ -269,7 +271,7 @@ class DownloadLifecycle(DownloadQueries):
             attempt=attempt,
             now=self._now(),
         )
-        return await self._moved("fail", download_id, step)
+        return await self._moved("fail", download_id, step, self._get)
 
     async def cancel(self, download_id: UUID | str) -> Download:
         """Ends the download as cancelled, also under a worker's lease; of a playlist also its active entries.
@@ -294,4 +296,6 @@ class DownloadLifecycle(DownloadQueries):
         Its error, progress and times are cleared; attempts stay, and so does what is known of the file.
         InvalidTransitionError from any other status.
         """
-        return await self._moved("be retried", download_id, self._retry.optional(id=download_id))
+        return await self._moved(
+            "be retried", download_id, self._retry.optional(id=download_id), self._get
+        )

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Query
-from reelbase.engine.statements.step import Step
 from reelbase.repositories.downloads.records import Download, DownloadStatus, StatusCount
 
 
@@ -132,14 +131,3 @@ class DownloadQueries(Repository):
     async def counts_by_status(self) -> dict[DownloadStatus, int]:
         """How many downloads have each status that occurs."""
         return {row.status: row.count for row in await self._run(self._counts_by_status.all())}
-
-    async def _moved(
-        self, action: str, download_id: UUID | str, step: Step[Download | None]
-    ) -> Download:
-        """The download that the step changed, or the reason why it changed none."""
-        download = await self._run(step)
-        if download is None:
-            download = await self._run(self._get.one(id=download_id))
-            held = "" if download.worker is None else f" (it is held by {download.worker!r})"
-            raise self._refused(action + held, download_id, download.status)
-        return download

@@ -139,7 +139,7 @@ class GenerationLeases(GenerationQueries):
             lease_expires_at=moment_after(self._now(), "lease", lease),
             attempt=attempt,
         )
-        return await self._moved("renew its lease", generation_id, step)
+        return await self._moved("renew its lease", generation_id, step, self._get)
 
     async def release(
         self, generation_id: UUID | str, worker: str, *, attempt: int | None = None
@@ -150,4 +150,4 @@ class GenerationLeases(GenerationQueries):
         InvalidTransitionError unless this worker holds the generation.
         """
         step = self._release.optional(id=generation_id, worker=worker, attempt=attempt)
-        return await self._moved("be released", generation_id, step)
+        return await self._moved("be released", generation_id, step, self._get)

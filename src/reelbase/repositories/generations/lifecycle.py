@@ -139,7 +139,7 @@ class GenerationLifecycle(GenerationQueries):
             attempt=attempt,
             now=self._now(),
         )
-        return await self._moved("become completed", generation_id, step)
+        return await self._moved("become completed", generation_id, step, self._get)
 
     async def fail(
         self,
@@ -170,7 +170,7 @@ class GenerationLifecycle(GenerationQueries):
         InvalidTransitionError from any other status.
         """
         return await self._moved(
-            "be retried", generation_id, self._retry.optional(id=generation_id)
+            "be retried", generation_id, self._retry.optional(id=generation_id), self._get
         )
 
     async def update_status(
@@ -209,7 +209,7 @@ class GenerationLifecycle(GenerationQueries):
             worker=worker,
             lease_expires_at=None if worker is None else lease_expires_at,
         )
-        return await self._moved("become processing", generation_id, step)
+        return await self._moved("become processing", generation_id, step, self._get)
 
     async def _ended(
         self,
@@ -233,5 +233,5 @@ class GenerationLifecycle(GenerationQueries):
         if generation is None:
             generation = await self._run(self._get.one(id=generation_id))
             if not generation.status == status == GenerationStatus.CANCELLED:
-                raise self._not_moved(f"become {status}", generation)
+                raise self._not_moved(f"become {status}", generation_id, generation)
         return generation

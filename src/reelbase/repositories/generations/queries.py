@@ -7,8 +7,6 @@ from uuid import UUID
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Query
-from reelbase.engine.statements.step import Step
-from reelbase.errors import InvalidTransitionError
 from reelbase.repositories.generations.records import (
     Generation,
     GenerationStats,
@@ -167,17 +165,3 @@ class GenerationQueries(Repository):
     async def stats(self) -> GenerationStats:
         """Counts by status and of prompts, all of one moment."""
         return await self._run(self._stats.one())
-
-    async def _moved(
-        self, action: str, generation_id: UUID | str, step: Step[Generation | None]
-    ) -> Generation:
-        """The generation that the step changed, or the reason why it changed none."""
-        generation = await self._run(step)
-        if generation is None:
-            generation = await self._run(self._get.one(id=generation_id))
-            raise self._not_moved(action, generation)
-        return generation
-
-    def _not_moved(self, action: str, generation: Generation) -> InvalidTransitionError:
-        held = "" if generation.worker is None else f" (it is held by {generation.worker!r})"
-        return self._refused(action + held, generation.id, generation.status)

@@ -206,4 +206,5 @@ class JobClaims(JobQueries):
                 attempt=attempt,
                 now=now,
             ),
+            self._get,
         )

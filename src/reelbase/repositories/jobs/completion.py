@@ -132,6 +132,7 @@ class JobCompletion(JobQueries):
                 attempt=attempt,
                 now=self._now(),
             ),
+            self._get,
         )
 
     async def fail(
@@ -167,7 +168,7 @@ class JobCompletion(JobQueries):
         else:
             run_after = moment_after(now, "retry_in", retry_in)
             step = self._fail_and_retry.optional(run_after=run_after, **failure)
-        return await self._moved("fail", job_id, step)
+        return await self._moved("fail", job_id, step, self._get)
 
     async def release(self, job_id: UUID | str, worker: str, *, attempt: int | None = None) -> Job:
         """Gives the job back to the queue, as a worker does that stops, and returns it.
@@ -185,4 +186,5 @@ class JobCompletion(JobQueries):
                 attempt=attempt,
                 now=self._now(),
             ),
+            self._get,
         )

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Query
-from reelbase.engine.statements.step import Step
 from reelbase.repositories.jobs.records import Job
 
 
@@ -179,12 +178,3 @@ class JobQueries(Repository):
             profile_id=profile_id, transcript_id=transcript_id
         )
         return set(await self._run(step))
-
-    async def _moved(self, action: str, job_id: UUID | str, step: Step[Job | None]) -> Job:
-        """The job that the step changed, or the reason why it changed none."""
-        job = await self._run(step)
-        if job is None:
-            job = await self._run(self._get.one(id=job_id))
-            held = "" if job.worker is None else f" (it is held by {job.worker!r})"
-            raise self._refused(action + held, job_id, job.status)
-        return job
