@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from reelbase.engine.raw_sql import RawSql
 from reelbase.engine.repository import Repository
@@ -46,7 +46,13 @@ class _Attribute(Generic[R]):
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, holder: Catalogue, owner: Any = None) -> R:
+    @overload
+    def __get__(self, holder: None, owner: Any) -> _Attribute[R]: ...
+    @overload
+    def __get__(self, holder: Catalogue, owner: Any = None) -> R: ...
+    def __get__(self, holder: Catalogue | None, owner: Any = None) -> R | _Attribute[R]:
+        if holder is None:  # of the class: for help(), autospec and documentation tools
+            return self
         repository = self._repository_class(holder._executor)
         holder.__dict__[self._name] = repository  # found before this descriptor from now on
         return repository

@@ -35,6 +35,7 @@ class Movable(Protocol):
     def status(self) -> str:
         """Where in its lifecycle it is."""
         ...
+
     @property
     def worker(self) -> str | None:
         """Which worker holds it."""
