@@ -7,6 +7,7 @@ from reelbase.database import Database, connect
 from reelbase.engine.copies.retention import BackupReport
 from reelbase.engine.file.journal import JournalDecision, journal_mode_for
 from reelbase.engine.file.mounts import Filesystem, filesystem_of
+from reelbase.engine.ids import new_id
 from reelbase.engine.maintenance.health import HealthReport
 from reelbase.engine.repository import Repository
 from reelbase.engine.schema.chain import Migrations
@@ -14,7 +15,8 @@ from reelbase.engine.schema.figures import DatabaseStats
 from reelbase.engine.schema.ledger import AppliedMigration
 from reelbase.engine.schema.source import SCHEMA_VERSION, schema_sql
 from reelbase.engine.secrets import Secrets
-from reelbase.engine.statements.statement import Command, Query
+from reelbase.engine.statements.parameters import JsonValue
+from reelbase.engine.statements.statement import Command, Insertion, Query
 from reelbase.errors import (
     CommitUncertainError,
     ConstraintError,
@@ -161,6 +163,7 @@ __all__ = [
     "GenerationStatus",
     "GenerationStatusLike",
     "HealthReport",
+    "Insertion",
     "InvalidArgumentError",
     "InvalidTransitionError",
     "Job",
@@ -168,6 +171,7 @@ __all__ = [
     "JobStatus",
     "JobStatusLike",
     "JournalDecision",
+    "JsonValue",
     "LlmConfig",
     "LlmConfigChanges",
     "LlmConfigCheck",
@@ -245,6 +249,7 @@ __all__ = [
     "journal_mode_for",
     "migrate",
     "migration_history",
+    "new_id",
     "repair",
     "restore",
     "schema_sql",
