@@ -1,4 +1,4 @@
-"""What runs the steps of repositories and raw SQL, and where the time comes from."""
+"""The executor: runs the steps of repositories and raw SQL, and gives them the time."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class HeldCursor(Protocol):
         ...
 
     def drain(self, native: Any) -> None:
-        """Fetches the other rows into memory: what is written next must not show among them."""
+        """Fetches the remaining rows into memory: the next write must not show among them."""
         ...
 
 
 class CursorHost(NamedTuple):
     """A connection that a stream may keep a cursor on.
 
-    is_shared: other people's transactions run on it between two batches, so no cursor may stay open.
-    call: runs work on the connection's thread.  release: the stream is done; called on the loop.
+    is_shared: transactions of other tasks run on it between two batches, so no cursor may stay open.
+    call: runs work on the connection's thread.  release: called on the loop when the stream is done.
     """
 
     is_shared: bool
@@ -40,22 +40,22 @@ class CursorHost(NamedTuple):
 
 
 def call_site() -> str:
-    """File and line from where the function that asks was called."""
+    """The file and line from which the calling function was called."""
     frame = sys._getframe(2)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 class Executor(Protocol):
-    """One per Database, snapshot and unit of work. Repositories see nothing else of them."""
+    """One per Database, snapshot and unit of work: all that a repository sees of them."""
 
     @property
     def actor(self) -> str | None:
-        """Who is to be named in the audit trail."""
+        """The name of the actor for the audit trail, or None."""
         ...
 
     @property
     def commits(self) -> bool:
-        """Whether what a call wrote is committed when it returns."""
+        """Whether the writes of a call are committed when it returns."""
         ...
 
     @property
@@ -68,16 +68,16 @@ class Executor(Protocol):
         ...
 
     def run(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
-        """Runs steps in one hop, all or nothing, and returns what each gives."""
+        """Runs steps in one hop, all or nothing, and returns their results in order."""
         ...
 
     def run_one(self, step: Step[R]) -> Awaitable[R]:
-        """Runs a step and returns what it gives."""
+        """Runs a step and returns its result."""
         ...
 
     async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
         """A connection for a stream; the cursor is closed when the stream, or the unit, ends.
 
-        where: file and line that opened the stream.
+        where: the file and line that opened the stream.
         """
         ...

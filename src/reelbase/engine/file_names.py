@@ -1,9 +1,9 @@
-"""Names of files that are no UTF-8, and texts that no UTF-8 can express.
+"""File names that are not valid UTF-8, and texts that UTF-8 cannot express.
 
-A file's name is bytes. Python keeps a byte that is no UTF-8 as a lone surrogate (os.fsdecode()), which
-SQLite cannot store. In the columns of file names such a byte is stored as U+F000 plus the byte, which is a
-character for private use (as Cygwin does): U+F080 to U+F0FF. So that nothing else is stored like that, a
-name that has one of these characters itself has each byte of its UTF-8 stored likewise.
+A file's name is bytes. Python keeps a byte that is not valid UTF-8 as a lone surrogate (os.fsdecode()),
+which SQLite cannot store. In the columns of file names such a byte is stored as U+F000 plus the byte, a
+character for private use (as Cygwin does): U+F080 to U+F0FF. So that the stored form is unambiguous, a
+name that has one of these characters itself has each byte of its UTF-8 stored in the same way.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-# What a column of file names holds, and what a column of messages does; to a type checker they are str.
+# The types of a column of file names, and of a column of messages; to a type checker they are str.
 FileName = Annotated[str, "file name"]
 Message = Annotated[str, "message"]
 
 _TO_ESCAPE = re.compile("[\udc80-\udcff\uf080-\uf0ff]")
-# A character of the name's own, by the bytes of its UTF-8; or a byte that was no UTF-8.
+# A private-use character of the name itself, as the bytes of its UTF-8; or a byte that was not UTF-8.
 _ESCAPED = re.compile("\uf0ef[\uf082\uf083][\uf080-\uf0bf]|[\uf080-\uf0ff]")
 _UNSTORABLE = re.compile("[\ud800-\udfff]")
 
 
 def escaped(name: str) -> str:
-    """The name as it is stored. Other lone surrogates than those of os.fsdecode() stay."""
+    """The name as it is stored. Lone surrogates that os.fsdecode() does not make stay as they are."""
     return name if name.isascii() else _TO_ESCAPE.sub(_escape, name)
 
 
@@ -46,8 +46,11 @@ def _unescape(match: re.Match[str]) -> str:
 
 
 def printable(value: Any) -> Any:
-    r"""A text of which every lone surrogate is replaced by its escape: \xff for a byte that is no UTF-8,
-    \ud800 for another. In dicts, lists and tuples, too; other values stay, and what is nested too deeply."""
+    r"""Replaces every lone surrogate in a text by its escape: \xff for a byte that is not UTF-8, else \ud800.
+
+    Texts in dicts, lists and tuples are replaced, too. Values of all further types stay as they are, and
+    so does a value that is nested too deeply.
+    """
     try:
         return _printable(value)
     except RecursionError:

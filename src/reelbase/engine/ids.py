@@ -1,4 +1,4 @@
-"""Identifiers and moments: what Python makes so that no clock and no randomness runs inside SQL."""
+"""Identifiers and times: Python makes them, so that no clock and no randomness runs inside SQL."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import msgspec
 
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 
-# Past every key: what follows them, newest first, is everything.
+# Past every key: a page that begins after them, newest first, begins with the newest row.
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 MAX_ID = UUID(int=2**128 - 1)
 MAX_ROWID = 2**63 - 1
 
-_TAIL_BITS = 74  # what RFC 9562 leaves to the maker of a version 7 UUID behind the milliseconds
+_TAIL_BITS = 74  # the bits of a version 7 UUID behind the milliseconds that RFC 9562 leaves free
 _STEPS_AT_ONCE = 256
 
 
 class _Sequence:
-    """UUIDv7 values that strictly increase within the process, whatever the system clock does.
+    """UUIDv7 values that strictly increase within the process, even if the system clock goes back.
 
     A new millisecond starts at a random tail; within one, or after the clock went back, the tail
     grows by a random step, so that ids stay unguessable and unique between processes.
@@ -53,7 +53,7 @@ class _Sequence:
         return msgspec.convert(number.to_bytes(16), UUID)  # UUID(int=…) takes twice as long
 
     def _step(self) -> int:
-        """Random, of 32 bits; the system is asked for many at once."""
+        """A random number of 32 bits; the system is asked for many at once."""
         for (step,) in self._steps:
             return step
         self._steps = struct.iter_unpack("I", os.urandom(_STEPS_AT_ONCE * 4))
@@ -73,12 +73,13 @@ os.register_at_fork(after_in_child=_restart_sequence) if hasattr(os, "register_a
 
 
 def new_id() -> UUID:
-    """A UUIDv7 (RFC 9562), greater than every one that this process made before."""
+    """A UUIDv7 (RFC 9562), greater than all ids that this process made before."""
     return _sequence.next()
 
 
 def moment_after(now: datetime, name: str, seconds: float) -> datetime:
-    """The end of a duration of 0 or more seconds. ValueError, naming it, for what is none."""
+    """The time after that many seconds. TypeError or InvalidArgumentError, naming the parameter, unless
+    seconds is a number of 0 or more, and the time is before the year 10000."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         raise wrong_type(name, f"must be a number of seconds, not {type(seconds).__name__}")
     if not seconds >= 0:  # NaN is not
@@ -90,7 +91,7 @@ def moment_after(now: datetime, name: str, seconds: float) -> datetime:
 
 
 def moment_before(now: datetime, age: timedelta) -> datetime:
-    """That long ago; the beginning of time for an age that reaches past it."""
+    """The time that long ago; the year 1 for an age that reaches past it."""
     if not isinstance(age, timedelta):
         raise wrong_type("older_than", f"must be a timedelta, not {type(age).__name__}")
     try:
@@ -106,7 +107,7 @@ _latest = (0, _EPOCH)
 def utc_now() -> datetime:
     """The system's time to the millisecond, aware, UTC.
 
-    Within a millisecond the same object, which under load spares everybody to make and to write it.
+    Calls within one millisecond return the same object, which under load saves making and formatting it.
     """
     global _latest
     millisecond = time.time_ns() // 1_000_000

@@ -41,44 +41,78 @@ class RawReads(PublicFace):
     ) -> list[T]:
         """Every row as a row_type, in the order of the SQL; [] when there is none.
 
-        row_type: a record (msgspec Struct, dataclass, NamedTuple, TypedDict or attrs class), whose
-        fields meet the columns by name; a scalar (int, str, datetime …), which is the first column;
-        tuple or tuple[...]; dict or dict[str, ...]. TypeError for others, before anything runs.
+        A statement that writes and returns rows is a transaction of its own on a Database. A cancelled
+        call is interrupted like one that takes too long. An interrupted write in a unit of work makes
+        SQLite roll back the whole unit.
 
-        params: a mapping for the names in the SQL (``:name``), a sequence for its places (``?``).
-        Values: None, str, int, float, bool, bytes, UUID, datetime (aware), Decimal; a dict, list,
-        tuple or Struct is stored as JSON text. Names that the SQL does not have are ignored.
+        Args:
+            row_type: a record (msgspec Struct, dataclass, NamedTuple, TypedDict or attrs class), whose
+                fields meet the columns by name; a scalar (int, str, datetime …), which is the first
+                column; tuple or tuple[...]; dict or dict[str, ...].
+            sql: one statement.
+            params: a mapping for the names in the SQL (``:name``), a sequence for its places (``?``).
+                Values: None, str, int, float, bool, bytes, UUID, datetime (aware), Decimal; a dict, list,
+                tuple or Struct is stored as JSON text. Names that the SQL does not have are ignored.
+            timeout: seconds, the wait for a turn included, after which the statement is interrupted;
+                None: no limit.
 
-        A statement that writes and returns rows is a transaction of its own on a Database.
-
-        timeout: seconds, the wait for a turn included; then the statement is interrupted, nothing of
-        it remains, and DatabaseTimeoutError is raised. None: no limit. A cancelled call is interrupted
-        in the same way. An interrupted write takes the whole unit of work with it, if it is in one.
-
-        Raises DatabaseError: code row_mismatch when a row does not fit row_type, statement for
-        wrong SQL.
+        Raises:
+            TypeError: row_type is of no such type; nothing has run.
+            DatabaseTimeoutError: the call took longer than timeout; nothing of the statement remains.
+            DatabaseError: code row_mismatch when a row does not fit row_type, statement for wrong SQL.
         """
         return await self._run(FetchAll, row_type, sql, params, timeout)
 
     async def fetch_one(
         self, row_type: type[T], sql: str, params: Params = (), *, timeout: float | None = None
     ) -> T:
-        """The first row; RecordNotFoundError when there is none. Parameters as of fetch_all()."""
+        """The first row as a row_type.
+
+        Args:
+            row_type: as of fetch_all().
+            sql: one statement.
+            params: as of fetch_all().
+            timeout: as of fetch_all().
+
+        Raises:
+            RecordNotFoundError: the statement gave no row.
+            DatabaseError: as of fetch_all().
+        """
         return await self._run(FetchOne, row_type, sql, params, timeout)
 
     async def fetch_optional(
         self, row_type: type[T], sql: str, params: Params = (), *, timeout: float | None = None
     ) -> T | None:
-        """The first row, or None when there is none. Parameters as of fetch_all()."""
+        """The first row as a row_type.
+
+        Args:
+            row_type: as of fetch_all().
+            sql: one statement.
+            params: as of fetch_all().
+            timeout: as of fetch_all().
+
+        Returns:
+            The row, or None when the statement gave none.
+
+        Raises:
+            DatabaseError: as of fetch_all().
+        """
         return await self._run(FetchOptional, row_type, sql, params, timeout)
 
     def stream(
         self, row_type: type[T], sql: str, params: Params = (), *, batch: int = 500
     ) -> RowStream[T]:
-        """Rows one by one, fetched in batches of that many; use it with ``async for``, and inside
-        ``async with`` when you may leave it early. row_type and params as of fetch_all().
+        """Rows one by one: use it with ``async for``, and inside ``async with`` when you may leave it early.
 
-        DatabaseReadOnlyError for SQL that writes.
+        Args:
+            row_type: as of fetch_all().
+            sql: one statement that only reads.
+            params: as of fetch_all().
+            batch: the number of rows that are fetched at once, 1 or more.
+
+        Raises:
+            InvalidArgumentError: batch is less than 1.
+            DatabaseReadOnlyError: the SQL writes.
         """
         where = call_site()
         statement = raw_statement(row_type, sql)
@@ -116,7 +150,7 @@ class RawReads(PublicFace):
             raise DatabaseError(
                 f"{statement.why_for_units}: use it in a unit of work", code="statement"
             )
-        was_known = statement.writes  # else another call may find out meanwhile
+        was_known = statement.writes  # read now: another call may find out meanwhile
         try:
             return await self._executor.run_one(step)
         except DatabaseReadOnlyError:
@@ -130,13 +164,17 @@ class RawSql(RawReads):
     """The verbs that read, and execute, execute_many."""
 
     async def execute(self, sql: str, params: Params = ()) -> int:
-        """Runs one statement; how many rows it changed (0 for DDL). params as of fetch_all()."""
+        """Runs one statement and returns the number of rows that it changed (0 for DDL).
+
+        params as of fetch_all().
+        """
         return await self._run(Count, tuple, sql, params)
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        """Runs the statement once per row of parameters, all or nothing; how many rows it changed.
+        """Runs the statement once per row of parameters, all or nothing, and returns the number of rows
+        that it changed.
 
-        rows: what fetch_all() takes as params, once per run; [] runs nothing and gives 0.
+        rows: for each run its params, as of fetch_all(); [] runs nothing and gives 0.
         """
         statement = raw_statement(tuple, sql)
         # They are bound on the thread, and the caller may use a row again until then.

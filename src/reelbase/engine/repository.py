@@ -58,15 +58,15 @@ class Repository(PublicFace):
 
         note = await database.repository(NoteRepository).get(1)
 
-    entity: what its records are called in errors.  table: the table that holds them, and remedy: how a
-    missing one is made, with {key} for its key; errors about references to it say so.  A class that is
-    only a part of a repository says in ``_repository`` what that is called.
+    entity: the name of its records in errors.  table: the table that holds them.  remedy: how to make a
+    missing one, with {key} for its key; errors about references to it give this advice.  A class that is
+    only a part of a repository has the repository's name in ``_repository``.
     """
 
     entity: ClassVar[str] = "row"
     table: ClassVar[str] = ""
     remedy: ClassVar[str] = ""
-    # A table that is made from others, and the statements that make it.
+    # A table that is derived from other tables, and the statements that fill it.
     _derived: ClassVar[str] = ""
     _derivation: ClassVar[tuple[Command[Any], ...]] = ()
 
@@ -81,11 +81,11 @@ class Repository(PublicFace):
         self._executor = executor
 
     def _now(self) -> datetime:
-        """The time to store; one and the same inside a unit of work."""
+        """The time to store; inside a unit of work always the same."""
         return self._executor.now()
 
     def _actor(self) -> str | None:
-        """Who is writing, if the unit of work says so."""
+        """The actor of the unit of work, for the audit trail; else None."""
         return self._executor.actor
 
     def _secrets(self) -> Secrets:
@@ -99,7 +99,7 @@ class Repository(PublicFace):
         return secrets
 
     def _commits(self) -> bool:
-        """Whether what a call wrote is committed when it returns: not so in a unit of work."""
+        """Whether the writes of a call are committed when it returns: not so in a unit of work."""
         return self._executor.commits
 
     def _run(self, step: Step[A]) -> Awaitable[A]:
@@ -151,7 +151,7 @@ class Repository(PublicFace):
         return [self._id(name, value, place) for place, value in enumerate(values)]
 
     def _deleted(self, count: int, key: object, *, missing_ok: bool) -> bool:
-        """The answer of a delete. RecordNotFoundError when there was nothing, unless missing_ok."""
+        """Whether a delete removed a row. RecordNotFoundError when it did not, unless missing_ok."""
         if count == 0 and not missing_ok:
             raise self._not_found(key)
         return count > 0

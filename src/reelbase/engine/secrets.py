@@ -25,10 +25,10 @@ _CIPHERTEXT_AT = _NONCE_AT + _NONCE_BYTES
 
 
 class Secrets:
-    """The application's master keys, 32 random bytes each: the one to encrypt with, then older ones
-    that may still be needed to decrypt.
+    """The application's master keys, 32 random bytes each: the current one, which encrypts, then older
+    ones that may still be needed to decrypt.
 
-    They are kept in memory and never shown. No key is checked before something is decrypted with it.
+    They are kept in memory and never shown. A wrong key is noticed only when a secret is decrypted.
     Raises SecretError (code not_installed) without the package cryptography, which encrypts.
     """
 
@@ -51,7 +51,19 @@ class Secrets:
         raise TypeError("Secrets cannot be pickled: keys belong neither into files nor messages")
 
     def encrypt(self, text: str, *, owner: str, place: str) -> bytes:
-        """The text as it may be stored at this place. ValueError for a lone surrogate in it."""
+        """Encrypts a text for one place in the database.
+
+        Args:
+            text: the secret; it must not hold a lone surrogate.
+            owner: the id of the owner, from which the key is derived.
+            place: the place where the result is stored; it decrypts nowhere else.
+
+        Returns:
+            The bytes to store.
+
+        Raises:
+            ValueError: the text holds a lone surrogate.
+        """
         # Not left to encode(): its error would carry the text.
         if has_surrogates(text):
             raise ValueError("a secret must not hold a lone surrogate")
@@ -61,10 +73,19 @@ class Secrets:
         return _FORMAT + _key_id(key) + nonce + ciphertext
 
     def decrypt(self, stored: bytes, *, owner: str, place: str) -> str:
-        """The text that was stored at this place.
+        """Decrypts a secret.
 
-        SecretError: code unknown_key when none of the keys encrypted it; code damaged when it was
-        changed, or comes from another place.
+        Args:
+            stored: the result of encrypt().
+            owner: the owner that encrypt() was given.
+            place: the place that encrypt() was given.
+
+        Returns:
+            The text.
+
+        Raises:
+            SecretError: code unknown_key when none of the keys encrypted it; code damaged when it was
+                changed, or comes from another place.
         """
         key = self._key_of(stored)
         if key is None:
@@ -82,7 +103,7 @@ class Secrets:
             )
         except (InvalidTag, ValueError):
             raise SecretError(
-                f"{place} does not decrypt: it was changed, or copied from elsewhere; set it anew",
+                f"{place} does not decrypt: it was changed, or copied from elsewhere; set it again",
                 code="damaged",
                 details={"place": place},
             ) from None
@@ -107,7 +128,7 @@ def _cipher(key: bytes, owner: str) -> AESGCM:
 
 
 def _key_id(key: bytes) -> bytes:
-    """Tells keys apart and says nothing else about them."""
+    """An id that tells keys apart and reveals nothing about them."""
     return _derived(key, b"reelbase key id", _KEY_ID_BYTES)
 
 

@@ -1,7 +1,8 @@
-"""Errors about arguments, in the name of the public method that was called and of its parameter.
+"""Errors about arguments, which name the public method that was called and its parameter.
 
-The engine binds parameters of statements, whose names are its own: ``:id`` of ``FileRepository._get``.
-The caller wrote ``files.get(file_id)``. Who that was is looked up on the stack, once there is an error.
+The engine binds parameters of statements, which have names of their own: ``:id`` of
+``FileRepository._get``. The caller wrote ``files.get(file_id)``. Only when there is an error, the public
+method is looked up on the stack.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 
 from reelbase.errors import InvalidArgumentError
 
-# By the identity of their code. A frame's locals would tell as well, but until Python 3.13 a look at them
-# keeps the objects alive that the frame's function deletes later, and most frames are the application's.
+# By the identity of their code. A frame's locals would show the method, too. But before Python 3.13 reading
+# them keeps objects alive that the frame's function deletes later, and most frames are the application's.
 _methods: dict[int, CodeType] = {}
 
 
@@ -34,8 +35,11 @@ def invalid_argument(
 ) -> InvalidArgumentError:
     """The error for a value that cannot be used: ``FileRepository.get: file_id: not a UUID: 'x'``.
 
-    value: finds the parameter of the public method that was called with it.  where: who speaks when
-    no public method is on the stack of this thread.
+    Args:
+        parameter: its name, unless value finds another.
+        problem: the sentence about the value.
+        value: the value itself, by which the public method's parameter is found.
+        where: the name to use when no public method is on the stack of this thread.
     """
     called, parameter = _called(parameter, value)
     return InvalidArgumentError(_sentence(called or where, parameter, problem), parameter=parameter)
@@ -54,7 +58,7 @@ def _sentence(called: str | None, parameter: str, problem: object) -> str:
 
 
 def _called(parameter: str, value: object) -> tuple[str | None, str]:
-    """The outermost public method on the stack, and what it calls the parameter."""
+    """The outermost public method on the stack, and its own name for the parameter."""
     frame = _outermost_method(sys._getframe(2))
     if frame is None:
         return None, parameter
@@ -66,7 +70,7 @@ def _called(parameter: str, value: object) -> tuple[str | None, str]:
 
 
 def called_method(frame: FrameType) -> str:
-    """The outermost public method on the stack from this frame on, as errors call it; '' for none."""
+    """The name of the outermost public method on the stack from this frame on, for errors; '' for none."""
     outermost = _outermost_method(frame)
     return "" if outermost is None else _name_of(outermost)
 

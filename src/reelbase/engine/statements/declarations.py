@@ -1,4 +1,4 @@
-"""What repositories declare about their tables, for the parts of the engine that know no repository."""
+"""Declarations of the repositories about their tables, for engine modules that know no repository."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reelbase.engine.statements.statement import Command
 
 
 class Entity(NamedTuple):
-    """What errors call a row of a table. remedy: how a missing one is made, with {key}; '' for none."""
+    """The name of a table's rows in errors. remedy: how to make a missing one, with {key}; '' for none."""
 
     name: str
     remedy: str
@@ -17,6 +17,5 @@ class Entity(NamedTuple):
 # By table.
 entities: dict[str, Entity] = {}
 
-# By table that is made from other tables: the statements that make it, the last of which fills an empty
-# one.
+# By the name of a derived table: the statements that rebuild it, of which the last one fills it when empty.
 derivations: dict[str, tuple[Command[object], ...]] = {}

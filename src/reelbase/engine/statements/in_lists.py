@@ -1,4 +1,4 @@
-"""``IN (:ids)``: a list that is bound there is one value, so that nothing is found."""
+"""Finds ``IN (:ids)``: SQLite takes a list that is bound there as one value, which matches no row."""
 
 from __future__ import annotations
 

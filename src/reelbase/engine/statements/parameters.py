@@ -1,8 +1,8 @@
-"""From Python values to what SQLite stores: one function per type, chosen once per statement.
+"""From Python values to SQLite's values: one function per type, chosen once per statement.
 
 A converter takes one argument and returns str, int, float, bytes or None. It raises ValueError for a
-value that cannot be stored as it is and TypeError for one of another type; the statement adds the
-parameter's name. None passes through: whether a column may be NULL is the schema's to say.
+value that cannot be stored unchanged, and TypeError for a value of the wrong type; the statement adds the
+parameter's name. None passes through: the schema decides whether a column may be NULL.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import msgspec
 
 from reelbase.engine.file_names import FileName, Message, escaped, printable
 
-# What JSON can express; of a record field or parameter: any of it, with None as JSON's null.
+# The values that JSON can express. As the type of a record field or parameter: None is JSON's null.
 JsonValue = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 SqlValue = str | int | float | bytes | None
@@ -35,7 +35,7 @@ INT64 = range(-(2**63), 2**63)
 _MAX_JSON_DEPTH = 512
 _SECONDS_LENGTH = len("2026-01-31T23:59:59.999")
 _SHOWN_LENGTH = 60
-_brief = reprlib.Repr()  # repr() itself fails on what is nested deeply
+_brief = reprlib.Repr()  # repr() itself fails on a value that is nested deeply
 _brief.maxstring = _brief.maxother = _SHOWN_LENGTH
 
 
@@ -59,7 +59,7 @@ def to_optional_id(value: UUID | str | None) -> str | None:
     return None if value is None else to_id(value)
 
 
-# The last moment that was written, and how: one statement, or one unit, writes the same many times.
+# The last time that was written, and its text: one statement, or one unit, writes the same one many times.
 _last_written: tuple[datetime | None, str] = (None, "")
 
 
@@ -87,12 +87,12 @@ def to_moment(value: datetime | None) -> str | None:
 
 
 def has_surrogates(text: str) -> bool:
-    """Whether it holds half a character, which UTF-8 cannot express."""
+    """Whether the text holds a lone surrogate, which UTF-8 cannot express."""
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def to_text(value: str | None) -> str | None:
-    """The text itself; of an enumeration's member its plain text. TypeError for other types."""
+    """The text itself; of an enumeration's member its plain text. TypeError unless it is a str."""
     if value is None or type(value) is str:
         return value
     if isinstance(value, str):
@@ -101,7 +101,7 @@ def to_text(value: str | None) -> str | None:
 
 
 def to_file_name(value: str | None) -> str | None:
-    """The stored form of a file's name: bytes that are no UTF-8 escaped."""
+    """The stored form of a file's name: bytes that are not UTF-8 are escaped."""
     text = to_text(value)
     return None if text is None else escaped(text)
 
@@ -113,19 +113,19 @@ def to_message(value: str | None) -> str | None:
 
 
 def clamped(value: float | None, lowest: float, highest: float) -> float | None:
-    """The value, or the end of the range that it passes. None, NaN, infinity and what is no number stay."""
+    """The value, or the end of the range that it passes. None, NaN, infinity and non-numbers stay."""
     if not _is_real(value) or not math.isfinite(value):
         return value
     return min(max(value, lowest), highest)
 
 
 def at_least_0(value: int | None) -> int | None:
-    """A count that is not below 0. What is no number stays."""
+    """The count, or 0 for a negative one. A value that is no int stays."""
     return 0 if isinstance(value, int) and value < 0 else value
 
 
 def _is_real(value: object) -> TypeGuard[float]:
-    """Whether it is a number that is not complex: numpy's and decimal's are numbers, too."""
+    """Whether it is a number, but not complex and no bool. numpy's numbers and Decimal are numbers."""
     return isinstance(value, numbers.Real | Decimal) and not isinstance(value, bool)
 
 
@@ -161,7 +161,7 @@ def to_real(value: float | None) -> float | None:
 
 
 def to_flag(value: bool | None) -> int | None:
-    """0 or 1 of a bool; TypeError for other types."""
+    """0 or 1 of a bool; TypeError unless it is a bool."""
     if value is None:
         return None
     if not isinstance(value, bool):
@@ -170,7 +170,7 @@ def to_flag(value: bool | None) -> int | None:
 
 
 def to_blob(value: bytes | None) -> bytes | None:
-    """The bytes themselves; TypeError for other types."""
+    """The bytes themselves; TypeError unless they are bytes."""
     if value is None or isinstance(value, bytes):
         return value
     raise TypeError(f"must be bytes, not {type(value).__name__}")
@@ -192,8 +192,8 @@ def to_offset(value: int) -> int | None:
 def to_json(value: object) -> str | None:
     """JSON text. None is SQL NULL, not JSON null.
 
-    UUIDs, datetimes and enumerations inside become their texts. Keys must be str and numbers finite,
-    because other ones would come back as something else (ValueError); so would surrogates.
+    UUIDs, datetimes and enumerations inside become their texts. ValueError for keys that are not str,
+    numbers that are not finite, and lone surrogates: these would not come back as they were.
     """
     if value is None:
         return None
@@ -214,7 +214,7 @@ def to_json(value: object) -> str | None:
 
 
 def _to_plain_number(value: object) -> int | float:
-    """What the encoder does not know itself: numpy's numbers."""
+    """The plain number of one that the encoder does not know, such as numpy's. TypeError for other types."""
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
@@ -226,13 +226,13 @@ def _to_plain_number(value: object) -> int | float:
 
 
 def to_json_value(value: object) -> str:
-    """JSON text of anything; None is JSON's null."""
+    """JSON text of any value; None is JSON's null."""
     return to_json(value) or "null"
 
 
 def _check_json(value: object, encoded: bytes) -> None:
-    """Refuses what the encoder changes in silence (NaN and Infinity to null, keys to text), and what
-    the decoder on another thread might find nested too deeply."""
+    """Refuses values that the encoder changes silently (NaN and Infinity to null, keys to text), and values
+    nested more than _MAX_JSON_DEPTH levels deep, which the decoder on another thread might refuse."""
     may_hide_nan = b"null" in encoded
     level = [value]
     for _ in range(_MAX_JSON_DEPTH):
@@ -254,21 +254,21 @@ def _check_json(value: object, encoded: bytes) -> None:
 
 
 def to_json_object(value: Mapping[str, Any] | None) -> str | None:
-    """JSON text of a dict or Struct; TypeError for other types, ValueError for what JSON cannot hold."""
+    """JSON text of a dict or Struct. TypeError unless it is one; ValueError as of to_json()."""
     if value is not None and not isinstance(value, Mapping | msgspec.Struct):
         raise TypeError(f"must be a dict, not {type(value).__name__}")
     return to_json(value)
 
 
 def to_json_array(value: Sequence[Any] | None) -> str | None:
-    """JSON text of a list or tuple; TypeError for other types, ValueError for what JSON cannot hold."""
+    """JSON text of a list or tuple. TypeError unless it is one; ValueError as of to_json()."""
     if value is not None and not isinstance(value, list | tuple):
         raise TypeError(f"must be a list, not {type(value).__name__}")
     return to_json(value)
 
 
 def to_text_array(value: Iterable[str] | None) -> str | None:
-    """A JSON array of texts, of any iterable but a text itself."""
+    """A JSON array of the texts of an iterable. TypeError for a text itself."""
     if value is None:
         return None
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
@@ -281,7 +281,7 @@ def to_text_array(value: Iterable[str] | None) -> str | None:
 
 
 def to_integer_array(value: Iterable[int] | None) -> str | None:
-    """A JSON array of integers of 64 bits, of any iterable but a text."""
+    """A JSON array of the integers, of 64 bits, of an iterable. TypeError for a text."""
     if value is None:
         return None
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
@@ -301,7 +301,7 @@ def to_integer_or_text(value: int | str | None) -> int | str | None:
 
 
 def to_any(value: object) -> SqlValue:
-    """By the value's own type, for SQL whose parameters nobody declared."""
+    """The stored form by the value's own type, for SQL whose parameters are not declared."""
     if value is None:
         return None
     converter = _BY_TYPE.get(type(value))
@@ -341,7 +341,7 @@ _BY_ANNOTATION: dict[Any, Converter] = {
 }
 
 
-# str to a type checker; only these are bound in another way.
+# These are str to a type checker, and have converters of their own.
 _BY_NOTE: dict[Any, Converter] = {FileName: to_file_name, Message: to_message}
 
 

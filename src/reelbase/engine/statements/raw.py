@@ -1,4 +1,4 @@
-"""A user's own SQL as a statement: what it may be, and what becomes of its parameters."""
+"""A user's own SQL as a statement: checks which SQL is allowed, and binds its parameters."""
 
 from __future__ import annotations
 
@@ -40,35 +40,35 @@ _READING_PRAGMA = re.compile(
 )
 
 
-# The setting that ends with the transaction, so that a unit of work may have it.
+# The one setting that ends with its transaction, so a unit of work may use it.
 _OF_A_UNIT = re.compile(r"\s*defer_foreign_keys\s*=", re.IGNORECASE)
 
-# Pragmas that do something even without an argument.
+# Pragmas that act even without an argument.
 _DOING_PRAGMA = re.compile(
     r"\s*(?:\w+\s*\.\s*)?(?:wal_checkpoint|optimize|incremental_vacuum|shrink_memory)\b",
     re.IGNORECASE,
 )
 
 
-# Functions that tell of the connection they run on; strings, quoted names and comments are skipped.
+# Functions that depend on the connection they run on; strings, quoted names and comments are skipped.
 _OF_THE_CONNECTION = re.compile(
     r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/"
     r"|\b(?P<name>last_insert_rowid|changes|total_changes)\s*\(",
     re.DOTALL | re.IGNORECASE,
 )
-# Behind CREATE: what only one connection sees.
+# Behind CREATE: a temporary object, which only its own connection sees.
 _TEMPORARY = re.compile(
     r"\s*(?:TEMP(?:ORARY)?\b|\w+\s+(?:IF\s+NOT\s+EXISTS\s+)?[\"'`\[]?temp[\"'`\]]?\s*\.)",
     re.IGNORECASE,
 )
 
 # Values of these types are not checked here: sqlite3 refuses lone surrogates and integers past 64 bits
-# itself, and to look at each value costs a bulk insert a fifth of its time.
+# itself, and checking each value takes a fifth of the time of a bulk insert.
 _STORED_AS_THEY_ARE = frozenset({type(None), str, int, bytes})
 
 
 class RawStatement(Statement):
-    """SQL that came from outside; its parameters are bound by their own types, by name or place."""
+    """SQL of the application's own; its parameters are bound by their own types, by name or place."""
 
     def __init__(self, row_type: Any, sql: str) -> None:
         check_row_type(row_type)
@@ -76,8 +76,8 @@ class RawStatement(Statement):
         self.sql = sql
         self.name = "SQL"
         self.entity = "row"
-        # Why it is refused on a Database, where each call is a transaction of its own, and reads and
-        # writes have connections of their own.
+        # The reason why it is refused on a Database, where each call is a transaction of its own, and
+        # reads and writes have separate connections.
         self.why_for_units: str | None = None
         match = _FIRST_WORD.match(sql)
         word = (match[1] or "").upper() if match else ""
@@ -158,7 +158,7 @@ class RawStatement(Statement):
 
 
 def raw_statement(row_type: Any, sql: str) -> RawStatement:
-    """The statement for this SQL; the same one each time, as long as it is in use."""
+    """The statement for this SQL; the same object for the same SQL, from a cache of the last 512."""
     if not isinstance(sql, str):
         raise TypeError(f"sql must be str, not {type(sql).__name__}")
     try:

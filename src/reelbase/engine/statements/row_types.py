@@ -1,7 +1,7 @@
-"""Which types a row can be given, and what the fields of those with fields are.
+"""The types that a row can be given, and the fields of records.
 
-Records are msgspec Structs, dataclasses, NamedTuples, TypedDicts and attrs classes; the last are told by
-what they carry, since the package attrs need not be there.
+Records are msgspec Structs, dataclasses, NamedTuples, TypedDicts and attrs classes. attrs classes are
+recognised by their attribute, because the package attrs need not be installed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ALLOWED = (
 
 
 class RecordField(NamedTuple):
-    """A field of a record. is_required: it has no default.  is_positional: it is passed by its place."""
+    """A field of a record. is_required: it has no default.  is_positional: it may be passed by position."""
 
     name: str
     type: Any
@@ -105,7 +105,7 @@ def _field_of_dict(record: Any, name: str, hint: Any) -> RecordField:
 
 
 def constructor_of(record: Any, names: Sequence[str]) -> Callable[..., Any]:
-    """What makes the record of the values of these fields, in their order."""
+    """A callable that makes the record from the values of these fields, in their order."""
     if is_typed_dict(record):
         return lambda *values: dict(zip(names, values, strict=True))
     first = [field.name for field in fields_of(record) if field.is_positional][: len(names)]
@@ -115,7 +115,7 @@ def constructor_of(record: Any, names: Sequence[str]) -> Callable[..., Any]:
 
 
 def check_row_type(row_type: Any) -> None:
-    """Raises TypeError, which says what is allowed, for a type that no row can be given."""
+    """Raises TypeError, which lists the allowed types, for a type that no row can be given."""
     try:
         problem = _problem_of(row_type)
     except TypeError as error:  # it cannot be hashed, or its annotations cannot be evaluated

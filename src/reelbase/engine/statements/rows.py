@@ -3,9 +3,10 @@
 Measured for 17 columns with a UUID and three datetimes: 0.8 µs a row on top of 2.5 µs for fetching
 the tuples (dicts cost 2.0, sqlite3.Row 9, one msgspec.convert call per row 11).
 
-How columns meet a record's fields: by name. A field of a container type (dict, list, a record …) is JSON
-text in the row. A field of a record's type may instead be spread over columns named ``field.part``; it
-is None when its first column is. A field with a default may have no column. Other columns are ignored.
+Columns meet a record's fields by name. A field of a container type (dict, list, a record …) is JSON
+text in the row. A field of a record's type may instead be spread over columns named ``field.part``; if it
+is optional, it is None when its first column is. A field with a default may have no column. Columns
+without a field are ignored.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _records(record: Any, columns: tuple[str, ...]) -> Decoder:
 
 
 class _Layout:
-    """Which type each column of a result is converted to, and how a record is made of a row."""
+    """The type that each column of a result is converted to, and the way to make a record of a row."""
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self._columns = columns
@@ -115,7 +116,7 @@ class _Layout:
             self._types[index] = annotation | None if optional else annotation
 
     def conversion(self) -> Callable[[list[Row]], list[Sequence[Any]]]:
-        """What gives every value of some rows the type that was taken for its column."""
+        """A callable that converts the values of many rows to the types of their columns."""
         rows_type: Any = list.__class_getitem__(self._row_type)
         convert = _conversion(rows_type, self._columns)
         if self._file_names:
@@ -123,7 +124,7 @@ class _Layout:
         return (lambda rows: self._with_all_json(convert(rows))) if self._json else convert
 
     def row_conversion(self) -> Callable[[Row], Sequence[Any]]:
-        """The same for one row."""
+        """A callable that does it for one row."""
         convert = _conversion(self._row_type, self._columns)
         if self._file_names:
             return lambda row: self._with_json(convert(self._with_file_names([row])[0]))
@@ -134,7 +135,7 @@ class _Layout:
         return tuple.__class_getitem__(tuple(self._types))
 
     def _with_file_names(self, rows: list[Row]) -> list[Row]:
-        """The rows with the names of files that were stored; whole columns are looked at, in C."""
+        """The rows with file names unescaped; a whole column is searched at once, in C."""
         for index in self._file_names:
             stored = [row[index] for row in rows if type(row[index]) is str]
             if may_be_escaped("".join(stored)):
@@ -163,7 +164,7 @@ class _Layout:
         return values
 
     def maker(self, record: Any, *, prefix: str, optional: bool) -> _Maker:
-        """How to make a record of a row. prefix: what its columns' names begin with."""
+        """A callable that makes a record of a row. prefix: the beginning of its columns' names."""
         fields: dict[str, _Maker] = {}
         key: int | None = None
         for field in fields_of(record):
@@ -211,14 +212,14 @@ def _json_decoder(annotation: Any) -> Callable[[str], Any] | None:
 
 
 def _conversion(wanted: Any, columns: tuple[str, ...]) -> Callable[[Any], Any]:
-    """From what SQLite returned to the type that is wanted, in one call into C."""
-    # A Struct keeps what msgspec learnt about its types; for a bare list[tuple[...]] it would be
-    # learnt again at every call (17 µs instead of 1 for a single row of 13 columns).
+    """A callable from SQLite's values to the wanted type, in one call into C."""
+    # A Struct caches msgspec's analysis of its types; for a bare list[tuple[...]] msgspec would repeat
+    # it at every call (17 µs instead of 1 for a single row of 13 columns).
     result_type: Any = msgspec.defstruct("Result", [("value", wanted)], array_like=True)
 
     def convert(value: Any) -> Any:
         try:
-            # Not strict: SQLite has no booleans, so that 0 and 1 must do.
+            # Not strict: SQLite has no booleans, so 0 and 1 are taken for them.
             return msgspec.convert((value,), result_type, strict=False).value
         except msgspec.ValidationError as error:
             raise _mismatch(f"columns {', '.join(columns)}: {error}") from error

@@ -1,10 +1,10 @@
-"""Search that people can type into, on top of FTS5, and the one form in which names are compared.
+"""Full-text search for queries that people type, on top of FTS5, and the folded form of names.
 
 SQLite's unicode61 tokenizer takes a run of a script without spaces as one word, and vowel signs, tones
-and emoji as gaps between words. So texts are indexed in a form of ours: folded, every character of a
-script without spaces set apart by spaces, signs and emoji replaced by characters for private use (Co), which
-the tokenizer takes for letters. What is searched for is brought into the same form and quoted: of a
-script without spaces each character is then a token, and a quoted run of them an exact substring.
+and emoji as gaps between words. So texts are indexed in a form of the library's own: folded, every character
+of a script without spaces set apart by spaces, signs and emoji replaced by characters for private use (Co),
+which the tokenizer takes for letters. The query is brought into the same form and quoted: each character of
+a script without spaces is then a token, and a quoted run of them an exact substring.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from reelbase.engine.statements.parameters import has_surrogates
 # Scripts that are written without spaces, as Unicode breaks their lines (UAX #14).
 _SET_APART = re.compile(
     "(["
-    # Ideographs (class ID) with kana, Hangul, Bopomofo, Yi, Tangut, Khitan and Nushu, and what belongs to
-    # them (iteration marks, half-width forms).
+    # Ideographs (class ID) with kana, Hangul, Bopomofo, Yi, Tangut, Khitan and Nushu, and their iteration
+    # marks and half-width forms.
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303b\u3041-\u30ff\u3105-\u312f"
     "\u3131-\u318e\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97f"
     "\uac00-\ud7ff\uf900-\ufaff\u1100-\u11ff\uff66-\uffdc\U00016fe0-\U00018dff\U0001aff0-\U0001b2ff"
@@ -47,22 +47,22 @@ _EMOJI = re.compile(
 )
 
 # Marks that people leave out when they type: accents, points of Hebrew, Arabic and Syriac, the dot below
-# of Hindi. Of other scripts a mark is part of the word.
+# of Hindi. In all further scripts a mark is part of the word.
 _OPTIONAL = re.compile(
     "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0711"
     "\u0730-\u074a\u0816-\u082d\u0859-\u085b\u0898-\u08ff\u093c\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
     "\ua66f-\ua67d\ua69e\ua69f\ufe20-\ufe2f]"
 )
 
-# Characters that are not seen and change no word (Default_Ignorable_Code_Point, as NFKC_Casefold has it).
+# Invisible characters that change no word (Default_Ignorable_Code_Point, as in NFKC_Casefold).
 _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
 )
 
-# What ends a word and would be folded away: the zero-width space, the non-joiner where Persian has it,
-# signs of trade.
+# Characters that end a word and that folding would remove: the zero-width space, the non-joiner where
+# Persian uses it, the trade mark and service mark signs.
 _UNSEEN_SPACE = re.compile("[\u200b\u200c\u2120\u2122](?<![^\u0620-\u06ff]\u200c)")
 
 # Anything but Latin, Greek, Cyrillic and Armenian letters, which are indexed as they are folded.
@@ -83,10 +83,10 @@ _PART = re.compile(r'"([^"]*)"?|([^\s"]+)')
 
 
 def folded(text: str) -> str:
-    """What two spellings of a name have in common: the same for composed and decomposed characters,
-    capital and small, full-width and half-width letters, with or without characters that are not seen.
+    """The form in which names are compared: the same for composed and decomposed characters, capital and
+    small, full-width and half-width letters, with or without invisible characters.
 
-    Unicode's NFKC_Casefold; and the dotted capital I of Turkish is an i.
+    Unicode's NFKC_Casefold; in addition the dotted capital I of Turkish becomes an i.
     """
     if text.isascii():
         return text.lower()
@@ -105,7 +105,7 @@ def spaced(text: str | None) -> str | None:
 
 
 class _Indexed(dict[int, str]):
-    """How each character is indexed, as str.translate() takes it."""
+    """The indexed form of each character, as a table for str.translate()."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -117,10 +117,10 @@ class _Indexed(dict[int, str]):
 
 
 def _letter(character: str) -> str:
-    """The character, '', or one for private use that the tokenizer takes for a letter."""
+    """The character, '', ' ' for NUL, or a private-use character that the tokenizer takes for a letter."""
     if (
         character in "\u0640\0"
-    ):  # the line that stretches an Arabic word, and where SQLite ends a text
+    ):  # the line that stretches an Arabic word, and the NUL at which SQLite ends a text
         return " " if character == "\0" else ""
     is_mark = unicodedata.category(character)[0] == "M"
     if is_mark and _OPTIONAL.match(character):
@@ -134,8 +134,8 @@ _INDEXED = _Indexed()
 
 
 def excerpt(text: str, expression: str) -> str:
-    """A short text as it is; of a long one what surrounds the first of the expression's phrases that
-    it holds, in any form, cut between words, with an ellipsis for what is left out."""
+    """A short text unchanged; of a long text the part around the first phrase of the expression that it
+    holds, in any form. The part is cut between words, with an ellipsis for each cut."""
     if len(text) <= _EXCERPT_LENGTH:
         return text
     plain, places = _plain(text)
@@ -158,8 +158,8 @@ def excerpt(text: str, expression: str) -> str:
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
-    """A form in which a text and a phrase of the index can be compared character by character, and where
-    in the text each character of it is."""
+    """A form in which a text and a phrase of the index can be compared character by character, and the
+    position in the text of each of its characters."""
     parts = [(part, place) for place, char in enumerate(text) for part in _plain_character(char)]
     joined = "".join(part for part, _ in parts)
     gaps = {match.start() for match in _GAP.finditer(joined)}
@@ -169,7 +169,7 @@ def _plain(text: str) -> tuple[str, list[int]]:
 
 @cache
 def _plain_character(character: str) -> str:
-    """Its letters without case, width and accents, apart from each other; '' for what is passed over."""
+    """The character without case, width and accents, decomposed; '' for one that comparison ignores."""
     if ord(character) >= _PRIVATE:
         character = chr(ord(character) - _PRIVATE)
     small = unicodedata.normalize("NFKD", _IGNORABLE.sub("", character)).casefold()
@@ -179,7 +179,7 @@ def _plain_character(character: str) -> str:
 
 
 def match_expression(query: str) -> str | None:
-    """The FTS5 expression for what a person typed; None when there is no word in it.
+    """The FTS5 expression for a query that a person typed; None when there is no word in it.
 
     All words must match, the last one as a prefix unless it is quoted; a quoted part is a phrase.
     Nothing in the query is an operator, so that no query is an error.
@@ -198,15 +198,15 @@ def match_expression(query: str) -> str | None:
     if not phrases:
         return None
     last = phrases.pop() + ("*" if is_open else "")
-    # Each once: FTS5 takes seconds for a word that is repeated thousands of times.
+    # Each phrase once: FTS5 takes seconds for a word that is repeated thousands of times.
     return " ".join((*dict.fromkeys(phrases), last))
 
 
 def _words(text: str) -> list[str]:
     """The pieces of a part that holds a letter, a digit or an emoji; [] for one that holds none.
 
-    All pieces, also those without: SQLite has its own opinion of what a letter is (Unicode 6.1), and
-    two words of a phrase are no neighbours where the text has a third between them.
+    A piece without any is kept, too: SQLite's tables of letters are older (Unicode 6.1), and two words of
+    a phrase are not adjacent where the text has a third one between them.
     """
     pieces = (spaced(text) or "").split()
     has_word = any(char.isalnum() or ord(char) >= _PRIVATE for piece in pieces for char in piece)

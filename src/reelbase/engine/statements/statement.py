@@ -11,9 +11,9 @@ A statement is a class attribute beside the method that uses it:
 A * behind the SELECT that begins a statement, or behind the RETURNING that ends it, stands for the
 fields of the record, and is replaced by them when the statement is declared.
 
-``_get`` calls itself ``FileRepository.get`` in errors and logs. Its parameters take the types of the
-record's fields of the same name; others are declared in ``params``. ``.all()``, ``.optional()`` …
-bind the parameters and give a Step: what the engine carries to a connection and runs.
+``_get`` is named ``FileRepository.get`` in errors and logs. Its parameters take the types of the record's
+fields of the same name; parameters that are no fields are declared in ``params``. ``.all()``,
+``.optional()`` … bind the parameters and give a Step, which the engine carries to a connection and runs.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 
-# What begins a statement, or ends it.
+# The * of the SELECT that begins a statement, or of the RETURNING that ends it.
 _STAR = re.compile(
     r"\A(?P<before>\s*SELECT\s+)\*(?=\s+FROM\b)|(?P<returning>\bRETURNING\s+)\*(?=\s*\Z)",
     re.IGNORECASE,
@@ -79,15 +79,15 @@ _FLAG_PREFIXES = ("set_", "filter_")
 
 
 def _types_of(row_type: Any) -> Mapping[str, Any]:
-    """The types of the record's fields; {} when the rows are no records."""
+    """The types of the record's fields; {} when row_type is no record."""
     if not is_record(row_type):
         return {}
     return {field.name: field.type for field in fields_of(row_type)}
 
 
 def _with_columns(sql: str, row_type: Any) -> str:
-    """The SQL with the record's fields instead of the * that begins or ends it: what runs, and what is
-    logged, names its columns, also those of a table that has got more of them.
+    """The SQL with the record's fields in place of its *. So the SQL that runs, and that is logged, names
+    its columns, and a column that is added to the table later changes nothing.
     """
     if not is_record(row_type):
         return sql
@@ -96,13 +96,16 @@ def _with_columns(sql: str, row_type: Any) -> str:
 
 
 class Statement:
-    """SQL with named parameters. Immutable but for the decoders, which its first result decides, and
-    for was_slow: whether its last run took so long that others should not wait behind it."""
+    """SQL with named parameters.
+
+    Immutable, except for two caches: the decoders, built from the columns of the first result, and was_slow
+    (whether the last run took so long that finished requests are reported before the next run).
+    """
 
     writes = False
     may_write = False
     relaxed = False
-    is_plain_write = False  # of a declared one: it gives no rows, so that executemany() can run it
+    is_plain_write = False  # a declared statement without RETURNING, which executemany() can run
     was_slow = False
 
     def __init__(
@@ -163,7 +166,7 @@ class Statement:
         return converters
 
     def bind(self, values: Any) -> Any:
-        """The values as SQLite stores them. TypeError or InvalidArgumentError name the parameter."""
+        """The values as SQLite stores them. TypeError or InvalidArgumentError name a wrong parameter."""
         try:
             bound = {name: convert(values[name]) for name, convert in self._converters.items()}
         except (KeyError, TypeError, ValueError):
@@ -174,7 +177,7 @@ class Statement:
         return bound
 
     def _bind_one_by_one(self, values: Mapping[str, Any]) -> dict[str, SqlValue]:
-        """What bind() does, to find out which parameter it was."""
+        """Binds like bind(), one parameter at a time, so that the error can name it."""
         bound: dict[str, SqlValue] = {}
         for name, convert in self._converters.items():
             if name not in values:
@@ -188,14 +191,16 @@ class Statement:
         return bound
 
     def decode(self, description: Description, rows: list[tuple[Any, ...]]) -> list[Any]:
-        """The rows as the row type.  description: the cursor's. DatabaseError: code no_rows or
-        row_mismatch."""
+        """The rows as the row type.  description: the cursor's.
+
+        DatabaseError: code no_rows for a statement without rows, code row_mismatch for rows that do not fit.
+        """
         if self._decoder is None:
             self._decoder = decoder_for(self.row_type, self._columns_of(description))
         return self._decoder(rows)
 
     def decode_one(self, description: Description, row: tuple[Any, ...]) -> Any:
-        """One row, as decode() gives many."""
+        """One row as the row type; otherwise like decode()."""
         if self._row_decoder is None:
             self._row_decoder = row_decoder_for(self.row_type, self._columns_of(description))
         return self._row_decoder(row)
@@ -217,7 +222,7 @@ class Statement:
         return record_not_found(entity, None)
 
     def unstorable(self, rows: Sequence[Any]) -> InvalidArgumentError:
-        """Says which parameter holds text that UTF-8 cannot express, or an int past 64 bits.
+        """The error that names the parameter which holds a lone surrogate, or an int past 64 bits.
 
         rows: one set of parameters or several.
         """
@@ -234,7 +239,7 @@ class Statement:
         return invalid_argument("parameters", "do not fit what SQLite can store", where=self.name)
 
     def _called(self, parameter: str | int) -> str:
-        """What errors call a parameter."""
+        """The name of a parameter in errors."""
         return str(parameter)
 
 
@@ -249,12 +254,19 @@ def record_not_found(entity: str, key: object) -> RecordNotFoundError:
 class Query(Statement, Generic[T]):
     """A statement that only reads; it may run on any connection.
 
-    row_type: what each row becomes, as of Database.fetch_all(). TypeError for one that no row can become.
-    params: the types of the parameters that are no fields of row_type, by their names in the SQL:
-    ``params={"note_id": int, "names": list[str]}``. A type is UUID, str, int, float, bool, bytes, datetime,
-    an enumeration, ``X | None``; dict and list are bound as JSON text. ``:limit``, ``:offset`` and ``:now``
-    need none. TypeError where it is declared if one is missing.
-    entity: what is missing when it has no row, if not what the repository is of; ``:<entity>_id``.
+    Args:
+        row_type: the type of each row, as of Database.fetch_all().
+        sql: one statement, with parameters by name (``:name``).
+        params: the types of the parameters that are no fields of row_type, by their names in the SQL:
+            ``params={"note_id": int, "names": list[str]}``. A type is UUID, str, int, float, bool, bytes,
+            datetime, an enumeration, ``X | None``; dict and list are bound as JSON text. ``:limit``,
+            ``:offset`` and ``:now`` need none.
+        entity: the name of a row in RecordNotFoundError, whose key is ``:id`` or ``:<entity>_id``; None:
+            the entity of the repository.
+
+    Raises:
+        TypeError: no row can become a row_type, or a parameter has no type. Raised where the statement
+            is declared.
     """
 
     def __init__(
@@ -283,10 +295,14 @@ class Query(Statement, Generic[T]):
 class Command(Query[T]):
     """A statement that writes. With RETURNING it has rows like a Query; without, it counts.
 
-    row_type, params, entity: as of Query. Without RETURNING no row becomes one: take the table's record.
-
-    relaxed: losing it in a power cut is harmless (progress, heartbeats), so that it need not wait
-    for the disk; it never breaks a transaction apart.
+    Args:
+        row_type: as of Query. Without RETURNING it only gives the parameters their types: take the
+            table's record.
+        sql: as of Query.
+        params: as of Query.
+        entity: as of Query.
+        relaxed: losing the write in a power cut is harmless (progress, heartbeats), so it need not wait
+            for the disk. A transaction is still kept or lost as a whole.
     """
 
     writes = True
@@ -307,11 +323,11 @@ class Command(Query[T]):
         self._settable = tuple(name[4:] for name in self.parameters if name.startswith("set_"))
 
     def count(self, **params: Any) -> Step[int]:
-        """How many rows it changed (cascades not counted). Not for SQL with RETURNING."""
+        """The number of rows that it changes, cascades not counted. Not for SQL with RETURNING."""
         return Count(self, self.bind(params))
 
     def many(self, rows: Iterable[Mapping[str, Any]]) -> Step[int]:
-        """The statement once per row; how many rows it changed in all."""
+        """Runs the statement once per row; gives the number of rows that it changes in all."""
         return RunMany(self, list(rows))
 
     def changes(self, changes: Mapping[str, Any], **params: Any) -> dict[str, Any]:
@@ -331,7 +347,8 @@ class Command(Query[T]):
 
 class Insertion(Command[T]):
     """INSERT of a row that is stored as it is bound: every field of the record is a parameter, and goes
-    into the column of its name. The record is made of them, for RETURNING costs half an insert.
+    into the column of its name. The record is made from the parameters, because RETURNING takes half as
+    long as the insert.
     """
 
     def __init__(self, row_type: type[T], sql: str) -> None:

@@ -22,10 +22,10 @@ def in_one_line(sql: str) -> str:
 
 
 class Step(msgspec.Struct, Generic[R_co], eq=False):
-    """A statement with bound parameters: R_co is what running it returns. The kinds of step below differ
-    in what becomes of the rows.
+    """A statement with bound parameters; R_co is the type of its result. The subclasses return all rows,
+    the first row, the new row, or the number of rows.
 
-    caller: the public method that runs it, ``FileRepository.update``; '' of SQL that is no repository's.
+    caller: the public method that runs it, ``FileRepository.update``; '' for SQL of no repository.
     """
 
     statement: Statement
@@ -39,7 +39,7 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
 
     @property
     def name(self) -> str:
-        """Who speaks in errors and in the log of slow statements."""
+        """The step's name in errors and in the log of slow statements."""
         return self.caller or self.statement.name
 
     @property
@@ -63,18 +63,18 @@ class FetchOne(Step[R_co]):
 
 
 class InsertOne(Step[R_co]):
-    """The new row, which is the one that was bound; RecordNotFoundError when a trigger ignored it."""
+    """The new row, as it was bound; RecordNotFoundError when a trigger ignored the insert."""
 
 
 class Count(Step[int]):
-    """How many rows the statement changed."""
+    """The number of rows that the statement changed."""
 
 
 class RunMany(Step[int]):
-    """The statement once per row of parameters, which are bound on the connection's thread: thousands of
-    rows must not hold up the event loop. How many rows it changed in all.
+    """Runs the statement once per row of parameters, and gives the number of rows changed in all.
 
-    place: of the row that is bound, from 0; for errors.
+    The parameters are bound on the connection's thread: thousands of rows must not hold up the event loop.
+    place: the position of the row that is being bound, from 0; for errors.
     """
 
     place: int = 0

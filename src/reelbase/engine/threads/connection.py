@@ -1,7 +1,7 @@
-"""One SQLite connection on one thread: how it is opened, set up, handed work and let go.
+"""One SQLite connection on one thread: how it is opened, set up, given work and closed.
 
-The only place that touches aiosqlite's insides: its Connection owns the thread and the queue, and
-``wake`` puts a call into that queue. What the call does there is the worker's business.
+The only module that touches aiosqlite's insides: its Connection owns the thread and the queue, and
+``wake`` puts a call into that queue. The worker decides the content of the call.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Connection(aiosqlite.Connection):
         self._ending = threading.Lock()
         self._is_ended = False
         self._at_end: list[Callable[[], None]] = []
-        # A thread that is no daemon would keep the interpreter alive until somebody closes it.
+        # A thread that is no daemon would keep the interpreter alive until the connection is closed.
         self._thread.daemon = True
         self._thread.name = "reelbase"
         self._thread.start()
@@ -76,7 +76,7 @@ class Connection(aiosqlite.Connection):
             raise
 
     def call(self, work: Callable[[], R]) -> asyncio.Future[R]:
-        """Runs work on the thread after all that is queued; it runs even if the future is cancelled."""
+        """Runs work on the thread, after all queued calls; it runs even if the future is cancelled."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
 
@@ -92,11 +92,11 @@ class Connection(aiosqlite.Connection):
         return future
 
     def wake(self, work: Callable[[], None]) -> None:
-        """Lets the thread call work after all that is queued. work must not raise."""
+        """Lets the thread call work after all queued calls. work must not raise."""
         self._tx.put_nowait((None, partial(self._holding.run, work)))
 
     def give_way(self) -> None:
-        """On the thread, between two pieces of work that it was woken for: lets a fork happen."""
+        """Lets a waiting fork happen. Called on the thread, between two requests."""
         self._holding.give_way()
 
     async def shut(self) -> None:
@@ -136,14 +136,14 @@ class Connection(aiosqlite.Connection):
         return _STOP_RUNNING_SENTINEL
 
     def __del__(self) -> None:
-        # Forgotten: nothing of ours waits in the queue either, for that would hold a reference.
+        # No reference is left, so the queue holds no call of this connection either.
         if self._running and not self.inherited:
             self._connection = None
             self._tx.put_nowait((None, partial(_close, self._holding)))
 
 
 async def on_a_thread(work: Callable[[], R]) -> R:
-    """Runs work, which opens and closes what it needs, on a thread that ends with it."""
+    """Runs work on a thread of its own, which ends with it. work opens and closes its own connections."""
     connection = Connection()
     try:
         result: R = await connection.call(work)
@@ -157,7 +157,7 @@ def _not_connected() -> sqlite3.Connection:
 
 
 def _close(holding: Holding) -> object:
-    """The end of a thread."""
+    """The last call on a thread: closes its connection."""
     holding.run(holding.close)
     return _STOP_RUNNING_SENTINEL
 
@@ -166,7 +166,7 @@ _open_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 def _close_at_exit() -> None:
-    """Lets threads that nobody closed finish in good order; waits for a hung one only so long."""
+    """Closes the connections that are still open at exit; waits _EXIT_SECONDS in all for their threads."""
     deadline = time.monotonic() + _EXIT_SECONDS
     connections = [connection for connection in _open_connections if not connection.inherited]
     for connection in connections:

@@ -1,4 +1,4 @@
-"""A copy that is being made: its steps go to the event loop, a cancel goes to its thread."""
+"""A copy in progress: its steps are reported on the event loop, and a cancel reaches its thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ OnStep = Callable[[int, int], None]
 
 
 class Copying:
-    """progress: what the caller wants to be told. has_ended: whether the source is being closed."""
+    """Passes the progress of a copy to its caller, and the caller's cancel to the copy.
+
+    progress: the caller's callback, or None. has_ended: whether the source is being closed.
+    """
 
     def __init__(self, progress: Progress | None, has_ended: Callable[[], bool]) -> None:
         self._progress = progress
@@ -30,13 +33,13 @@ class Copying:
         self._is_posted = False
 
     async def finish(self, copy: Awaitable[R]) -> R:
-        """Waits for the work on the thread, which calls on_step. A cancel ends it at its next step."""
+        """Waits for the copy on the thread, which calls on_step. A cancel ends it at its next step."""
         future = asyncio.ensure_future(copy)
         try:
             result = await asyncio.shield(future)
         except asyncio.CancelledError:
             self._is_given_up = True
-            await asyncio.wait((future,))  # then nothing is left of it
+            await asyncio.wait((future,))  # then its files are removed
             future.exception()  # seen; the cancel is what the caller gets
             raise
         self._tell()
@@ -45,7 +48,7 @@ class Copying:
         return result
 
     def on_step(self, done_pages: int, total_pages: int) -> None:
-        """On the thread. Raises when the copy is of no use any more."""
+        """Called on the thread. Raises when the copy was cancelled, its source closed, or progress raised."""
         if self._error is not None:
             raise self._error
         if self._is_given_up or self._has_ended():
@@ -67,7 +70,7 @@ class Copying:
 
 
 async def on_a_thread(work: Callable[[OnStep], R], progress: Progress | None = None) -> R:
-    """Calls work(on_step) on a thread of its own; a cancel ends it at its next step."""
+    """Calls work(on_step) on a thread of its own; a cancel ends the work at its next step."""
     connection = Connection()
     try:
         copying = Copying(progress, has_ended=lambda: False)

@@ -20,7 +20,7 @@ from reelbase.errors import DatabaseClosedError, DatabaseReadOnlyError
 
 
 class ReadConnection(Protocol):
-    """A connection that belongs to one snapshot: a borrowed reader, or the one of ":memory:"."""
+    """The connection of one snapshot: a borrowed reader, or the only connection of ":memory:"."""
 
     def submit(self, steps: Sequence[Step[Any]]) -> Awaitable[list[Any]]:
         """Runs steps that only read."""
@@ -28,11 +28,11 @@ class ReadConnection(Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the connection was given back."""
+        """Whether the connection was returned to the pool."""
         ...
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]:
-        """Runs work on the connection's thread and returns what it returns."""
+        """Runs work on the connection's thread and returns its result."""
         ...
 
     def at_end(self, cleanup: Cleanup) -> None:
@@ -128,7 +128,7 @@ class DatabaseExecutor:
 
 
 class SnapshotExecutor:
-    """Reads of one moment, on a reader of its own."""
+    """Reads of one read transaction, on a reader of its own."""
 
     actor: str | None = None
     commits = False

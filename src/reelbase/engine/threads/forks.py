@@ -1,9 +1,9 @@
-"""What a fork must not break: the connections of this process, which the child inherits without threads.
+"""Keeps open connections safe across a fork: the child inherits them, but not their threads.
 
-In the child they are never closed, not even by its interpreter's exit: that would roll back what the
-parent is writing, or delete its write-ahead log. And SQLite's mutexes stay as they are at the fork: of
-a thread that was inside SQLite one may be locked for ever, and the child then hangs in the first
-statement that needs it, on any file. So a fork waits until no thread of the library is inside.
+In the child they are never closed, not even when its interpreter exits: that would roll back the
+parent's transaction, or delete its write-ahead log. And the child inherits SQLite's mutexes as they
+are at the fork. A mutex that a thread held then stays locked for ever, and the child hangs in the first
+statement that needs it, on any file. So a fork waits until no thread of the library is inside SQLite.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _PATIENCE_SECONDS = 0.25
 
 
 class Holding:
-    """The native connection of a thread, and the lock that the thread has while it works with it.
+    """The native connection of a thread, and the lock that the thread holds while it uses it.
 
-    queue: of the thread, which waits for (future, function) in it.
+    queue: the thread's own, in which it waits for (future, function).
     """
 
     def __init__(self, queue: SimpleQueue[tuple[Any, Callable[[], Any]]]) -> None:
@@ -44,14 +44,14 @@ class Holding:
             return work()
 
     def give_way(self) -> None:
-        """Lets a fork happen that waits for run() to end; on the thread, outside SQLite."""
+        """Lets a fork that waits for run() happen now. Called on the thread, outside SQLite."""
         if _is_waiting:
             self._at_work.release()
             with _forking:
                 self._at_work.acquire()
 
     def close(self) -> None:
-        """Closes the connection, on the thread. Raises nothing: a task waits to hear that it is closed."""
+        """Closes the connection, on the thread. Raises nothing: a task waits for this call to end."""
         native, self.native = self.native, None
         try:
             if native is not None:
@@ -61,7 +61,7 @@ class Holding:
         _holdings.discard(self)
 
     def pause(self, timeout_seconds: float) -> bool:
-        """Waits until the thread does not work, and keeps it from beginning; False: it still works."""
+        """Waits until the thread is idle, and keeps it idle. False: it was busy until the timeout."""
         return self._at_work.acquire(timeout=timeout_seconds)
 
     def go_on(self) -> None:
@@ -71,8 +71,8 @@ class Holding:
     def keep(self) -> None:
         """In a forked child: keeps the connection open until the process ends."""
         self.is_inherited = True
-        # The thread is not there any more, and what its stack refers to is never freed: the queue, and
-        # so what is in it. Other references to the connection may be freed by the interpreter.
+        # The thread does not exist in the child, so the objects on its stack are never freed: the queue,
+        # and its content. The interpreter may free all further references to the connection.
         self._queue.put_nowait((None, self.close))
 
 

@@ -18,7 +18,7 @@ Settled = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
 def settle(settled: list[Settled]) -> None:
-    """Resolves futures, on their loop; one that its waiter has given up is left alone."""
+    """Resolves futures, on their loop; cancelled futures stay as they are."""
     for future, result, error in settled:
         if future.done():
             continue
@@ -37,7 +37,7 @@ class Mailbox:
         self._signal = _watch(self._loop, self._posted)
 
     def post(self, settled: list[Settled]) -> None:
-        """From any thread. A closed loop has nobody left to hear it."""
+        """Sends results to the loop, from any thread. Does nothing when the loop is closed."""
         if self._signal is None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(settle, settled)
@@ -46,7 +46,7 @@ class Mailbox:
             os.eventfd_write(self._signal, 1)
 
     def __del__(self) -> None:
-        # No worker is left that could write to a descriptor which by then is somebody else's.
+        # No worker is left, so nothing can write to this descriptor number once it is reused.
         if self._signal is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(_unwatch, self._loop, self._signal)
@@ -55,7 +55,7 @@ class Mailbox:
 
 
 def _watch(loop: asyncio.AbstractEventLoop, posted: deque[list[Settled]]) -> int | None:
-    """A descriptor that wakes the loop up; None where loop or system have none."""
+    """A descriptor that wakes the loop; None where the loop or the system does not support it."""
     if not hasattr(os, "eventfd"):
         return None
     try:
@@ -63,7 +63,7 @@ def _watch(loop: asyncio.AbstractEventLoop, posted: deque[list[Settled]]) -> int
     except OSError:  # an old kernel, a sandbox, or no descriptor left; the loop's own way remains
         return None
     try:
-        # The loop must not keep the mailbox alive, only what is in it.
+        # The loop must not keep the mailbox alive, only its content.
         loop.add_reader(signal, partial(_receive, signal, posted))
     except NotImplementedError:
         os.close(signal)
@@ -84,6 +84,6 @@ def _unwatch(loop: asyncio.AbstractEventLoop, signal: int) -> None:
 
 
 def notify(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> None:
-    """Calls function on the loop, from any thread. A closed loop has nobody left to hear it."""
+    """Calls function on the loop, from any thread. Does nothing when the loop is closed."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *args)

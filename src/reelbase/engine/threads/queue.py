@@ -1,4 +1,4 @@
-"""A queue that somebody may hold up, and how long a request waits for that."""
+"""A queue that a transaction or another process may hold up, and the limit on waiting in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reelbase.errors import DatabaseBusyError
 
 
 class WaitingWorker(Worker):
-    """A worker whose requests wait no longer than busy_timeout for whoever holds its connection."""
+    """A worker whose requests wait at most busy_timeout while its connection or the lock is held."""
 
     def __init__(
         self,
@@ -32,15 +32,15 @@ class WaitingWorker(Worker):
         self._stuck_since: float | None = None
 
     def _holder(self) -> str:
-        """What keeps the queue from moving."""
+        """The holder that keeps the queue from moving, for the text of an error."""
         raise NotImplementedError
 
     def withdraw(self, future: asyncio.Future[Any]) -> bool:
-        """Takes a request out of the queue; False when the thread has it already."""
+        """Takes a request out of the queue; False when the thread has already taken it."""
         return any(self._remove(request) for request in self._waiting() if request.future is future)
 
     def _limit_waiting(self) -> None:
-        """Sees to it that those who wait too long are told. One timer serves the whole queue."""
+        """Starts the timer that fails requests which wait too long. One timer serves the whole queue."""
         if self._expiry is None:
             self._expiry = self._loop.call_later(self.busy_timeout_seconds, self._expire)
 
@@ -51,7 +51,7 @@ class WaitingWorker(Worker):
     def _expire(self) -> None:
         """Fails the requests that waited longer than busy_timeout in a queue that did not move.
 
-        A queue that moves may be long: it is not the lock that such a request waits for.
+        In a long queue that moves, a request waits for its turn and not for a lock.
         """
         self._expiry = None
         now = time.monotonic()
@@ -88,5 +88,5 @@ class WaitingWorker(Worker):
             except ValueError:
                 return False
             except IndexError:
-                continue  # the thread took another one meanwhile
+                continue  # the thread took another request meanwhile
             return True

@@ -1,8 +1,8 @@
 """The connections that only read.
 
 The pool's readers share one queue. A quick read goes to a reader that is awake and between quick
-reads, so that many share a hop; a second reader wakes only when the first is deep in a long one.
-Snapshots and streams take a connection for themselves for as long as they last.
+reads, so that many share a hop; a second reader wakes only while the first runs a long read.
+Snapshots and streams borrow a connection for as long as they last.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Purpose = Literal["snapshot", "stream", "backup", "check", "stats", "optimize"]
 
 
 class Borrowing(NamedTuple):
-    """Who has a reader for itself. where: file and line.  since: by the monotonic clock."""
+    """A reader's borrower. where: the caller's file and line.  since: by the monotonic clock."""
 
     what: Purpose
     where: str
@@ -59,7 +59,7 @@ class Reader(Worker):
         self._spill = spill
         self.is_in_long_read = False
         self.borrowing: Borrowing | None = None
-        self.has_ended = False  # nothing that it still runs is of use to whoever had borrowed it
+        self.has_ended = False  # the borrower has no use for results any more
         self._cleanups: list[Cleanup] = []
 
     def _run_waiting(self, native: sqlite3.Connection) -> None:
@@ -71,7 +71,7 @@ class Reader(Worker):
                 return
             self._in_hand = [request]
             if request.is_long:
-                self._report()  # what is done need not wait for this one
+                self._report()  # finished reads need not wait for this one
                 self.is_in_long_read = True
                 try:
                     if self.inbox and self._spill is not None:
@@ -86,7 +86,7 @@ class Reader(Worker):
             self._report_if_due()
 
     def _run_group(self, native: sqlite3.Connection, request: Request) -> None:
-        """Runs the quick reads that wait in one transaction: to take and leave a lock costs SQLite as
+        """Runs the waiting quick reads in one transaction: taking and releasing a lock costs SQLite as
         much as a get by key.
 
         Only requests that were queued before BEGIN: the transaction does not see later writes, and a
@@ -116,7 +116,7 @@ class Reader(Worker):
         ):
             try:
                 native.refuse_changed()
-            except DatabaseIOError as error:  # what was read, or failed, may be of half a change
+            except DatabaseIOError as error:  # the read, or its error, may come from half a change
                 return request.future, None, error
         return settled
 
@@ -135,7 +135,7 @@ class Reader(Worker):
     # For a reader with a queue of its own.
 
     def submit(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
-        """Runs steps that only read, in the transaction of who borrowed the reader."""
+        """Runs steps that only read, in the borrower's transaction."""
         future = self.new_reply(self._interrupt_unless_read)
         return self._enqueue(Request(future, steps, is_long=True, context=self.context()))
 
@@ -145,16 +145,16 @@ class Reader(Worker):
         return self._enqueue(Request(future, call=work, is_long=True))
 
     def _interrupt_unless_read(self, future: asyncio.Future[Any]) -> None:
-        # SQLite keeps an interrupt in force while any cursor is open: it would end a stream, too.
+        # SQLite keeps an interrupt in force while a cursor is open: it would end a stream as well.
         if not self._cleanups:
             self.interrupt_running(future)
 
     def at_end(self, cleanup: Cleanup) -> None:
-        """cleanup runs on the thread when the reader is given back."""
+        """Has cleanup run on the thread when the reader is given back."""
         self._cleanups.append(cleanup)
 
     def clean_up(self, cleanup: Cleanup) -> None:
-        """Runs a cleanup that was meant for the end now; not awaited."""
+        """Runs a cleanup of at_end() now; not awaited."""
         if cleanup in self._cleanups and not self.is_closed:
             self._cleanups.remove(cleanup)
             self._submit_cleanup(cleanup)
@@ -163,9 +163,9 @@ class Reader(Worker):
         self._enqueue(Request(self.new_future(), call=cleanup, is_long=True))
 
     def finish(self) -> None:
-        """Closes every cursor and ends the transaction of whoever had borrowed it; not awaited."""
+        """Closes every cursor and ends the borrower's transaction; not awaited."""
         self.has_ended = True
-        # Taken now: the next borrower may come before the thread gets to it.
+        # Taken now: the next borrower may come before the thread runs clean_up.
         cleanups, self._cleanups = self._cleanups, []
 
         def clean_up(native: sqlite3.Connection) -> None:
@@ -177,14 +177,14 @@ class Reader(Worker):
         self._submit_cleanup(clean_up)
 
     def interrupt(self) -> None:
-        """Makes the statement that it runs, if any, fail."""
+        """Interrupts the running statement, if there is one."""
         if self.is_awake:
             with contextlib.suppress(DatabaseClosedError):
                 self.connection.native.interrupt()
 
 
 class Readers:
-    """The pool, and the spare connections that snapshots and streams borrow."""
+    """The pool, and the connections outside it that snapshots and streams borrow."""
 
     def __init__(
         self, settings: ConnectionSettings, slow_query_seconds: float | None, mailbox: Mailbox
@@ -197,14 +197,12 @@ class Readers:
         self._pool: list[Reader] = []
         self._spare: list[Reader] = []
         self._borrowed: set[Reader] = set()
-        self._leaving: set[Connection] = (
-            set()
-        )  # given back, not needed any more, and not closed yet
+        self._leaving: set[Connection] = set()  # given back, not kept as spare, and not closed yet
         self._is_closed = False
         self.lost_file: Loss | None = None
 
     async def open(self, count: int) -> None:
-        """Opens that many connections."""
+        """Opens the pool's connections, count of them."""
         for _ in range(count):
             self._pool.append(await self._reader(self._inbox, self._wake_another))
 
@@ -216,7 +214,7 @@ class Readers:
         return Reader(connection, inbox, self._mailbox, self._slow_query_seconds, spill)
 
     def submit(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
-        """Runs steps that only read; they see one moment."""
+        """Runs steps that only read, in one read transaction."""
         return self._enqueue(steps, is_one=False, is_long=True)
 
     def submit_one(self, step: Step[R]) -> asyncio.Future[R]:
@@ -237,7 +235,7 @@ class Readers:
             reader.interrupt_running(future)
 
     def _wake_another(self) -> None:
-        """Wakes a reader unless one is about to look at the queue anyway."""
+        """Wakes a sleeping reader, unless one that is awake will look at the queue soon."""
         asleep = None
         for reader in self._pool:
             if not reader.is_awake:
@@ -248,13 +246,13 @@ class Readers:
             asleep.wake()
 
     def oldest_borrowing(self) -> Borrowing | None:
-        """Who has had a reader for the longest time."""
+        """The borrowing that has lasted longest; None when no reader is borrowed."""
         borrowings = [reader.borrowing for reader in self._borrowed if reader.borrowing]
         return min(borrowings, key=lambda borrowing: borrowing.since, default=None)
 
     async def borrow(self, what: Purpose, where: str) -> Reader:
-        """A reader for the caller alone, until give_back(). where: the caller's file and line."""
-        if self.lost_file is not None:  # a new connection would be to another file
+        """A reader for the caller's exclusive use, until give_back(). where: the caller's file and line."""
+        if self.lost_file is not None:  # a new connection would open another file
             raise self.lost_file.error()
         reader = self._spare.pop() if self._spare else await self._reader(deque())
         if self._is_closed:
@@ -266,7 +264,7 @@ class Readers:
         return reader
 
     def give_back(self, reader: Reader) -> None:
-        """Frees a borrowed reader, at once and without waiting: whatever it still runs is interrupted."""
+        """Frees a borrowed reader at once, without waiting: its running statement is interrupted."""
         if reader not in self._borrowed:
             return
         self._borrowed.remove(reader)
@@ -294,7 +292,7 @@ class Readers:
         close_next()
 
     async def close(self) -> None:
-        """Runs what waits and closes every connection; borrowed ones are interrupted."""
+        """Runs the waiting requests and closes every connection; borrowed ones are interrupted."""
         self._is_closed = True
         for reader in self._borrowed:
             # An open cursor would keep the connection alive, and with it -wal and -shm.

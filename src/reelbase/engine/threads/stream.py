@@ -1,7 +1,7 @@
-"""Rows by the million in bounded memory.
+"""Streams: rows by the million in bounded memory.
 
-An open cursor keeps the write-ahead log from ever being reset, so a stream lets go of it however it
-ends: read to the end, left early, cancelled, or forgotten.
+An open cursor keeps the write-ahead log from ever being reset, so a stream closes its cursor in every
+case: read to the end, left early, cancelled, or dropped without close().
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _EVERYTHING = 2**31 - 1
 
 
 class _Cursor:
-    """The thread's side of a stream."""
+    """The part of a stream that lives on the connection's thread."""
 
     def __init__(self, statement: Statement, parameters: Any, batch: int) -> None:
         self._statement = statement
@@ -66,7 +66,7 @@ class _Cursor:
         try:
             self._drained.extend(self._cursor)
         except sqlite3.Error as error:
-            self._error = error  # the stream's, not of the statement that comes in between
+            self._error = error  # the stream's own, not an error of the write that drained it
         finally:
             self._cursor.close()
 
@@ -80,9 +80,9 @@ class _Cursor:
 class RowStream(Generic[T]):
     """Rows of a query, in its order: an async iterator and an async context manager in one.
 
-    It sees one moment of the database, the one of its first row. On a rollback journal writers wait
-    for it, so read it without pauses there. In a unit of work, the unit's next write fetches the other
-    rows into memory.
+    All its rows come from one read transaction, which begins with the first row. On a rollback journal
+    writers wait for it, so read it without pauses there. In a unit of work, the unit's next write
+    fetches the remaining rows into memory.
     """
 
     def __init__(
@@ -153,5 +153,5 @@ class RowStream(Generic[T]):
         self._rows.extend(rows)
 
     def __del__(self) -> None:
-        if self._host is not None:  # forgotten, perhaps on another thread
+        if self._host is not None:  # dropped without close(), perhaps on another thread
             notify(self._loop, self._host.release)

@@ -1,7 +1,7 @@
 """A transaction that holds the writer from BEGIN to COMMIT or ROLLBACK.
 
-The guard around it is in the order of the queue: the request that ends a transaction is put into its
-queue at once, before anybody waits, so that no cancellation can leave the transaction open.
+Its safety lies in the order of the queue: the request that ends a transaction is queued at once,
+before the task awaits it, so that no cancellation can leave the transaction open.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _END_SAVEPOINT = "RELEASE reelbase_unit"
 
 
 class _Savepoint:
-    """An open savepoint. outer: the one in whose block it was opened, of this unit or another."""
+    """An open savepoint. outer: the savepoint in whose block it was opened, perhaps of another unit."""
 
     def __init__(self, outer: _Savepoint | None) -> None:
         self.outer = outer
@@ -48,8 +48,8 @@ _innermost: ContextVar[_Savepoint | None] = ContextVar("reelbase_savepoint", def
 
 
 class _Outcome(asyncio.Future[None]):
-    """What a task waits for that must not be cancelled before it knows: its CancelledError comes when
-    the outcome is there, or patience_seconds later if it never is."""
+    """A future that defers cancellation: the waiting task gets its CancelledError when the result of
+    COMMIT or ROLLBACK is known, at the latest after patience_seconds."""
 
     def __init__(self, patience_seconds: float) -> None:
         super().__init__(loop=asyncio.get_running_loop())
@@ -57,7 +57,7 @@ class _Outcome(asyncio.Future[None]):
         self._giving_up: asyncio.TimerHandle | None = None
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """False: the task keeps the cancel until this is done."""
+        """Returns False: the task keeps the cancel until this future is done."""
         if self._giving_up is None and not self.done():
             give_up = partial(super().cancel, msg)
             self._giving_up = self.get_loop().call_later(self._patience_seconds, give_up)
@@ -66,13 +66,13 @@ class _Outcome(asyncio.Future[None]):
 
     def _give_up_no_more(self, _: asyncio.Future[None]) -> None:
         if self._giving_up is not None:
-            self._giving_up.cancel()  # it would keep the outcome until it is due
+            self._giving_up.cancel()  # the timer would keep this future alive until it is due
 
 
 class Transaction:
-    """What a unit of work is to the engine: its own queue on the writer, and the truth of its end.
+    """The engine's side of a unit of work: its own queue on the writer, and the state it ended in.
 
-    where: file and line that asked for it.
+    where: the file and line of the caller that opened it.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class Transaction:
         self.inbox: deque[Request] = deque()
         self.state: State = "open"
         self.began = False  # on the thread: BEGIN succeeded and neither COMMIT nor ROLLBACK has
-        self._ended = False  # on the loop: nothing more is taken
-        self.was_rolled_back = False  # by roll_back(), that is on purpose
+        self._ended = False  # on the loop: no further request is taken
+        self.was_rolled_back = False  # by roll_back(), on purpose
         self._lost: BaseException | None = None
         self._savepoints: list[_Savepoint] = []
         self._cursors: list[HeldCursor] = []
@@ -100,13 +100,13 @@ class Transaction:
     # On the event loop.
 
     def is_of_this_task(self) -> bool:
-        """Whether the task that runs now has begun it, and not ended it yet."""
+        """Whether the current task has begun it, and has not ended it yet."""
         if self._task is None or self._ended:
             return False
         return self._task is asyncio.current_task()
 
     async def begin(self) -> None:
-        """Waits its turn and begins. DatabaseBusyError after busy_timeout; cancelled, it leaves nothing."""
+        """Waits its turn and begins. DatabaseBusyError after busy_timeout. A cancel leaves no transaction."""
         if self._task is not None:
             raise DatabaseError(
                 "this transaction() was entered before; call it for each block",
@@ -117,8 +117,8 @@ class Transaction:
         try:
             await future
         except BaseException:
-            # The thread may be inside BEGIN, waiting for another process: should it succeed yet, it
-            # finds this in the queue and nobody is kept out.
+            # The thread may be inside BEGIN, waiting for another process: if BEGIN succeeds later, the
+            # thread finds this ROLLBACK in the queue, and no other writer is kept out.
             self._ended = True
             self.state = "rolled_back"
             if not self._writer.withdraw(future):
@@ -142,7 +142,7 @@ class Transaction:
         return self._enqueue(Request(reply, steps, is_one, context=self._writer.context()))
 
     def _refuse_in_savepoint_of_others(self) -> None:
-        """Raises when the innermost savepoint is not the caller's: undone, it would take the call along."""
+        """Raises when the innermost savepoint is not the caller's: its rollback would undo the call, too."""
         if not self._savepoints:
             return
         savepoint = _innermost.get()
@@ -158,19 +158,19 @@ class Transaction:
     def call(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
         """Runs work, unless its caller is cancelled before it begins; while it runs, a cancel interrupts it.
 
-        SQLite undoes the whole transaction of a write that it interrupts: the unit is then lost.
+        When a write is interrupted, SQLite rolls back the whole transaction: the unit is then lost.
         """
         self._refuse_if_ended()
         reply = self._writer.new_reply(self._interrupt_running)
         return self._enqueue(Request(reply, call=lambda native: self._guarded(native, work)))
 
     def _interrupt_running(self, future: asyncio.Future[Any]) -> None:
-        # SQLite keeps an interrupt in force while any cursor is open: it would end a stream, too.
+        # SQLite keeps an interrupt in force while a cursor is open: it would end a stream as well.
         if not self._cursors:
             self._writer.interrupt_running(future)
 
     async def commit(self) -> None:
-        """Raises what made COMMIT fail. A cancel meanwhile is let go on once the outcome is known."""
+        """Commits, or raises the error of COMMIT. A cancel takes effect once the outcome is known."""
         self._refuse_if_ended()
         if self._savepoints:
             await self.roll_back()
@@ -191,7 +191,7 @@ class Transaction:
         await self._conclude(self._roll_back)
 
     async def begin_savepoint(self) -> _Savepoint:
-        """Opens a savepoint and returns what its end must be called with."""
+        """Opens a savepoint and returns it, for end_savepoint()."""
         self._refuse_if_ended()
         self._refuse_in_savepoint_of_others()
         savepoint = _Savepoint(_innermost.get())
@@ -207,7 +207,7 @@ class Transaction:
         return savepoint
 
     async def end_savepoint(self, savepoint: _Savepoint, *, keep: bool) -> None:
-        """Keeps or undoes what came since the savepoint; they end in the reverse order of their beginning."""
+        """Keeps or undoes the writes since the savepoint. The last one opened must end first."""
         _innermost.set(savepoint.outer)
         if self._ended:
             return
@@ -225,33 +225,33 @@ class Transaction:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing that it still runs is of use to anybody."""
+        """Whether it has been told to end: its caller has no use for further results."""
         return self._ended
 
     def hold(self, cursor: HeldCursor) -> None:
-        """The cursor is drained before the transaction writes, and closed before it ends."""
+        """Has the cursor drained before the transaction writes, and closed before it ends."""
         self._cursors.append(cursor)
 
     def let_go(self, cursor: HeldCursor) -> None:
-        """Closes a cursor now; not awaited."""
+        """Closes a cursor of hold() now; not awaited."""
         if cursor in self._cursors and not self._ended:
             self._cursors.remove(cursor)
             self._call_at_last(cursor.close)
 
     def at_end(self, cleanup: Cleanup) -> None:
-        """cleanup runs on the thread before the transaction ends."""
+        """Has cleanup run on the thread before the transaction ends."""
         self._cleanups.append(cleanup)
 
     def clean_up(self, cleanup: Cleanup) -> None:
-        """Runs a cleanup that was meant for the end now; not awaited."""
+        """Runs a cleanup of at_end() now; not awaited."""
         if cleanup in self._cleanups and not self._ended:
             self._cleanups.remove(cleanup)
             self._call_at_last(cleanup)
 
     def abandon(self) -> None:
-        """The database is closing: rolls back as soon as what runs is done; later calls are refused.
+        """Rolls back because the database is closing; interrupts the running statement, and refuses calls.
 
-        From any thread: the writer's calls it when BEGIN succeeds while the database is closing.
+        Callable from any thread: the writer's thread calls it when BEGIN succeeds during close().
         """
         if not self._ended:
             self._ended = True
@@ -259,8 +259,8 @@ class Transaction:
             self._call_at_last(self._roll_back)
 
     def _interrupt(self) -> None:
-        """Gives up the statement that runs, if one does; what follows it is a ROLLBACK anyway."""
-        if self.began:  # then nobody else's statement runs there before that ROLLBACK
+        """Interrupts the running statement, if there is one; a ROLLBACK follows it anyway."""
+        if self.began:  # then no other task's statement runs there before that ROLLBACK
             self._writer.connection.native.interrupt()
 
     def _refuse_if_ended(self) -> None:
@@ -279,7 +279,7 @@ class Transaction:
         return request.future
 
     async def _conclude(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        """Runs what ends the transaction, or a savepoint; a cancel meanwhile is let go on afterwards."""
+        """Runs work that ends the transaction, or a savepoint; a cancel takes effect afterwards."""
         outcome = _Outcome(self._writer.busy_timeout_seconds + 1.0)
         self._enqueue(Request(outcome, call=work, must_run=True))
         try:
@@ -288,7 +288,7 @@ class Transaction:
             if outcome.done() and not outcome.cancelled():
                 outcome.exception()  # seen; the cancel is what the caller gets
             elif self.state == "open":
-                self.state = "unknown"  # a disk that does not answer; the request stays queued
+                self.state = "unknown"  # the disk does not answer; the request stays queued
             raise
 
     # On the connection's thread.
@@ -332,7 +332,7 @@ class Transaction:
         for cursor in tuple(self._cursors):
             cursor.close(native)
         # An open cursor would keep the read transaction, and the next BEGIN IMMEDIATE would fail.
-        # The first ones last: what a snapshot has set is set back when nothing runs any more.
+        # In reverse order: a snapshot's own setting is reset only after every other cleanup.
         for cleanup in reversed(self._cleanups):
             cleanup(native)
 

@@ -1,8 +1,8 @@
-"""What is looked after while a database is open: that its file is still there, its log not too long, and
-its tables without statistics.
+"""Background checks of an open database: its file still exists, its write-ahead log stays below
+WAL_LIMIT_BYTES, and its tables have no statistics of another program's ANALYZE.
 
 Every few seconds a thread of its own asks the filesystem, which may not answer: a dead file server
-then holds up nothing but that thread.
+then holds up only that thread.
 """
 
 from __future__ import annotations
@@ -31,16 +31,19 @@ from reelbase.errors import DatabaseBusyError, DatabaseClosedError, DatabaseIOEr
 _log = logging.getLogger("reelbase")
 
 _CYCLE_SECONDS = 5.0
-# How long writers wait for readers to end, so that the log can be emptied; and how long they are then
-# left alone when it could not.
+# How long a checkpoint keeps writers waiting for readers to end; and how long until the next attempt
+# when the log could not be emptied.
 _PATIENCE_SECONDS = 0.25
 _PAUSE_SECONDS = 30.0
 _UNANSWERED_SECONDS = 30.0
 
 
 class Look(NamedTuple):
-    """identity: None when there is no file of that name. mounted_apart: what a mount has done to it.
-    is_shared: another process has it open."""
+    """The state of the file on the disk at one check.
+
+    identity: None when no file of that name exists. mounted_apart: a sentence on the mount that
+    separates the file from its side files, or None. is_shared: another process has it open.
+    """
 
     identity: Identity | None
     mounted_apart: str | None
@@ -50,7 +53,7 @@ class Look(NamedTuple):
 
 
 def _look_at(path: str, file: OpenFile, mounts: str | os.PathLike[str]) -> Look:
-    """Raises DatabaseIOError when the filesystem does not tell."""
+    """Asks the filesystem. DatabaseIOError when it answers with an error."""
     try:
         return Look(
             identity_of(path),
@@ -64,7 +67,7 @@ def _look_at(path: str, file: OpenFile, mounts: str | os.PathLike[str]) -> Look:
 
 
 def _loss(path: str, opened: Identity, found: Look) -> Loss | None:
-    """None when an open file is still the one of that name, and its log too."""
+    """None when path is still the name of the open file, and its log is still its own."""
     if found.mounted_apart is not None:
         return Loss(
             "moved", f"this has happened while the database was open: {found.mounted_apart}"
@@ -81,7 +84,7 @@ def _loss(path: str, opened: Identity, found: Look) -> Loss | None:
 
 
 class Upkeep:
-    """Runs from start() to stop(), or until it is forgotten."""
+    """Runs the checks from start() to stop(), or until its last reference is gone."""
 
     def __init__(
         self,
@@ -106,14 +109,14 @@ class Upkeep:
         self._removing: asyncio.Future[bool] | None = None
         self._has_failed_to_remove = False
         self._leave_alone_until = 0.0
-        self._blocker: Borrowing | None = None  # what kept the log from being emptied
+        self._blocker: Borrowing | None = None  # the reader that kept the log from being emptied
         self._warned_of: Borrowing | str | None = None
         self._was_shared = False
         self._has_warned_of_others = False
 
     def loss(self) -> Loss | None:
-        """None when the names of the file and its log still stand for them. It asks the filesystem; on a
-        thread that may wait for that."""
+        """None when the names of the file and its log still refer to them. It asks the filesystem, which
+        may take long: call it on a thread that may wait."""
         found = _look_at(self._path, self._file, self._mounts)
         return _loss(self._path, self._file.identity, found)
 
@@ -164,7 +167,7 @@ class Upkeep:
             and may_be_renumbered
             and self._journal.filesystem.is_network
         ):
-            # Some of these give a file a new number now and then.
+            # Some network filesystems give a file a new inode number now and then.
             self._warn_once("renumbered", "perhaps %s", loss.sentence)
             return
         if loss is not None and self._writer.lost_file is None:
@@ -172,7 +175,7 @@ class Upkeep:
         self._writer.lost_file = self._readers.lost_file = loss
 
     def _remove_statistics(self) -> None:
-        """What another program's ANALYZE has gathered since the last cycle."""
+        """Removes the statistics that another program's ANALYZE has gathered since the last cycle."""
         if self._removing is None or self._removing.done():
             self._removing = self._writer.call_outside(remove_statistics)
             self._removing.add_done_callback(self._removed)
@@ -209,7 +212,7 @@ class Upkeep:
             self._warn_of_reader(size_bytes, oldest)
         elif not self._is_shrinking and (
             self._loop.time() >= self._leave_alone_until
-            # Whoever was in the way has gone.
+            # The reader that was in the way has gone.
             or (self._blocker is not None and self._blocker != oldest)
         ):
             self._is_shrinking = True

@@ -1,8 +1,8 @@
-"""Requests, and what the workers that run them on a connection's thread have in common.
+"""Requests, and the base of the workers that run them on a connection's thread.
 
 The hop from the event loop to a thread and back costs more than most queries. So a request joins a
-queue, and the thread, once awake, runs all that waits and reports in as few messages as it can:
-under load many requests share one hop, and a lone one waits for nobody.
+queue, and the thread, once awake, runs all waiting requests and reports in as few messages as it can:
+under load many requests share one hop, and a lone request does not wait for others to join it.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class Reply(asyncio.Future[Any]):
 class Request(msgspec.Struct, eq=False):
     """Steps for a connection's thread, or a call, and the future that awaits the result.
 
-    is_one: the result is what the one step gives, instead of a list.  call: work that is no step; it runs
-    instead.  context: of the caller, for the log of slow statements; a request id that its log records
-    carry is then on the slow line, too.  must_run: even if the caller was cancelled before it began.
-    enqueued: when, by the monotonic clock.
+    is_one: the result is that of the single step, instead of a list.  call: work that is no step; it runs
+    instead.  context: the caller's, for the log of slow statements, so that a request id of its log
+    records is on the slow line, too.  must_run: it runs even if the caller was cancelled before it began.
+    enqueued: the time, by the monotonic clock.
     """
 
     future: asyncio.Future[Any]
@@ -74,7 +74,7 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def undoes_itself(self) -> bool:
-        """Whether nothing is left of it when it fails: several steps have a savepoint."""
+        """Whether a failure undoes all of it: several steps have a savepoint."""
         return self.call is None and not self.is_one
 
 
@@ -82,8 +82,8 @@ class Worker:
     """A connection and the queue that its thread empties.
 
     Two threads, no lock: deques are atomic, and ``is_awake`` is written so that the worst case is one
-    needless wake-up. The loop appends first and then looks whether the thread is awake; the thread
-    says that it goes to sleep first and then looks whether something came in.
+    needless wake-up. The loop appends a request first and then reads ``is_awake``; the thread clears
+    ``is_awake`` first and then looks at the queue again.
     """
 
     def __init__(
@@ -103,13 +103,13 @@ class Worker:
         self._unreported_since = 0.0
         self.is_closed = False
         self._in_hand: list[Request] = []  # on the thread: taken from the queue, not settled yet
-        self._running: asyncio.Future[Any] | None = None  # whose request the thread runs just now
+        self._running: asyncio.Future[Any] | None = None  # the future of the request that runs now
         self._running_lock = threading.Lock()
 
     def new_reply(
         self, interrupt: Callable[[asyncio.Future[Any]], None] | None = None
     ) -> asyncio.Future[Any]:
-        """A future for a request that a cancel interrupts: with interrupt, or unconditionally."""
+        """A future that interrupts its request when cancelled: by interrupt, or by interrupt_running()."""
         return Reply(self._loop, interrupt or self.interrupt_running)
 
     def context(self) -> Context | None:
@@ -121,7 +121,7 @@ class Worker:
         return self._loop.create_future()
 
     def refuse_if_closed(self) -> None:
-        """Raises DatabaseClosedError once nothing more will be run."""
+        """Raises DatabaseClosedError once the worker takes no further requests."""
         if self.connection.inherited:
             raise DatabaseClosedError(
                 "this Database was opened before a fork, and belongs to the parent; start processes "
@@ -132,13 +132,13 @@ class Worker:
             raise DatabaseClosedError("the database is closed")
 
     def wake(self) -> None:
-        """Sees to it that the thread looks at the queue. Callable from any thread."""
+        """Makes sure that the thread looks at the queue. Callable from any thread."""
         if not self.is_awake:
             self.is_awake = True
             self.connection.wake(self._drain)
 
     def interrupt_running(self, future: asyncio.Future[Any]) -> None:
-        """Interrupts the statement of this future's request if it runs, and no other one."""
+        """Interrupts the running statement if it belongs to this future's request."""
         with self._running_lock:  # while it is held the thread cannot go on to another request
             if self._running is not future:
                 return
@@ -179,7 +179,7 @@ class Worker:
         raise NotImplementedError
 
     def _drain(self) -> None:
-        """On the thread: everything that waits, then sleep."""
+        """On the thread: runs all waiting requests, reports, and sleeps."""
         native = self.connection.native
         while True:
             try:
@@ -200,7 +200,10 @@ class Worker:
         raise NotImplementedError
 
     def _give_up(self, native: sqlite3.Connection, error: BaseException) -> None:
-        """On the thread: something that no request caused (MemoryError …) must not end the worker."""
+        """On the thread: an error that no request caused (MemoryError …) fails the requests in hand.
+
+        It must not end the worker.
+        """
         with contextlib.suppress(sqlite3.Error):
             self._abandon(native)
         for request in self._in_hand:
@@ -238,7 +241,7 @@ def outcome_of(
     request: Request,
     perform: Callable[[sqlite3.Connection, Request], Any],
 ) -> Settled:
-    """Performs a request; errors come back as values."""
+    """Performs a request; an error is returned, not raised."""
     try:
         return request.future, perform(native, request), None
     except sqlite3.Error as error:

@@ -1,9 +1,10 @@
 """The one connection that writes: first come, first served, and many commits in one.
 
-Writes that wait together share a transaction. Each is isolated from the others (a statement by
-SQLite, several by a savepoint; after one that failed and left something the group is rolled back, and
-the others run again by themselves), and each future is resolved only after the COMMIT. A transaction of a
-unit of work takes its turn in the same queue and keeps the connection until it ends.
+Writes that wait together share a transaction. Each request is isolated from its neighbours: a single
+statement by SQLite itself, several by a savepoint. When a failed request leaves changes behind, the group
+is rolled back, and its earlier requests run again, each in a transaction of its own. Each future is
+resolved only after the COMMIT. A unit of work takes its turn in the same queue and keeps the connection
+until it ends.
 """
 
 from __future__ import annotations
@@ -50,17 +51,17 @@ _LEVELS: dict[Synchronous, int] = {"normal": 1, "full": 2, "extra": 3}
 
 
 class _OutsideRequest(Request):
-    """Work for which no transaction is begun: it does that itself, or cannot have one."""
+    """Work that runs outside a transaction: it begins one itself, or cannot run in one (VACUUM)."""
 
 
 class _TransactionRequest(_OutsideRequest, kw_only=True):
-    """Asks for the writer as a whole."""
+    """Asks for exclusive use of the writer."""
 
     transaction: Transaction
 
 
 class Writer(WaitingWorker):
-    """The only connection that writes: requests in groups that share a commit, transactions one by one."""
+    """The only connection that writes: requests in groups that share a commit, units of work one by one."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class Writer(WaitingWorker):
         slow_query_seconds: float | None,
         read_only_path: str | None = None,
     ) -> None:
-        """read_only_path: of a database that was opened read-only, of which nothing is written."""
+        """read_only_path: the path of a database that was opened read-only; None: writes are allowed."""
         super().__init__(connection, mailbox, slow_query_seconds, busy_timeout_seconds)
         self._read_only_path = read_only_path
         self.lost_file: Loss | None = None
@@ -81,8 +82,8 @@ class Writer(WaitingWorker):
         self._data_level = _LEVELS[synchronous]
         self._relaxed_level = _LEVELS[relaxed_synchronous]
         self._level = 0  # PRAGMA synchronous as it is now; unknown at first
-        self._transaction: Transaction | None = None  # who holds the connection
-        self._noted: Transaction | None = None  # the last one that note_read() has told of
+        self._transaction: Transaction | None = None  # the one that holds the connection
+        self._noted: Transaction | None = None  # the last one that note_read() has logged
         self._is_closing = False
 
     # On the event loop.
@@ -102,32 +103,32 @@ class Writer(WaitingWorker):
         )
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
-        """Runs work, which must not end the transaction, like a step."""
+        """Runs work like a step. It must not end the transaction."""
         return self._enqueue(Request(self.new_reply(), call=work))
 
     def call_outside(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
-        """Runs work in its turn and outside a transaction (VACUUM, checkpoints); it leaves none open."""
+        """Runs work in its turn, outside a transaction (VACUUM, checkpoints). It must leave none open."""
         return self._enqueue(_OutsideRequest(self.new_reply(), call=work))
 
     def enqueue_transaction(self, transaction: Transaction) -> asyncio.Future[None]:
-        """Queues a transaction; the future is done when it holds the writer."""
+        """Queues a transaction; the future is done when the transaction holds the writer."""
         if self._is_closing:
             raise DatabaseClosedError("the database is closed")
         return self._enqueue(_TransactionRequest(self.new_reply(), transaction=transaction))
 
     async def close(self) -> None:
-        """Rolls back the transaction that holds the connection, fails those that wait for it, and
-        returns when everything else that was queued has run."""
+        """Rolls back the transaction that holds the connection, fails the transactions that wait for it,
+        and returns when all other queued requests have run."""
         self._is_closing = True
         for request in self._waiting():
             if isinstance(request, _TransactionRequest) and self._remove(request):
                 closed = DatabaseClosedError("the database is closed")
                 settle([(request.future, None, closed)])
-        # Set before this look, and looked at by the thread after it took a transaction: one of the
-        # two sees the other.
+        # _is_closing was set before this look, and the thread reads it after it took a transaction: so
+        # either this line or the thread abandons the transaction.
         if self._transaction is not None:
             self._transaction.abandon()
-        await self.connection.call(lambda: None)  # behind all that the thread was woken for
+        await self.connection.call(lambda: None)  # behind all work that the thread was woken for
         self.is_closed = True
         self._stop_limiting()
 
@@ -155,7 +156,7 @@ class Writer(WaitingWorker):
         return request.future
 
     def _refuse_inside(self) -> None:
-        """Raises for a call by the task that holds the connection: it would wait for itself."""
+        """Raises for a call by the task whose unit holds the connection: it would wait for itself."""
         holder = self._transaction
         if holder is not None and holder.is_of_this_task():
             raise DatabaseError(
@@ -166,7 +167,7 @@ class Writer(WaitingWorker):
             )
 
     def note_read(self) -> None:
-        """Logs a read through the Database by the task whose unit has written: it misses that."""
+        """Logs a read through the Database by the task whose unit has written: it does not see the writes."""
         holder = self._transaction
         if holder is None or holder is self._noted or not holder.is_of_this_task():
             return
@@ -228,7 +229,7 @@ class Writer(WaitingWorker):
         self._report()
 
     def _continue_transaction(self, native: sqlite3.Connection, transaction: Transaction) -> bool:
-        """Runs what the transaction has queued. False when it is still open and has nothing to do."""
+        """Runs the transaction's queued requests. False when it is still open and its queue is empty."""
         while transaction.began:
             try:
                 request = transaction.inbox.popleft()
@@ -257,7 +258,7 @@ class Writer(WaitingWorker):
         self._report()
 
     def _run_group(self, native: sqlite3.Connection, first: Request) -> None:
-        """Runs a request and those that wait behind it in one transaction."""
+        """Runs a request, and the requests that wait behind it, in one transaction."""
         self._in_hand = group = [first]
         group_until = time.monotonic() + _GROUP_SECONDS
         results: list[Settled] = []
@@ -278,9 +279,9 @@ class Writer(WaitingWorker):
                 or (settled[2] and native.total_changes != changes and not request.undoes_itself)
             ):
                 # The statement made SQLite roll back the whole group (disk full, a trigger's
-                # RAISE(ROLLBACK)), or left something behind when it failed (OR FAIL, a row that
-                # does not fit; a damaged search index, which then refuses the COMMIT): the others did
-                # no wrong and get a transaction each.
+                # RAISE(ROLLBACK)), or left changes behind when it failed (OR FAIL, a row that
+                # does not fit; a damaged search index, which then refuses the COMMIT): the earlier
+                # requests of the group are innocent and get a transaction each.
                 roll_back(native)
                 del group[-1]
                 self._settle(settled)
@@ -345,7 +346,7 @@ class Writer(WaitingWorker):
         failure: sqlite3.Error | DatabaseIOError,
     ) -> None:
         if len(group) > 1 and result_code(failure) == sqlite3.SQLITE_CONSTRAINT:
-            # A deferred foreign key is checked at COMMIT, where it cannot be told whose it is.
+            # A deferred foreign key is checked at COMMIT, which does not say whose write broke it.
             self._run_alone(native, group)
             return
         for future, _, own_error in results:
@@ -375,5 +376,5 @@ class Writer(WaitingWorker):
 
 
 def _cancelled(request: Request) -> Settled:
-    """What becomes of a request whose caller was cancelled before it began: its future is done."""
+    """The outcome of a request whose caller was cancelled before it began: its future is done."""
     return request.future, None, None
