@@ -1,1 +1,1 @@
-"""What is done with a sqlite3.Connection in hand, on its thread, for any database."""
+"""Functions of a sqlite3.Connection, called on its thread, for any database."""

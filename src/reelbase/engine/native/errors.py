@@ -1,4 +1,4 @@
-"""SQLite's result codes as the errors of the package; the only place that turns one into the other."""
+"""SQLite's result codes as the errors of the package; the only module that translates them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from reelbase.errors import (
     DatabaseReadOnlyError,
 )
 
-# What SQLITE_CANTOPEN and the extended codes of SQLITE_IOERR mean to the person who runs the machine
-# (sqlite.org/rescode.html).
+# The meaning of SQLITE_CANTOPEN and of the extended codes of SQLITE_IOERR, for the person who runs the
+# machine (sqlite.org/rescode.html).
 _REFUSED_LOCK = "the filesystem refuses or loses locks; look at how it is mounted"
 _IO_HINTS = {
     3: _REFUSED_LOCK,  # SQLITE_PERM
@@ -75,10 +75,13 @@ def translate(
     *,
     native: sqlite3.Connection | None = None,
 ) -> DatabaseError:
-    """The error of ours for a driver error. context: the statement's name, or what was being done.
+    """The package's error for a driver error.
 
-    broken: the reference that a statement has broken, where that could be found out.  native: its
-    connection; if that only reads, a write that was refused says nothing about the file.
+    Args:
+        error: the driver's error; it becomes the ``__cause__``.
+        context: the statement's name, or the operation, for the text.
+        broken: the reference that the statement has broken, if it could be found.
+        native: its connection. If it only reads, a refused write does not mean that the file is read-only.
     """
     extended = int(getattr(error, "sqlite_errorcode", 0))
     text = str(error)
@@ -135,7 +138,7 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
             return _read_only(extended, text, context, details)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return DatabaseCorruptError(
-                # Also what SQLite says of a disk that cannot be read (SQLITE_IOERR_CORRUPTFS).
+                # SQLite gives this code for a disk that cannot be read, too (SQLITE_IOERR_CORRUPTFS).
                 f"{context}: {text}, or its disk cannot be read; look at the disk, then at "
                 "`reelbase check --full`, which says what is damaged and what mends it",
                 details=details,

@@ -1,7 +1,7 @@
 """Collations, functions, modules and tokenizers that a database needs and a connection has not loaded.
 
-They are an application's own: other programs, the command line among them, have only SQLite's. What needs
-one that is missing cannot be read, written or checked there, but everything else can.
+They are an application's own: further programs, such as the command line, have only SQLite's. There, an
+object that needs a missing one cannot be read, written or checked; the rest of the database can.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reelbase.errors import DatabaseError
 _MISSING = re.compile(
     r"(?:no such (?P<kind>collation sequence|function|module|tokenizer)|unknown function): (?P<name>.+)"
 )
-# What compiling it asks for; nothing of it is run.
+# Statements that are compiled and not run: compiling shows whether something is missing.
 _INDEX_PROBE = "EXPLAIN REINDEX main.{name}"
 _TABLE_PROBES = (
     "EXPLAIN SELECT * FROM main.{name} ORDER BY {columns}",
@@ -27,7 +27,10 @@ _TABLE_PROBES = (
 
 
 class Need(NamedTuple):
-    """object: "the index app_names".  missing: "the collation natsort"."""
+    """An object that cannot be used without something that is not loaded.
+
+    object: "the index app_names".  missing: "the collation natsort".
+    """
 
     object: str
     missing: str
@@ -37,7 +40,7 @@ class Need(NamedTuple):
 
 
 def missing_in(error: sqlite3.Error) -> str | None:
-    """What is not loaded, if that is why a statement failed: "the function slug"."""
+    """The missing object that made a statement fail, "the function slug"; None for any further reason."""
     found = _MISSING.search(str(error))
     if found is None:
         return None
@@ -46,12 +49,12 @@ def missing_in(error: sqlite3.Error) -> str | None:
 
 
 def needs_of(native: sqlite3.Connection) -> list[Need]:
-    """The indexes, tables and views that need what is not loaded; a table also for its triggers."""
+    """The indexes, tables and views that need something not loaded; a table also for its triggers."""
     found: dict[str, Need] = {}
     objects = native.execute(
         "SELECT type, name, tbl_name FROM sqlite_schema"
         " WHERE type <> 'trigger' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY type, name"
-    ).fetchall()  # indexes come first: their table needs the same for their sake
+    ).fetchall()  # indexes come first: a table needs the same as its index, and is then left out
     seen = set()
     for kind, name, table in objects:
         for probe in (_INDEX_PROBE,) if kind == "index" else _TABLE_PROBES:
@@ -75,7 +78,7 @@ def _missing_for(native: sqlite3.Connection, probe: str, name: str) -> str | Non
             unchanged=", ".join(f"{column} = {column}" for column in plain),
         )
         native.execute(sql).close()
-    except sqlite3.OperationalError as error:  # also a view of a table that is gone, for example
+    except sqlite3.OperationalError as error:  # or, for example, a view of a dropped table
         return missing_in(error)
     return None
 
@@ -83,10 +86,17 @@ def _missing_for(native: sqlite3.Connection, probe: str, name: str) -> str | Non
 def table_by_table(
     native: sqlite3.Connection, whole: str, each: str, *, most_rows: int
 ) -> tuple[list[tuple[Any, ...]], list[str]]:
-    """The rows of a statement that looks at every table, and what it could not look into, in words.
+    """Runs a statement over all tables, or table by table if one of them cannot be read.
 
-    whole: "PRAGMA quick_check". SQLite refuses all of it where one table needs what is not loaded; then
-    each is run for every table: "PRAGMA quick_check({table})".
+    Args:
+        native: the connection.
+        whole: the statement for all tables, "PRAGMA quick_check". SQLite refuses it as a whole if one
+            table needs something not loaded.
+        each: the statement for one table, "PRAGMA quick_check({table})", run for every table then.
+        most_rows: the maximal number of rows.
+
+    Returns:
+        The rows, and the tables that were left out, each with the reason in words.
     """
     try:
         return native.execute(whole).fetchmany(most_rows), []
@@ -107,7 +117,7 @@ def table_by_table(
 
 
 def unchecked_tables(native: sqlite3.Connection, look: str) -> dict[str, str]:
-    """The tables that quick_check or integrity_check cannot look into, each with what it needs."""
+    """The tables that quick_check or integrity_check cannot read, each with the object that it lacks."""
     try:
         native.execute(f"EXPLAIN PRAGMA {look}(1)").close()
         return {}
@@ -122,7 +132,13 @@ def unchecked_tables(native: sqlite3.Connection, look: str) -> dict[str, str]:
 
 
 def not_loaded(native: sqlite3.Connection, what: str, missing: str) -> DatabaseError:
-    """The error of something that needs the whole database. what: "VACUUM"."""
+    """The error of an operation that needs the whole database.
+
+    Args:
+        native: the connection.
+        what: the operation, "VACUUM".
+        missing: the object that is not loaded, as missing_in() names it.
+    """
     needs = needs_of(native)
     users = ", ".join(need.object for need in needs if need.missing == missing)
     return DatabaseError(
@@ -134,7 +150,7 @@ def not_loaded(native: sqlite3.Connection, what: str, missing: str) -> DatabaseE
 
 
 def tables_of(native: sqlite3.Connection, *kinds: Literal["table", "shadow"]) -> list[str]:
-    """The names of tables but SQLite's own. shadow: those that hold a virtual table's content."""
+    """The names of tables, without SQLite's own. shadow: the tables that hold a virtual table's content."""
     listed = native.execute("PRAGMA table_list").fetchall()
     return sorted(
         name

@@ -1,7 +1,7 @@
-"""Which reference a statement has broken: SQLite itself says only that one was.
+"""Finds the reference that a statement has broken: SQLite says only that there is one.
 
-After "FOREIGN KEY constraint failed" the values that were bound are looked up in the tables that they
-refer to: by key, so that it costs little. On the connection's thread, in the transaction that failed.
+After "FOREIGN KEY constraint failed" the bound values are looked up in the tables that they refer to: by
+key, so that it costs little. Runs on the connection's thread, in the transaction that failed.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ WHERE pk = 1
 
 
 class BrokenReference(msgspec.Struct, frozen=True):
-    """A row of table refers by column to a row of parent that is not there, or that was to go.
+    """A row of table refers by column to a row of parent that does not exist, or that was to be deleted.
 
-    is_missing: there is no such parent; else a row of table still refers to it.  beside: of a key with
-    several columns whose values exist one by one, but not together, the other ones.
+    is_missing: the parent does not exist; else a row of table still refers to it.  beside: the further
+    columns of a key whose values exist one by one, but not together.
     """
 
     table: str
@@ -76,7 +76,7 @@ class BrokenReference(msgspec.Struct, frozen=True):
 def broken_reference(
     native: sqlite3.Connection, sql: str, parameters: Any
 ) -> BrokenReference | None:
-    """What the statement has broken; None where the parameters do not tell: they have no names."""
+    """The reference that the statement has broken; None if it cannot be found, as for unnamed parameters."""
     target = _TARGET.match(sql)
     if target is None or not isinstance(parameters, Mapping):
         return None
@@ -101,11 +101,11 @@ def _missing_parent(
             if isinstance(value, int | str):
                 values[named or _key_of(native, parent) or ""] = column, value
         if len(values) < len(pairs):
-            continue  # NULL refers to nothing, and what was not bound was not changed
+            continue  # NULL refers to nothing, and a column that was not bound was not changed
         keys = {key: value for key, (_, value) in values.items()}
         if _has(native, parent, keys):
             continue
-        # The first column is the parent's own key, the others what it must share with the child.
+        # The first column is the parent's own key; the further ones must have the same value in both rows.
         first, *_ = keys
         (column, value), *others = values.values()
         beside = dict(others) if _has(native, parent, {first: keys[first]}) else {}

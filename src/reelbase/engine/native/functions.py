@@ -1,4 +1,4 @@
-"""The SQL functions that statements of the package call, but never the schema: other programs lack them."""
+"""The SQL functions that the package's statements call, but never its schema: plain SQLite lacks them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reelbase.engine.statements.search import excerpt, folded, spaced
 
 
 def create_functions(native: sqlite3.Connection) -> None:
-    """Creates them on a connection, instead of others of the same names."""
+    """Creates them on a connection, replacing functions of the same names."""
     native.create_function("folded", 1, _folded, deterministic=True)
     native.create_function("stripped", 1, _stripped, deterministic=True)
     native.create_function("spaced", 1, spaced, deterministic=True)
@@ -20,16 +20,16 @@ def create_functions(native: sqlite3.Connection) -> None:
 
 
 def _folded(text: str | None) -> str | None:
-    """LIKE and lower() fold ASCII only."""
+    """folded(text): SQLite's LIKE and lower() fold ASCII only."""
     return None if text is None else folded(text)
 
 
 def _stripped(text: str | None) -> str | None:
-    """trim() knows the spaces of ASCII only."""
+    """stripped(text): SQLite's trim() removes ASCII spaces only."""
     return None if text is None else text.strip()
 
 
 def _merged(old: str, new: str) -> str:
-    """Two JSON objects as one, key by key; json_patch() goes deeper and takes null for a deletion."""
+    """merged(old, new): two JSON objects as one. json_patch() merges nested objects, and deletes on null."""
     merged: dict[str, Any] = msgspec.json.decode(old) | msgspec.json.decode(new)
     return msgspec.json.encode(merged).decode()

@@ -1,4 +1,4 @@
-"""Ending a statement that runs, from within its own thread."""
+"""Interrupts a running statement from within its own thread."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 
-_OPERATIONS = 100_000  # of SQLite's machine, between two looks
+_OPERATIONS = 100_000  # of SQLite's virtual machine, between two calls of on_step
 
 
 @contextlib.contextmanager
 def interruptible(native: sqlite3.Connection, on_step: Callable[[], None]) -> Iterator[None]:
-    """on_step is called now and then while statements run inside the block; what it raises ends them,
-    and comes out."""
+    """Calls on_step now and then while statements run inside the block. An exception of on_step ends the
+    running statement, and the block raises it."""
     given_up: list[BaseException] = []
 
     def look() -> int:

@@ -2,5 +2,5 @@
 
 
 def quoted(name: str) -> str:
-    """The name as an identifier, whatever it holds."""
+    """The name as an identifier of SQL; it may hold any character."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,6 +1,4 @@
-"""What every connection is set to, and how a pragma is set: read back, because SQLite ignores what it
-does not know or cannot do.
-"""
+"""The settings of every connection, and set_pragma(), which sets one."""
 
 from __future__ import annotations
 
@@ -46,7 +44,8 @@ WRITER: tuple[Pragma, ...] = (
 
 
 def set_pragma(native: sqlite3.Connection, name: str, value: int | str) -> None:
-    """Sets a pragma and reads it back: SQLite ignores what it does not know or cannot do."""
+    """Sets a pragma and reads it back, because SQLite ignores a setting that it does not know or cannot
+    apply. DatabaseError (code pragma) when the value is another one."""
     native.execute(f"PRAGMA {name} = {value}").close()
     (actual,) = native.execute(f"PRAGMA {name}").fetchone()
     if actual != value:

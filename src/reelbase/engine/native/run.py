@@ -34,10 +34,16 @@ _END_SAVEPOINT = "RELEASE reelbase_steps"
 
 
 def run(native: sqlite3.Connection, step: Step[R], slow_query_seconds: float | None = None) -> R:
-    """What the step gives. Raises DatabaseError, or ValueError for a value that SQLite refuses; of many
-    rows it says which one.
+    """Runs a step and returns its result.
 
-    slow_query_seconds: a statement that takes as long is logged; None: none is.
+    Args:
+        native: the connection.
+        step: the statement and its parameters.
+        slow_query_seconds: a statement that takes this long or longer is logged; None: no log.
+
+    Raises:
+        DatabaseError: SQLite refused the statement.
+        InvalidArgumentError: SQLite cannot store a value; with many rows the text names the row's position.
     """
     started = time.perf_counter()
     statement = step.statement
@@ -80,7 +86,7 @@ def _broken(
 
 
 def _name_place(error: Exception, place: int) -> None:
-    """Says which of many was refused."""
+    """Adds the position of the refused row to the error."""
     error.args = (f"{error} (number {place} of the list, counted from 0)", *error.args[1:])
     if isinstance(error, DatabaseError):
         error.details["index"] = place
@@ -89,14 +95,14 @@ def _name_place(error: Exception, place: int) -> None:
 def run_all(
     native: sqlite3.Connection, steps: Sequence[Step[Any]], slow_query_seconds: float | None = None
 ) -> list[Any]:
-    """What each of the steps gives, in order; inside a transaction that the caller ends."""
+    """The results of the steps, in order; inside a transaction that the caller ends."""
     return [run(native, step, slow_query_seconds) for step in steps]
 
 
 def run_all_or_none(
     native: sqlite3.Connection, steps: Sequence[Step[Any]], slow_query_seconds: float | None = None
 ) -> list[Any]:
-    """As run_all(); when a step fails, nothing of them remains, and the rest of the transaction does."""
+    """As run_all(), in a savepoint: when a step fails, all steps are undone; the transaction goes on."""
     native.execute(_BEGIN_SAVEPOINT)
     try:
         results = run_all(native, steps, slow_query_seconds)
@@ -109,8 +115,8 @@ def run_all_or_none(
     return results
 
 
-# Cursors are closed in any case. One whose rows go on, or whose text is no UTF-8, would stay open for as
-# long as the error is referred to: it would pin the log and keep transactions from ending.
+# Cursors are closed in any case. A cursor with further rows, or with a text that is not UTF-8, would stay
+# open for as long as the error is referred to: it would pin the log and keep transactions from ending.
 
 
 def _fetch_all(native: sqlite3.Connection, step: Step[Any]) -> list[Any]:
@@ -164,7 +170,7 @@ def _changed(native: sqlite3.Connection, sql: str, parameters: Any) -> int:
     if native.total_changes == before:
         return 0
     if cursor.rowcount < 0:
-        # sqlite3 counts for statements only that begin with their verb; WITH is none.
+        # sqlite3 counts only for statements that begin with INSERT, UPDATE, DELETE or REPLACE, not WITH.
         (changed,) = native.execute("SELECT changes()").fetchone()
         return int(changed)
     return cursor.rowcount

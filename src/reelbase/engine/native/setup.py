@@ -1,7 +1,7 @@
 """An application's own set-up of a connection: functions, collations and extensions, connect(setup=…).
 
-While it runs an authorizer lets it read, and change nothing that the library relies on; what SQLite asks
-no authorizer about is compared afterwards.
+While it runs, an authorizer lets it read, and change nothing that the library relies on. Settings that
+SQLite asks no authorizer about are compared before and after.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Setup = Callable[[sqlite3.Connection], object]
 _READING: Final = frozenset({
     sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE,
 })  # fmt: skip
-# What comes of these concerns the connection alone, and no promise of the library.
+# These affect the connection alone, and no guarantee of the library.
 _FREE_PRAGMAS: Final = frozenset({
     "cache_size", "cache_spill", "secure_delete", "threads", "trusted_schema",
     "foreign_key_list", "index_info", "index_list", "index_xinfo", "table_info", "table_list",
     "table_xinfo",
 })  # fmt: skip
-# Without a value, too.
+# Refused even without a value: they act.
 _DOING_PRAGMAS: Final = frozenset({"incremental_vacuum", "optimize", "wal_checkpoint"})
 
 _ATTRIBUTES: Final = (
@@ -40,7 +40,7 @@ _SWITCHES: Final = tuple(
     )
 )  # fmt: skip
 
-# The collations of SQLite, which the keys of the schema are in the order of.
+# Tests SQLite's collations, which order the keys of the schema.
 _ORDER: Final = (
     "SELECT 'b' = 'B' COLLATE NOCASE, 'a' < 'B' COLLATE NOCASE, 'ä' = 'Ä' COLLATE NOCASE,"
     " 'B' < 'a' COLLATE BINARY, 'a' = 'a ' COLLATE RTRIM, 'a' = 'a ' COLLATE BINARY"
@@ -49,7 +49,7 @@ _FUNCTIONS: Final = "SELECT name, narg, builtin FROM pragma_function_list"
 
 
 class Guarded(sqlite3.Connection):
-    """A connection whose handlers are the library's while the application sets it up."""
+    """A connection that refuses new handlers while the application sets it up: the library uses them."""
 
     is_being_set_up = False
 
@@ -69,7 +69,7 @@ class Guarded(sqlite3.Connection):
 
 
 def checked_setup(setup: Setup | None) -> Setup | None:
-    """Raises TypeError for what cannot be called with a connection, on its thread."""
+    """The setup itself. TypeError for one that is async or cannot be called."""
     if setup is not None and (not callable(setup) or _is_async(setup)):
         raise TypeError(f"setup must be a function of a sqlite3.Connection, not async: {setup!r}")
     return setup
@@ -78,15 +78,21 @@ def checked_setup(setup: Setup | None) -> Setup | None:
 def _is_async(setup: Setup) -> bool:
     return any(
         inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-        for function in (setup, vars(type(setup)).get("__call__"))  # of an object
+        for function in (setup, vars(type(setup)).get("__call__"))  # a callable object's
     )
 
 
 def set_up(native: Guarded, setup: Setup, path: str) -> None:
     """Calls setup with the connection, on its thread.
 
-    Raises DatabaseError (code setup) for what setup raises, and when it does or changes what the library
-    relies on. The connection must be closed then.
+    Args:
+        native: the connection.
+        setup: the application's function.
+        path: the database's, for errors.
+
+    Raises:
+        DatabaseError: code setup, when setup raises, acts against the library's rules, or has changed a
+            setting that the library relies on. The caller must then close the connection.
     """
     before = _facts(native)
     built_in = _functions(native)[0]
@@ -169,7 +175,7 @@ def _facts(native: sqlite3.Connection) -> dict[str, object]:
 
 
 def _functions(native: sqlite3.Connection) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
-    """Names and numbers of arguments: SQLite's own, and those that were added."""
+    """Names and numbers of arguments of SQLite's own functions, and of the added ones."""
     added: tuple[set[tuple[str, int]], set[tuple[str, int]]] = (set(), set())
     with (
         contextlib.suppress(sqlite3.OperationalError),
@@ -181,7 +187,7 @@ def _functions(native: sqlite3.Connection) -> tuple[set[tuple[str, int]], set[tu
 
 
 def _is_in(built_in: set[tuple[str, int]], name: str, count: int) -> bool:
-    """Whether a function is called in the place of one of SQLite's. -1: with any number of arguments."""
+    """Whether a function replaces one of SQLite's. count: of its arguments; -1: any number."""
     return any((name, other) in built_in for other in (count, -1)) or (
         count == -1 and any(name == other for other, _ in built_in)
     )
@@ -189,7 +195,7 @@ def _is_in(built_in: set[tuple[str, int]], name: str, count: int) -> bool:
 
 @contextlib.contextmanager
 def _plain_rows(native: sqlite3.Connection) -> Iterator[None]:
-    """Rows and texts as SQLite gives them, without the application's factories."""
+    """Gives plain rows and texts inside the block, without the application's factories."""
     row_factory, text_factory = native.row_factory, native.text_factory
     native.row_factory, native.text_factory = None, str
     try:

@@ -1,6 +1,6 @@
 """Imported before the rest of the package: refuses an SQLite library that is too old for it.
 
-What an older one says of a sound file is misleading: it takes a STRICT table for a damaged schema.
+An older one gives misleading errors for a sound file: it takes a STRICT table for a damaged schema.
 """
 
 import sqlite3

@@ -1,4 +1,4 @@
-"""Transactions of a connection in hand."""
+"""Read transactions, rollbacks and the switch for foreign keys, on a sqlite3.Connection."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from reelbase.engine.native.pragmas import set_pragma
 
 @contextlib.contextmanager
 def read_transaction(source: sqlite3.Connection) -> Iterator[None]:
-    """Everything that is read inside is of one moment."""
+    """All reads inside the block belong to one read transaction: the open one, or one of its own."""
     if source.in_transaction:
         yield
         return
     source.execute("BEGIN")
     try:
-        # BEGIN alone sees nothing yet. A copy of a connection that reads is never begun anew.
+        # BEGIN alone takes no snapshot yet. And SQLite's backup of a connection that has read in its
+        # transaction never restarts.
         source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         yield
     finally:
@@ -27,7 +28,7 @@ def read_transaction(source: sqlite3.Connection) -> Iterator[None]:
 
 
 def roll_back(native: sqlite3.Connection) -> None:
-    """ROLLBACK unless SQLite has done it; an interrupt that was meant for a statement is outlived."""
+    """ROLLBACK, unless SQLite has already rolled back. Repeats it if a late interrupt hits the ROLLBACK."""
     while native.in_transaction:
         try:
             native.execute("ROLLBACK")
@@ -38,9 +39,9 @@ def roll_back(native: sqlite3.Connection) -> None:
 
 @contextlib.contextmanager
 def without_references(native: sqlite3.Connection) -> Iterator[None]:
-    """Foreign keys are not enforced inside; they cannot be switched off in a transaction.
+    """Switches foreign keys off inside the block; SQLite cannot do that in a transaction.
 
-    A table that is built anew is dropped, and that would empty those that refer to it.
+    A rebuild drops the old table, and with foreign keys that would empty the tables that refer to it.
     """
     set_pragma(native, "foreign_keys", 0)
     try:

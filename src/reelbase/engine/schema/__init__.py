@@ -1,1 +1,1 @@
-"""Which objects and which identity a file has, and should have."""
+"""The objects and the identity that a file has, and that it should have."""

@@ -1,4 +1,4 @@
-"""Migrations as they lie in their folders: the package's, and those of an application."""
+"""The migrations in their folders: the package's, and an application's own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _APPLICATION = re.compile(r"[a-z][a-z0-9_-]*", re.ASCII)
 class Migration(msgspec.Struct, frozen=True):
     """A file ``NNNN_what_changes.sql``.
 
-    checksum: SHA-256 of its text, with line ends as on Unix.  application: whose it is; None: ours.
+    checksum: SHA-256 of its text, with Unix line ends.  application: its owner; None: the package.
     """
 
     version: int
@@ -35,11 +35,13 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 class Migrations:
-    """An application's own migrations, for tables that it keeps beside ours: connect(migrations=…).
+    """An application's own migrations, for its tables beside the library's: connect(migrations=…).
+
+    The files are read when this object is made.
 
     application: the name under which the ledger keeps them: lower-case letters, digits, - and _.
-    folder: where ``0001_what_changes.sql``, ``0002_….sql`` and so on lie, numbered without a gap; a
-        path, or ``importlib.resources.files("myapp.migrations")``. Read here and now.
+    folder: the folder of the files ``0001_name_of_change.sql``, ``0002_….sql`` and so on, numbered without
+        a gap; a path, or ``importlib.resources.files("myapp.migrations")``.
 
     Raises ValueError for a name, a number or a text that cannot be used, and for an empty folder.
     """
@@ -65,12 +67,12 @@ class Migrations:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Every migration of the package, in order; the first makes version 1 of an empty file."""
+    """Every migration of the package, in order; the first one makes version 1 from an empty file."""
     return tuple(_read(resources.files("reelbase").joinpath("migrations"), None))
 
 
 def _read(folder: Traversable, application: str | None) -> Iterator[Migration]:
-    """In order, from number 1 without a gap."""
+    """The migrations of a folder, in order. ValueError unless they are numbered from 1 without a gap."""
     # A name that begins with a dot is a tool's: ._0001_x.sql of macOS, .#0001_x.sql of Emacs.
     names = sorted(
         entry.name

@@ -1,4 +1,4 @@
-"""What is damaged in a file, and whether that costs rows: an index can be built again, a row cannot."""
+"""The damage of a file, and whether it costs rows: an index can be rebuilt, a row cannot."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ MOST_PROBLEMS = 100
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """problems: in sentences.  costs_rows: whether tables are damaged, and not only indexes.
-    is_mendable: whether it is work for repair().
-    search_indexes: the FTS5 tables, which have a check of their own; none where the schema cannot be read.
-    warnings: what needs a collation, function or module that is not loaded, and so was not looked into.
+    """The result of a check for damage.
+
+    problems: in sentences.  costs_rows: whether tables are damaged, and not only indexes.
+    is_mendable: whether repair() can work on it.
+    search_indexes: the FTS5 tables, which have a check of their own; none if the schema cannot be read.
+    warnings: the objects that were not checked, because a collation, function or module is not loaded.
     """
 
     problems: list[str]
@@ -30,7 +32,7 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 def damage_of(native: sqlite3.Connection, *, full: bool) -> Damage:
-    """What SQLite finds: quick_check, or with full integrity_check, which compares indexes with tables."""
+    """The damage that quick_check finds, or with full integrity_check, which compares indexes with tables."""
     look = "integrity_check" if full else "quick_check"
     found = _lines_of_file(native, look, MOST_PROBLEMS)
     if not found:
@@ -50,7 +52,7 @@ def damage_of(native: sqlite3.Connection, *, full: bool) -> Damage:
 
 
 def _damaged_tables(native: sqlite3.Connection, look: str) -> Iterator[tuple[str, bool]]:
-    """What is wrong with each table, and whether that costs rows."""
+    """For each damaged table a sentence, and whether the damage costs rows."""
     search_index_of = {
         shadow: name for name in search_indexes(native) for shadow in shadows_of(name)
     }
@@ -60,7 +62,7 @@ def _damaged_tables(native: sqlite3.Connection, look: str) -> Iterator[tuple[str
             continue
         if table in search_index_of:
             name = search_index_of[table]
-            # Ours are made from tables; an application's own may be the only place of its texts.
+            # The library's are derived from tables; an application's own may be the only place of its texts.
             costs = table.endswith("_content") and not is_ours(name)
             yield f"the search index {name} is damaged (table {table})", costs
         elif not _is_readable(native, table):
@@ -79,7 +81,7 @@ def is_undamaged(native: sqlite3.Connection, table: str | None = None) -> bool:
 
 
 def advice(path: object, damage: Damage) -> str | None:
-    """What a person is to do about the damage of a file, with the command; None for no damage."""
+    """A sentence that tells the user how to mend the file, with the command; None for no damage."""
     if not damage.is_mendable:
         return None
     if damage.costs_rows:
@@ -94,7 +96,7 @@ def advice(path: object, damage: Damage) -> str | None:
 
 
 def _lines_of_file(native: sqlite3.Connection, look: str, most: int) -> list[str]:
-    """What a check says of the file: of each table that it can look into, if there is one that it cannot."""
+    """The lines of a check of the whole file; table by table if it cannot check one of them."""
     try:
         unchecked = unchecked_tables(native, look)
     except sqlite3.DatabaseError as error:
@@ -110,7 +112,7 @@ def _lines_of_file(native: sqlite3.Connection, look: str, most: int) -> list[str
 
 
 def _lines(native: sqlite3.Connection, pragma: str) -> list[str]:
-    """What a check says; SQLite gives several sentences in one row, or an error in the middle."""
+    """The lines of a check. SQLite gives several sentences in one row, or raises in the middle."""
     lines: list[str] = []
     try:
         for (text,) in native.execute(pragma):
@@ -128,7 +130,7 @@ def _lines(native: sqlite3.Connection, pragma: str) -> list[str]:
 
 
 def tables_of(native: sqlite3.Connection) -> list[str]:
-    """The names of the tables with a tree of their own, those of search indexes and SQLite's included."""
+    """The names of all stored tables, including the shadow tables of search indexes and SQLite's own."""
     return [
         name
         for schema, name, kind, *_ in native.execute("PRAGMA table_list").fetchall()

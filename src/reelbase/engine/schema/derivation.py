@@ -1,7 +1,7 @@
-"""What is made from other rows by functions that plain SQL lacks: search indexes, normal forms of names.
+"""Derived data: search indexes and normal forms of names, made from rows by functions that SQLite lacks.
 
-Migrations run in any SQLite program, so one that changes how these are made empties them, and the
-upgrade makes them again.
+Migrations run in any SQLite program. So a migration that changes how derived data is made empties it, and
+the upgrade rebuilds it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from reelbase.engine.statements.declarations import derivations
 def derive(
     native: sqlite3.Connection, version: int, *, all_indexes: bool = True, only: str | None = None
 ) -> None:
-    """Makes what a database of this version derives again, in the transaction that is open.
+    """Rebuilds the derived data of a database, in the open transaction.
 
-    native: has the library's functions.  all_indexes: False leaves search indexes that hold something.
-    only: this table; None: all.
+    Args:
+        native: a connection with the library's functions.
+        version: the version of the file's schema.
+        all_indexes: False leaves search indexes that have rows.
+        only: the one table to rebuild; None: all.
     """
     names = names_of(version)
     kept = set[str]()
@@ -34,7 +37,7 @@ def derive(
 
 
 def fill(native: sqlite3.Connection, index: str) -> None:
-    """Fills a search index of the library that is empty, as any version has it that has the table."""
+    """Fills an empty search index of the library. It works for every version that has the table."""
     if index in derivations:
         run(native, derivations[index][-1].count())
 

@@ -1,9 +1,8 @@
-"""Whether the schema of a file is still the one that the library made: a cheap look at every open.
+"""Drift: whether the schema of a file is still the one that the library made. A cheap check at every open.
 
-The file keeps a digest of all statements of its schema, as of when they were last compared object by
-object. Not SQLite's own count of changes (PRAGMA schema_version): writable_schema leaves that alone, and
-the copies of SQLite's backup begin to count anew, so that a changed one can have the number that was
-noted.
+The file keeps a digest of all statements of its schema, as they were at the last comparison object by
+object. SQLite's own count of changes (PRAGMA schema_version) does not serve: writable_schema does not
+raise it, and in copies of SQLite's backup it restarts, so that a changed copy can have the noted number.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from reelbase.errors import SchemaError
 
 _log = logging.getLogger("reelbase")
 
-# What is noted spares the next one who opens the file a comparison; it can do without.
+# The noted digest saves the next connect() a comparison; if it cannot be noted, no harm is done.
 _CANNOT_BE_NOTED = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_FULL,
@@ -31,11 +30,10 @@ _CANNOT_BE_NOTED = (
 
 
 def refuse_drift(native: sqlite3.Connection, path: str) -> bool:
-    """Whether there is nothing for settle() to do. Reads only.
+    """Whether the digest is up to date, so that settle() has nothing to do. Reads only.
 
-    Raises SchemaError (code drifted) when an object of ours was changed or dropped in a file of the
-    current version. Tables, columns, indexes, triggers and views that only came in addition are no
-    reason.
+    Raises SchemaError (code drifted) when an object of the library was changed or dropped in a file of the
+    current version. Added tables, columns, indexes, triggers and views are allowed.
     """
     identity = read_identity(native)
     if identity is not None and identity.schema_digest == digest_of_schema(native):
@@ -48,7 +46,13 @@ def refuse_drift(native: sqlite3.Connection, path: str) -> bool:
 
 
 def drifted(path: str, version: int, found: list[str]) -> SchemaError:
-    """The error for a schema that is not the one of its version. found: a sentence per difference."""
+    """The error for a schema that has drifted from its version.
+
+    Args:
+        path: the file.
+        version: the version of its schema.
+        found: a sentence for each difference.
+    """
     return SchemaError(
         f"{path} is not as version {version} made it: {in_one_sentence(found)}. Undo that, mend it by"
         " `reelbase repair`, or restore a backup; nothing was changed",
@@ -58,9 +62,9 @@ def drifted(path: str, version: int, found: list[str]) -> SchemaError:
 
 
 def settle(native: sqlite3.Connection, path: str) -> None:
-    """Notes the digest of a schema that refuse_drift() has passed, after a warning of what was added to
-    tables of ours. A copy that is opened to be written to is one no more, and a file that lost its
-    identity gets a new one.
+    """Notes the digest of a schema that refuse_drift() has passed, and warns of objects that were added to
+    the library's tables. A copy that is opened for writing ceases to be a copy, and a file that has lost
+    its identity gets a new one.
     """
     identity = read_identity(native)
     digest = digest_of_schema(native)
@@ -85,7 +89,7 @@ def _note(native: sqlite3.Connection, digest: str) -> None:
     set_pragma(native, "busy_timeout", 0)
     try:
         native.execute("BEGIN IMMEDIATE")
-        if digest_of_schema(native) == digest:  # nobody has changed it meanwhile
+        if digest_of_schema(native) == digest:  # no other connection has changed it meanwhile
             note_digest(native, digest)
         native.execute("COMMIT")
     except sqlite3.OperationalError as error:
@@ -98,9 +102,9 @@ def _note(native: sqlite3.Connection, digest: str) -> None:
 
 
 def digest_of_schema(native: sqlite3.Connection) -> str:
-    """A digest of all statements of the schema: equal where nothing was changed since."""
+    """A digest of all statements of the schema: equal as long as no statement has changed."""
     # As bytes: a table of the user's own may have been typed in another encoding.
-    # Without what SQLite makes by itself: each build has tables of its own for statistics.
+    # Without the objects that SQLite makes by itself: each build has its own tables for statistics.
     (statements,) = native.execute(
         "SELECT CAST(group_concat(sql, char(10)) AS BLOB) FROM sqlite_schema"
         " WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'"

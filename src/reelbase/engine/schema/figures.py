@@ -1,4 +1,4 @@
-"""How much a database holds."""
+"""The size of a database: rows, pages and bytes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from reelbase.errors import DatabaseIOError
 
 
 class DatabaseStats(msgspec.Struct, frozen=True):
-    """What a database held at one moment.
+    """The figures of a database, all from one read transaction.
 
-    rows: the number of rows of every table, the application's own included, by name; not those that
-        SQLite keeps for itself and for search, nor one that cannot be read because it needs a
-        collation or function which is not loaded.
-    size_bytes: page_count x page_size_bytes.  wal_bytes: the write-ahead log on the disk, 0 where
-    there is none.  database_id: as Database.database_id has it.
+    rows: the number of rows of every table by name, the application's own included. Without the tables
+        of SQLite itself and of search indexes, and without a table that cannot be read because it needs
+        a collation or function which is not loaded.
+    size_bytes: page_count x page_size_bytes.  wal_bytes: the write-ahead log on the disk, 0 if there is
+    none.  database_id: as Database.database_id.
     """
 
     rows: dict[str, int]
@@ -45,7 +45,7 @@ def row_counts(native: sqlite3.Connection, *kinds: Literal["table", "shadow"]) -
 
 
 def row_count(native: sqlite3.Connection, table: str) -> int | None:
-    """None where the table needs what is not loaded."""
+    """The number of rows; None if the table needs something that is not loaded."""
     try:
         (rows,) = native.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()
     except sqlite3.OperationalError as error:
@@ -56,7 +56,13 @@ def row_count(native: sqlite3.Connection, table: str) -> int | None:
 
 
 def figures(native: sqlite3.Connection, path: str, database_id: UUID) -> DatabaseStats:
-    """Inside a transaction, so that all of them are of one moment."""
+    """The figures. Call it inside a read transaction, so that they belong together.
+
+    Args:
+        native: the connection.
+        path: the file, whose write-ahead log is measured.
+        database_id: the id to report.
+    """
     (pages,) = native.execute("PRAGMA page_count").fetchone()
     (page_size,) = native.execute("PRAGMA page_size").fetchone()
     return DatabaseStats(
@@ -71,7 +77,7 @@ def figures(native: sqlite3.Connection, path: str, database_id: UUID) -> Databas
 
 
 def wal_bytes(path: str) -> int:
-    """The size of the write-ahead log on the disk; 0 where there is none. Raises DatabaseIOError."""
+    """The size of the write-ahead log on the disk; 0 if there is none. Raises DatabaseIOError."""
     try:
         return os.stat(f"{real_path(path)}-wal").st_size
     except FileNotFoundError:

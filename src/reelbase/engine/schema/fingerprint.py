@@ -1,4 +1,4 @@
-"""Whether the tables, indexes, triggers and views of a file are those of a schema version."""
+"""Compares the tables, indexes, triggers and views of a file with a version of the schema."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from reelbase.engine.schema.source import statements_of
 
 _EXCERPT_CHARACTERS = 60
 _IS_NOT_OURS = "that is not ours"
-_MOST_SENTENCES = 10  # in one line; details have all of them
+_MOST_SENTENCES = 10  # in one line; the error's details have all of them
 
-# SQLite keeps statements as they were typed. Outside of quotes, comments and white space mean nothing.
+# SQLite keeps statements as they were typed. Comments and white space outside quotes have no meaning.
 _QUOTED_OR_BLANK = re.compile(
     r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\])|(?:--[^\n]*|/\*.*?\*/|\s)+""",
     re.DOTALL,
@@ -38,8 +38,11 @@ class _Object(msgspec.Struct, frozen=True):
 
 
 class _Version(msgspec.Struct, frozen=True):
-    """objects: by name in lower case. columns: of each table. shadows: tables of search indexes, which
-    FTS5 words and fills as it likes."""
+    """The objects of one version of the schema.
+
+    objects: by name in lower case. columns: of each table. shadows: the tables of search indexes, whose
+    statements FTS5 itself writes, and may write differently in each release.
+    """
 
     objects: dict[str, _Object]
     columns: dict[str, dict[str, str]]
@@ -47,10 +50,10 @@ class _Version(msgspec.Struct, frozen=True):
 
 
 def differences(native: sqlite3.Connection, version: int) -> list[str]:
-    """How the objects of a database differ from those of a version of the schema, in sentences.
+    """The differences between a database's objects and a version of the schema, in sentences.
 
-    Empty: they are the same. What else the file holds (users' own tables, indexes, triggers and views,
-    SQLite's statistics) does not count, nor do comments and white space. Reads the schema, no rows.
+    Empty: they are the same. Further objects of the file (users' own tables, indexes, triggers and views,
+    SQLite's statistics) do not count, nor do comments and white space. Reads the schema, no rows.
     """
     expected, found = _version(version), _objects(native)
     sentences: list[str] = []
@@ -66,8 +69,8 @@ def differences(native: sqlite3.Connection, version: int) -> list[str]:
 
 
 def additions(native: sqlite3.Connection, version: int) -> list[str]:
-    """What the tables of a version of the schema have in addition to what is theirs: columns (worded as
-    differences() does), indexes and triggers, in sentences."""
+    """Columns (in the words of differences()), indexes and triggers that were added to the tables of a
+    version of the schema, in sentences."""
     expected = _version(version)
     sentences: list[str] = []
     for name, found in _objects(native).items():
@@ -82,7 +85,13 @@ def additions(native: sqlite3.Connection, version: int) -> list[str]:
 
 
 def left_over(native: sqlite3.Connection, version: int, latest: int) -> list[str]:
-    """Objects whose names are those of later versions, in sentences: a file of version has none."""
+    """Objects that have names of later versions, in sentences: a sound file of this version has none.
+
+    Args:
+        native: the connection.
+        version: the version of the file's schema.
+        latest: the last version that is looked at.
+    """
     later = names_of(latest) - names_of(version)
     return [
         f"{found} belongs to a later version"
@@ -92,7 +101,7 @@ def left_over(native: sqlite3.Connection, version: int, latest: int) -> list[str
 
 
 def in_one_sentence(sentences: list[str]) -> str:
-    """The first few of what differs, and how many more there are."""
+    """The first sentences as one, and the number of further ones."""
     text = "; ".join(sentences[:_MOST_SENTENCES])
     more = len(sentences) - _MOST_SENTENCES
     return text if more <= 0 else f"{text}; and {more} more"
@@ -127,9 +136,9 @@ def _after(migrations: tuple[Migration, ...]) -> _Version:
 
 
 def _objects(native: sqlite3.Connection) -> dict[str, _Object]:
-    """Everything in the schema but what SQLite makes by itself."""
+    """All objects of the schema, without the ones that SQLite makes by itself."""
     text_factory = native.text_factory
-    # What users keep in the file may have been typed in another encoding.
+    # Users' own objects may have been typed in another encoding.
     native.text_factory = partial(str, encoding="utf-8", errors="replace")
     try:
         rows = native.execute(
@@ -142,7 +151,7 @@ def _objects(native: sqlite3.Connection) -> dict[str, _Object]:
 
 
 def _columns(native: sqlite3.Connection, table: str) -> dict[str, str]:
-    """What is declared of each column, by name."""
+    """The declaration of each column, by name."""
     return {
         name: " ".join(
             [
@@ -177,7 +186,7 @@ def _changes(
 
 
 def _excerpts(actual: str, wanted: str) -> str:
-    """Both texts from a little before where they part."""
+    """An excerpt of each text, beginning a little before the first difference."""
     left, right = _essence(actual), _essence(wanted)
     start = _first_difference(left, right)
     start = left.rfind(" ", 0, start) + 1
@@ -193,14 +202,14 @@ def _first_difference(left: str, right: str) -> int:
 
 
 def _only_gained(actual: str, wanted: str) -> bool:
-    """Whether a text is another one with something more in a single place, as ADD COLUMN leaves it."""
+    """Whether the actual text is the wanted one with one insertion, as ADD COLUMN makes it."""
     longer, shorter = _essence(actual), _essence(wanted)
     same = _first_difference(longer, shorter)
     return len(longer) > len(shorter) and longer.endswith(shorter[same:])
 
 
 def is_same_text(left: str, right: str) -> bool:
-    """Whether two statements differ in nothing but comments and white space."""
+    """Whether two statements are the same, apart from comments and white space."""
     return left == right or _essence(left) == _essence(right)
 
 

@@ -1,4 +1,4 @@
-"""Which database a file is, by the one row of database_identity."""
+"""The identity of a database, from the one row of database_identity."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from reelbase.errors import SchemaError
 
 
 class DatabaseIdentity(msgspec.Struct, frozen=True):
-    """database_id: of the database, and of every copy of it.  schema_digest: of the schema as it was
-    last found in order; None: it was never looked at.
+    """The row of database_identity.
 
-    copy_number, copy_name: a copy's place in the order in which copies came into its folder, and the
+    database_id: the same in the database and in every copy of it.  schema_digest: the digest of the schema
+    at its last successful check; None: it was never checked.
+
+    copy_number, copy_name: a copy's position in the order in which copies came into its folder, and the
     name that it was given; None: the file is no copy.
     """
 
@@ -29,7 +31,7 @@ class DatabaseIdentity(msgspec.Struct, frozen=True):
 
 
 def read_identity(native: sqlite3.Connection) -> DatabaseIdentity | None:
-    """None for a file of version 6 or earlier, and for one whose table or row is gone."""
+    """The identity; None for a file of version 6 or earlier, and for a file that lacks the table or row."""
     try:
         row = native.execute(
             "SELECT database_id, schema_digest, copy_number, copy_name FROM database_identity"
@@ -42,7 +44,7 @@ def read_identity(native: sqlite3.Connection) -> DatabaseIdentity | None:
 
 
 def read_database_id(native: sqlite3.Connection) -> UUID:
-    """Of a file of the current version."""
+    """The id of a database of the current version. SchemaError (code drifted) if its row is missing."""
     identity = read_identity(native)
     if identity is None:
         raise SchemaError(
@@ -54,14 +56,20 @@ def read_database_id(native: sqlite3.Connection) -> UUID:
 
 
 def mark_as_copy(native: sqlite3.Connection, number: int, name: str) -> None:
-    """name: as recorded_name() has it."""
+    """Notes that the file is a copy.
+
+    Args:
+        native: a connection to the copy.
+        number: its position in the order of the copies.
+        name: its name, from recorded_name().
+    """
     native.execute(
         "UPDATE database_identity SET copy_number = ?, copy_name = ? WHERE id = 1", (number, name)
     )
 
 
 def mark_as_original(native: sqlite3.Connection) -> None:
-    """Of a file that is no copy any more, or that is to be one without a place among the others."""
+    """Notes that the file is no copy any more, or a copy that retention does not count."""
     identity = read_identity(native)
     if identity is not None and identity.copy_number is not None:
         native.execute(
@@ -70,7 +78,8 @@ def mark_as_original(native: sqlite3.Connection) -> None:
 
 
 def note_digest(native: sqlite3.Connection, digest: str) -> None:
-    """Of a file that is no copy; one without the row gets a new identity."""
+    """Notes the digest of the schema, and that the file is no copy. A file without the row gets a new
+    identity."""
     native.execute(
         "INSERT INTO database_identity (id, schema_digest) VALUES (1, ?) ON CONFLICT (id) DO UPDATE"
         " SET schema_digest = excluded.schema_digest, copy_number = NULL, copy_name = NULL",
@@ -79,21 +88,21 @@ def note_digest(native: sqlite3.Connection, digest: str) -> None:
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """By what two files are known to be one database.  began: when it was made, by its ledger."""
+    """The marks that two files of one database share.  began: the time when it was made, by its ledger."""
 
     database_id: str | None
     began: str | None
 
     def is_of_the_same_database_as(self, other: Lineage) -> bool:
-        """Before version 7 files have no id. What came later than version 1 may have come twice: a copy
-        that was restored is migrated again."""
+        """Whether both are files of one database: by the id, or by the time of version 1 for files from
+        before version 7, which have no id. Later times do not serve: a restored copy is migrated again."""
         if self.database_id is not None and other.database_id is not None:
             return self.database_id == other.database_id
         return self.began is not None and self.began == other.began
 
 
 def read_lineage(native: sqlite3.Connection) -> Lineage:
-    """Which database the file is, and when it was made."""
+    """The lineage of a file."""
     identity = read_identity(native)
     first = native.execute("SELECT applied_at FROM schema_migrations WHERE version = 1").fetchone()
     return Lineage(
@@ -102,11 +111,11 @@ def read_lineage(native: sqlite3.Connection) -> Lineage:
 
 
 def open_as_it_lies(path: Path) -> sqlite3.Connection:
-    """A connection that reads a file without a lock, and makes nothing beside it: what is only in a
-    write-ahead log is not seen.
+    """A connection that reads a file without a lock, and makes no side files. It does not see changes that
+    are still in a write-ahead log.
 
-    By SQLite, because a database that this process has open must not be opened otherwise: to close it
-    would drop its locks.
+    It goes through SQLite: if this process has the database open, closing a file handle of its own would
+    drop the process's locks.
     """
     return sqlite3.connect(uri_of(path, "mode=ro&immutable=1"), uri=True, isolation_level=None)
 

@@ -1,4 +1,4 @@
-"""The ledger: which migrations a file has been through, ours and those of applications."""
+"""The ledger: the migrations that were applied to a file, the package's and the applications' own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reelbase.engine.schema import chain
 from reelbase.engine.schema.chain import Migration, Migrations
 from reelbase.errors import SchemaError
 
-# Made when the first application needs it: it is no part of the schema, but belongs to the users' tables.
+# Created when the first application needs it: it is no part of the schema, but one of the users' tables.
 _CREATE_APPLICATION_LEDGER = """
 CREATE TABLE IF NOT EXISTS application_migrations (
   application  TEXT NOT NULL,
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS application_migrations (
 
 
 class AppliedMigration(msgspec.Struct, frozen=True):
-    """A line of the ledger. application: whose migration it was; None: the package's own."""
+    """A line of the ledger. application: the migration's owner; None: the package."""
 
     application: str | None
     version: int
@@ -36,7 +36,7 @@ class AppliedMigration(msgspec.Struct, frozen=True):
 
 
 def record(native: sqlite3.Connection, migration: Migration) -> None:
-    """Notes that a migration was applied; in its transaction."""
+    """Adds a migration to the ledger; called in its transaction."""
     if migration.application is None:
         native.execute(
             "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)",
@@ -83,7 +83,7 @@ def _decoded(rows: sqlite3.Cursor) -> list[AppliedMigration]:
 
 
 def ledger_differences(native: sqlite3.Connection, version: int) -> list[str]:
-    """How the ledger differs from that of a version of the schema, in sentences."""
+    """The differences between the ledger and the one of a version of the schema, in sentences."""
     expected = {migration.version: migration for migration in chain.migrations()[:version]}
     found = {line.version: line for line in ours(native)}
     return [
@@ -108,7 +108,13 @@ def _is_same(line: AppliedMigration, migration: Migration) -> bool:
 def refuse_edited(
     applied: Sequence[AppliedMigration], shipped: Sequence[Migration], path: str
 ) -> None:
-    """Raises SchemaError (code edited) unless what was applied is what is shipped today."""
+    """Raises SchemaError (code edited) if a migration was edited after it was applied.
+
+    Args:
+        applied: the lines of the ledger.
+        shipped: the migrations of this release.
+        path: the file, for the error.
+    """
     known = {migration.version: migration for migration in shipped}
     for line in applied:
         migration = known.get(line.version)
@@ -129,10 +135,16 @@ def refuse_edited(
 
 
 def left_of(native: sqlite3.Connection, own: Migrations, path: str) -> list[Migration]:
-    """The application's migrations that the file lacks, in order.
+    """The application's pending migrations, in order.
 
-    Raises SchemaError: edited; newer for one that this release does not have; gap for one that was
-    added below others that have been applied.
+    Args:
+        native: a connection to the file.
+        own: the application's migrations.
+        path: the file, for errors.
+
+    Raises:
+        SchemaError: code edited; code newer for an applied migration that this release does not have;
+            code gap for a pending one with a lower number than an applied one.
     """
     applied = [line for line in of_applications(native) if line.application == own.application]
     refuse_edited(applied, own.steps, path)

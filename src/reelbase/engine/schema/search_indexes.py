@@ -1,4 +1,4 @@
-"""The FTS5 tables of a file: whether each is sound, and what is done about one that is not."""
+"""The FTS5 tables of a file: their check, their merge, and their rebuild when damaged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger("reelbase")
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _FTS5 = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*\bUSING\s+fts5\b", re.IGNORECASE | re.DOTALL)
-# Pages of a search index that are merged at a time; writers go on between two times.
+# Pages of a search index that are merged in one step; writers go on between two steps.
 _MERGE_PAGES = 500
 
 
@@ -32,7 +32,7 @@ def search_indexes(native: sqlite3.Connection) -> list[str]:
 
 
 def is_ours(name: str) -> bool:
-    """Whether an FTS5 table is the library's, which can make it from tables at any time."""
+    """Whether an FTS5 table is the library's own, which it can rebuild from tables at any time."""
     return name.lower() in names_of(SCHEMA_VERSION)
 
 
@@ -44,10 +44,18 @@ def shadows_of(name: str) -> list[str]:
 def check_search_index(
     native: sqlite3.Connection, name: str, *, full: bool = False
 ) -> tuple[list[str], list[str]]:
-    """Problems and warnings of an FTS5 table. Needs the write lock for a moment, and changes nothing:
-    the check is an INSERT, and after one that finds damage no COMMIT succeeds. Outside a transaction.
+    """Checks an FTS5 table, outside a transaction.
 
-    full: also compares an index whose texts are in another table with that table.
+    Takes the writer lock for a moment, and changes nothing: the check is an INSERT, which is rolled back.
+    (After a check that finds damage no COMMIT succeeds.)
+
+    Args:
+        native: the connection.
+        name: the FTS5 table.
+        full: also compares an index whose texts are in another table with that table.
+
+    Returns:
+        Problems and warnings, in sentences.
     """
     native.execute("BEGIN IMMEDIATE")
     try:
@@ -56,7 +64,7 @@ def check_search_index(
         if result_code(error) in DAMAGED:
             mends = "rebuild_search() makes it" if is_ours(name) else "`reelbase repair` makes it"
             return [f"the search index {name} is damaged ({error}); {mends} from nothing"], []
-        if result_code(error) == sqlite3.SQLITE_ERROR:  # a tokenizer that another program brings
+        if result_code(error) == sqlite3.SQLITE_ERROR:  # a tokenizer that is not loaded
             return [], [f"the search index {name} could not be checked: {error}"]
         raise
     finally:
@@ -66,9 +74,15 @@ def check_search_index(
 
 
 def merge_search_index(native: sqlite3.Connection, name: str, *, is_first: bool) -> bool:
-    """Brings an FTS5 table closer to one that is searched fastest; False once nothing is left to do."""
+    """Merges a part of an FTS5 table, so that searches get faster; False once the merge is complete.
+
+    Args:
+        native: the connection.
+        name: the FTS5 table.
+        is_first: True for the first of the calls.
+    """
     before = native.total_changes
-    # The first, negative, marks what there is to be merged (sqlite.org/fts5.html, "merge").
+    # The first call, with a negative number, marks the parts to merge (sqlite.org/fts5.html, "merge").
     try:
         _command(native, name, "merge", -_MERGE_PAGES if is_first else _MERGE_PAGES)
     except sqlite3.OperationalError as error:
@@ -80,9 +94,9 @@ def merge_search_index(native: sqlite3.Connection, name: str, *, is_first: bool)
 
 
 def make_damaged_search_indexes_empty(native: sqlite3.Connection) -> bool:
-    """Makes those of the library's search indexes that are damaged from nothing, outside a transaction.
+    """Recreates the damaged ones of the library's search indexes, empty; outside a transaction.
 
-    True: pages of a damaged table could not be given back; VACUUM does that.
+    True: the pages of a damaged table could not be freed; VACUUM frees them.
     """
     ours = [name for name in search_indexes(native) if is_ours(name)]
     damaged = [name for name in ours if check_search_index(native, name)[0]]
@@ -101,8 +115,8 @@ def _make_empty(native: sqlite3.Connection, name: str) -> bool:
             raise
     else:
         return False
-    # DROP walks through the pages that it gives back. So the schema forgets the tables, and the pages
-    # belong to nothing until the file is rebuilt.
+    # DROP reads the pages that it frees, and they are damaged. So the tables are deleted from the schema,
+    # and their pages belong to no table until the file is rebuilt.
     with _transaction(native):
         native.execute("PRAGMA writable_schema = ON").close()
         native.executemany(

@@ -1,4 +1,4 @@
-"""schema.sql, and what a new file gets from it."""
+"""schema.sql, its version and its tables, and the check that a file is the library's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMA_VERSION = 13
 
 @cache
 def schema_sql() -> str:
-    """The text of schema.sql, byte for byte: what ``sqlite3 media.db < schema.sql`` is given."""
+    """The text of schema.sql, byte for byte, as in ``sqlite3 media.db < schema.sql``."""
     packaged = resources.files("reelbase").joinpath("schema.sql")
     if packaged.is_file():
         return packaged.read_bytes().decode()
@@ -27,7 +27,7 @@ def schema_sql() -> str:
 
 
 def statements_of(script: str) -> Iterator[str]:
-    """The statements of an SQL script, one by one, without those that begin or end its transaction."""
+    """The statements of an SQL script, one by one, without BEGIN IMMEDIATE and COMMIT."""
     begin = 0
     for semicolon in re.finditer(";", script):
         statement = script[begin : semicolon.end()]
@@ -44,7 +44,7 @@ _BRACKETS = ("BEGIN IMMEDIATE", "COMMIT")
 
 @cache
 def table_names() -> frozenset[str]:
-    """The names of all tables of schema.sql, and of those in which FTS5 keeps a search index."""
+    """The names of all tables of schema.sql, including the shadow tables of search indexes."""
     names = set()
     for is_virtual, name in _TABLE.findall(schema_sql()):
         names.add(name)
@@ -54,12 +54,12 @@ def table_names() -> frozenset[str]:
 
 
 _TABLE = re.compile(r"^CREATE (VIRTUAL )?TABLE (\w+)", re.MULTILINE)
-# sqlite.org/fts5.html, section 9: without the options content and columnsize all of these are there.
+# sqlite.org/fts5.html, section 9: all of these exist without the options content and columnsize.
 _FTS5_PARTS = ("data", "idx", "content", "docsize", "config")
 
 
 def has_ledger(native: sqlite3.Connection) -> bool:
-    """Whether there is a ledger of ours; other programs have a table of that name, without checksums."""
+    """Whether the file has the library's ledger. A foreign table of the same name has no checksums."""
     found = native.execute(
         "SELECT 1 FROM pragma_table_info('schema_migrations') WHERE name = 'checksum'"
     )
@@ -67,7 +67,19 @@ def has_ledger(native: sqlite3.Connection) -> bool:
 
 
 def check_ownership(native: sqlite3.Connection, path: str, *, may_be_older: bool) -> int:
-    """The file's schema version. Raises SchemaError unless it is ours and known. Reads only."""
+    """Checks that a file is the library's, and of a known version. Reads only.
+
+    Args:
+        native: a connection to the file.
+        path: the file, for errors.
+        may_be_older: whether a version that needs a migration is allowed.
+
+    Returns:
+        The version of the file's schema.
+
+    Raises:
+        SchemaError: code foreign, unversioned, newer, or code older unless may_be_older.
+    """
     mark, version = application_id(native), user_version(native)
     details = {"path": path, "application_id": mark, "version": version}
     is_unmarked = 0 in (version, mark)

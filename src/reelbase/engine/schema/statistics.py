@@ -1,9 +1,9 @@
 """The statistics of ANALYZE: the application's tables may have them, the library's have none.
 
 Without statistics SQLite plans from the schema alone, and the plan of every statement of the library is
-tested. With them it plans for what the tables held when ANALYZE ran: on an idle queue, that every finished
-job be read to claim one. A connection reads the statistics with the schema: when it opens, and after each
-change of the schema by another connection.
+tested. With statistics it plans for the rows that the tables held when ANALYZE ran: after an ANALYZE of an
+idle queue, a claim reads every finished job. A connection reads the statistics with the schema: when it
+opens, and after each change of the schema by another connection.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ WHERE type = 'table'
   AND name IN ('sqlite_stat1', 'sqlite_stat3', 'sqlite_stat4')
 """
 
-# A row counts for the table that tbl names and for the index that idx names, in any case and of any
-# table, so that only a row of which both are known to be the application's may stay. idx is NULL for a
-# table without an index, and the table's name for the key of one WITHOUT ROWID.
+# SQLite applies a row to the table named in tbl and to the index named in idx, in any letter case, and even
+# if the index is another table's. So a row may stay only if both are known to be the application's. idx is
+# NULL for a table without an index, and the table's name for the key of a WITHOUT ROWID table.
 _IS_OF_THE_APPLICATION = """
 EXISTS (
   SELECT 1
@@ -49,8 +49,8 @@ iif(lower(gathered.tbl) IN (SELECT value FROM json_each(:library)), lower(gather
 
 
 def analyzed_tables(native: sqlite3.Connection) -> list[str]:
-    """The tables of the library that have statistics, and "others" for what is no table of the application
-    either; sorted. Empty, as it should be: neither."""
+    """The tables of the library that have statistics, sorted, and "others" for rows of statistics that belong
+    neither to the library nor to the application. Empty for a file in order."""
     found = {
         name
         for statistics in _statistics_tables(native)
@@ -65,7 +65,7 @@ def analyzed_tables(native: sqlite3.Connection) -> list[str]:
 
 def remove_statistics(native: sqlite3.Connection) -> bool:
     """Removes the statistics of the library's tables, which another program has gathered, and makes every
-    connection to the file forget them; False when there were none. Outside a transaction."""
+    connection to the file drop them. Returns False when there were none. Call it outside a transaction."""
     if not _is_due(native):
         return False
     with _statistics_changed(native):
@@ -76,11 +76,12 @@ def remove_statistics(native: sqlite3.Connection) -> bool:
 
 
 def gather_statistics(native: sqlite3.Connection, table: str | None = None) -> None:
-    """Tells the planner how the values of each index of the application's tables are spread, from a
-    sample (analysis_limit), and removes those of the library's, which SQLite reads all the same, so that
-    damage is found. Outside a transaction.
+    """Runs ANALYZE, on a sample (analysis_limit), and keeps only the statistics of the application's tables.
+    Call it outside a transaction.
 
-    Not PRAGMA optimize, which judges by what this very connection has read, and the writer reads little.
+    ANALYZE reads the library's tables as well, so that damage is found; their statistics are removed. PRAGMA
+    optimize does not serve: it judges by the reads of its own connection, and the writer reads little.
+    table: the only one to analyze; None: all.
     """
     each = "ANALYZE main.{table}"
     whole = "ANALYZE" if table is None else each.format(table=quoted(table))
@@ -106,7 +107,7 @@ def _library() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _statistics_changed(native: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that may change statistics: no connection sees those that it removes again."""
+    """A transaction that may change statistics: no connection sees the ones that it gathers and removes."""
     native.execute("BEGIN IMMEDIATE")
     try:
         with native:  # commits, or rolls back
@@ -117,8 +118,8 @@ def _statistics_changed(native: sqlite3.Connection) -> Iterator[None]:
 
 
 def _remove(native: sqlite3.Connection) -> int:
-    """How many rows it has removed. Changes the schema, so that every other connection reads it again,
-    and the statistics with it."""
+    """Removes the statistics that are not the application's, and returns the number of rows removed. It also
+    changes the schema, so that all connections read it again, together with the statistics."""
     removed = sum(
         native.execute(
             f"DELETE FROM {statistics} AS gathered WHERE NOT {_IS_OF_THE_APPLICATION}", _library()
