@@ -102,7 +102,7 @@ async def test_a_search_index_is_made_from_nothing(part: str, filled: Path) -> N
     change_page(filled, pages_of(filled, f"{SEARCHED}_{part}")[-1])
     report = await reelbase.repair(filled)
     assert report.lost == []
-    assert f"search index {SEARCHED} made again" in report.mended
+    assert f"search index {SEARCHED} rebuilt" in report.mended
     async with reelbase.connect(filled) as database:
         assert len(await database.transcripts.search("anna", "word234")) == 1
 
@@ -110,7 +110,7 @@ async def test_a_search_index_is_made_from_nothing(part: str, filled: Path) -> N
 async def test_damaged_rows_of_a_search_index_are_mended(filled: Path) -> None:
     change(filled, f"DELETE FROM {SEARCHED}_content WHERE id % 2")
     report = await reelbase.repair(filled)
-    assert (report.lost, report.mended) == ([], [f"search index {SEARCHED} made again"])
+    assert (report.lost, report.mended) == ([], [f"search index {SEARCHED} rebuilt"])
     await sound(filled)
 
 
@@ -289,9 +289,9 @@ async def test_a_reference_that_can_be_cleared_is_cleared(path: Path) -> None:
     report = await reelbase.repair(path)
     assert sorted(report.lost, reverse=True) == [
         "files 10000000-0000-7000-8000-000000000002: removed, because it referred to profiles bert, which"
-        " is not there",
+        " is missing",
         "files 10000000-0000-7000-8000-000000000001: source_file_id cleared, which referred to files"
-        " 10000000-0000-7000-8000-00000000000f; that row is not there",
+        " 10000000-0000-7000-8000-00000000000f; that row is missing",
     ]
     assert report.rows_lost == {"files": 1}
     await sound(path)
@@ -499,7 +499,7 @@ async def test_what_this_sqlite_cannot_make_is_named_or_kept_as_it_is(filled: Pa
     break_header(filled)
     report = await reelbase.repair(filled)
     (loss,) = report.lost
-    assert "index words_in_order could not be made again" in loss
+    assert "index words_in_order could not be rebuilt" in loss
     assert "COLLATE swedish" in loss
     assert rows(filled, "SELECT * FROM words") == [("a",), ("b",)]
     assert rows(filled, "SELECT sql FROM sqlite_schema WHERE name = 'odd'") == [
@@ -518,8 +518,8 @@ async def test_what_is_missing_of_the_schema_comes_back(filled: Path) -> None:
     )
     report = await reelbase.repair(filled)
     assert report.mended == [
-        "index files_newest on files made again",
-        "trigger videos_fts_delete on videos made again",
+        "index files_newest on files rebuilt",
+        "trigger videos_fts_delete on videos rebuilt",
     ]
     assert report.lost == ["table config: it was missing, and is empty now"]
     await sound(filled)

@@ -226,12 +226,12 @@ def test_own_tables_that_have_nothing_to_do_with_it_need_no_leave(
         ),
         (
             "CREATE TRIGGER no BEFORE DELETE ON prompts BEGIN SELECT RAISE(IGNORE); END",
-            "table prompts still has rows: a trigger of the application's keeps or makes them",
+            "table prompts still has rows: a trigger of the application keeps or inserts them",
         ),
         (
             "CREATE TRIGGER again AFTER DELETE ON config"
             " BEGIN INSERT INTO config (key, value) VALUES ('k', '1'); END",
-            "table config still has rows: a trigger of the application's keeps or makes them",
+            "table config still has rows: a trigger of the application keeps or inserts them",
         ),
     ],
 )

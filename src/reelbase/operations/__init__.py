@@ -1,1 +1,1 @@
-"""What is done with a file that no Database has open."""
+"""Operations on a database file that no Database of this process has open."""

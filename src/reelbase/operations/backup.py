@@ -1,4 +1,4 @@
-"""Backups of files that no Database of this process need have open, and putting one in its place."""
+"""Backup and restore of a database file; no Database of this process needs to have it open."""
 
 from __future__ import annotations
 
@@ -24,17 +24,28 @@ async def restore(
 ) -> Path | None:
     """Puts a copy of backup, a database of this or an earlier version, in the place of target.
 
-    Everybody must have closed target first. The copy is complete and verified before target is
-    touched, and takes its place at one moment: after a crash target is the old database or the new
-    one. Where there is no target yet it is made; it keeps the permissions of the one before.
+    All processes must have closed target first. The copy is complete and verified before target is
+    touched, and replaces it in one step: after a crash target is the old database or the new one. A
+    missing target is created; an existing one keeps its permissions. Except for CommitUncertainError, an
+    error leaves target unchanged.
 
-    setup: as in connect().
+    Args:
+        backup: the copy, of this or an earlier schema version.
+        target: the database to replace.
+        busy_timeout: seconds to wait for another process that has locked target.
+        progress: called with (pages copied, pages in all), on the event loop.
+        setup: as in connect().
 
-    None; or where a target that is damaged, or files that belonged to a deleted one, were moved to.
+    Returns:
+        Where a damaged target, or the side files of a deleted one, were moved to; else None.
 
-    Raises SchemaError when backup or target are not reelbase databases, or backup is newer than this
-    release; DatabaseBusyError (code in_use) when somebody has target open; DatabaseCorruptError for a
-    damaged backup; DatabaseFullError, DatabaseIOError. target is then as it was.
+    Raises:
+        SchemaError: backup or target is no reelbase database, or backup is newer than this release.
+        DatabaseBusyError: another process has target open (code in_use).
+        DatabaseCorruptError: the backup is damaged.
+        DatabaseFullError: there is no room for the copy.
+        DatabaseIOError: the file system refuses an access.
+        CommitUncertainError: target is replaced, but its folder cannot be synced.
     """
     connection = Connection()  # its thread; the files are opened and closed on it
     try:
@@ -64,14 +75,29 @@ async def backup(
     progress: Progress | None = None,
     setup: Setup | None = None,
 ) -> BackupReport:
-    """Copies a database that others may have open and write, as Database.backup() does.
+    """Copies a database as Database.backup() does; other processes may have it open and write to it.
 
-    It may be of an earlier version, and is not brought up to date. keep: as in Database.backup(); of
-    an earlier version than 7 no copy is removed, and a warning logged: such a copy does not say of
-    which database it is. setup: as in connect().
+    A database of an earlier schema version is copied as it is, without a migration.
 
-    Raises SchemaError when path is no reelbase database, or newer than this release;
-    DatabaseIOError (code missing, exists), DatabaseFullError, DatabaseCorruptError, DatabaseBusyError.
+    Args:
+        path: the database.
+        target: the copy, a new file.
+        keep: as in Database.backup(). Below schema version 7 no older copy is removed, and a warning is
+            logged: such a copy does not say which database it belongs to.
+        busy_timeout: seconds to wait for another process that has locked the database.
+        progress: called with (pages copied, pages in all), on the event loop.
+        setup: as in connect().
+
+    Returns:
+        The path and the size of the copy, and the older copies that were removed.
+
+    Raises:
+        SchemaError: path is no reelbase database, or newer than this release.
+        DatabaseIOError: path does not exist (code missing), target does (code exists), or the file
+            system refuses an access.
+        DatabaseFullError: there is no room for the copy.
+        DatabaseCorruptError: the database is damaged.
+        DatabaseBusyError: the database stayed locked for busy_timeout.
     """
     checked_keep(keep)
     place, copy = file_path(path), file_path(target, "target")

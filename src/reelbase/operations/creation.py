@@ -1,4 +1,4 @@
-"""Creating an application's object by a statement that may come from anywhere.
+"""Creating an application's object by a statement from an untrusted source.
 
 An authorizer lets the statement create the one object that it is said to create, and nothing else.
 """
@@ -24,7 +24,7 @@ from reelbase.operations.table_rows import (
     unchecked,
 )
 
-# Triggers have names of their own: one may be called like a table.
+# Triggers have a namespace of their own: a trigger may have the name of a table.
 _NAMED = """
 SELECT type, name, tbl_name
 FROM sqlite_schema
@@ -37,17 +37,17 @@ SELECT DISTINCT lower(name)
 FROM pragma_function_list
 """
 
-# A table of such a name would hide what SQLite, and so this library, reads by it.
+# A table of such a name would hide the table-valued function that this library reads.
 _OF_SQLITE = re.compile(r"pragma_|json_(each|tree)$", re.IGNORECASE)
 
-# Virtual tables of other modules do not come along. These show what a full-text index holds.
+# Virtual tables of all further modules are refused. The vocabularies show the terms of a full-text index.
 _VOCABULARIES = frozenset({"fts4aux", "fts5vocab"})
 _MODULES = FULL_TEXT | TREES | _VOCABULARIES
 
 _SCHEMA_TABLES = ("sqlite_master", "sqlite_schema")
 
-# What SQLite answers when a statement is the reason, and not the disk or another connection. None: what
-# is refused by the sqlite3 module.
+# The result codes of errors that the statement itself causes, not the disk or another connection. 0: the
+# sqlite3 module, or this one, has refused it.
 _OF_THE_STATEMENT = frozenset(
     {
         0,
@@ -60,7 +60,8 @@ _OF_THE_STATEMENT = frozenset(
 
 
 class Created(msgspec.Struct, frozen=True):
-    """module: of a virtual table.  rows: of a table; None: it has none of its own."""
+    """A created object. module: that of a virtual table, else None.  rows: how to read and write a table's
+    rows; None: the object has no rows of its own."""
 
     module: str | None
     rows: TableRows | None
@@ -77,7 +78,7 @@ class Refused(Exception):
 
 @cache
 def _functions() -> frozenset[str]:
-    """Those of SQLite itself: a new connection has no others.
+    """The names of SQLite's own functions, which are all that a new connection has.
 
     (PRAGMA trusted_schema would tell them apart too, but takes json_valid() of SQLite 3.40 for unsafe.)
     """
@@ -86,9 +87,18 @@ def _functions() -> frozenset[str]:
 
 
 def create(native: sqlite3.Connection, made: OwnObject, reserved: frozenset[str]) -> Created:
-    """Creates an object, in the transaction that is open.
+    """Creates an object, in the open transaction.
 
-    Raises Refused, also for a table whose rows could not be written; nothing remains then.
+    Args:
+        native: a connection with an open transaction.
+        made: the object, with the statement that creates it.
+        reserved: names, folded to lower case, that it must not have.
+
+    Returns:
+        The module of a virtual table, and how to write the rows of a table.
+
+    Raises:
+        Refused: the object cannot be created, or rows could not be written to it; a savepoint undoes it.
     """
     if not isinstance(made.name, str) or not isinstance(made.sql, str):
         raise Refused("its name or its statement is not UTF-8 text")
@@ -148,9 +158,9 @@ def _refusal(action: int, second: str | None) -> str:
 
 
 class _Guard:
-    """An authorizer that allows to create one object, and nothing else.
+    """An authorizer that allows the creation of one object, and nothing else.
 
-    module: of a virtual table.  refused: what was not allowed, in words.
+    module: that of a virtual table.  refused: the first forbidden action, in words.
     """
 
     def __init__(self, made: OwnObject) -> None:
@@ -192,13 +202,15 @@ class _Guard:
                 return first == made.table
             case sqlite3.SQLITE_REINDEX:
                 return first == made.name
-            case sqlite3.SQLITE_FUNCTION:  # of the connection, or of an application, are not for it
+            case (
+                sqlite3.SQLITE_FUNCTION
+            ):  # not functions that the connection or an application adds
                 return second.lower() in _functions()
             case _:
                 return False
 
     def _allows_module(self, action: int, first: str, second: str) -> bool:
-        """A module makes tables for what it keeps, which are named after its own."""
+        """Whether the module may do this: it creates shadow tables, named after the virtual table."""
         match action:
             case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_FUNCTION:
                 return True

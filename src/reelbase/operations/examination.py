@@ -1,4 +1,4 @@
-"""The check of a file of any known version, also of one that connect() would refuse or migrate."""
+"""The check of a file of any known schema version, also of one that connect() would refuse or migrate."""
 
 from __future__ import annotations
 
@@ -30,16 +30,29 @@ from reelbase.errors import DatabaseCorruptError, SchemaError
 
 
 async def check_file(path: Path, *, full: bool, busy_timeout: float) -> HealthReport:
-    """What examine() reports, made on a thread of its own."""
+    """examine(), on a thread of its own."""
     work = partial(examine, path, full=full, busy_timeout_seconds=busy_timeout)
     return await on_a_thread(work)
 
 
 def examine(path: Path, *, full: bool, busy_timeout_seconds: float) -> HealthReport:
-    """What Database.check() reports, on the calling thread; a file that is too damaged to be opened is a
-    problem in the report, too. The schema is compared with that of the file's own version.
+    """Checks a file as Database.check() does, on the calling thread.
 
-    Raises SchemaError for a foreign, newer or empty file, DatabaseIOError, DatabaseBusyError.
+    A file that is too damaged to be opened is a problem in the report, too. The schema is compared with
+    that of the file's own version.
+
+    Args:
+        path: the file.
+        full: also compare every entry of every index with its row.
+        busy_timeout_seconds: how long to wait for another process that has locked the file.
+
+    Returns:
+        The problems and warnings.
+
+    Raises:
+        SchemaError: the file is foreign, newer than this release, or empty.
+        DatabaseIOError: the file is missing or cannot be read.
+        DatabaseBusyError: another process kept it locked.
     """
     may_write = may_be_opened_to_write(path)  # before this process has it open
     try:
@@ -69,12 +82,22 @@ def examine(path: Path, *, full: bool, busy_timeout_seconds: float) -> HealthRep
 def examine_native(
     native: sqlite3.Connection, path: Path, *, full: bool, read_only: bool = False
 ) -> HealthReport:
-    """The same of a connection, outside a transaction; path is for the advice. read_only: it cannot write,
-    which the check of search indexes needs."""
+    """Checks the database of an open connection.
+
+    Args:
+        native: the connection, outside a transaction.
+        path: its file, for the advice in the report.
+        full: also compare every entry of every index with its row.
+        read_only: the connection cannot write; the check of search indexes, which has to, is then
+            replaced by a warning.
+
+    Returns:
+        The problems and warnings.
+    """
     mode = journal_mode_of(native)
     version = user_version(native)
     damage = problems_of(native, mode, full=full, version=version)
-    # This process, which looks for a moment, does not count.
+    # This process has the file open only for the check, and does not count.
     is_shared = mode == "wal" and len(set(processes_with(path)) - {os.getpid()}) > 1
     problems, warnings = damage.problems, warnings_of(native, is_shared=is_shared)
     if read_only and damage.search_indexes:

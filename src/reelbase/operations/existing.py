@@ -1,4 +1,4 @@
-"""A database file that is there, for what must not change what it is."""
+"""Looking at an existing database file, for commands that must not create, migrate or convert it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from reelbase.engine.schema.source import check_ownership
 
 
 def checked_path(path: str, name: str) -> Path:
-    """The absolute path. InvalidArgumentError, which names the argument, for what no file can be called."""
+    """The absolute path. Raises InvalidArgumentError, which names the argument, when no file can have it."""
     return file_path(path, name)
 
 
 async def journal_mode_of_file(
     path: Path, *, busy_timeout: float
 ) -> Literal["wal", "delete"] | None:
-    """The journal mode of a database of this version; None for an empty file.
+    """The journal mode of a database of this schema version; None for an empty file.
 
-    Raises SchemaError for one of another program or version, DatabaseIOError (code missing, directory,
-    not_regular), DatabaseBusyError, DatabaseCorruptError.
+    Raises SchemaError for a database of another program or version, DatabaseIOError (code missing,
+    directory, not_regular), DatabaseBusyError, DatabaseCorruptError.
     """
     return await asyncio.to_thread(
         partial(

@@ -1,4 +1,4 @@
-"""What ``reelbase inspect`` tells, read in one transaction that writes nothing."""
+"""The facts that ``reelbase inspect`` shows, from one read transaction."""
 
 from __future__ import annotations
 
@@ -108,8 +108,10 @@ class IndexFacts(msgspec.Struct, frozen=True):
 
 
 class TableFacts(msgspec.Struct, frozen=True):
-    """rows: None where the table needs a module, tokenizer or collation that is not loaded.
-    size_bytes: without its indexes; None where this SQLite cannot tell.  is_ours: of the schema.
+    """A table, its size and its indexes.
+
+    rows: None where the table needs a module, tokenizer or collation that is not loaded.
+    size_bytes: without its indexes; None where this SQLite cannot tell.  is_ours: part of the schema.
     """
 
     name: str
@@ -128,8 +130,11 @@ class TagFacts(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """database_id: None before version 7.  orphans: rows that refer to what is gone, or that search
-    misses, by what they are."""
+    """All facts of a database.
+
+    database_id: None before schema version 7.  orphans: how many rows refer to a missing row, or are
+    missing in a search index; the key says which, in words.
+    """
 
     database: str
     size_bytes: int
@@ -147,7 +152,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 def read_facts(path: Path, busy_timeout_seconds: float) -> Facts:
-    """Of a database of this or an older version, also while others have it open."""
+    """Reads the facts of a database of this or an older version; other processes may have it open."""
     decision = decide(path, journal="auto", durability="balanced", mounts=PROC_MOUNTS)
     try:
         with opened_to_look(path, busy_timeout_seconds) as native:

@@ -1,6 +1,6 @@
-"""Bringing a file from one version of the schema to another, for commands and installers.
+"""Migrating a file from one schema version to another, for commands and installers.
 
-An application needs none of it: connect() migrates.
+An application does not need this module: connect() migrates.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class MigrationStep(msgspec.Struct, frozen=True):
-    """A migration that was run, or would be. application: whose it is; None: the package's own."""
+    """A migration that was run, or would be. application: the application's name; None: reelbase itself."""
 
     application: str | None
     version: int
@@ -53,10 +53,10 @@ class MigrationStep(msgspec.Struct, frozen=True):
 
 
 class MigrationReport(msgspec.Struct, frozen=True):
-    """What migrate() did, or would do.
+    """The result of migrate(): the migrations that it ran, or would run.
 
-    steps: in order; empty: there was nothing to do.  copy: the database as it was before; None when
-    nothing was done.
+    steps: in order; empty: none was pending.  copy: the safety copy, the database as it was before; None
+    when nothing was migrated.
     """
 
     from_version: int
@@ -77,18 +77,30 @@ async def migrate(
     progress: Progress | None = None,
     setup: Setup | None = None,
 ) -> MigrationReport:
-    """Brings a database to a version of the schema, all in one transaction, after a copy of it.
+    """Makes a safety copy, and migrates a database to a schema version, all in one transaction.
 
-    to: that version; None: the newest, and then the application's own migrations. dry_run: runs the
-    steps on a copy that is thrown away, and leaves the database alone. backup_dir: the folder of
-    the copy, made if need be; None: the folder of the database. busy_timeout: seconds to wait
-    for somebody who writes, or migrates. progress(what, done, total) is called on the event loop.
-    setup: as in connect().
+    If the call fails or its process is killed, the database keeps the version that it had.
 
-    Killed or failed, the database has the version it had. Raises ValueError for a version that this
-    release does not know; SchemaError (code downgrade for an older version than the file has; code
-    foreign, newer, unversioned, drifted, edited, gap, broken_reference, …); DatabaseFullError when there
-    is no room for the copy and the migrations, with the figures; DatabaseBusyError; DatabaseIOError.
+    Args:
+        path: the database.
+        to: the schema version; None: the newest, followed by the application's own migrations.
+        dry_run: runs the migrations on a temporary copy, and leaves the database unchanged.
+        migrations: the application's own migrations, as in connect().
+        backup_dir: the folder of the safety copy, created if missing; None: the folder of the database.
+        busy_timeout: seconds to wait for another process that writes or migrates.
+        progress: called with (what, done, total), on the event loop.
+        setup: as in connect().
+
+    Returns:
+        The migrations that were run, or with dry_run would be, and the safety copy.
+
+    Raises:
+        ValueError: this release does not know the version.
+        SchemaError: code downgrade for an older version than the file has; code foreign, newer,
+            unversioned, drifted, edited, gap, broken_reference, ….
+        DatabaseFullError: no room for the copy and the migrations; the details hold the figures.
+        DatabaseBusyError: another process kept the database locked.
+        DatabaseIOError: the file system refuses an access.
     """
     if to is not None and not 1 <= to <= SCHEMA_VERSION:
         raise invalid_argument("to", f"must be 1 to {SCHEMA_VERSION}, not {to}")
@@ -116,12 +128,23 @@ async def migrate(
 async def adopt(
     path: str | os.PathLike[str], *, busy_timeout: float = 5.0, setup: Setup | None = None
 ) -> int:
-    """Marks a database that lost its marks (read back from a dump, for example), and returns its version.
+    """Restores the marks of a database that has lost them, for example one that was read from a dump.
 
-    Only if its tables, indexes and triggers are those of a known version to the letter; one that is
-    marked stays as it is. Raises SchemaError otherwise, naming the nearest version and what differs
-    (code unknown_schema; details: nearest, differences), or for a foreign or edited one; nothing is
-    changed then.
+    The marks are the application id, the schema version and the ledger. They are set only if the tables,
+    indexes and triggers are exactly those of a known version; a database that has its marks stays as it
+    is. An error leaves the database unchanged.
+
+    Args:
+        path: the database.
+        busy_timeout: seconds to wait for another process that has locked it.
+        setup: as in connect().
+
+    Returns:
+        The schema version.
+
+    Raises:
+        SchemaError: the schema is that of no known version (code unknown_schema; details: the nearest
+            version and the differences), or the database is foreign or edited.
     """
     return await on_a_thread(partial(_adopt, file_path(path), busy_timeout, checked_setup(setup)))
 
@@ -129,9 +152,9 @@ async def adopt(
 async def migration_history(
     path: str | os.PathLike[str], *, busy_timeout: float = 5.0
 ) -> list[AppliedMigration]:
-    """The ledger: which migrations the file has been through, ours first, then those of applications.
+    """The ledger: the applied migrations of reelbase in order, then those of each application.
 
-    Reads only, older versions too.
+    It only reads, and also takes a database of an older version.
     """
     return await on_a_thread(partial(_history, file_path(path), busy_timeout))
 
@@ -139,7 +162,7 @@ async def migration_history(
 def _open(
     path: Path, own: Migrations | None, busy_timeout: float, setup: Setup | None
 ) -> sqlite3.Connection:
-    """A writing connection to a file that may be migrated, in whatever journal mode it has."""
+    """A connection that can write, to a file that may be migrated, in the file's own journal mode."""
     mode = prepare_file(
         path,
         create=False,
@@ -203,13 +226,14 @@ def _rehearse(
 
 @contextlib.contextmanager
 def _folder_to_try_in(path: Path) -> Iterator[Path]:
-    """A folder for a copy of a database: beside it, where the upgrade will need the room; or where temporary
-    files lie, when nothing can be written beside it. Removed at the end. If that cannot be, it is logged."""
+    """A temporary folder for a copy of a database: beside it, where the upgrade will need the room, or in
+    the system's temporary folder if the folder of the database is not writable. It is removed at the end; a
+    failure to remove it is logged."""
     folder = _new_folder(path)
     try:
         yield folder
     finally:
-        # Not shutil.rmtree(): where a folder cannot be listed it recurses for ever.
+        # Not shutil.rmtree(), which recurses for ever in a folder that cannot be listed.
         try:
             remove([f"{folder / path.name}{suffix}" for suffix in ("", *SUFFIXES)])
             folder.rmdir()

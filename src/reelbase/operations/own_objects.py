@@ -1,6 +1,6 @@
 """The application's own tables, indexes, views and triggers in a file, beside those of the schema.
 
-They are kept, and moved, as the statements that create them.
+An object is described, and carried to another database, by the statement that creates it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from reelbase.engine.schema.fingerprint import names_of
 from reelbase.engine.schema.source import SCHEMA_VERSION
 from reelbase.operations.table_rows import folded, quoted, shadow_tables
 
-# In the order in which they can be created, and in that of their creation.
+# By type, in the order in which objects can be created; within a type, in the order of their creation.
 _OBJECTS = """
 SELECT type, name, tbl_name, sql
 FROM sqlite_schema
@@ -27,7 +27,8 @@ ORDER BY
 
 
 class OwnObject(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """table: what an index or a trigger is on; of others, their own name.  settings: of an FTS5 table."""
+    """An object of the application. table: the table of an index or a trigger; for a table or a view its
+    own name.  settings: those of an FTS5 table."""
 
     type: Literal["table", "index", "view", "trigger"]
     name: str
@@ -42,10 +43,10 @@ class OwnObject(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 
 def own_objects(native: sqlite3.Connection, version: int) -> list[OwnObject]:
-    """Those of a database with that version of the schema, in the order of their creation.
+    """The application's objects of a database with that version of the schema, in the order of creation.
 
-    Without what SQLite keeps for itself: tables of virtual tables, statistics, automatic indexes.
-    settings is left empty: settings_of() reads them.
+    Objects that SQLite makes itself are left out: shadow tables, statistics, automatic indexes.
+    settings stays empty: settings_of() reads them.
     """
     ours = names_of(version)
     shadows = shadow_tables(native)
@@ -62,7 +63,7 @@ def reserved_names(version: int) -> frozenset[str]:
 
 
 def settings_of(native: sqlite3.Connection, table: str) -> dict[str, int | float | str]:
-    """The settings of an FTS5 table that its statement does not hold, such as how it ranks."""
+    """The settings of an FTS5 table that are not part of its statement, such as the rank function."""
     rows = native.execute(
         f"SELECT k, v FROM {quoted(f'{table}_config')} WHERE k <> 'version' ORDER BY k"
     )

@@ -1,7 +1,7 @@
-"""Repairing a damaged file: a copy of it is kept, and what takes its place is verified first.
+"""Repairing a damaged file: a copy of it is kept, and the repaired file is verified before it replaces it.
 
-The damaged file is read as bytes and stays as it is, side files included, until the repaired one is
-complete. It is locked meanwhile as SQLite would lock it, so that nothing is written that the repaired
+The damaged file is read as bytes and stays unchanged, side files included, until the repaired file is
+complete. Meanwhile it holds SQLite's own locks, so that no process can write a row that the repaired
 file would lack.
 """
 
@@ -57,7 +57,7 @@ try:
 except ImportError:  # Windows, where an open file is not replaced anyway
     fcntl = None  # type: ignore[assignment]
 
-# The bytes that SQLite locks (os_unix.c, PENDING_BYTE, RESERVED_BYTE, SHARED_FIRST, SHARED_SIZE).
+# The byte range that SQLite locks (os_unix.c, PENDING_BYTE, RESERVED_BYTE, SHARED_FIRST, SHARED_SIZE).
 _LOCK_BYTE, _LOCK_BYTES = 0x40000000, 512
 _RETRY_SECONDS = 0.05
 _CHUNK_BYTES = 1 << 20
@@ -66,15 +66,16 @@ _LOGS = ("-wal", "-journal")
 
 
 class RepairReport(msgspec.Struct, frozen=True):
-    """What repair() did.
+    """The result of repair().
 
-    copy: the damaged file, byte for byte; its log, if it had one, is beside it. None: there was nothing
-        to mend, and nothing was changed.
-    mended: what is as it was before the damage, or was made again from what is there.
-    lost: every row, by table and key, that is gone, was removed because what it referred to is gone, or
-        was kept without some of its values; and everything else that is lost.
+    copy: the damaged file, byte for byte; its log, if it had one, is beside it. None: the file was sound,
+        and is unchanged.
+    mended: the parts that were restored or rebuilt without loss, a sentence each.
+    lost: a sentence for each row, by table and key, that is lost, that was removed because the row that it
+        referred to is lost, or that was kept without some of its values; and for each further loss.
     rows_lost: how many rows each table has lost for certain.
-    problems: what check(full=True) still finds in the file: a table that was changed on purpose.
+    problems: the problems that check(full=True) still finds: differences of the schema that are no damage,
+        such as a table that was changed on purpose.
     """
 
     copy: Path | None
@@ -95,22 +96,36 @@ async def repair(
     progress: OnProgress | None = None,
     setup: Setup | None = None,
 ) -> RepairReport:
-    """Mends a damaged database of this or an earlier version, and says what is lost.
+    """Repairs a damaged database of this or an earlier version, and reports the losses.
 
-    Everybody must have closed it first. Where only indexes are damaged, they are made again and no row
-    is lost. Where tables are, every row that can be read goes to a new file, and rows whose parent is
-    lost go the way that their foreign key says of a deleted one. The file is replaced at one moment by
-    one that check(full=True) finds sound; before that a copy of the damaged file is kept beside it, as
-    ``<name>.damaged-<moment>``. Killed at any point, the file is the damaged or the repaired one.
+    All processes must have closed the database first. If only indexes are damaged, they are rebuilt and
+    no row is lost. If tables are damaged, every readable row is copied to a new file, and a row with
+    a lost parent is deleted or changed as its foreign key says for a deleted parent.
 
-    A sound file is left alone, without a copy. busy_timeout: seconds to wait for who has it locked.
-    progress(what, done, total) is called on the event loop. Memory does not grow with the file, but with
-    the number of rows that are lost. Needs room for two more files of its size. setup: as in connect();
-    without it, indexes that need the application's functions and collations are lost, and named.
+    A copy of the damaged file is kept beside it, as ``<name>.damaged-<moment>``; then a file that
+    check(full=True) has found sound replaces it in one step. If the process is killed at any point, the
+    file is the damaged or the repaired one. A sound file is left unchanged, without a copy; an error also
+    leaves the file unchanged.
 
-    Raises DatabaseBusyError (code in_use) for a file that is in use; SchemaError (foreign, newer, empty)
-    for what is no database of ours; DatabaseCorruptError when nothing of it can be saved;
-    DatabaseFullError, DatabaseIOError. The file is then as it was.
+    Memory does not grow with the size of the file, only with the number of lost rows. The disk needs room
+    for two more files of this size.
+
+    Args:
+        path: the damaged database.
+        busy_timeout: seconds to wait for another process that has locked it.
+        progress: called with (what, done, total), on the event loop.
+        setup: as in connect(). Without it, indexes that need the application's functions and collations
+            are lost, and named.
+
+    Returns:
+        The copy of the damaged file, the repaired parts, and the losses.
+
+    Raises:
+        DatabaseBusyError: another process has the file open (code in_use).
+        SchemaError: the file is no database of reelbase's, or newer, or empty (code foreign, newer, empty).
+        DatabaseCorruptError: no part of it can be saved.
+        DatabaseFullError: there is no room.
+        DatabaseIOError: the file system refuses an access.
     """
     place = file_path(path)
     loop = asyncio.get_running_loop()
@@ -134,7 +149,7 @@ def repair_file(
     setup: Setup | None = None,
 ) -> RepairReport:
     """repair(), on the calling thread."""
-    place = real_path(path)  # what lies beside a database follows its real name
+    place = real_path(path)  # side files are named after the real path
     if size_of_usable_file(place, create=False) == 0:
         raise SchemaError(
             f"{path} is empty; there is nothing to repair: restore a backup",
@@ -148,7 +163,7 @@ def repair_file(
 
 
 class _Repair:
-    """original: a descriptor of the damaged file, which is locked."""
+    """One repair. original: a descriptor of the damaged file, which is locked."""
 
     def __init__(
         self, original: int, place: Path, on_progress: OnProgress, setup: Setup | None
@@ -173,14 +188,14 @@ class _Repair:
             partial_file(self._place) as repaired,
         ):
             if not has_header:
-                self._losses.mend("the header made again")
+                self._losses.mend("the header rebuilt")
             problems = self._salvage(copy, repaired)
             return self._put_in_place(repaired, problems)
 
     @contextlib.contextmanager
     def _copy_at_rest(self, losses: Losses) -> Iterator[tuple[Path, bool]]:
-        """A copy with everything in its one file, as SQLite would have it after a crash; and whether
-        its header could be read. It always has one that SQLite accepts."""
+        """A copy into which the side files are merged, as SQLite would do after a crash; and whether the
+        header could be read. The copy always has a header that SQLite accepts."""
         with partial_file(self._place) as copy:
             unread = self._copy_bytes(copy)
             logs = [suffix for suffix in _LOGS if os.path.exists(f"{self._place}{suffix}")]
@@ -198,7 +213,7 @@ class _Repair:
             yield copy, has_header
 
     def _play(self, copy: Path, losses: Losses) -> None:
-        """Lets SQLite do what it does after a crash: that needs no schema."""
+        """Lets SQLite recover the copy as after a crash, which needs no schema."""
         with (
             contextlib.suppress(sqlite3.DatabaseError),
             contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as native,
@@ -208,11 +223,11 @@ class _Repair:
         for suffix in SUFFIXES:
             left = Path(f"{copy}{suffix}")
             if suffix in _LOGS and left.exists() and left.stat().st_size:
-                losses.lose(f"what is in {self._place.name}{suffix}, which cannot be used")
+                losses.lose(f"the content of {self._place.name}{suffix}, which cannot be used")
             left.unlink(missing_ok=True)
 
     def _copy_bytes(self, target: Path) -> list[int]:
-        """Copies the damaged file; where it has blocks that cannot be read, which are zeros in the copy."""
+        """Copies the damaged file, with zeros for blocks that cannot be read; returns their offsets."""
         unread: list[int] = []
         with target.open("wb") as file:
             for chunk in self._chunks(unread):
@@ -256,13 +271,13 @@ class _Repair:
         return b"".join(parts)
 
     def _mend(self, copy: Path) -> list[str] | None:
-        """Mends a copy; what check() still finds then, and None when it is damaged all the same."""
+        """Mends a copy. Returns the problems that check() still finds; None when it is still damaged."""
         self._on_progress("looking for damage", 0, 1)
         with contextlib.closing(Source(copy, str(self._place))) as source:
             try:
                 with contextlib.closing(_opened(copy, self._setup)) as native:
                     if not _is_sound(native, self._place, source.version):
-                        self._on_progress("making indexes again", 0, 1)
+                        self._on_progress("rebuilding indexes", 0, 1)
                         mend(native, source, self._losses)
                     return _accepted(native, self._place)
             except (TableIsDamagedError, sqlite3.DatabaseError):
@@ -289,7 +304,7 @@ class _Repair:
             problems = _accepted(native, self._place)
         if problems is None:
             raise DatabaseCorruptError(
-                f"{self._place} could not be repaired: what was read of it makes no sound database;"
+                f"{self._place} could not be repaired: its readable rows make no sound database;"
                 " restore a backup. Nothing was changed",
                 details={"path": str(self._place)},
             )
@@ -312,9 +327,9 @@ class _Repair:
         return RepairReport(kept, losses.mended, losses.lost, dict(losses.rows), problems)
 
     def _fold_logs(self) -> None:
-        """A log would be played into whatever has the name of the damaged file. So that file, too, is
-        replaced by one that has everything in it: playing the log into it once more changes nothing,
-        and without the log it is complete."""
+        """SQLite would play the log into any file with the name of the damaged one, the repaired file
+        included. So the damaged file is first replaced by a copy that contains its log: playing the log
+        into that copy again changes nothing, and without the log it is complete."""
         with self._copy_at_rest(Losses()) as (copy, _):
             self._own(copy)
             sync_file(copy)
@@ -327,7 +342,7 @@ class _Repair:
         take_mode(copy, status)
 
     def _keep_damaged(self) -> Path:
-        """A copy of the damaged file, and of its logs under the same name; on the disk, and verified."""
+        """Copies the damaged file, and its logs under the same name; syncs and verifies the copy."""
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
         kept = self._place.with_name(f"{self._place.name}.damaged-{moment}")
         for suffix in _LOGS:
@@ -349,7 +364,7 @@ class _Repair:
                 there.update(chunk)
             if written.digest() != there.digest():
                 raise DatabaseIOError(
-                    f"the copy {kept} is not what was written; look at the disk. Nothing was changed",
+                    f"the copy {kept} differs from the file; look at the disk. Nothing was changed",
                     details={"path": str(self._place)},
                 )
             publish(copy, kept)
@@ -359,9 +374,9 @@ class _Repair:
 
 @contextlib.contextmanager
 def _locked(place: Path, busy_timeout_seconds: float) -> Iterator[int]:
-    """A descriptor of a file that no SQLite, in whatever journal mode, can use meanwhile.
+    """A descriptor of a file that no SQLite connection, in any journal mode, can use meanwhile.
 
-    The only one of this process: to close another one would drop the locks.
+    This process must have no other descriptor of it: to close one would drop the locks.
     """
     descriptor = os.open(place, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
@@ -382,7 +397,7 @@ def _locked(place: Path, busy_timeout_seconds: float) -> Iterator[int]:
 
 
 def _opened(path: Path, setup: Setup | None) -> sqlite3.Connection:
-    """A connection to a file that only this repair knows; it is synced once, when it is complete."""
+    """A connection to a temporary file of this repair; the file is synced once, when it is complete."""
     native = sqlite3.connect(path, isolation_level=None, factory=NativeConnection)
     for pragma in (
         "locking_mode = EXCLUSIVE",
@@ -405,7 +420,7 @@ def _is_sound(native: sqlite3.Connection, path: Path, version: int) -> bool:
 
 
 def _accepted(native: sqlite3.Connection, path: Path) -> list[str] | None:
-    """The problems of a file that is not damaged; None for one that is."""
+    """The problems of a file that is not damaged; None for a damaged one."""
     problems = examine_native(native, path, full=True).problems
     if not problems:
         return []

@@ -1,8 +1,8 @@
-"""Deleting every row of the schema's tables, and what becomes of the application's rows by that.
+"""Deleting every row of the schema's tables, and counting the application's rows that this reaches.
 
-A row of the application's may refer to one of ours with ON DELETE CASCADE, SET NULL or SET DEFAULT, further
-rows may refer to that one, and a trigger may do anything. It is counted where it happens: by temporary
-triggers on the application's tables, in the transaction that deletes.
+A row of the application may refer to a row of the schema with ON DELETE CASCADE, SET NULL or SET DEFAULT,
+further rows may refer to that row, and a trigger may do anything. So temporary triggers on the application's
+tables count the effect, in the transaction that deletes.
 """
 
 from __future__ import annotations
@@ -59,8 +59,11 @@ ORDER BY name
 
 
 class Reset(msgspec.Struct, frozen=True):
-    """deleted: rows of the schema's tables.  own_deleted, own_changed: rows of the application's tables
-    that went with them, and rows that are still there, but changed. By table, of those that had any."""
+    """The result of reset(), as numbers of rows by table; tables with none are left out.
+
+    deleted: rows of the schema's tables.  own_deleted: rows of the application's tables that were deleted
+    with them.  own_changed: rows of the application's tables that were changed, and still exist.
+    """
 
     deleted: dict[str, int]
     own_deleted: dict[str, int]
@@ -73,7 +76,7 @@ class Reset(msgspec.Struct, frozen=True):
 
     @property
     def reach(self) -> str:
-        """What becomes of the application's rows, in words."""
+        """How many of the application's rows are deleted and changed, in words."""
         return ", ".join(
             f"{table}: {rows:,} {what}"
             for what, tables in (("deleted", self.own_deleted), ("changed", self.own_changed))
@@ -85,15 +88,24 @@ async def reset(
     path: Path, *, own_rows: bool = False, is_rehearsal: bool = False, busy_timeout: float = 5.0
 ) -> Reset:
     """Deletes every row of every table of the schema, and resets the counters of ids, in one transaction.
-    The application's triggers run, the schema's do not.
 
-    own_rows: whether rows of the application's own tables may be deleted or changed by that.
-    is_rehearsal: says what would become of those, and changes nothing.
+    The application's triggers run, the schema's do not. An error leaves the database unchanged.
 
-    Raises DatabaseError, and nothing is deleted: code own_rows (details: own_deleted, own_changed);
-    code broken_reference where rows of the application refer to rows of the schema without saying what is
-    to become of them, or with ON DELETE RESTRICT; code not_empty where its triggers keep or make rows of
-    the schema. ConstraintError for what its tables or triggers refuse.
+    Args:
+        path: the database.
+        own_rows: whether rows of the application's own tables may be deleted or changed as well.
+        is_rehearsal: only reports the numbers, and changes nothing.
+        busy_timeout: seconds to wait for another process that has locked the database.
+
+    Returns:
+        How many rows are deleted and changed, by table.
+
+    Raises:
+        DatabaseError: code own_rows when rows of the application would be deleted or changed without
+            permission (details: own_deleted, own_changed); code broken_reference when rows of the
+            application refer to rows of the schema without ON DELETE, or with ON DELETE RESTRICT; code
+            not_empty when triggers of the application keep or insert rows of the schema.
+        ConstraintError: a table or trigger of the application refuses the change.
     """
     return await on_a_thread(partial(_reset, path, own_rows, is_rehearsal, busy_timeout))
 
@@ -129,7 +141,7 @@ def _reset(
             raise _Rehearsed
         if done.reaches_own_rows and not own_rows:
             raise DatabaseError(
-                f"rows of the application's own tables would go or change as well ({done.reach}); "
+                f"rows of the application's own tables would be deleted or changed ({done.reach}); "
                 "nothing was deleted",
                 code="own_rows",
                 details={"own_deleted": done.own_deleted, "own_changed": done.own_changed},
@@ -153,7 +165,7 @@ def _delete_all(native: sqlite3.Connection, own: list[str]) -> Reset:
     for table in tables:
         if has_rows(native, table):
             raise DatabaseError(
-                f"table {table.name} still has rows: a trigger of the application's keeps or makes them; "
+                f"table {table.name} still has rows: a trigger of the application keeps or inserts them; "
                 "nothing was deleted",
                 code="not_empty",
             )
@@ -180,7 +192,7 @@ def _delete(native: sqlite3.Connection, table: TableRows) -> None:
 def _broken_references(
     native: sqlite3.Connection, tables: list[str]
 ) -> Counter[tuple[str, str, int]]:
-    """How many rows refer to a row that is not there, by table, parent and number of the foreign key."""
+    """How many rows refer to a missing row, by table, parent and number of the foreign key."""
     found: Counter[tuple[str, str, int]] = Counter()
     for table in tables:
         try:
@@ -193,7 +205,7 @@ def _broken_references(
 
 
 def _count_reach(native: sqlite3.Connection, own: list[str]) -> None:
-    """From now on what happens to rows of these tables is counted, for as long as the connection is open."""
+    """Counts the rows of these tables that are deleted or changed, until the connection closes."""
     native.execute("CREATE TEMP TABLE reset_deleted (name TEXT PRIMARY KEY, rows INTEGER NOT NULL)")
     native.execute(
         "CREATE TEMP TABLE reset_changed (name, row, PRIMARY KEY (name, row)) WITHOUT ROWID"
@@ -219,7 +231,7 @@ def _count_reach(native: sqlite3.Connection, own: list[str]) -> None:
 
 
 def _identity(rows: TableRows, which: str) -> str:
-    """An expression for what tells a row from others: its rowid, or all of it."""
+    """An expression that identifies a row: its rowid, or all of its columns."""
     columns = rows.columns if rows.key is None else [rows.key]
     return " || ',' || ".join(f"quote({which}.{quoted(column)})" for column in columns)
 

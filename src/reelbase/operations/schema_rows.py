@@ -1,4 +1,4 @@
-"""The rows of the schema's tables as a whole: read, stored and deleted table by table, past the triggers."""
+"""Reading, storing and deleting all rows of the schema's tables, table by table, without its triggers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reelbase.operations.table_rows import TableRows, quoted
 
 COUNTERS = "sqlite_sequence"
 
-# The ledger, the identity and the context of the audit trail are the file's own.
+# The ledger, the identity and the context of the audit trail describe the file itself, so they stay.
 _OF_THE_FILE = frozenset({"schema_migrations", "database_identity", "audit_context"})
 
 _TABLES = """
@@ -43,7 +43,7 @@ ORDER BY rowid
 
 
 def rows_of_schema(native: sqlite3.Connection, version: int) -> list[TableRows]:
-    """The tables of a version of the schema, by name, without those that say what the file is."""
+    """The tables of a schema version, by name, without the tables that describe the file itself."""
     ours = names_of(version) - _OF_THE_FILE
     return [
         TableRows(
@@ -68,8 +68,8 @@ def has_counters(native: sqlite3.Connection) -> bool:
 
 @contextlib.contextmanager
 def without_triggers(native: sqlite3.Connection, version: int) -> Iterator[None]:
-    """The schema's triggers are dropped inside the block: what they did when the rows were first written
-    is among the rows. Those of an application stay."""
+    """Drops the schema's triggers inside the block, and keeps those of the application. The rows that the
+    triggers once wrote are among the rows that are stored, so they must not fire again."""
     ours = names_of(version)
     triggers = [row for row in native.execute(_TRIGGERS).fetchall() if row[0].lower() in ours]
     for name, _ in triggers:

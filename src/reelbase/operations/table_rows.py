@@ -35,7 +35,7 @@ _HAS_KEY_INDEX = """
 SELECT EXISTS (SELECT 1 FROM pragma_index_list(?) WHERE origin = 'pk')
 """
 
-# Modules of SQLite's own that keep what they hold in tables of the file.
+# SQLite's own modules that store their data in tables of the file.
 FULL_TEXT = frozenset({"fts3", "fts4", "fts5"})
 TREES = frozenset({"rtree", "rtree_i32"})
 
@@ -43,9 +43,9 @@ TREES = frozenset({"rtree", "rtree_i32"})
 class TableRows(msgspec.Struct, frozen=True):
     """How the rows of a table are read and written.
 
-    columns: in order, with the rowid where that is no column of its own.  key: the column that its rows
-    are ordered by; None: they come in the order of the table.  indexed: of a full-text index whose text is
-    elsewhere, the suffix of its table with the rowids that it has indexed.
+    columns: in order; the rowid comes first where it is not a column.  key: the column that the rows are
+    ordered by; None: they come in the order of the table.  indexed: for a full-text index without its own
+    text, the suffix of its shadow table that lists the indexed rowids.
     """
 
     name: str
@@ -62,11 +62,11 @@ class TableRows(msgspec.Struct, frozen=True):
 
     @property
     def select(self) -> str:
-        """Every row, in its order."""
+        """The statement that reads every row, in order."""
         own = quoted(self.name)
         names = ", ".join(f"{own}.{quoted(column)}" for column in self.columns)
         order = f" ORDER BY {own}.{quoted(self.key)}" if self.key else ""
-        # An index that has all columns would give them in its own order.
+        # A covering index would return the rows in its own order.
         hint = " NOT INDEXED" if self.indexed is None else ""
         return f"SELECT {names} FROM {self._source}{hint}{order}"
 
@@ -85,7 +85,7 @@ class TableRows(msgspec.Struct, frozen=True):
 
 
 def rows_of(native: sqlite3.Connection, table: str, module: str | None = None) -> TableRows:
-    """How the rows of a table are read and written; module: of a virtual one."""
+    """How the rows of a table are read and written. module: that of a virtual table, else None."""
     found = native.execute(_COLUMNS, (table,)).fetchall()
     columns = [name for name, hidden, _ in found if not hidden]
     if module in TREES:
@@ -111,16 +111,17 @@ def rows_of(native: sqlite3.Connection, table: str, module: str | None = None) -
 
 
 def why_unreadable(native: sqlite3.Connection, table: str) -> str | None:
-    """Why nothing tells what a full-text index holds: it has neither its text nor a table to read it from.
+    """Why the text of a full-text index cannot be read; None: it can be.
 
-    One whose text is in another table is built from it.
+    An index that stores neither its text nor the name of a table with it is unreadable. An index whose text
+    is in another table is rebuilt from it, as a test.
     """
     if "content" in _shadows_of(native, table):
         return None
     try:
         native.execute(f"INSERT INTO {quoted(table)} ({quoted(table)}) VALUES ('rebuild')")
     except sqlite3.OperationalError as error:
-        return f"what it has indexed cannot be read ({error})"
+        return f"the text that it has indexed cannot be read ({error})"
     return None
 
 
@@ -130,7 +131,7 @@ def shadow_tables(native: sqlite3.Connection) -> set[str]:
 
 
 def _shadows_of(native: sqlite3.Connection, table: str) -> set[str]:
-    """What comes after the name of a virtual table in those of the tables that it keeps."""
+    """The suffixes of the shadow tables of a virtual table: their names without its name."""
     prefix = f"{table}_"
     shadows = shadow_tables(native)
     return {name.removeprefix(prefix) for name in shadows if name.startswith(prefix)}
@@ -138,8 +139,8 @@ def _shadows_of(native: sqlite3.Connection, table: str) -> set[str]:
 
 @contextlib.contextmanager
 def unchecked(native: sqlite3.Connection) -> Iterator[None]:
-    """CHECKs do not count inside. The rows passed them when they were first written; one that asks for
-    the time, or for a function that is not here, would not let them pass again."""
+    """Ignores CHECK constraints inside the block. The rows passed them when they were first written; a
+    constraint on the time, or with a function that is missing here, might refuse them now."""
     set_pragma(native, "ignore_check_constraints", 1)
     try:
         yield
@@ -153,5 +154,5 @@ def quoted(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """As SQLite compares names: of ASCII alone."""
+    """A name in lower case as SQLite compares names: only ASCII letters are folded."""
     return name.lower() if name.isascii() else name

@@ -1,1 +1,1 @@
-"""What a repair takes out of a damaged file, page by page, and puts together again."""
+"""Reading a damaged file page by page, and building a database from the readable rows."""

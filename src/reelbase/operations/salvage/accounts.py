@@ -1,4 +1,4 @@
-"""What became of each table of a damaged file, and of its rows."""
+"""The account of each table of a damaged file: its rows that were read, and those that are lost."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from reelbase.operations.salvage.losses import Losses, counted
 from reelbase.operations.salvage.pages import TABLE_LEAF, Gap, Page, Record, Value
 from reelbase.operations.salvage.tables import Key, Table
 
-# What completion makes from other rows, and what is empty while nothing writes.
+# Tables that completion fills from other rows, and a table that is empty between two writes.
 DERIVED = frozenset(
     {"schema_migrations", "database_identity", "audit_context", "job_references", "file_numbers"}
 )
 
 
 class TableState(msgspec.Struct):
-    """What became of a table. gaps: where pages cannot be reached or used.  partial: rows whose last
-    values cannot be read.  refused: rows that break a rule of the schema, with
-    their name and the reason.
-    lost_cells: rows on pages that can be read otherwise; their keys cannot.  highest: the rowid."""
+    """The account of a table while its rows are read.
+
+    gaps: where pages cannot be reached or used.  partial: rows whose last values cannot be read.
+    refused: rows that break a rule of the schema, with their name and the reason.  lost_cells: how many
+    rows with unreadable keys lie on readable pages.  highest: the highest rowid.
+    """
 
     table: Table
     root: int
@@ -44,17 +46,17 @@ class TableState(msgspec.Struct):
         if self.table.has_rowid != (page.kind == TABLE_LEAF):
             return False
         if not self.table.has_rowid:
-            # Nothing tells of a page that a valid one in the place of its parent does not lead to.
+            # If an older, valid page lies in the place of the parent, the missing child leaves no gap.
             return bool(self.gaps) or self.table.is_strict
         return any(gap.holds(cell.rowid) for gap in self.gaps for cell in page.cells)
 
     def key_of(self, rowid: int, values: Sequence[Value]) -> Key:
-        """What names a row: its number, or its primary key."""
+        """The key of a row: its rowid, or its primary key."""
         return rowid if self.table.has_rowid else tuple(values[: len(self.table.key)])
 
 
 def account_for(state: TableState, evidence: Evidence, losses: Losses) -> None:
-    """Puts rows together again from what was gathered of them, and names those that are lost."""
+    """Rebuilds rows from the values that were gathered, and names the lost rows."""
     table = state.table
     losses.touch(table.name)
     if table.name in DERIVED:
@@ -65,20 +67,22 @@ def account_for(state: TableState, evidence: Evidence, losses: Losses) -> None:
     for key in list(state.partial):
         rebuilt += _rebuild(state, LostRow(key, {}), 0, losses)
     for key, (name, why) in state.refused.items():
-        if not table.holds(key):  # else the page of an older or another copy of it
+        if not table.holds(
+            key
+        ):  # else this was an older or second copy of a row that the table holds
             losses.lose_row(table.name, name, f"it cannot be kept: {why}")
     if rebuilt:
         losses.mend(f"{table.name}: {counted(rebuilt, 'row')} read from its indexes")
     if stale := evidence.stale_entries(table):
         losses.mend(
-            f"{table.name}: {counted(stale, 'row')} that only some of its indexes name left out"
+            f"{table.name}: {counted(stale, 'row')} left out that only some of its indexes name"
         )
     if not evidence.witnesses(table):
         _tell_unknown(state, losses)
 
 
 def _rebuild(state: TableState, row: LostRow, witnesses: int, losses: Losses) -> bool:
-    """Puts a row together from what is known of it; True when that is all of it."""
+    """Rebuilds a row from its known values; True when all of its values are known."""
     table, key, known = state.table, row.key, dict(row.known)
     state.highest = max(state.highest, key if isinstance(key, int) else 0)
     record, cut = state.partial.pop(key, None), None
@@ -133,7 +137,7 @@ def _tell_unknown(state: TableState, losses: Losses) -> None:
         )
     if not state.root:
         losses.lose(
-            f"{name}: where its rows were is not known any more; {counted(state.rows, 'row')} were found,"
+            f"{name}: the place of its rows is unknown; {counted(state.rows, 'row')} were found,"
             " and no index tells whether there were more"
         )
     for gap in state.gaps if state.root else ():
@@ -141,6 +145,6 @@ def _tell_unknown(state: TableState, losses: Losses) -> None:
         last = "the last" if gap.up_to is None else str(gap.up_to)
         between = f" from {first} to {last}" if state.table.has_rowid else ""
         losses.lose(
-            f"{name}: rows{between} that are not there now, if there were any: page {gap.page} is damaged,"
+            f"{name}: rows{between} that are missing now, if there were any: page {gap.page} is damaged,"
             " and no index names them"
         )

@@ -1,7 +1,7 @@
-"""What makes a mended database whole: everything in it that follows from its rows.
+"""Completing a mended database: everything that is derived from its rows is derived again.
 
-References, counts, search indexes, the ledger: all of it is made from the rows that are there, so that
-nothing tells of rows that are not.
+References, counts, search indexes and the ledger are made from the existing rows, so that they do not
+name lost ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reelbase.operations.salvage.losses import Losses
 from reelbase.operations.salvage.references import Reference, references_of
 from reelbase.operations.salvage.tables import Table
 
-# Triggers keep these up with every change, but a row that a disk loses is seen by none.
+# Triggers update these counts with every change, but no trigger fires for a row that a disk loses.
 _REFERENCES_OF_JOBS = """
 INSERT OR IGNORE INTO job_references (target_id, target_type, job_id)
 SELECT target_id, target_type, job_id
@@ -47,7 +47,7 @@ WHERE children.parent_id = jobs.id
   AND (jobs.total, jobs.completed) IS NOT (children.total, children.completed)
 """
 
-# The last child of a batch was lost before it ended.
+# Batches whose last unfinished child is lost.
 _FINISHED_BATCHES = """
 UPDATE jobs
 SET status = 'succeeded',
@@ -90,7 +90,13 @@ WHERE active_llm_config_id IS NULL
 
 
 def complete(native: sqlite3.Connection, version: int, losses: Losses) -> None:
-    """Inside a transaction, without foreign keys, with the triggers of the library in place."""
+    """Derives counts, references and the ledger from the rows, and notes the losses.
+
+    Args:
+        native: a connection in a transaction, with foreign keys off and the library's triggers in place.
+        version: the schema version of the database.
+        losses: which tables have lost rows; gets a sentence for each repair.
+    """
     mend_references(native, losses)
     if "jobs" in losses.touched:
         native.execute(_CHILDREN_OF_JOBS)
@@ -98,11 +104,11 @@ def complete(native: sqlite3.Connection, version: int, losses: Losses) -> None:
     names = names_of(version)
     if "job_references" in losses.touched and "job_references" in names:
         native.execute(_REFERENCES_OF_JOBS)
-        losses.mend("job_references: made again from jobs")
+        losses.mend("job_references: rebuilt from jobs")
     if "file_numbers" in losses.touched and "file_numbers" in names:
         native.execute(_NUMBERS_OF_FILES)
-        derive(native, version, only="files_fts")  # by numbers that may be others than before
-        losses.mend("file_numbers: made again from files")
+        derive(native, version, only="files_fts")  # the numbers may have changed
+        losses.mend("file_numbers: rebuilt from files")
     if losses.touched & {"llm_configs", "profiles"} and "llm_configs" in names:
         native.execute(_ACTIVE_LANGUAGE_MODELS)
     _mend_ledger(native, version, losses)
@@ -111,13 +117,13 @@ def complete(native: sqlite3.Connection, version: int, losses: Losses) -> None:
 
 
 def mend_references(native: sqlite3.Connection, losses: Losses) -> None:
-    """Does to rows that refer to nothing what their foreign key says of a deleted parent."""
+    """Deletes rows that refer to a missing row, or clears the reference, as their foreign key says."""
     while tables := _tables_with_broken_references(native):
         references = [found for table in tables for found in references_of(native, table)]
-        # Each of them, as one may clear or delete what another one would find.
+        # All of them, not any(): to mend one reference may break or clear another.
         changed = [_mend_reference(native, reference, losses) for reference in references]
         if not any(changed):
-            return  # a parent that is no table; check() tells
+            return  # the parent is no table; check() reports it
 
 
 def _tables_with_broken_references(native: sqlite3.Connection) -> list[str]:
@@ -147,13 +153,13 @@ def _mend_reference(native: sqlite3.Connection, reference: Reference, losses: Lo
         if reference.sets_null:
             losses.lose(
                 f"{reference.table} {child}: {', '.join(reference.columns)} cleared, which referred to"
-                f" {reference.parent} {parent}; that row is not there"
+                f" {reference.parent} {parent}; that row is missing"
             )
         else:
             losses.lose_row(
                 reference.table,
                 child,
-                f"removed, because it referred to {reference.parent} {parent}, which is not there",
+                f"removed, because it referred to {reference.parent} {parent}, which is missing",
             )
     if not found:
         return False
@@ -174,7 +180,7 @@ def _mend_ledger(native: sqlite3.Connection, version: int, losses: Losses) -> No
 
 
 def _mend_identity(native: sqlite3.Connection, losses: Losses) -> None:
-    # What was last found in order is another schema than that of a file that was made again.
+    # The digest is that of the schema before the repair.
     native.execute("UPDATE database_identity SET schema_digest = NULL")
     if native.execute("SELECT 1 FROM database_identity").fetchone() is None:
         native.execute("INSERT INTO database_identity (id) VALUES (1)")

@@ -1,7 +1,7 @@
-"""What the indexes of a damaged file know of the rows of its tables.
+"""Evidence of lost rows in the indexes of a damaged file.
 
 An entry of an index holds the values of its columns and the key of its row. So the indexes of a table
-tell which rows it had, and some of what was in them.
+tell which rows it had, and some of their values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reelbase.operations.salvage.tables import Key, Table
 
 _NOT_NULL = re.compile(r"\bWHERE\s+(\w+)\s+IS\s+NOT\s+NULL\s*$", re.IGNORECASE)
 
-# Temporary, because it may be as much as there are rows.
+# Temporary tables instead of memory: there may be an entry for every row.
 _TABLES = (
     "CREATE TEMP TABLE attested (table_name, key, index_number, PRIMARY KEY (table_name, key, index_number))"
     " WITHOUT ROWID",
@@ -39,14 +39,23 @@ class Index(msgspec.Struct, frozen=True):
 
 
 class LostRow(msgspec.Struct, frozen=True):
-    """A row that indexes name and the table lacks. known: what they hold of it."""
+    """A row that indexes name and the table lacks. known: its values in their entries."""
 
     key: Key
     known: dict[str, Value]
 
 
 def indexes_of(native: sqlite3.Connection, table: Table, roots: dict[str, int]) -> list[Index]:
-    """The indexes of a table. native: has the schema. roots: by name, as the damaged file says."""
+    """The indexes of a table.
+
+    Args:
+        native: a connection to a database with the schema.
+        table: the table.
+        roots: the root pages of the damaged file, by name of the index.
+
+    Returns:
+        The indexes. The primary key of a table without rowid is the table itself, and left out.
+    """
     found: list[Index] = []
     listed = native.execute(
         "SELECT name, origin, partial FROM pragma_index_list(?)", (table.name,)
@@ -74,7 +83,17 @@ def indexes_of(native: sqlite3.Connection, table: Table, roots: dict[str, int]) 
 def entries(
     pages: PageFile, table: Table, index: Index, trouble: list[int]
 ) -> Iterator[tuple[Key, list[Value]]]:
-    """The key and the values of each entry that can be read; pages that cannot go to trouble."""
+    """The key and the values of each readable entry of an index.
+
+    Args:
+        pages: the damaged file.
+        table: the table of the index.
+        index: the index.
+        trouble: gets the numbers of the pages that cannot be read in full.
+
+    Returns:
+        The entries, in the order of the index.
+    """
     claims = pages.claims()
     places = [index.columns.index(name) for name in table.key] if not table.has_rowid else []
     for page in pages.walk(index.root, claims, is_index=True):
@@ -100,7 +119,7 @@ def entries(
 
 
 class Evidence:
-    """Gathers what the indexes know of rows that the tables of native lack."""
+    """Gathers the index entries of rows that the tables of native lack."""
 
     def __init__(self, native: sqlite3.Connection, pages: PageFile) -> None:
         self._native = native
@@ -134,7 +153,7 @@ class Evidence:
         for number, column in not_null:
             self._note_nulls(table, number, column)
         self._sound[table.name] = len(sound)
-        # Damaged ones, each of which has a part of the rows, are heard only where there is no better.
+        # A damaged index has only a part of the entries; it counts only where no index is sound.
         self._heard[table.name] = sound or damaged
 
     def _note(self, table: Table, index: Index, number: int, key: Key, values: list[Value]) -> None:
@@ -152,7 +171,7 @@ class Evidence:
         )
 
     def _note_nulls(self, table: Table, number: int, column: str) -> None:
-        """A row that a sound index of all that is not NULL does not have."""
+        """Notes NULL for rows that are missing in a sound index ``WHERE column IS NOT NULL``."""
         self._native.execute(
             "INSERT OR IGNORE INTO known SELECT DISTINCT key, ?, NULL FROM attested AS row"
             " WHERE table_name = ? AND NOT EXISTS (SELECT 1 FROM attested WHERE table_name = row.table_name"
@@ -161,11 +180,11 @@ class Evidence:
         )
 
     def witnesses(self, table: Table) -> int:
-        """How many sound indexes have every row of the table."""
+        """How many sound indexes have an entry for every row of the table."""
         return self._sound[table.name]
 
     def names(self, table: Table, key: Key) -> bool:
-        """Whether the table lacks the row, and all indexes that can be believed have it."""
+        """Whether the table lacks the row, and all trusted indexes have it."""
         (found,) = self._native.execute(
             "SELECT count(*) FROM attested WHERE table_name = ? AND key = ?"
             " AND index_number IN (SELECT value FROM json_each(?))",
@@ -190,7 +209,7 @@ class Evidence:
             yield LostRow(key, known)
 
     def stale_entries(self, table: Table) -> int:
-        """How many rows some indexes have, and neither the table nor all that can be believed."""
+        """How many rows are in some indexes, but neither in the table nor in all trusted indexes."""
         (found,) = self._native.execute(
             "SELECT count(*) FROM (SELECT 1 FROM attested WHERE table_name = ? GROUP BY key HAVING"
             " count(*) FILTER (WHERE index_number IN (SELECT value FROM json_each(?))) < ?)",

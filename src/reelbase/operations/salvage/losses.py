@@ -1,4 +1,4 @@
-"""What a repair tells: what it mended, and which rows are lost, by table and key."""
+"""The report of a repair: the repaired parts, and the lost rows by table and key."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import msgspec
 
 
 class RowNumber(int):
-    """The rowid of a row whose primary key is another, and not known."""
+    """The rowid of a row whose primary key is a different column, with an unknown value."""
 
     def __str__(self) -> str:
         return f"row {int(self)}"
 
 
 class _Run(msgspec.Struct):
-    """Rows of a table with the same fate. last: of keys that are numbers without a gap."""
+    """Rows of a table that are lost for the same reason. first to last: consecutive integer keys, or one
+    key."""
 
     table: str
     first: object
@@ -30,8 +31,8 @@ class _Run(msgspec.Struct):
 
 
 class Losses:
-    """mended: sentences.  rows: how many rows each table has lost for certain.  touched: the tables
-    that are not as they were."""
+    """Collects the repairs and losses. mended: a sentence each.  rows: how many rows each table has lost
+    for certain.  touched: the tables that have changed."""
 
     def __init__(self) -> None:
         self.mended: list[str] = []
@@ -40,15 +41,22 @@ class Losses:
         self._lost: list[_Run | str] = []
 
     def touch(self, table: str) -> None:
-        """Notes that the table is no longer as it was."""
+        """Notes that the table has changed."""
         self.touched.add(table)
 
     def mend(self, sentence: str) -> None:
-        """Notes what was mended, in a sentence."""
+        """Notes a repair, as a sentence."""
         self.mended.append(sentence)
 
     def lose_row(self, table: str, key: object, why: str, *, is_certain: bool = True) -> None:
-        """A row that is gone. key: its number, or its primary key as a text."""
+        """Notes a lost row.
+
+        Args:
+            table: its table.
+            key: its rowid, or its primary key as a text.
+            why: the reason, in words.
+            is_certain: False when the row may have been deleted before; it is then not counted.
+        """
         if is_certain:
             self.rows[table] += 1
         self.touch(table)
@@ -65,18 +73,18 @@ class Losses:
             self._lost.append(_Run(table, key, key, why))
 
     def lose_rows(self, table: str, number: int, sentence: str) -> None:
-        """Rows that are gone, and whose keys are not known."""
+        """Notes a number of lost rows of a table, with unknown keys."""
         self.rows[table] += number
         self.touch(table)
         self._lost.append(sentence)
 
     def lose(self, sentence: str) -> None:
-        """What is lost and is no row, or perhaps lost."""
+        """Notes a loss that is no row, or not certain, as a sentence."""
         self._lost.append(sentence)
 
     @property
     def lost(self) -> list[str]:
-        """What is lost, a sentence each."""
+        """All losses, a sentence each."""
         return [str(loss) for loss in self._lost]
 
 

@@ -1,4 +1,4 @@
-"""Mending a database whose tables can be read: what is damaged is made again from them, in place."""
+"""Mending a database whose tables can be read: its damaged indexes are rebuilt from them, in place."""
 
 from __future__ import annotations
 
@@ -24,15 +24,23 @@ from reelbase.operations.salvage.tables import Table
 
 
 class TableIsDamagedError(Exception):
-    """Indexes name rows that their table lacks: its pages have to be looked at."""
+    """Indexes name rows that their table lacks: its pages have to be read one by one."""
 
 
 def mend(native: sqlite3.Connection, source: Source, losses: Losses) -> None:
-    """Makes indexes, search indexes, and what is missing of the schema again, and mends references.
+    """Rebuilds indexes and search indexes, recreates missing objects of the schema, mends references.
 
-    native: a connection to the file of source, outside a transaction, without foreign keys, with the
-    library's functions. Raises TableIsDamagedError, or sqlite3.Error, for a file that this does not mend;
-    it is unchanged then.
+    An error leaves the file unchanged.
+
+    Args:
+        native: a connection to the file of source, outside a transaction, with foreign keys off and the
+            library's functions.
+        source: the damaged file.
+        losses: gets the repairs and losses.
+
+    Raises:
+        TableIsDamagedError: a table lacks rows that its indexes name.
+        sqlite3.Error: the file cannot be mended in place.
     """
     damaged_search = [
         name for name in search_indexes(native) if check_search_index(native, name, full=True)[0]
@@ -59,7 +67,8 @@ def mend(native: sqlite3.Connection, source: Source, losses: Losses) -> None:
 
 
 def _mend_indexes(native: sqlite3.Connection, source: Source, table: Table, losses: Losses) -> None:
-    """A damaged index may be the last that knows of a row, so it is read before it is made again."""
+    """Rebuilds the indexes of a table. A damaged index may hold the last trace of a lost row, so all of
+    them are read first."""
     indexes = indexes_of(native, table, source.roots())
     evidence = Evidence(native, source.pages)
     evidence.gather(table, indexes, with_values=False)
@@ -68,11 +77,11 @@ def _mend_indexes(native: sqlite3.Connection, source: Source, table: Table, loss
     if lacks_rows:
         raise TableIsDamagedError
     native.execute(f"REINDEX main.{quoted(table.name)}")
-    losses.mend(f"{table.name}: {', '.join(index.name for index in indexes)} made again")
+    losses.mend(f"{table.name}: {', '.join(index.name for index in indexes)} rebuilt")
 
 
 def _mend_schema(native: sqlite3.Connection, version: int, losses: Losses) -> None:
-    """Brings back indexes, views and triggers of the library; a table that is missing is empty."""
+    """Recreates missing objects of the library's schema; a missing table is empty afterwards."""
     stored = dict(
         native.execute(
             "SELECT lower(name), sql FROM sqlite_schema WHERE sql IS NOT NULL"
@@ -81,7 +90,7 @@ def _mend_schema(native: sqlite3.Connection, version: int, losses: Losses) -> No
     for object in shipped_objects(version):
         found, sql = stored.get(object.name.lower()), object.sql or ""
         if found is not None and (object.kind == "table" or is_same_text(found, sql)):
-            continue  # check() tells of a table that differs
+            continue  # check() reports a table that differs
         if found is not None:
             native.execute(f"DROP {object.kind} {quoted(object.name)}")
         native.execute(sql)
@@ -89,7 +98,7 @@ def _mend_schema(native: sqlite3.Connection, version: int, losses: Losses) -> No
         if object.kind == "table":
             losses.lose(f"table {object.name}: it was missing, and is empty now")
         else:
-            losses.mend(f"{object.kind} {object.name} on {object.table} made again")
+            losses.mend(f"{object.kind} {object.name} on {object.table} rebuilt")
 
 
 def _mend_marks(native: sqlite3.Connection, version: int, losses: Losses) -> None:
@@ -107,4 +116,4 @@ def _mend_search_index(native: sqlite3.Connection, name: str, losses: Losses) ->
         fill(native, name)
     else:
         native.execute(f"INSERT INTO {quoted(name)} ({quoted(name)}) VALUES ('rebuild')")
-    losses.mend(f"search index {name} made again")
+    losses.mend(f"search index {name} rebuilt")

@@ -1,8 +1,8 @@
-"""A database file read page by page, without SQLite, so that a damaged page costs only what is on it.
+"""Reading a database file page by page, without SQLite: a damaged page costs only its own cells.
 
-SQLite gives up at the first page that it cannot use, and of a table whose interior page is damaged it
-reaches no row below that page. Here every page stands for itself: a page is used as far as its cells are
-plausible, a tree goes on behind a gap, and pages that no tree leads to can be looked at one by one.
+SQLite stops at the first page that it cannot use, and reaches no row below a damaged interior page. Here
+every page is read independently: its plausible cells are used, a tree goes on behind a gap, and pages
+that no tree leads to can be read one by one.
 
 The format is that of sqlite.org/fileformat2.html; the numbers of its sections are in the comments.
 """
@@ -25,7 +25,7 @@ _HEADER_BYTES = 100
 _FRACTIONS = bytes((64, 32, 32))
 _PAGE_SIZES = (4096, 1024, 2048, 8192, 16384, 32768, 65536, 512)
 _SAMPLE_PAGES = 500
-# SQLite locks bytes of this page, and never stores anything on it (1.4).
+# SQLite locks bytes of this page, and never stores data on it (1.4).
 _LOCK_BYTE = 0x40000000
 _ENCODINGS = {1: "utf-8", 2: "utf-16-le", 3: "utf-16-be"}
 _MOST_LEVELS = 20
@@ -37,7 +37,7 @@ class Cell(msgspec.Struct, frozen=True, gc=False):
     """A row of a table, or an entry of an index.
 
     rowid: 0 in an index.  start, local_bytes: the part of the payload that lies on the page.
-    overflow: the page on which it goes on, 0 for none.
+    overflow: the first overflow page of the payload, 0 for none.
     """
 
     rowid: int
@@ -48,10 +48,10 @@ class Cell(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page of a b-tree. cells: the plausible ones. lost_cells: how many are not.
+    """A page of a b-tree. cells: the plausible cells. lost_cells: the number of implausible ones.
 
-    children: of an interior page, with the key below which each one's rows are (None: in an index).
-    is_whole: every byte is accounted for, so that it is a page of a b-tree beyond doubt.
+    children: the child pages of an interior page, each with the upper bound of its rowids (None: in an
+    index). is_whole: every byte is accounted for, so this is certainly a page of a b-tree.
     """
 
     number: int
@@ -80,8 +80,8 @@ class Gap(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """The values of a payload, in stored order.
 
-    missing: how many at the end cannot be read.  is_cut: the last value is the beginning of a text.
-    is_garbled: a text holds bytes that are none; they are replaced by U+FFFD.
+    missing: how many values at the end cannot be read.  is_cut: the last value is the beginning of a text.
+    is_garbled: a text holds invalid bytes; they are replaced by U+FFFD.
     """
 
     values: list[Value]
@@ -91,20 +91,20 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Claims:
-    """Which pages something leads to: each belongs to one thing."""
+    """Which pages are in use: each page belongs to at most one tree, overflow chain or list."""
 
     def __init__(self, page_count: int) -> None:
         self._claimed = bytearray(page_count + 1)
 
     def claim(self, number: int) -> bool:
-        """Whether the page is there and nothing led to it so far; now something does."""
+        """Claims a page. False: it does not exist, or is claimed already."""
         if not 1 <= number < len(self._claimed) or self._claimed[number]:
             return False
         self._claimed[number] = 1
         return True
 
     def is_claimed(self, number: int) -> bool:
-        """Whether a table or index has the page."""
+        """Whether the page is claimed."""
         return bool(self._claimed[number])
 
     def release(self, number: int) -> None:
@@ -112,13 +112,13 @@ class Claims:
         self._claimed[number] = 0
 
     def unclaimed(self) -> Iterator[int]:
-        """The numbers of the pages that nothing has claimed, rising."""
+        """The numbers of the unclaimed pages, rising."""
         return (number for number in range(1, len(self._claimed)) if not self._claimed[number])
 
 
 class PageFile:
-    """The pages of a file that nobody changes meanwhile, with what its header says as far as it can be
-    believed. close() it."""
+    """The pages of a file that no process changes meanwhile, and the plausible values of its header.
+    The caller closes it."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -152,7 +152,7 @@ class PageFile:
         return os.read(self._descriptor, size)
 
     def _guess_page_size(self) -> int:
-        """The size by which most pages account for all their bytes."""
+        """The page size with which most pages account for all their bytes."""
 
         def whole(size: int) -> int:
             numbers = range(1, min(_SAMPLE_PAGES, self.file_bytes // size))
@@ -168,24 +168,24 @@ class PageFile:
         return max(_PAGE_SIZES, key=whole)
 
     def bytes_of(self, number: int) -> bytes | None:
-        """A page; None for one that the file does not have in full."""
+        """The bytes of a page; None if the file ends before the page does."""
         if not 1 <= number <= self.page_count:
             return None
         data = self._read((number - 1) * self.page_size, self.page_size)
         return data if len(data) == self.page_size else None
 
     def page(self, number: int) -> Page | None:
-        """A page of a b-tree, or None."""
+        """The page with this number, if it is one of a b-tree; else None."""
         data = self.bytes_of(number)
         return None if data is None else parse(number, data, self.usable_bytes)
 
     def claims(self) -> Claims:
-        """A new set, in which nothing is claimed."""
+        """A new set of claims, without any page."""
         return Claims(self.page_count)
 
     def claim_pages_without_rows(self, claims: Claims) -> bool:
-        """Claims free pages, and those that SQLite keeps for itself. False: the list of free pages
-        is damaged, so that pages of deleted rows may look like pages that were lost."""
+        """Claims free pages, and the pages that SQLite uses itself. False: the list of free pages is
+        damaged, so a page of deleted rows may look like a lost page."""
         claims.claim(_LOCK_BYTE // self.page_size + 1)
         if self._has_pointer_map:
             for number in range(2, self.page_count + 1, self.usable_bytes // 5 + 1):  # 1.8
@@ -204,7 +204,16 @@ class PageFile:
         return self.has_header and trunk == 0 and found == self._free_pages
 
     def walk(self, root: int, claims: Claims, *, is_index: bool) -> Iterator[Page | Gap]:
-        """The pages of a tree with rows or entries on them, in order, and where it has gaps."""
+        """The pages of a tree with rows or entries on them, in order, with its gaps.
+
+        Args:
+            root: the number of the root page.
+            claims: gets the pages of the tree; a page that is claimed already is a gap.
+            is_index: whether the tree is an index, or a table without rowid.
+
+        Returns:
+            The pages and gaps, in the order of the keys.
+        """
         leaf, interior = (INDEX_LEAF, INDEX_INTERIOR) if is_index else (TABLE_LEAF, TABLE_INTERIOR)
         everything = Gap(root, None, None)
         waiting = [(everything, everything, 0)]
@@ -217,7 +226,7 @@ class PageFile:
             if page.kind == TABLE_LEAF:
                 page = _within(page, place)
                 if page is None:
-                    # A page of another tree; or the keys of its parent are damaged.
+                    # The page belongs to another tree, or the keys of its parent are damaged.
                     yield msgspec.structs.replace(parent, page=place.page)
                     continue
             if not claims.claim(place.page):
@@ -229,13 +238,22 @@ class PageFile:
                 below.append((Gap(child, last, bound), place, level + 1))
                 last = bound
             if page.lost_cells and page.children:
-                yield place  # which children it has lost is not known
+                yield place  # the number of its lost children is unknown
             waiting.extend(reversed(below))
             if page.cells or (page.lost_cells and page.kind != TABLE_INTERIOR):
                 yield page
 
     def payload(self, page: Page, cell: Cell, claims: Claims) -> bytes:
-        """A cell's payload, or as much of its beginning as can be trusted."""
+        """The payload of a cell, or the trustworthy part at its beginning.
+
+        Args:
+            page: the page of the cell.
+            cell: the cell.
+            claims: gets the overflow pages.
+
+        Returns:
+            The bytes; fewer than cell says when an overflow page is damaged or belongs to another cell.
+        """
         data = page.data[cell.start : cell.start + cell.local_bytes]
         if not cell.overflow:
             return data
@@ -250,7 +268,7 @@ class PageFile:
             following = _u32(content, 0)
             missing -= len(part)
             if (following == 0) != (missing == 0) or following > self.page_count:
-                missing += len(part)  # it is not what it should be, and who knows what is on it
+                missing += len(part)  # this is no overflow page, so its bytes are not trusted
                 break
             parts.append(part)
             number = following
@@ -260,7 +278,16 @@ class PageFile:
         return b"".join(parts)
 
     def record(self, page: Page, cell: Cell, claims: Claims) -> Record | None:
-        """The values of a cell; None for what is no record."""
+        """The values of a cell.
+
+        Args:
+            page: the page of the cell.
+            cell: the cell.
+            claims: gets the overflow pages.
+
+        Returns:
+            The record; None when the payload is no record.
+        """
         return decode(self.payload(page, cell, claims), cell.payload_bytes, self.encoding)
 
 
@@ -276,14 +303,14 @@ def write_header(path: Path, page_size: int) -> None:
 
 
 def write_rollback_mode(path: Path) -> None:
-    """Takes the mark of a write-ahead log off a file that has none any more."""
+    """Marks a file as one without a write-ahead log, once its log is merged."""
     with path.open("r+b") as file:
         file.seek(18)
         file.write(b"\1\1")
 
 
 def page_size_of_log(path: Path) -> int | None:
-    """The page size in the header of a write-ahead log (4.1); None where there is none."""
+    """The page size in the header of a write-ahead log (4.1); None if there is no valid log."""
     try:
         with path.open("rb") as file:
             size = _u32(file.read(12).ljust(12, b"\0"), 8)
@@ -306,7 +333,16 @@ def _u32(data: bytes, offset: int) -> int:
 
 
 def parse(number: int, data: bytes, usable_bytes: int) -> Page | None:
-    """A page of a b-tree (1.6); None for what cannot be one."""
+    """Parses a page of a b-tree (1.6).
+
+    Args:
+        number: its number, from 1.
+        data: its bytes.
+        usable_bytes: the page size without the reserved bytes at its end.
+
+    Returns:
+        The page; None when the bytes cannot be a page of a b-tree.
+    """
     start = _HEADER_BYTES if number == 1 else 0
     kind = data[start]
     if kind not in (TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR):
@@ -360,7 +396,7 @@ _NO_CELL = (Cell(0, 0, 0, 0, 0), 0, 0)
 
 
 def _cell(data: bytes, at: int, kind: int, usable_bytes: int) -> tuple[Cell, int, int]:
-    """A cell, its left child, and how many bytes it takes; 0 for what cannot be one."""
+    """A cell, its left child, and its length on the page; length 0: these bytes cannot be a cell."""
     start, child, rowid = at, 0, 0
     try:
         if kind in (TABLE_INTERIOR, INDEX_INTERIOR):
@@ -374,7 +410,7 @@ def _cell(data: bytes, at: int, kind: int, usable_bytes: int) -> tuple[Cell, int
             rowid, start = _varint(data, start)
     except IndexError:
         return _NO_CELL
-    # How much lies on the page itself (1.6, "the amount of payload that spills").
+    # The bytes of the payload on the page itself (1.6, "the amount of payload that spills").
     most = usable_bytes - 35 if kind == TABLE_LEAF else (usable_bytes - 12) * 64 // 255 - 23
     local = size
     if size > most:
@@ -410,7 +446,7 @@ def _signed(value: int) -> int:
 
 
 def _in_order(cells: list[Cell]) -> tuple[list[Cell], int]:
-    """The longest rising run of rowids, and how many cells are not in it: their rowids are damaged."""
+    """The longest rising run of rowids, and the number of cells outside it: their rowids are damaged."""
     rowids = [cell.rowid for cell in cells]
     if all(left < right for left, right in pairwise(rowids)):
         return cells, 0
@@ -433,9 +469,9 @@ def _in_order(cells: list[Cell]) -> tuple[list[Cell], int]:
 
 
 def _within(page: Page, place: Gap) -> Page | None:
-    """The page without cells whose rowids do not belong there; None when none does.
+    """The page without the cells whose rowids are out of its parent's bounds; None if all of them are.
 
-    A whole page is believed when its parent says something else of some of its rows.
+    A whole page is trusted more than its parent when some, but not all, of its rows are out of bounds.
     """
     cells = [cell for cell in page.cells if place.holds(cell.rowid)]
     if len(cells) == len(page.cells) or (cells and page.is_whole):
@@ -451,7 +487,16 @@ _SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, -1, -1)
 
 
 def decode(payload: bytes, payload_bytes: int, encoding: str) -> Record | None:
-    """A record (2.1). payload: all of it, or its beginning. None for what cannot be one."""
+    """Decodes a record (2.1).
+
+    Args:
+        payload: all of its bytes, or a beginning.
+        payload_bytes: the length of the whole payload.
+        encoding: the text encoding of the file.
+
+    Returns:
+        The values; None when the payload cannot be a record.
+    """
     kinds: Sequence[int]
     try:
         header_bytes, at = _varint(payload, 0)

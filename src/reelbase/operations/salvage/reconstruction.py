@@ -1,8 +1,8 @@
 """A new database from every row of a damaged one that can be read.
 
 The schema is that of the file's version, together with the application's own objects. Tables are read
-page by page; pages that nothing leads to any more are looked at one by one; and what indexes know of
-rows that are on no page is put together again, or tells which rows are lost.
+page by page; pages that no tree leads to any more are read one by one; and rows that are on no readable
+page are rebuilt from index entries, or reported as lost.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _UNIQUE = re.compile(r"\s*CREATE\s+UNIQUE\b", re.IGNORECASE)
 
 
 class Salvage:
-    """source: the damaged file.  native: a connection to a new, empty file, in a transaction, without
-    foreign keys."""
+    """Fills a new file from a damaged one. source: the damaged file.  native: a connection to the new,
+    empty file, in a transaction, with foreign keys off."""
 
     def __init__(
         self, source: Source, native: sqlite3.Connection, losses: Losses, on_progress: OnProgress
@@ -52,7 +52,7 @@ class Salvage:
         self._native = native
         self._losses = losses
         self._on_progress = on_progress
-        # What is made, without rows: tells the columns of indexes that come after the rows.
+        # The same schema without rows: it gives the columns of indexes that are created after the rows.
         self._outline = sqlite3.connect(":memory:", isolation_level=None, factory=NativeConnection)
         self._outline.set_up(setup_of(native), ":memory:")
         self._states: list[TableState] = []
@@ -61,7 +61,7 @@ class Salvage:
         self._pages_done = 0
 
     def run(self) -> None:
-        """Everything but the application's triggers, which finish() makes."""
+        """Creates the schema and stores the rows; finish() creates the application's triggers."""
         try:
             self._tell_of_damage()
             self._make_tables()
@@ -85,8 +85,8 @@ class Salvage:
         self._make("trigger", of_ours=True)
 
     def finish(self) -> None:
-        """Makes what comes after the rows: search indexes, triggers, what needs a module, the marks of
-        the file.
+        """Creates the objects that come after the rows: the application's search indexes and triggers,
+        virtual tables of missing modules, and the marks of the file.
         """
         self._rebuild_search_of_applications()
         self._make("trigger", of_ours=False)
@@ -96,17 +96,17 @@ class Salvage:
         self._native.execute(f"PRAGMA user_version = {self._source.version}")
 
     def search_indexes(self) -> list[str]:
-        """Those of the library, which are empty."""
+        """The names of the library's search indexes; they are empty, and the caller fills them."""
         return [name for name, _ in self._search_indexes() if is_ours(name)]
 
     def _tell_of_damage(self) -> None:
-        """What is no table, and is made from nothing."""
+        """Reports damage outside the tables, which costs no row."""
         if not self._source.free_pages_known:
-            self._losses.mend("the list of free pages made again")
+            self._losses.mend("the list of free pages rebuilt")
         if not self._source.is_complete:
             self._losses.mend(
-                f"the schema made again, as of version {self._source.version}; what can be read of the"
-                " application's own is in it"
+                f"the schema rebuilt, as of version {self._source.version}, with the readable objects of"
+                " the application"
             )
 
     # The schema.
@@ -147,7 +147,7 @@ class Salvage:
             self._states.append(TableState(table=table, root=root, indexes=indexes, gaps=gaps))
 
     def _make(self, kind: str, *, of_ours: bool | None = None) -> None:
-        """Makes what can be made; a virtual table comes before the tables that hold its data."""
+        """Creates the objects of a kind; a virtual table comes before its shadow tables."""
         ours = names_of(self._source.version)
         objects = [object for object in self._objects if object.kind == kind]
         if of_ours is not None:
@@ -164,7 +164,7 @@ class Salvage:
                     self._without_module.append(object)
                 else:
                     self._losses.lose(
-                        f"{kind} {object.name} could not be made again ({error}): {object.sql}"
+                        f"{kind} {object.name} could not be rebuilt ({error}): {object.sql}"
                     )
 
     def _is_there(self, name: str) -> bool:
@@ -175,7 +175,7 @@ class Salvage:
         for object in self._objects:
             if object.kind != "index":
                 continue
-            # One that cannot be made is named when its turn comes.
+            # A failure is reported when the index itself is created.
             with contextlib.suppress(sqlite3.Error):
                 self._outline.execute(object.sql or "")
             if _UNIQUE.match(object.sql or ""):
@@ -183,7 +183,7 @@ class Salvage:
                     self._native.execute(object.sql or "")
 
     def _tables_with_rows(self) -> list[str]:
-        """Tables whose rows are to be kept; what a search index is made from, not the index."""
+        """The tables whose rows are kept: not the shadow tables of a search index that can be rebuilt."""
         rebuilt = set[str]()
         for name, sql in self._search_indexes():
             rebuilt.update(shadows_of(name))
@@ -192,7 +192,7 @@ class Salvage:
             rebuilt.remove(f"{name}_content")
         for name, sql in self._search_indexes():
             if not is_ours(name) and _content_of(sql) == "":
-                rebuilt.difference_update(shadows_of(name))  # its texts are nowhere else
+                rebuilt.difference_update(shadows_of(name))  # the text is stored nowhere else
         listed = self._native.execute("PRAGMA table_list").fetchall()
         return [
             name
@@ -224,7 +224,7 @@ class Salvage:
                 state.gaps.append(Gap(part.number, None, None))
 
     def _load_page(self, state: TableState, page: Page) -> bool:
-        """Stores the rows of a page; False when it is none of the table's."""
+        """Stores the rows of a page; False when it is no page of this table."""
         rows: list[tuple[int, list[Value]]] = []
         partial: dict[Key, Record] = {}
         garbled: list[Key] = []
@@ -265,14 +265,14 @@ class Salvage:
             if key not in refused:
                 self._losses.lose(
                     f"{state.table.name} {state.table.name_of(key, {})}: kept, but a text of it was"
-                    " damaged; what cannot be read is replaced by U+FFFD"
+                    " damaged; its unreadable bytes are replaced by U+FFFD"
                 )
         self._pages_done += 1
         self._on_progress("reading pages", self._pages_done, self._source.pages.page_count)
         return True
 
     def _count_entries(self) -> None:
-        """Counts the entries of indexes, and finds out which pages nothing leads to."""
+        """Counts the entries of indexes, and claims their pages."""
         pages, claims = self._source.pages, self._source.claims
         loaded = {state.root for state in self._states}
         counts: dict[str, int] = {}
@@ -297,7 +297,7 @@ class Salvage:
             complete = [index.name for index in state.indexes if index.is_complete]
             state.entries = max((counts.get(name, 0) for name in complete), default=0)
             if state.entries > state.rows and not state.gaps:
-                # Pages are valid that are older than those that they lead to now.
+                # No page is damaged, but an old version of an interior page misses newer children.
                 state.gaps.append(Gap(state.root, None, None))
 
     def _tell_of_indexes(self, damaged: set[str]) -> None:
@@ -305,19 +305,19 @@ class Salvage:
             shadow: name for name, _ in self._search_indexes() for shadow in shadows_of(name)
         }
         for name in sorted({searched[name] for name in damaged if name in searched}):
-            self._losses.mend(f"search index {name} made again")
+            self._losses.mend(f"search index {name} rebuilt")
         for name in sorted(damaged - searched.keys()):
             if name == _SEQUENCES:
                 self._losses.mend("counters of ids: set behind the highest id that is known")
             elif (found := self._source.objects[name.lower()]).kind == "index":
-                self._losses.mend(f"index {name} of {found.table} made again")
+                self._losses.mend(f"index {name} of {found.table} rebuilt")
 
     def _load_orphans(self, evidence: Evidence) -> None:
-        """Rows of pages that a damaged page no longer leads to."""
+        """Stores the rows of pages that no tree leads to, because their parent is damaged."""
         pages = (self._source.pages.page(number) for number in self._source.claims.unclaimed())
         waiting = [page.number for page in pages if page and page.is_whole and page.cells]
         gathered = set[str]()
-        # A row whose parent is there is at home; parents may be on such pages, too.
+        # A table whose parent rows exist fits best; the parents may be on unclaimed pages, too.
         for needs_parents in (True, True, False):
             for number in list(waiting):
                 page = self._source.pages.page(number)
@@ -338,23 +338,23 @@ class Salvage:
                 elif owners and not needs_parents:
                     names = " or ".join(state.table.name for state in owners)
                     self._losses.lose(
-                        f"page {number} holds {counted(len(page.cells), 'row')} of {names}; nothing tells"
+                        f"page {number} holds {counted(len(page.cells), 'row')} of {names}; it is unknown"
                         " of which"
                     )
 
     def _adopt(self, state: TableState, page: Page) -> None:
         self._source.claims.claim(page.number)
         self._load_page(state, page)
-        if not state.gaps:  # its tree is not what it should be, though it looks whole
+        if not state.gaps:  # its tree lacks this page, though it looks whole
             state.gaps.append(Gap(state.root, None, None))
 
     def _takes(
         self, state: TableState, page: Page, evidence: Evidence, needs_parents: bool
     ) -> bool:
-        """Whether the table lacks the rows of the page: its indexes have the last word."""
+        """Whether the table lacks the rows of the page. Where it has sound indexes, they decide."""
         table, claims = state.table, self._source.pages.claims()
         if not state.gaps and not self._source.free_pages_known:
-            return False  # they may have been deleted
+            return False  # the rows may have been deleted
         rows: list[tuple[int, list[Value]]] = []
         for cell in page.cells:
             record = self._source.pages.record(page, cell, claims)
@@ -376,7 +376,7 @@ class Salvage:
         return 2 * (len(refused) + homeless) < max(len(rows), 1)
 
     def _keep_sequences(self) -> None:
-        """Ids that were given stay given."""
+        """Sets the counters of AUTOINCREMENT past every known id, so that no id is given twice."""
         given = {
             state.table.name: state.highest
             for state in self._states
@@ -404,7 +404,7 @@ class Salvage:
                 (number, name, number),
             )
 
-    # What belongs to the application.
+    # The application's objects.
 
     def _rebuild_search_of_applications(self) -> None:
         for name, sql in self._search_indexes():
@@ -414,7 +414,7 @@ class Salvage:
             try:
                 self._native.execute(f"INSERT INTO {table} ({table}) VALUES ('rebuild')")
             except sqlite3.Error as error:
-                self._losses.lose(f"the search index {name} could not be made again ({error})")
+                self._losses.lose(f"the search index {name} could not be rebuilt ({error})")
 
     def _write_what_needs_a_module(self) -> None:
         if not self._without_module:
@@ -432,6 +432,6 @@ def _comes_later(object: StoredObject) -> bool:
 
 
 def _content_of(sql: str) -> str | None:
-    """Where an FTS5 table has its texts: None: in itself, '': nowhere, else the name of a table."""
+    """Where an FTS5 table stores its text. None: in itself; '': nowhere; else the name of a table."""
     match = _CONTENT.search(sql)
     return match[1].strip("'\"") if match else None

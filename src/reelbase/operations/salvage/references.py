@@ -1,4 +1,4 @@
-"""The foreign keys of a table, and which of its rows refer to nothing."""
+"""The foreign keys of a table, and which of its rows refer to a missing row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reelbase.engine.native.names import quoted
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A foreign key. sets_null: what becomes of a row whose parent is gone; else it goes, too."""
+    """A foreign key. sets_null: a row whose parent is missing loses the reference; else it is deleted."""
 
     table: str
     parent: str
@@ -21,7 +21,7 @@ class Reference(msgspec.Struct, frozen=True):
 
     @property
     def condition(self) -> str:
-        """Rows that refer to nothing."""
+        """The SQL condition for rows, as child, that refer to a missing row."""
         given = " AND ".join(f"child.{quoted(column)} IS NOT NULL" for column in self.columns)
         same = " AND ".join(
             f"parent.{quoted(there)} = child.{quoted(here)}"
@@ -52,7 +52,7 @@ def references_of(native: sqlite3.Connection, table: str) -> Iterator[Reference]
             "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (parent,)
         ).fetchall()
         if not key and parts[0][3] is None:
-            continue  # there is no such parent
+            continue  # the parent table does not exist
         yield Reference(
             table=table,
             parent=parent,

@@ -1,4 +1,4 @@
-"""A damaged database as its pages show it: whose it is, of which version, and which trees it has."""
+"""A damaged database as its pages show it: whether it is reelbase's, its version and its trees."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _LEDGER = "schema_migrations"
 
 
 class StoredObject(msgspec.Struct, frozen=True):
-    """A row of sqlite_schema. root: 0 for what has no tree.  sql: None for what SQLite makes by itself;
-    '' where the text cannot be read."""
+    """A row of sqlite_schema. root: 0 for an object without a tree.  sql: None for an object that SQLite
+    makes itself; '' where the text cannot be read."""
 
     kind: str
     name: str
@@ -33,9 +33,12 @@ class StoredObject(msgspec.Struct, frozen=True):
 
 
 class Source:
-    """objects: what the file says that it holds, by name in lower case; is_complete: all of it can be
-    read.  version: of the schema.  free_pages_known: False when pages of deleted rows may look like
-    pages that are lost.  Raises SchemaError for a file that is not ours, or newer."""
+    """The readable parts of a damaged database.
+
+    objects: the rows of its sqlite_schema, by name in lower case.  is_complete: all of them can be read.
+    version: of the schema.  free_pages_known: False when pages of deleted rows may look like lost pages.
+    Raises SchemaError for a file that is foreign, or newer than this release.
+    """
 
     def __init__(self, path: Path, name: str) -> None:
         self.pages = PageFile(path)
@@ -83,13 +86,13 @@ class Source:
         return (self.pages.record(page, cell, self.claims) for cell in page.cells)
 
     def _refuse_foreign(self, name: str) -> None:
-        """By what it holds: the marks in the header may be damaged."""
+        """Judges the file by its objects, because the marks in the header may be damaged."""
         details = {"path": name, "application_id": self.pages.application_id}
         expected = names_of(self.version)
         found = len(expected & self.objects.keys())
         if not found or (self.pages.application_id != APPLICATION_ID and 2 * found < len(expected)):
             raise SchemaError(
-                f"{name}: nothing in this file is of a reelbase database; choose another path",
+                f"{name}: this file holds no table of a reelbase database; choose another path",
                 code="foreign",
                 details=details,
             )
@@ -103,8 +106,8 @@ class Source:
             )
 
     def _version(self) -> int:
-        """The version whose objects the file has. Where not all of them can be read, it is what the
-        header or the ledger says: the one that fits better."""
+        """The version whose objects fit the file best. Where not all objects can be read, only the
+        versions in the header and in the ledger are considered."""
         found = self.objects.keys() & names_of(SCHEMA_VERSION)
         claimed, applied = self.pages.user_version, self._applied()
         known = range(1, SCHEMA_VERSION + 1)
@@ -148,8 +151,8 @@ def _stored_object(record: Record | None) -> StoredObject | None:
 
 
 def shipped_objects(version: int) -> list[StoredObject]:
-    """What a version of the schema consists of, in the order in which it is made; without what SQLite
-    and FTS5 make by themselves."""
+    """The objects of a schema version, in the order of their creation, without the objects that SQLite
+    and FTS5 create themselves."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as native:
         for migration in chain.migrations()[:version]:
             for statement in statements_of(migration.sql):
@@ -163,7 +166,16 @@ def shipped_objects(version: int) -> list[StoredObject]:
 
 
 def same_columns(shipped: str, found: str, table: str) -> bool:
-    """Whether a table of ours has all of its columns as they are shipped, and others behind them."""
+    """Whether a table of the schema has all of its shipped columns unchanged; more may follow.
+
+    Args:
+        shipped: the CREATE TABLE of the schema.
+        found: the CREATE TABLE in the file.
+        table: the name of the table.
+
+    Returns:
+        True also when the columns are the same; False when found cannot be run.
+    """
     columns = []
     for sql in (shipped, found):
         with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as native:

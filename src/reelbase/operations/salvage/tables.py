@@ -1,5 +1,4 @@
-"""A table of a file that is being repaired: what its rows look like as they are stored, and how they
-are put back."""
+"""A table of a file under repair: the stored form of its rows, and how they are inserted again."""
 
 from __future__ import annotations
 
@@ -19,7 +18,8 @@ Key = int | tuple[Value, ...]
 
 
 class Column(msgspec.Struct, frozen=True):
-    """is_given: an INSERT may name it.  is_moment: left out, it is the moment of the INSERT."""
+    """A stored column. is_given: an INSERT may name it.  is_moment: its default is the time of the
+    INSERT."""
 
     name: str
     is_given: bool
@@ -28,8 +28,8 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Table:
-    """columns: in the order in which their values are stored.  key: the names of the primary key.
-    alias: the column that is the rowid itself, if one is.  rowid: a name of it that no column has."""
+    """A table. columns: in the order in which their values are stored.  key: the columns of the primary
+    key.  alias: the column that is the rowid, or None.  rowid: a name of the rowid that no column has."""
 
     def __init__(self, native: sqlite3.Connection, name: str) -> None:
         self.name = name
@@ -41,7 +41,7 @@ class Table:
         self.has_rowid = not without_rowid
         self.is_strict = bool(strict)
         self.key = [row[1] for row in sorted(info, key=lambda row: row[5]) if row[5]]
-        stored = [row for row in info if row[6] in (0, 3)]  # not what is computed when it is read
+        stored = [row for row in info if row[6] in (0, 3)]  # without virtual generated columns
         if not self.has_rowid:
             stored.sort(key=lambda row: row[5] or len(info) + row[0])
         self.columns = [
@@ -79,14 +79,14 @@ class Table:
     def fits(self, values: int, *, is_sure: bool) -> bool:
         """Whether a record of so many values may be a row.
 
-        is_sure: a tree of the table led to it; then it may be older than the last columns.
+        is_sure: a tree of the table leads to it; then it may lack columns that were added later.
         """
         if self.is_strict and not is_sure:
             return values == len(self.columns)
         return 0 < values <= len(self.columns)
 
     def count_homeless(self, rows: Sequence[tuple[int, Sequence[Value]]]) -> int:
-        """How many of these rows, which are stored, refer to a row that is not there."""
+        """How many of these stored rows refer to a missing row."""
         names = [self.alias or self.rowid] if self.has_rowid else self.key
         condition = " AND ".join(f"child.{quoted(name)} IS ?" for name in names)
         return sum(
@@ -100,9 +100,9 @@ class Table:
         )
 
     def insert(self, rows: Sequence[tuple[int, Sequence[Value]]]) -> list[tuple[int, str]]:
-        """Stores rows, each with its rowid and as many of its values as are stored.
+        """Stores rows, each given by its rowid and its stored values.
 
-        The places of those that the table refuses, with the reason.
+        Returns the indexes, in the list, of the rows that the table refuses, each with the reason.
         """
         by_length = {len(values) for _, values in rows}
         if len(by_length) == 1:
@@ -149,9 +149,11 @@ class Table:
         return [rowid, *given] if self.has_rowid and self.alias is None else given
 
     def insert_known(self, key: Key, known: dict[str, Value]) -> list[str] | None:
-        """Stores a row of which only some columns are known; the others are NULL, or the present moment.
-        Their names; None when the table does not take such a row. No other default is used: a job that
-        is queued by default would run again."""
+        """Stores a row with some columns unknown: they become NULL, or the present time if that is their
+        default. No further default is used: a job that is queued by default would run again.
+
+        Returns the names of the unknown columns; None when the table refuses the row.
+        """
         given = dict(known)
         if self.has_rowid:
             given[self.alias or self.rowid] = key  # type: ignore[assignment]
@@ -168,7 +170,7 @@ class Table:
         return [column.name for column in unknown]
 
     def name_of(self, key: Key, known: dict[str, Value]) -> object:
-        """How a person would call a row: by its primary key, else by its rowid."""
+        """The name of a row in a report: its primary key, else its rowid."""
         if isinstance(key, tuple):
             return ", ".join(map(str, key))
         if self.alias is not None:

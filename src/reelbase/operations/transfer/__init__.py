@@ -1,7 +1,7 @@
-"""What a database holds as lines of JSON, and back: for other programs, and for archives.
+"""The content of a database as lines of JSON, and back: for other programs, and for archives.
 
-``transfer_format`` says what the lines are. Values and their order come back exactly, counters of ids too,
-and encrypted keys as they are stored; the schema's search indexes are built from the rows.
+The module ``format`` describes the lines. An import restores values, their order and the counters of ids
+exactly, and encrypted keys as they are stored; the schema's search indexes are built from the rows.
 """
 
 from __future__ import annotations
@@ -24,14 +24,25 @@ from reelbase.operations.transfer.target import ImportReport, store_export
 async def export_lines(
     path: Path, write: Write, *, busy_timeout: float = 5.0, progress: Progress | None = None
 ) -> ExportReport:
-    """Gives every line of an export to write(table, line), on a thread; table is '' for lines that are no
-    rows. All is of one moment, memory is bounded, and the database may be in use.
+    """Exports a database, line by line, in one read transaction.
 
-    progress(done_rows, total_rows) is called now and then, on the event loop.
+    Memory is bounded, and the database may be in use.
 
-    What cannot come along is in the report's left_out: the rest of the export is whole without it.
-    Raises SchemaError when path is no database of ours (foreign, empty, unversioned), or a newer one;
-    DatabaseIOError, DatabaseCorruptError, and what write() raises.
+    Args:
+        path: the database.
+        write: called with (table, line) on a thread; table is '' for lines that are no rows.
+        busy_timeout: seconds to wait for another process that has locked the database.
+        progress: called now and then with (done_rows, total_rows), on the event loop.
+
+    Returns:
+        The numbers of rows and objects, and the objects that were left out. The export is complete
+        without them.
+
+    Raises:
+        SchemaError: path is no reelbase database (code foreign, empty, unversioned), or a newer one.
+        DatabaseIOError: the file is missing or cannot be read.
+        DatabaseCorruptError: the database is damaged.
+        Exception: an error of write() is passed on.
     """
 
     def export(on_step: OnStep) -> ExportReport:
@@ -54,15 +65,26 @@ async def import_lines(
     busy_timeout: float = 5.0,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Makes the database path of the lines of an export, of this schema version or an earlier one.
+    """Makes a database from the lines of an export of this schema version or an earlier one.
 
-    path: a new file, which gets its name when it is complete, or a database that holds no rows and nothing
-    of an application's. lines: read on a thread.  locate: how the line of a number, from 1, is called in an
-    error. progress(done_rows, total_rows) is called now and then, on the event loop.
+    An error leaves path unchanged.
 
-    Raises DatabaseError: code not_empty when path holds something; code export_format, with the line, for
-    what is no export, or an incomplete or a newer one, or has an object that must not be created; code
-    broken_reference. ConstraintError, with the line, for a row that breaks a rule. path is then as it was.
+    Args:
+        path: a new file, which gets its name when it is complete; or a database without rows and without
+            objects of an application.
+        lines: the export, read on a thread.
+        locate: gives the name of a line in an error, from its number, which starts at 1.
+        busy_timeout: seconds to wait for another process that has locked the database.
+        progress: called now and then with (done_rows, total_rows), on the event loop.
+
+    Returns:
+        The schema version of the export, and the numbers of rows and objects.
+
+    Raises:
+        DatabaseError: code not_empty when path holds rows or objects; code export_format, with the line,
+            when lines are no export, or an incomplete or newer one, or contain an object that must not be
+            created; code broken_reference when a row refers to a missing row.
+        ConstraintError: a row, named by its line, breaks a rule.
     """
 
     def store(on_step: OnStep) -> ImportReport:

@@ -1,10 +1,10 @@
 """The lines of an export, as bytes and as values.
 
-The first line is the header: which schema version and how many rows of which table follow, in that
-order. Then come the application's own tables, indexes, views and triggers, ``{"object": {"type": "table",
+The first line is the header: the schema version, and the number of rows of each table, in the order of the
+tables. Then come the application's own tables, indexes, views and triggers, ``{"object": {"type": "table",
 "name": …, "table": …, "sql": …}}``; then the rows, ``{"files": {"id": …, "name": …}}``; and at last ``{"end":
-<rows>}``. A value that JSON lacks is an object: ``{"blob": "<base64>"}``, ``{"real": "inf"}`` and ``{"real":
-"-inf"}``, and ``{"text": "<base64>"}`` for text that is not UTF-8.
+<rows>}``. A value that JSON cannot hold is an object: ``{"blob": "<base64>"}``, ``{"real": "inf"}``,
+``{"real": "-inf"}``, and ``{"text": "<base64>"}`` for text that is not UTF-8.
 
 Format 1, of releases before 0.2, has no objects and knows only the tables of the schema.
 """
@@ -31,8 +31,8 @@ Json = None | int | float | str | dict[str, str]
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The first line. rows: how many of each table, in the order in which they come.  objects: how many
-    lines with an object of the application's follow."""
+    """The first line. rows: the number of rows of each table, in the order of the tables.  objects: how
+    many lines with an object of the application follow."""
 
     reelbase_export: int
     schema_version: int
@@ -41,7 +41,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def file_names(self) -> dict[str, str]:
-        """A file for each table, by name. Names of the application's tables may be anything."""
+        """A file name for each table. The name of an application's table may be no valid file name."""
         ours = {*names_of(self.schema_version), "sqlite_sequence"}
         return {
             table: f"{table if table in ours else f'own.{number}.{_slug(table)}'}.ndjson"
@@ -68,11 +68,11 @@ _row_decoder = msgspec.json.Decoder(dict[str, dict[str, Json]])
 
 
 class MalformedText(bytes):
-    """Text that is not UTF-8, as SQLite keeps it."""
+    """Text that is not UTF-8, as the bytes that SQLite stores."""
 
 
 def text_of(raw: bytes) -> str | MalformedText:
-    """A text_factory of sqlite3 that reads any text."""
+    """A text_factory for sqlite3 that also reads text that is not UTF-8."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -80,17 +80,35 @@ def text_of(raw: bytes) -> str | MalformedText:
 
 
 def header_line(version: int, rows: dict[str, int], objects: int) -> bytes:
-    """The first line: the schema version, the rows of every table, the objects of the application."""
+    """The first line of an export.
+
+    Args:
+        version: the schema version.
+        rows: the number of rows of each table, in the order of the tables.
+        objects: the number of objects of the application.
+
+    Returns:
+        The line, as JSON.
+    """
     return _line(Header(FORMAT, version, rows, objects))
 
 
 def object_line(made: OwnObject) -> bytes:
-    """The line of an object that the application has made."""
+    """The line of an object of the application."""
     return _line(_ObjectLine(made))
 
 
 def row_line(table: str, columns: Sequence[str], values: Iterable[Value]) -> bytes:
-    """The line of a row."""
+    """The line of a row.
+
+    Args:
+        table: its table.
+        columns: the names of its columns.
+        values: its values, in the order of columns.
+
+    Returns:
+        The line, as JSON.
+    """
     json = [value if type(value) in _AS_THEY_ARE else _to_json(value) for value in values]
     return _line({table: dict(zip(columns, json, strict=True))})
 
@@ -101,9 +119,9 @@ def end_line(rows: int) -> bytes:
 
 
 class ExportReader:
-    """The lines of an export, one after the other, and errors that say where.
+    """Reads an export line by line; its errors name the line.
 
-    locate: how the line of a number (from 1) is called in an error.
+    locate: gives the name of a line in an error, from its number, which starts at 1.
     """
 
     def __init__(self, lines: Iterable[bytes], locate: Callable[[int], str]) -> None:
@@ -112,7 +130,7 @@ class ExportReader:
         self.number = 0
 
     def header(self) -> Header:
-        """Reads the first line. DatabaseError (code export_format) for what is none, or a newer one's."""
+        """Reads the first line. DatabaseError (code export_format) if it is no header, or a newer one."""
         try:
             header = _header_decoder.decode(self._next() or b"")
         except msgspec.MsgspecError:
@@ -132,14 +150,14 @@ class ExportReader:
         return header
 
     def object(self) -> OwnObject:
-        """Reads the line of an object. DatabaseError (code export_format) for another line."""
+        """Reads the line of an object. DatabaseError (code export_format) for any other line."""
         try:
             return _object_decoder.decode(self._next() or b"").object
         except msgspec.MsgspecError:
             raise self.refusal("not an object of the application's") from None
 
     def row(self) -> tuple[str, dict[str, Json]] | None:
-        """The table and the values of the next row; None where the end has come, as it should."""
+        """The table and the values of the next row; None at the end. DatabaseError for a missing end."""
         line = self._next()
         if line is None:
             raise self.refusal("the export is cut off: its last line is missing")
@@ -152,11 +170,11 @@ class ExportReader:
 
     @property
     def place(self) -> str:
-        """Where the line is that was read last."""
+        """The name of the line that was read last."""
         return self._locate(self.number)
 
     def refusal(self, problem: str, number: int | None = None) -> DatabaseError:
-        """What to raise for the line that was read last, or that of a number."""
+        """The error to raise for a line. number: that of the line; None: the line that was read last."""
         number = number or self.number
         return DatabaseError(
             f"{self._locate(number)}: {problem}; nothing was imported",
@@ -174,11 +192,11 @@ class ExportReader:
         except msgspec.MsgspecError:
             raise self.refusal("no row of a table") from None
         if self._next() is not None:
-            raise self.refusal("something follows the last line")
+            raise self.refusal("a line follows the last line")
 
 
 def values_of(json: Iterable[Json]) -> list[Value]:
-    """Raises ValueError for an object that stands for no value."""
+    """The values of a row, from JSON. Raises ValueError for a JSON object that encodes no value."""
     return [_of_object(value) if type(value) is dict else value for value in json]  # type: ignore[misc]
 
 

@@ -1,4 +1,4 @@
-"""An export as it is read from a database: the schema's rows, and all that is the application's own."""
+"""Reading an export from a database: the schema's rows, and the application's objects and rows."""
 
 from __future__ import annotations
 
@@ -40,15 +40,18 @@ Write = Callable[[str, bytes], object]
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """What an export lacks, such as "table x" or "rows of table x", and the reason."""
+    """An object that an export lacks, such as "table x" or "rows of table x", and the reason."""
 
     what: str
     why: str
 
 
 class ExportReport(msgspec.Struct, frozen=True):
-    """rows: how many of each table.  objects: how many tables, indexes, views and triggers of the
-    application.  left_out: what has not come along; empty: an import makes the same database."""
+    """The result of an export.
+
+    rows: the number of rows of each table.  objects: the number of tables, indexes, views and triggers of
+    the application.  left_out: the objects that are missing; empty: an import makes the same database.
+    """
 
     schema_version: int
     rows: dict[str, int]
@@ -57,10 +60,15 @@ class ExportReport(msgspec.Struct, frozen=True):
 
 
 def write_export(native: sqlite3.Connection, write: Write, on_step: OnStep) -> ExportReport:
-    """Gives each line to write(), with its table ('' for what is no row); all of one moment.
+    """Writes an export, in one read transaction.
 
-    native: a connection that is used for nothing else.  on_step(done_rows, total_rows) is called now and
-    then, and gives the export up by raising.
+    Args:
+        native: a connection with no further use.
+        write: called with (table, line); table is '' for a line that is no row.
+        on_step: called now and then with (done_rows, total_rows); an exception from it ends the export.
+
+    Returns:
+        The numbers of rows and objects, and the objects that were left out.
     """
     native.text_factory = text_of
     reached = (0, 0)
@@ -113,7 +121,7 @@ def _carried(
                 created.append((made, create(empty, made, reserved)))
             except Refused as refusal:
                 left_out.append(LeftOut(str(made), str(refusal)))
-        for made, what in created:  # now that all is there which they may read
+        for made, what in created:  # now that all tables that a view may read exist
             is_settled = what.module == "fts5"
             settings = settings_of(native, made.name) if is_settled else {}
             objects.append(msgspec.structs.replace(made, settings=settings))
@@ -129,7 +137,8 @@ def _carried(
 
 
 def _why_refused(native: sqlite3.Connection, rows: TableRows) -> str | None:
-    """Why rows cannot be read where they are; None: they can. Text may be in a view that is broken."""
+    """Why the rows cannot be read from this database; None: they can. The text of a full-text index may be
+    in a broken view."""
     try:
         native.execute(f"EXPLAIN {rows.select}").close()
     except sqlite3.OperationalError as error:
@@ -147,7 +156,7 @@ def _empty_database(version: int) -> Iterator[sqlite3.Connection]:
 
 
 def _counters(native: sqlite3.Connection, tables: Container[str]) -> list[tuple[str, int]] | None:
-    """Where the ids of these tables go on; None where no table of the database ever had AUTOINCREMENT."""
+    """The AUTOINCREMENT counters of these tables; None if no table of the database ever had one."""
     if not has_counters(native):
         return None
     return [(name, seq) for name, seq in native.execute(_COUNTER_ROWS) if name in tables]

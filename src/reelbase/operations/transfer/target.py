@@ -1,4 +1,4 @@
-"""An export as it is stored: in a new file, or in a database that holds nothing yet."""
+"""Storing an export in a new file, or in an empty database."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from reelbase.operations.transfer.format import (
 )
 from reelbase.operations.transfer.source import ROWS_BETWEEN_STEPS
 
-# Views first, then virtual tables, which take the tables along that they keep.
+# Views first, then virtual tables, whose shadow tables are dropped with them.
 _CREATED = """
 SELECT CASE type WHEN 'view' THEN 'view' ELSE 'table' END, name
 FROM pragma_table_list
@@ -68,8 +68,8 @@ Row = tuple[TableRows, list[Value]]
 
 
 class ImportReport(msgspec.Struct, frozen=True):
-    """schema_version: of the export.  rows: how many of each table.  objects: how many tables, indexes,
-    views and triggers of the application."""
+    """The result of an import. schema_version: that of the export.  rows: the number of rows of each table.
+    objects: the number of tables, indexes, views and triggers of the application."""
 
     schema_version: int
     rows: dict[str, int]
@@ -79,10 +79,18 @@ class ImportReport(msgspec.Struct, frozen=True):
 def store_export(
     path: Path, reader: ExportReader, *, busy_timeout_seconds: float, on_step: OnStep
 ) -> ImportReport:
-    """Makes the file path, or fills it where it is a database without rows; in one transaction.
+    """Creates the file path, or fills it if it is a database without rows; in one transaction.
 
-    A new file gets its name when it is complete and on the disk. on_step(done_rows, total_rows) is called
-    now and then, and gives the import up by raising. Where anything fails, path is as it was.
+    A new file gets its name when it is complete and synced. An error leaves path unchanged.
+
+    Args:
+        path: the file.
+        reader: the export.
+        busy_timeout_seconds: how long to wait for another process that has locked the database.
+        on_step: called now and then with (done_rows, total_rows); an exception from it ends the import.
+
+    Returns:
+        The schema version of the export, and the numbers of rows and objects.
     """
     header = reader.header()
     with (
@@ -98,13 +106,13 @@ def store_export(
 
 @contextlib.contextmanager
 def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
-    place = real_path(path)  # a link may point to where nothing is yet
+    place = real_path(path)  # a link may point to a missing file
     if not os.path.lexists(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         with new_file(place) as partial_file:
             settings = ConnectionSettings(str(partial_file), "delete", busy_timeout_seconds)
             with contextlib.closing(open_native(settings, "writer")) as native:
-                # Nobody else knows the file, and it is synchronised when it is complete.
+                # No other process knows the file, and it is synced when it is complete.
                 set_pragma(native, "locking_mode", "exclusive")
                 set_pragma(native, "journal_mode", "memory")
                 set_pragma(native, "synchronous", 0)
@@ -122,8 +130,8 @@ def _opened(path: Path, busy_timeout_seconds: float) -> Iterator[sqlite3.Connect
 
 
 def _make_way(native: sqlite3.Connection, path: Path) -> None:
-    """Drops the schema of a database that holds nothing. Raises DatabaseError (code
-    not_empty) for another."""
+    """Drops the schema of an empty database. Raises DatabaseError (code not_empty) if it holds rows or
+    objects of an application."""
     if is_empty(native):
         return
     version = check_ownership(native, str(path), may_be_older=True)
@@ -171,11 +179,11 @@ class _Import:
                 apply(self._native, migration, f"migrating the import to {migration}")
             self._refuse_broken_references()
             derive(self._native, SCHEMA_VERSION)
-            # After the rows, for the indexes; after all that is written, for the triggers.
+            # Indexes are created after the rows, triggers after all writes.
             for number, made in objects:
                 if made.type != "table":
                     self._create(number, made)
-            self._step()  # the last chance to give it up
+            self._step()  # the last moment at which the import can be cancelled
 
     def _step(self) -> None:
         self._on_step(self._done, self._total)
@@ -228,9 +236,9 @@ class _Import:
                 raise self._reader.refusal(f"no row of table {name}") from None
 
     def _store(self, table: TableRows, rows: Iterator[Row]) -> int:
-        """Stores rows of one table that come one after the other; how many."""
+        """Stores consecutive rows of one table; returns their number."""
         insert, stored = table.insert, 0
-        # One that is left open, as in the traceback of an error, would keep the connection from closing.
+        # An open cursor, kept by the traceback of an error, would keep the connection from closing.
         with contextlib.closing(self._native.cursor()) as cursor:
             for _, values in rows:
                 is_text = MalformedText in map(type, values)
@@ -242,8 +250,8 @@ class _Import:
         return stored
 
     def _set_counters(self, counters: list[list[Value]]) -> None:
-        """Storing the rows has set some; what is kept may be higher. A table that is not there any more,
-        or was the application's in format 1, needs none."""
+        """Sets the AUTOINCREMENT counters; those of the export may be higher than the rows have set them.
+        A table that no longer exists, or belonged to the application in format 1, needs none."""
         if not has_counters(self._native):
             return
         self._native.execute("DELETE FROM sqlite_sequence")
@@ -261,7 +269,8 @@ class _Import:
             raise self._reader.refusal("an integer of more than 64 bits") from None
 
     def _refuse_broken_references(self) -> None:
-        """Of the schema's rows. What the application's refer to is as it was where they were exported."""
+        """Refuses a row of the schema that refers to a missing row. The application's rows may refer to
+        missing rows, as they did in the exported database."""
         for table in rows_of_schema(self._native, SCHEMA_VERSION):
             broken = self._native.execute(_BROKEN_REFERENCE, (table.name,)).fetchone()
             if broken is not None:
@@ -273,7 +282,8 @@ class _Import:
 
 
 def _with_casts(table: TableRows, values: list[Value]) -> str:
-    """The INSERT of values some of which are text that is not UTF-8: for sqlite3, bytes are a BLOB."""
+    """The INSERT of values with some text that is not UTF-8: it casts, because sqlite3 stores bytes as a
+    BLOB."""
     names = ", ".join(map(quoted, table.columns))
     places = ", ".join(
         "CAST(? AS TEXT)" if isinstance(value, MalformedText) else "?" for value in values
