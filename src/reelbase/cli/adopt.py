@@ -1,4 +1,4 @@
-"""``reelbase adopt``: a database of ours that lost its marks gets them again."""
+"""``reelbase adopt``: restores the marks of a reelbase database that has lost them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "adopt",
         help="mark a database whose version is unknown, if its schema is that of a version",
         description=(
-            "A database that was read back from a dump has lost the marks that say whose it is and"
-            " which version of the schema it has. They are set again if its tables, indexes and"
-            " triggers are those of a version to the letter; otherwise the nearest version and what"
-            " differs are named, and nothing is changed."
+            "A database that was read from a dump has lost its marks: the application id, the schema"
+            " version and the ledger of migrations. They are set again if its tables, indexes and"
+            " triggers are exactly those of a version; otherwise the nearest version and the"
+            " differences are named, and nothing is changed."
         ),
     )
     add_database(parser)

@@ -1,4 +1,4 @@
-"""Opening a database that is there, for commands that are not to change what it is."""
+"""Arguments, and opening an existing database for commands that must not create, migrate or convert it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def file_path(text: str, name: str = "FILE") -> Path:
 
 @asynccontextmanager
 async def existing(text: str) -> AsyncIterator[Database]:
-    """The database of that name, in the journal mode that it has: the application decides on that."""
+    """Opens an existing database in its own journal mode, which is the application's decision."""
     path = file_path(text)
     mode = await journal_mode_of_file(path, busy_timeout=BUSY_SECONDS)
     if mode is None:

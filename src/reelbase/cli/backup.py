@@ -19,7 +19,7 @@ from reelbase.cli.process import UsageError, run_async
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What was made, and which older backups were removed."""
+    """The new backup, and the older ones that were removed."""
 
     backup: str
     size_bytes: int
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _back_up(path: Path, target: Path, keep: int | None) -> BackupReport:
-    # Not connect(): a backup brings nothing up to date, and also takes what an older release made.
+    # Not connect(): a backup does not migrate, and also takes a database of an older release.
     with shown("pages", at_the_end=", being verified") as progress:
         return await reelbase.backup(
             path, target, keep=keep, busy_timeout=BUSY_SECONDS, progress=progress

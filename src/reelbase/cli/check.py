@@ -20,8 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "check",
         help="look for damage, broken references and a schema that was changed",
         description=(
-            "Reads the whole database, of this or an earlier version, and tells what is wrong with it"
-            " and what mends that. It may be in use meanwhile. Exit code 0: it is sound, 1: it is not."
+            "Reads the whole database, of this or an earlier version, and names each problem and its"
+            " remedy. The database may be in use meanwhile. Exit code 0: it is sound, 1: it is not."
         ),
     )
     add_database(parser)

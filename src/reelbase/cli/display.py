@@ -10,7 +10,10 @@ from reelbase.cli.output import Progress, progress_display
 
 @contextlib.contextmanager
 def shown(items: str, *, at_the_end: str = "") -> Iterator[Callable[[int, int], None]]:
-    """What to call with (done, total). items: what is counted.  at_the_end: what is left to do then."""
+    """Shows progress while the block runs, and gives the function to call with (done, total).
+
+    items: the name of the counted items.  at_the_end: added to it once done is total, for the last step.
+    """
     display = progress_display()
     last = Progress(0, 0, False, items)
 

@@ -1,4 +1,4 @@
-"""``reelbase export``: what a database holds as lines of JSON."""
+"""``reelbase export``: the content of a database as lines of JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reelbase.operations.transfer import export_lines
 from reelbase.operations.transfer.format import Header
 from reelbase.operations.transfer.source import ExportReport, LeftOut
 
-# Of a folder, the file with what is no row: the first and the last line, and the application's objects.
+# The file of a folder for the lines that are no rows: the first, the last, and the application's objects.
 EDGES = "reelbase.ndjson"
 
 
@@ -36,13 +36,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "export",
-        help="write what a database holds as lines of JSON",
+        help="write the content of a database as lines of JSON",
         description=(
             "Writes all rows of one moment as newline-delimited JSON, to a new file, to a folder with a"
             " file per table, or to the output. Your own tables, indexes, views and triggers come along, and"
-            " the ledger of your migrations. `reelbase import` makes the same database of it. What cannot"
-            " come along (what needs a module, function or collation of your application's) is named, and"
-            " the exit code is then 1. Keys stay encrypted."
+            " the ledger of your migrations. `reelbase import` makes the same database of it. An object that"
+            " needs a module, function or collation of your application is left out and named, and the exit"
+            " code is then 1. Keys stay encrypted."
         ),
     )
     add_database(parser)
@@ -129,7 +129,7 @@ def _sink(target: str) -> Iterator[_Sink]:
 
 @contextlib.contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file for its owner only, which does not stay when the block fails."""
+    """A file that only its owner can read; it is removed when the block fails."""
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:

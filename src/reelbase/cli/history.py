@@ -1,4 +1,4 @@
-"""``reelbase history``: the migrations that a database has been through."""
+"""``reelbase history``: the migrations that were applied to a database."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "history",
-        help="list the migrations that a database has been through",
+        help="list the migrations that were applied to a database",
         description=(
-            "Prints the ledger of a database: which migrations it has been through and when, those"
-            " of reelbase first, then those of applications. Changes nothing."
+            "Prints the ledger of a database: which migrations were applied and when, first the"
+            " migrations of reelbase, then those of applications. Changes nothing."
         ),
     )
     add_database(parser)

@@ -1,4 +1,4 @@
-"""``reelbase import``: a database of what ``reelbase export`` wrote."""
+"""``reelbase import``: makes a database from an export."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reelbase.operations.transfer.target import ImportReport
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """schema_version: of the export."""
+    """The result. schema_version: that of the export."""
 
     database: str
     schema_version: int
@@ -35,12 +35,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "import",
-        help="make a database of what export wrote",
+        help="make a database from an export",
         description=(
-            "Makes a database of an export, with your own tables, indexes, views and triggers that are in"
-            " it: a new file, or one that holds nothing yet; all of it or nothing. An export of an earlier"
-            " release is brought up to date. Statements in it may create what they are said to create,"
-            " and nothing else. The new database has an identity of its own."
+            "Makes a database from an export, your own tables, indexes, views and triggers included: a new"
+            " file, or an empty database; all of it or nothing. An export of an earlier release is migrated."
+            " A statement in it may create the object that it is said to create, and nothing else. The new"
+            " database has an identity of its own."
         ),
     )
     add_database(parser)
@@ -90,8 +90,7 @@ class _Folder:
         self._edges = folder / EDGES
         if not self._edges.exists():
             raise UsageError(f"{folder} holds no export: {EDGES} is missing")
-        # Number of a line in the whole, file, number there; of each first line of a file that follows
-        # on another.
+        # For the first line of each part: its number in the whole export, the file, its number in the file.
         self._starts: list[tuple[int, str, int]] = []
         self._number = 0
 
@@ -100,7 +99,7 @@ class _Folder:
         try:
             header = msgspec.json.decode(b"".join(edges[:1]), type=Header)
         except msgspec.MsgspecError:
-            yield from edges[:1]  # the reader says what is wrong
+            yield from edges[:1]  # the reader raises the error
             return
         beginning = 1 + header.objects
         yield from self._counted(EDGES, edges[:beginning])

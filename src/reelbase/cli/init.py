@@ -27,8 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "init",
         help="make a database",
         description=(
-            "Makes a database with all tables, readable by its owner only. A database of ours that is"
-            " there already is left as it is; any other file is refused."
+            "Makes a database with all tables, readable by its owner only. An existing reelbase database"
+            " stays as it is; any other existing file is refused."
         ),
     )
     add_database(parser)

@@ -1,4 +1,4 @@
-"""``reelbase inspect``: what is in a database, without changing it."""
+"""``reelbase inspect``: shows the content of a database, without changing it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "inspect",
-        help="show what a database holds",
+        help="show tables, sizes, statuses and broken references of a database",
         description=(
             "Shows tables with their rows, bytes and indexes, the journal mode and why, how many rows"
-            " have which status, tags, and rows that refer to what is gone. Reads one moment and"
-            " changes nothing; applications may go on. Databases of older versions are shown as they"
-            " are."
+            " have which status, tags, and rows that refer to missing rows. It reads in one transaction"
+            " and changes nothing; applications may go on. Databases of older versions are shown"
+            " without a migration."
         ),
     )
     add_database(parser)

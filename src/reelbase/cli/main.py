@@ -1,10 +1,10 @@
-"""The ``reelbase`` command: which subcommands there are, and how each of them ends.
+"""The ``reelbase`` command: its subcommands, their errors and exit codes.
 
 A subcommand is a module with two functions: ``add_parser(subparsers)`` describes its arguments and
 sets ``run`` as their default, and ``run(arguments)`` does the work and returns the exit code.
 
-Exit codes: 0 done, 1 something is wrong with the data, 2 wrong use, 130 Ctrl-C, 141 nobody reads the
-output any more, 143 SIGTERM.
+Exit codes: 0 done, 1 a problem of the data, 2 wrong use, 130 Ctrl-C, 141 the reader of the output has
+closed it, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ COMMANDS = (
     demo,
 )
 
-# What is said of a path that cannot be what it was named for: the argument is wrong, not the data.
+# Error codes of an unsuitable path: the argument is wrong, not the data.
 _WRONG_PATH_CODES = frozenset({"directory", "not_regular", "missing", "exists"})
 
 
@@ -126,7 +126,7 @@ def _fail(arguments: argparse.Namespace, message: str, code: int) -> int:
 
 
 def _discard_output() -> None:
-    """What is still buffered must not raise once more at the interpreter's exit."""
+    """Discards the buffered output, which would raise the error again at the interpreter's exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):

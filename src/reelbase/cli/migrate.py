@@ -1,4 +1,4 @@
-"""``reelbase migrate``: an older database becomes one of today, or of a version in between."""
+"""``reelbase migrate``: migrates an older database to the newest schema version, or to an earlier one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "migrate",
         help="bring a database up to date, after a copy beside it",
         description=(
-            f"Brings a database to schema version {SCHEMA_VERSION}, or to another, all in one"
+            f"Migrates a database to schema version {SCHEMA_VERSION}, or to an earlier one, all in one"
             " transaction: stopped or killed at any time, it has the version that it had. The"
             " database as it was is kept beside it, or in DIR, as FILE.v<version>.bak; the three newest"
             " copies stay. There is no way back but to restore that copy. Applications that open an older"
@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--backup-dir",
         metavar="DIR",
-        help="the folder of the copy, made if need be (default: that of the database)",
+        help="the folder of the copy, created if missing (default: that of the database)",
     )
     parser.add_argument(
         "--own",

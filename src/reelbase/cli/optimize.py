@@ -1,4 +1,4 @@
-"""``reelbase optimize``: what keeps a database quick and small."""
+"""``reelbase optimize``: keeps a database quick and small."""
 
 from __future__ import annotations
 

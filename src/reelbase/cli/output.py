@@ -1,6 +1,6 @@
-"""What commands print: progress on stderr while they work, tables on stdout when they are done.
+"""The output of commands: progress on stderr while they work, tables on stdout when they are done.
 
-rich draws both where it is installed and somebody watches; everywhere else they are plain lines.
+On a terminal, if rich is installed, rich draws both; everywhere else they are plain lines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_LINES = 1.0
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """done of total items so far; total still grows while is_growing. note: what else there is to say."""
+    """done of total items so far; total still grows while is_growing. note: text behind the numbers."""
 
     done: int
     total: int
@@ -27,7 +27,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """The first column is for names, the others are for numbers."""
+    """A table. The first column is for names, all further columns are for numbers."""
 
     title: str
     columns: Sequence[str]
@@ -38,10 +38,10 @@ class ProgressDisplay(Protocol):
     """Where progress is shown: a bar, or lines."""
 
     def show(self, progress: Progress) -> None:
-        """May be called as often as one likes."""
+        """Shows the progress; the display limits how often it draws."""
 
     def close(self, progress: Progress) -> None:
-        """Shows where it ended."""
+        """Shows the last progress, and ends the display."""
 
 
 def progress_display() -> ProgressDisplay:

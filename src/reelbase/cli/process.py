@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class UsageError(Exception):
-    """The command was asked for what it cannot do; the text says what to change."""
+    """The arguments do not allow the command to run; the text says which change is needed."""
 
 
 class Terminated(Exception):
@@ -20,10 +20,10 @@ class Terminated(Exception):
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine returns. Ctrl-C and SIGTERM cancel it, so that it can tidy up, and raise
-    KeyboardInterrupt and Terminated afterwards.
+    """Runs the coroutine and returns its result. Ctrl-C and SIGTERM cancel it, so that it can clean up,
+    and raise KeyboardInterrupt and Terminated afterwards.
 
-    An error of one of several tasks comes out as itself, not inside an ExceptionGroup.
+    An error of one of several tasks is raised as itself, not inside an ExceptionGroup.
     """
     is_terminated = False
 

@@ -1,4 +1,4 @@
-"""``reelbase purge``: deletes what is over and old."""
+"""``reelbase purge``: deletes old finished work and old log entries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BY_DEFAULT = ("jobs", "downloads", "sessions", "logs")
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """deleted: rows by kind.  files: what the application should unlink now."""
+    """The result. deleted: rows by kind.  files: the paths that the application should unlink now."""
 
     database: str
     dry_run: bool
@@ -37,10 +37,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "purge",
-        help="delete what is over and old",
+        help="delete old finished jobs and downloads, idle sessions and log entries",
         description=(
-            "Deletes, in one transaction, what ended longer ago than the age that is given, and lists"
-            " the downloaded files that nobody knows any more: the command itself unlinks none."
+            "Deletes, in one transaction, jobs and downloads that ended longer ago than AGE, idle"
+            " sessions and old log entries, and lists the files of the deleted downloads: the command"
+            " itself unlinks none."
         ),
     )
     add_database(parser)
@@ -52,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         required=True,
         help="a number with m, h, d or w: 90m, 12h, 30d, 8w",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would go, delete nothing")
+    parser.add_argument("--dry-run", action="store_true", help="count, but delete nothing")
     for kind, help in _KINDS.items():
         parser.add_argument(f"--{kind}", action="store_true", help=help)
     parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""``reelbase rebuild-search``: makes everything that can be searched findable again."""
+"""``reelbase rebuild-search``: rebuilds all search indexes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "rebuild-search",
-        help="index everything that can be searched anew",
+        help="rebuild all search indexes",
         description=(
-            "Indexes everything that can be searched anew, in one transaction: for rows that came in,"
-            " or were changed, by other programs."
+            "Rebuilds all search indexes in one transaction. Needed after another program has inserted"
+            " or changed rows: search does not find them before."
         ),
     )
     add_database(parser)

@@ -1,4 +1,4 @@
-"""``reelbase repair``: mends a damaged database, and says what is lost."""
+"""``reelbase repair``: repairs a damaged database, and names the losses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="mend a damaged database, and name the rows that are lost",
         description=(
             "Mends a damaged database of this or an earlier version. Stop the application first: a"
-            " database that is in use is refused. Where only indexes are damaged, they are made again"
-            " and no row is lost. Where tables are, every row that can be read goes to a new file, and"
-            " what is lost is named by table and key. The damaged file is kept beside it as"
-            " FILE.damaged-<moment>; it takes room for two more files of its size. A sound database is"
-            " left alone. If there is a recent backup, `reelbase restore` may give more back. Exit code"
-            " 0: nothing is lost and nothing is wrong any more, 1: otherwise."
+            " database that is in use is refused. If only indexes are damaged, they are rebuilt and no"
+            " row is lost. If tables are damaged, every readable row is copied to a new file, and lost"
+            " rows are named by table and key. The damaged file is kept beside it as"
+            " FILE.damaged-<moment>; the repair needs room for two more files of its size. A sound"
+            " database is not changed. If there is a recent backup, `reelbase restore` may give more"
+            " back. Exit code 0: no loss, and the database is sound, 1: otherwise."
         ),
     )
     add_database(parser)

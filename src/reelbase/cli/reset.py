@@ -1,4 +1,4 @@
-"""``reelbase reset``: an empty database again."""
+"""``reelbase reset``: deletes all rows of the schema's tables."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from reelbase.operations.reset import Reset, reset
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """deleted: rows by table of the schema, own_deleted and own_changed: by table of the application's; of
-    those that had any.  backup: where they still are, or None.  not_vacuumed: why their room was not given
-    back, or None."""
+    """The result; tables without such rows are left out.
+
+    deleted: rows by table of the schema.  own_deleted, own_changed: rows by table of the application.
+    backup: the copy that was made before, or None.  not_vacuumed: why the file was not made smaller, or
+    None.
+    """
 
     database: str
     deleted: dict[str, int]
@@ -36,9 +39,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="delete all rows",
         description=(
             "Deletes all rows of the tables of the schema, in one transaction, after a backup beside the"
-            " file. Rows of your own tables go or change with them where your foreign keys (ON DELETE"
-            " CASCADE, SET NULL, SET DEFAULT) or triggers say so: the question tells how many, and --yes"
-            " needs --own-rows then. Where rows of yours refer to ours otherwise, nothing is deleted."
+            " file. Rows of your own tables are deleted or changed with them where your foreign keys (ON"
+            " DELETE CASCADE, SET NULL, SET DEFAULT) or triggers say so: the question tells how many, and"
+            " --yes needs --own-rows then. If rows of yours refer to the schema's by any other foreign key,"
+            " nothing is deleted."
         ),
     )
     add_database(parser)
@@ -61,8 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     expected = run_async(_rehearse(path))
     if arguments.yes and expected.reaches_own_rows and not arguments.own_rows:
         raise UsageError(
-            f"rows of your own tables would go or change as well ({expected.reach}); nothing was"
-            " deleted. Pass --own-rows if that is what you want"
+            f"rows of your own tables would be deleted or changed ({expected.reach}); nothing was"
+            " deleted. Pass --own-rows to allow it"
         )
     if not arguments.yes and not _is_confirmed(path, expected):
         raise UsageError("nothing was deleted; answer yes, or pass --yes")
@@ -85,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     if facts.backup:
         lines.append(f"backup: {facts.backup}")
     if facts.not_vacuumed:
-        lines.append(f"the room of the rows was not given back: {facts.not_vacuumed}")
+        lines.append(f"the file was not made smaller: {facts.not_vacuumed}")
     print_facts(facts, arguments, lines)
     return 0
 
@@ -93,13 +97,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _is_confirmed(path: Path, expected: Reset) -> bool:
     question = f"Delete all rows of {path}?"
     if expected.reaches_own_rows:
-        question += f" Rows of your own tables go or change with them ({expected.reach})."
+        question += f" Rows of your own tables are deleted or changed with them ({expected.reach})."
     print(f"{in_one_line(question)} Type yes: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() == "yes"
 
 
 async def _rehearse(path: Path) -> Reset:
-    async with existing(str(path)):  # which refuses what is no database
+    async with existing(str(path)):  # refuses a file that is no database
         pass
     return await reset(path, is_rehearsal=True, busy_timeout=BUSY_SECONDS)
 

@@ -1,4 +1,4 @@
-"""``reelbase restore``: a backup in the place of a database."""
+"""``reelbase restore``: replaces a database by a backup."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "restore",
-        help="put a backup in the place of a database that nobody uses",
+        help="replace a database that is not in use by a backup",
         description=(
-            "Copies and verifies BACKUP, and then replaces FILE by the copy at one moment. Stop the"
-            " application first: a database that is in use is refused. What FILE held is gone"
-            " afterwards, so back it up if in doubt; one that is damaged is set aside."
+            "Copies and verifies BACKUP, and then replaces FILE by the copy in one step. Stop the"
+            " application first: a database that is in use is refused. The rows of FILE are gone"
+            " afterwards, so back it up if in doubt; a damaged FILE is kept under a different name."
         ),
     )
-    parser.add_argument("backup", metavar="BACKUP", help="what `reelbase backup` made")
+    parser.add_argument("backup", metavar="BACKUP", help="a copy made by `reelbase backup`")
     parser.add_argument("file", metavar="FILE", help="the database; made if it does not exist")
     add_json(parser)
     parser.set_defaults(run=run)
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(f"{in_one_line(str(target))}: restored and verified in {seconds:.1f} s")
         if aside is not None:
-            print(f"what lay there was damaged or incomplete: {in_one_line(str(aside))}*")
+            print(f"the damaged or incomplete file before is kept as {in_one_line(str(aside))}*")
     return 0
 
 
