@@ -193,15 +193,19 @@ class FileProcessingRepository(Repository):
             progress = 0,
             error_message = NULL,
             error_category = NULL,
-            retry_count = iif(status IN ('pending', 'queued'), retry_count, 0),
+            retry_count = iif(
+              file_processing.status IN ('pending', 'queued'), file_processing.retry_count, 0
+            ),
             max_retries = excluded.max_retries,
-            recovery_attempts = iif(status IN ('pending', 'queued'), recovery_attempts, 0),
+            recovery_attempts = iif(
+              file_processing.status IN ('pending', 'queued'), file_processing.recovery_attempts, 0
+            ),
             next_retry_at = NULL,
             started_at = NULL,
             heartbeat_at = NULL,
             completed_at = NULL,
             updated_at = excluded.updated_at
-        WHERE status NOT IN ('downloading', 'processing', 'cancelling')
+        WHERE file_processing.status NOT IN ('downloading', 'processing', 'cancelling')
         RETURNING *
         """,
     )
@@ -218,20 +222,30 @@ class FileProcessingRepository(Repository):
         WHERE id = :file_id
         ON CONFLICT (file_id) DO UPDATE
         SET status = excluded.status,
-            stage = iif(status = excluded.status, coalesce(excluded.stage, stage), excluded.stage),
-            progress = iif(status = excluded.status, progress, 0),
+            stage = iif(
+              file_processing.status = excluded.status,
+              coalesce(excluded.stage, file_processing.stage),
+              excluded.stage
+            ),
+            progress = iif(file_processing.status = excluded.status, file_processing.progress, 0),
             started_at = iif(
-              status IN ('downloading', 'processing'), started_at, excluded.started_at
+              file_processing.status IN ('downloading', 'processing'),
+              file_processing.started_at,
+              excluded.started_at
             ),
             heartbeat_at = excluded.heartbeat_at,
             updated_at = excluded.updated_at,
-            worker = coalesce(excluded.worker, worker)
+            worker = coalesce(excluded.worker, file_processing.worker)
         WHERE (
-            status IN ('pending', 'queued')
-            OR status = excluded.status
-            OR (status = 'downloading' AND excluded.status = 'processing')
+            file_processing.status IN ('pending', 'queued')
+            OR file_processing.status = excluded.status
+            OR (file_processing.status = 'downloading' AND excluded.status = 'processing')
           )
-          AND (excluded.worker IS NULL OR worker IS NULL OR worker = excluded.worker)
+          AND (
+            excluded.worker IS NULL
+            OR file_processing.worker IS NULL
+            OR file_processing.worker = excluded.worker
+          )
         RETURNING *
         """,
     )
@@ -489,9 +503,11 @@ class FileProcessingRepository(Repository):
             END,
             stage = NULL,
             progress = 0,
-            retry_count = retry_count + (
+            retry_count = retry_count + iif(
               status IN ('downloading', 'processing')
-              AND (max_retries = 0 OR retry_count < max_retries)
+                AND (max_retries = 0 OR retry_count < max_retries),
+              1,
+              0
             ),
             recovery_attempts = recovery_attempts + 1,
             started_at = NULL,

@@ -119,8 +119,8 @@ class FileRepository(Repository):
         WHERE profile_id = :profile_id
           AND (created_at, id) < (:created_at, :id)
           AND (NOT :filter_type OR type = :type)
-          AND (NOT :filter_folder OR folder IS :folder)
-          AND (NOT :filter_search OR instr(folded(name), folded(:search)))
+          AND (NOT :filter_folder OR folder IS NOT DISTINCT FROM :folder)
+          AND (NOT :filter_search OR instr(folded(name), folded(:search)) > 0)
           AND (
             NOT :filter_status
             OR EXISTS (
@@ -280,9 +280,10 @@ class FileRepository(Repository):
         INSERT INTO files_fts (rowid, name, folder, path, title)
         SELECT file_numbers.id, spaced(name), spaced(folder), spaced(path), spaced(title)
         FROM file_numbers
-        CROSS JOIN files ON files.id = file_numbers.file_id
+        CROSS JOIN files
         LEFT JOIN media_info ON media_info.file_id = files.id
-        WHERE file_numbers.id > coalesce(
+        WHERE files.id = file_numbers.file_id
+          AND file_numbers.id > coalesce(
             (SELECT rowid FROM files_fts ORDER BY rowid DESC LIMIT 1), 0
           )
         """,
@@ -313,9 +314,10 @@ class FileRepository(Repository):
         INSERT INTO files_fts (rowid, name, folder, path, title)
         SELECT file_numbers.id, spaced(name), spaced(folder), spaced(path), spaced(title)
         FROM file_numbers
-        CROSS JOIN files ON files.id = file_numbers.file_id
+        CROSS JOIN files
         LEFT JOIN media_info ON media_info.file_id = files.id
-        WHERE file_numbers.file_id IN (SELECT value FROM json_each(:file_ids))
+        WHERE files.id = file_numbers.file_id
+          AND file_numbers.file_id IN (SELECT value FROM json_each(:file_ids))
           AND NOT EXISTS (SELECT 1 FROM files_fts WHERE files_fts.rowid = file_numbers.id)
         """,
         params={"file_ids": builtins.list[UUID]},
@@ -337,18 +339,20 @@ class FileRepository(Repository):
               files_fts.rowid AS id,
               bm25(files_fts, 4.0, 1.0, 1.0, 4.0) AS score,
               file_numbers.file_id
-            FROM files_fts
-            CROSS JOIN file_numbers ON file_numbers.id = files_fts.rowid
-            CROSS JOIN files ON files.id = file_numbers.file_id
-            WHERE files_fts MATCH :expression
+            FROM files_fts(:expression)
+            CROSS JOIN file_numbers
+            CROSS JOIN files
+            WHERE file_numbers.id = files_fts.rowid
+              AND files.id = file_numbers.file_id
               AND files.profile_id = :profile_id
             ORDER BY files_fts.rowid DESC
             LIMIT 10000
-          )
+          ) AS found
           ORDER BY score, id
           LIMIT :limit
         ) AS best
-        CROSS JOIN files ON files.id = best.file_id
+        CROSS JOIN files
+        WHERE files.id = best.file_id
         ORDER BY best.score, best.id
         """,
         params={"expression": str},
@@ -395,7 +399,7 @@ class FileRepository(Repository):
         File,
         """
         SELECT *
-        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
+        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids)) AS wanted
         CROSS JOIN files
         WHERE id = wanted_id
         ORDER BY position

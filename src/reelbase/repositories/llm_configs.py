@@ -80,7 +80,7 @@ class LlmConfigRepository(Repository):
         SELECT
           llm_configs.id, profile_id, name, provider, model_name, base_url, max_tokens, temperature,
           api_key IS NOT NULL AS has_api_key,
-          profiles.active_llm_config_id IS llm_configs.id AS is_active,
+          profiles.active_llm_config_id IS NOT DISTINCT FROM llm_configs.id AS is_active,
           test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
         FROM llm_configs
         CROSS JOIN profiles
@@ -95,7 +95,7 @@ class LlmConfigRepository(Repository):
         SELECT
           llm_configs.id, profile_id, name, provider, model_name, base_url, max_tokens, temperature,
           api_key IS NOT NULL AS has_api_key,
-          profiles.active_llm_config_id IS llm_configs.id AS is_active,
+          profiles.active_llm_config_id IS NOT DISTINCT FROM llm_configs.id AS is_active,
           test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
         FROM llm_configs
         CROSS JOIN profiles
@@ -111,7 +111,7 @@ class LlmConfigRepository(Repository):
         SELECT
           llm_configs.id, profile_id, name, provider, model_name, base_url, max_tokens, temperature,
           api_key IS NOT NULL AS has_api_key,
-          profiles.active_llm_config_id IS llm_configs.id AS is_active,
+          profiles.active_llm_config_id IS NOT DISTINCT FROM llm_configs.id AS is_active,
           test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
         FROM profiles
         CROSS JOIN llm_configs
@@ -127,7 +127,7 @@ class LlmConfigRepository(Repository):
         SELECT
           llm_configs.id, profile_id, name, provider, model_name, base_url, max_tokens, temperature,
           api_key IS NOT NULL AS has_api_key,
-          profiles.active_llm_config_id IS llm_configs.id AS is_active,
+          profiles.active_llm_config_id IS NOT DISTINCT FROM llm_configs.id AS is_active,
           test_status, test_message, last_tested_at, llm_configs.created_at, updated_at
         FROM profiles
         CROSS JOIN llm_configs

@@ -88,26 +88,35 @@ class MediaInfoRepository(Repository):
           :audio_bit_depth, :recorded_at, :device_make, :device_model, :metadata, :waveform
         )
         ON CONFLICT (file_id) DO UPDATE
-        SET title = iif(:set_title, excluded.title, title),
-            author = iif(:set_author, excluded.author, author),
-            description = iif(:set_description, excluded.description, description),
-            container = iif(:set_container, excluded.container, container),
-            video_codec = iif(:set_video_codec, excluded.video_codec, video_codec),
-            audio_codec = iif(:set_audio_codec, excluded.audio_codec, audio_codec),
-            duration = iif(:set_duration, excluded.duration, duration),
-            frame_rate_num = iif(:set_frame_rate_num, excluded.frame_rate_num, frame_rate_num),
-            frame_rate_den = iif(:set_frame_rate_den, excluded.frame_rate_den, frame_rate_den),
-            width = iif(:set_width, excluded.width, width),
-            height = iif(:set_height, excluded.height, height),
-            audio_channels = iif(:set_audio_channels, excluded.audio_channels, audio_channels),
-            audio_sample_rate =
-              iif(:set_audio_sample_rate, excluded.audio_sample_rate, audio_sample_rate),
-            audio_bit_depth = iif(:set_audio_bit_depth, excluded.audio_bit_depth, audio_bit_depth),
-            recorded_at = iif(:set_recorded_at, excluded.recorded_at, recorded_at),
-            device_make = iif(:set_device_make, excluded.device_make, device_make),
-            device_model = iif(:set_device_model, excluded.device_model, device_model),
-            metadata = iif(:set_metadata, excluded.metadata, metadata),
-            waveform = iif(:set_waveform, excluded.waveform, waveform)
+        SET title = iif(:set_title, excluded.title, media_info.title),
+            author = iif(:set_author, excluded.author, media_info.author),
+            description = iif(:set_description, excluded.description, media_info.description),
+            container = iif(:set_container, excluded.container, media_info.container),
+            video_codec = iif(:set_video_codec, excluded.video_codec, media_info.video_codec),
+            audio_codec = iif(:set_audio_codec, excluded.audio_codec, media_info.audio_codec),
+            duration = iif(:set_duration, excluded.duration, media_info.duration),
+            frame_rate_num = iif(
+              :set_frame_rate_num, excluded.frame_rate_num, media_info.frame_rate_num
+            ),
+            frame_rate_den = iif(
+              :set_frame_rate_den, excluded.frame_rate_den, media_info.frame_rate_den
+            ),
+            width = iif(:set_width, excluded.width, media_info.width),
+            height = iif(:set_height, excluded.height, media_info.height),
+            audio_channels = iif(
+              :set_audio_channels, excluded.audio_channels, media_info.audio_channels
+            ),
+            audio_sample_rate = iif(
+              :set_audio_sample_rate, excluded.audio_sample_rate, media_info.audio_sample_rate
+            ),
+            audio_bit_depth = iif(
+              :set_audio_bit_depth, excluded.audio_bit_depth, media_info.audio_bit_depth
+            ),
+            recorded_at = iif(:set_recorded_at, excluded.recorded_at, media_info.recorded_at),
+            device_make = iif(:set_device_make, excluded.device_make, media_info.device_make),
+            device_model = iif(:set_device_model, excluded.device_model, media_info.device_model),
+            metadata = iif(:set_metadata, excluded.metadata, media_info.metadata),
+            waveform = iif(:set_waveform, excluded.waveform, media_info.waveform)
         RETURNING *
         """,
     )

@@ -49,7 +49,7 @@ class NotificationRepository(Repository):
         )
         VALUES (
           :profile_id, :type, :title, :message, :progress_key, :progress,
-          :status, :data, 0, :now, :now
+          :status, :data, FALSE, :now, :now
         )
         ON CONFLICT (profile_id, progress_key) DO UPDATE
         SET type = excluded.type,
@@ -57,8 +57,8 @@ class NotificationRepository(Repository):
             message = excluded.message,
             progress = excluded.progress,
             status = excluded.status,
-            data = merged(data, excluded.data),
-            is_read = 0,
+            data = merged(notifications.data, excluded.data),
+            is_read = FALSE,
             updated_at = excluded.updated_at
         RETURNING *
         """,
@@ -111,8 +111,8 @@ class NotificationRepository(Repository):
         Notification,
         """
         UPDATE notifications
-        SET is_read = 1
-        WHERE id IN (SELECT value FROM json_each(:ids))
+        SET is_read = TRUE
+        WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids))
           AND profile_id = :profile_id
           AND NOT is_read
         """,
@@ -123,7 +123,7 @@ class NotificationRepository(Repository):
         Notification,
         """
         UPDATE notifications
-        SET is_read = 1
+        SET is_read = TRUE
         WHERE profile_id = :profile_id
           AND NOT is_read
         """,
@@ -146,7 +146,7 @@ class NotificationRepository(Repository):
           FROM notifications
           WHERE profile_id = :profile_id
           ORDER BY updated_at DESC, id DESC
-          LIMIT -1 OFFSET :keep
+          LIMIT 9223372036854775807 OFFSET :keep
         )
         """,
         params={"keep": int},

@@ -152,9 +152,9 @@ class ProjectRepository(AuditedRepository):
             description = iif(:set_description, :description, description),
             workspace_path = iif(:set_workspace_path, :workspace_path, workspace_path),
             updated_at = iif(
-              (:set_name AND name IS NOT :name)
-              OR (:set_description AND description IS NOT :description)
-              OR (:set_workspace_path AND workspace_path IS NOT :workspace_path),
+              (:set_name AND name IS DISTINCT FROM :name)
+              OR (:set_description AND description IS DISTINCT FROM :description)
+              OR (:set_workspace_path AND workspace_path IS DISTINCT FROM :workspace_path),
               :now,
               updated_at
             )

@@ -42,8 +42,12 @@ class PromptRepository(Repository):
         INSERT INTO prompts (text, used_count, first_used_at, last_used_at)
         VALUES (:text, 1, :now, :now)
         ON CONFLICT (text) DO UPDATE
-        SET used_count = used_count + 1,
-            last_used_at = max(last_used_at, excluded.last_used_at)
+        SET used_count = prompts.used_count + 1,
+            last_used_at = iif(
+              excluded.last_used_at > prompts.last_used_at,
+              excluded.last_used_at,
+              prompts.last_used_at
+            )
         RETURNING *
         """,
     )
@@ -110,10 +114,9 @@ class PromptRepository(Repository):
         """
         SELECT
           prompts.id, prompts.text, prompts.used_count, prompts.first_used_at, prompts.last_used_at
-        FROM prompts_fts
+        FROM prompts_fts(:expression)
         CROSS JOIN prompts
         WHERE prompts.id = prompts_fts.rowid
-          AND prompts_fts MATCH :expression
         ORDER BY prompts_fts.rank, prompts.id
         LIMIT :limit
         """,

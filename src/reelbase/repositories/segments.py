@@ -209,7 +209,7 @@ class SegmentRepository(Repository):
         """
         UPDATE transcript_segments
         SET speaker_id = :speaker_id
-        WHERE id IN (SELECT value FROM json_each(:segment_ids))
+        WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:segment_ids))
         """,
         params={"segment_ids": list[int]},
     )

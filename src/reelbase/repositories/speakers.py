@@ -48,7 +48,7 @@ class SpeakerRepository(Repository):
         Speaker,
         """
         INSERT INTO speakers (profile_id, file_id, label, is_verified, created_at)
-        SELECT profile_id, id, :label, 0, :created_at
+        SELECT profile_id, id, :label, FALSE, :created_at
         FROM files
         WHERE id = :file_id
         ON CONFLICT (file_id, label) DO NOTHING
@@ -84,7 +84,7 @@ class SpeakerRepository(Repository):
         WHERE file_id = :file_id
         ORDER BY
           rtrim(label, '0123456789'),
-          CAST(substr(label, length(rtrim(label, '0123456789')) + 1) AS INTEGER),
+          CAST('0' || substr(label, length(rtrim(label, '0123456789')) + 1) AS NUMERIC),
           label,
           id
         """,
@@ -110,7 +110,7 @@ class SpeakerRepository(Repository):
         SET display_name = :display_name,
             suggested_name = NULL,
             confidence = NULL,
-            is_verified = 1
+            is_verified = TRUE
         WHERE id = :id
         RETURNING *
         """,

@@ -111,10 +111,9 @@ class SummaryRepository(Repository):
         SELECT
           summaries.id, file_id, profile_id, version, prompt_id, provider, model, status,
           summaries.content, error_message, metadata, created_at, completed_at
-        FROM summaries_fts
+        FROM summaries_fts(:expression)
         CROSS JOIN summaries
         WHERE summaries.id = summaries_fts.rowid
-          AND summaries_fts MATCH :expression
           AND summaries.profile_id = :profile_id
         ORDER BY summaries_fts.rank, summaries.id DESC
         LIMIT :limit

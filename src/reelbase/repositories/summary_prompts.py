@@ -151,12 +151,14 @@ class SummaryPromptRepository(Repository):
             description = iif(:set_description, :description, description),
             content_type = iif(:set_content_type, :content_type, content_type),
             prompt_text = iif(:set_prompt_text, :prompt_text, prompt_text),
-            version = version + (:set_prompt_text AND :prompt_text IS NOT prompt_text),
+            version = version + iif(
+              :set_prompt_text AND prompt_text IS DISTINCT FROM :prompt_text, 1, 0
+            ),
             updated_at = iif(
-              (:set_name AND name IS NOT :name)
-              OR (:set_description AND description IS NOT :description)
-              OR (:set_content_type AND content_type IS NOT :content_type)
-              OR (:set_prompt_text AND prompt_text IS NOT :prompt_text),
+              (:set_name AND name IS DISTINCT FROM :name)
+              OR (:set_description AND description IS DISTINCT FROM :description)
+              OR (:set_content_type AND content_type IS DISTINCT FROM :content_type)
+              OR (:set_prompt_text AND prompt_text IS DISTINCT FROM :prompt_text),
               :now,
               updated_at
             )

@@ -317,7 +317,7 @@ class TagRepository(Repository):
                 ) AS first_id
               FROM tags
               WHERE stripped(folded(name)) <> ''
-            )
+            ) AS same
             WHERE id <> first_id
           )
           AND NOT EXISTS (

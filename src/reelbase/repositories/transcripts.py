@@ -153,16 +153,15 @@ class TranscriptRepository(Repository):
               transcript_segments_fts.rowid AS id,
               transcript_segments_fts.rank AS score,
               transcripts.file_id
-            FROM transcript_segments_fts
+            FROM transcript_segments_fts(:expression)
             CROSS JOIN transcript_segments
             CROSS JOIN transcripts
             WHERE transcript_segments.id = transcript_segments_fts.rowid
               AND transcripts.id = transcript_segments.transcript_id
-              AND transcript_segments_fts MATCH :expression
               AND transcripts.profile_id = :profile_id
             ORDER BY transcript_segments_fts.rowid DESC
             LIMIT 10000
-          )
+          ) AS found
           ORDER BY score, id
           LIMIT :limit
         ) AS best

@@ -210,10 +210,9 @@ class VideoRepository(AuditedRepository):
         SELECT
           videos.id, videos.project_id, videos.filename, videos.path, videos.duration,
           videos.framerate_num, videos.framerate_den, videos.width, videos.height, videos.created_at
-        FROM videos_fts
+        FROM videos_fts(:expression)
         CROSS JOIN videos
         WHERE videos.id = videos_fts.rowid
-          AND videos_fts MATCH :expression
         ORDER BY videos_fts.rank, videos.id
         LIMIT :limit
         """,

@@ -79,7 +79,7 @@ class DownloadAdditions(DownloadQueries):
         Download,
         """
         SELECT *
-        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
+        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids)) AS wanted
         CROSS JOIN downloads
         WHERE id = wanted_id
         ORDER BY position

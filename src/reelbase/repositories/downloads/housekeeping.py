@@ -21,12 +21,18 @@ class DownloadHousekeeping(DownloadQueries):
         Download,
         """
         UPDATE downloads
-        SET status = iif(attempts + (lease_expires_at IS NULL) < max_attempts, 'queued', 'failed'),
-            attempts = attempts + (lease_expires_at IS NULL AND attempts + 1 < max_attempts),
+        SET status = iif(
+              attempts + iif(lease_expires_at IS NULL, 1, 0) < max_attempts, 'queued', 'failed'
+            ),
+            attempts = attempts + iif(
+              lease_expires_at IS NULL AND attempts + 1 < max_attempts, 1, 0
+            ),
             speed = NULL,
             eta = NULL,
             error_message = :error_message,
-            completed_at = iif(attempts + (lease_expires_at IS NULL) < max_attempts, NULL, :now),
+            completed_at = iif(
+              attempts + iif(lease_expires_at IS NULL, 1, 0) < max_attempts, NULL, :now
+            ),
             worker = NULL,
             lease_expires_at = NULL
         WHERE (status = 'queued' OR status = 'extracting' OR status = 'downloading')

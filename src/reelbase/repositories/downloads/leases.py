@@ -52,7 +52,7 @@ class DownloadLeases(DownloadQueries):
               WHERE status = 'queued'
               ORDER BY priority DESC, created_at, id
               LIMIT 1
-            )
+            ) AS queued
             UNION ALL
             SELECT *
             FROM (
@@ -63,8 +63,8 @@ class DownloadLeases(DownloadQueries):
                 AND attempts < max_attempts
               ORDER BY priority DESC, created_at, id
               LIMIT 1
-            )
-          )
+            ) AS expired
+          ) AS due
           ORDER BY priority DESC, created_at, id
           LIMIT 1
         )

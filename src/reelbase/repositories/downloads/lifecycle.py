@@ -22,7 +22,7 @@ class DownloadLifecycle(DownloadQueries):
         """
         UPDATE downloads
         SET status = :status,
-            attempts = attempts + (:worker IS NOT NULL AND worker IS NULL),
+            attempts = attempts + iif(:worker IS NOT NULL AND worker IS NULL, 1, 0),
             worker = coalesce(:worker, worker),
             lease_expires_at = coalesce(:lease_expires_at, lease_expires_at),
             started_at = coalesce(started_at, :now)

@@ -39,7 +39,7 @@ class GenerationAdditions(GenerationQueries):
         Generation,
         """
         SELECT *
-        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids))
+        FROM (SELECT value AS wanted_id, key AS position FROM json_each(:ids)) AS wanted
         CROSS JOIN generations
         WHERE id = wanted_id
         ORDER BY position

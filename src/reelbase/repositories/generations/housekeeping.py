@@ -17,10 +17,16 @@ class GenerationHousekeeping(GenerationQueries):
         Generation,
         """
         UPDATE generations
-        SET status = iif(attempts + (lease_expires_at IS NULL) < max_attempts, 'pending', 'failed'),
-            attempts = attempts + (lease_expires_at IS NULL AND attempts + 1 < max_attempts),
+        SET status = iif(
+              attempts + iif(lease_expires_at IS NULL, 1, 0) < max_attempts, 'pending', 'failed'
+            ),
+            attempts = attempts + iif(
+              lease_expires_at IS NULL AND attempts + 1 < max_attempts, 1, 0
+            ),
             error_message = :error_message,
-            completed_at = iif(attempts + (lease_expires_at IS NULL) < max_attempts, NULL, :now),
+            completed_at = iif(
+              attempts + iif(lease_expires_at IS NULL, 1, 0) < max_attempts, NULL, :now
+            ),
             worker = NULL,
             lease_expires_at = NULL
         WHERE status = 'processing'

@@ -36,7 +36,7 @@ class GenerationLeases(GenerationQueries):
         """
         UPDATE generations
         SET status = 'processing',
-            attempts = attempts + (:worker IS NOT NULL),
+            attempts = attempts + iif(:worker IS NOT NULL, 1, 0),
             worker = :worker,
             lease_expires_at = :lease_expires_at
         WHERE id = (
@@ -49,7 +49,7 @@ class GenerationLeases(GenerationQueries):
               WHERE status = 'pending'
               ORDER BY priority DESC, created_at, id
               LIMIT 1
-            )
+            ) AS pending
             UNION ALL
             SELECT *
             FROM (
@@ -60,8 +60,8 @@ class GenerationLeases(GenerationQueries):
                 AND attempts < max_attempts
               ORDER BY priority DESC, created_at, id
               LIMIT 1
-            )
-          )
+            ) AS expired
+          ) AS due
           ORDER BY priority DESC, created_at, id
           LIMIT 1
         )

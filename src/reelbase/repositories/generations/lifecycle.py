@@ -25,7 +25,7 @@ class GenerationLifecycle(GenerationQueries):
         UPDATE generations
         SET status = 'processing',
             error_message = coalesce(:error_message, error_message),
-            attempts = attempts + (:worker IS NOT NULL AND worker IS NULL),
+            attempts = attempts + iif(:worker IS NOT NULL AND worker IS NULL, 1, 0),
             worker = coalesce(:worker, worker),
             lease_expires_at = coalesce(:lease_expires_at, lease_expires_at)
         WHERE id = :id

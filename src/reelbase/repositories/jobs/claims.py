@@ -56,7 +56,7 @@ class JobClaims(JobQueries):
                 AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
               ORDER BY priority DESC, created_at, id
               LIMIT 1
-            )
+            ) AS queued
             UNION ALL
             SELECT *
             FROM (
@@ -68,8 +68,8 @@ class JobClaims(JobQueries):
                 AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
               ORDER BY priority DESC, created_at, id
               LIMIT 1
-            )
-          )
+            ) AS expired
+          ) AS due
           ORDER BY priority DESC, created_at, id
           LIMIT 1
         )
@@ -115,8 +115,8 @@ class JobClaims(JobQueries):
                 AND type IN (SELECT value FROM json_each(:types))
               ORDER BY priority DESC, created_at, id
               LIMIT 1
-            )
-          )
+            ) AS expired
+          ) AS due
           ORDER BY priority DESC, created_at, id
           LIMIT 1
         )

@@ -89,10 +89,10 @@ class JobControl(JobQueries):
               (progress <> :progress OR completed <> :completed)
               AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id)
             )
-            OR (:result IS NOT NULL AND result IS NOT :result)
-            OR (:error IS NOT NULL AND error IS NOT :error)
-            OR (:error_code IS NOT NULL AND error_code IS NOT :error_code)
-            OR (:error_details IS NOT NULL AND error_details IS NOT :error_details)
+            OR (:result IS NOT NULL AND result IS DISTINCT FROM :result)
+            OR (:error IS NOT NULL AND error IS DISTINCT FROM :error)
+            OR (:error_code IS NOT NULL AND error_code IS DISTINCT FROM :error_code)
+            OR (:error_details IS NOT NULL AND error_details IS DISTINCT FROM :error_details)
           )
         RETURNING *
         """,

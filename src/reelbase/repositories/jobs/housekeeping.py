@@ -21,7 +21,7 @@ class JobHousekeeping(JobQueries):
         """
         UPDATE jobs
         SET status = 'queued',
-            attempts = attempts + (lease_expires_at IS NULL),
+            attempts = attempts + iif(lease_expires_at IS NULL, 1, 0),
             error = :message,
             error_code = 'interrupted',
             worker = NULL,
@@ -29,7 +29,7 @@ class JobHousekeeping(JobQueries):
             updated_at = :now
         WHERE status = 'running'
           AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
-          AND attempts + (lease_expires_at IS NULL) < max_attempts
+          AND attempts + iif(lease_expires_at IS NULL, 1, 0) < max_attempts
           AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
         """,
         params={"message": Message},
@@ -50,7 +50,7 @@ class JobHousekeeping(JobQueries):
             finished_at = :now
         WHERE status = 'running'
           AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
-          AND attempts + (lease_expires_at IS NULL) >= max_attempts
+          AND attempts + iif(lease_expires_at IS NULL, 1, 0) >= max_attempts
           AND EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
           AND NOT EXISTS (
             SELECT 1
