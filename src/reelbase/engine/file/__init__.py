@@ -1,1 +1,1 @@
-"""The database file: where it lies, what lies beside it, and which processes have it open."""
+"""The database file: its place and filesystem, its side files, and the processes that have it open."""

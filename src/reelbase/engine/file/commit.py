@@ -1,4 +1,4 @@
-"""COMMIT of a file's transaction, and what it means when it fails."""
+"""COMMIT of a file's transaction, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMMIT_REFUSED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLIT
 
 
 def commit(native: sqlite3.Connection) -> sqlite3.Error | DatabaseIOError | None:
-    """COMMIT. Returns what made it fail, if anything; then nothing stays open."""
+    """COMMIT. Returns its error, or None. After an error the transaction is rolled back."""
     file = file_of(native)
     if file is not None and file.locks is not None and file.locks.is_write_lock_lost():
         roll_back(native)
@@ -37,7 +37,7 @@ def commit(native: sqlite3.Connection) -> sqlite3.Error | DatabaseIOError | None
 
 
 def commit_error(error: sqlite3.Error | DatabaseIOError, context: str) -> DatabaseError:
-    """What a failed COMMIT means: CommitUncertainError where SQLite leaves the outcome open."""
+    """The error for a failed COMMIT: CommitUncertainError if SQLite leaves the outcome open."""
     if isinstance(error, DatabaseIOError):
         return error
     if result_code(error) in _COMMIT_REFUSED:

@@ -1,6 +1,4 @@
-"""Connections to a database file as the library opens them: with its pragmas, its SQL functions and the
-application's.
-"""
+"""Connections to a database file, with the library's pragmas, its SQL functions and the application's."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ _STATEMENT_CACHE = 512
 
 
 class ConnectionSettings(msgspec.Struct, frozen=True):
-    """What every connection of one database has in common. read_only: they change nothing."""
+    """The settings that all connections of one database share. read_only: they change nothing."""
 
     path: str
     journal_mode: Literal["wal", "delete", "memory"]
@@ -30,8 +28,9 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
 
 
 class NativeConnection(FileConnection):
-    """sqlite3.Connection with the SQL functions that the package's statements may call, and with those
-    of the application once set_up() was called: a copy of the database is given them too.
+    """sqlite3.Connection with the SQL functions of the package and, after set_up(), of the application.
+
+    It remembers the application's setup, so that a connection to a copy of the database gets it, too.
     """
 
     setup: Setup | None = None
@@ -41,10 +40,14 @@ class NativeConnection(FileConnection):
         create_functions(self)
 
     def set_up(self, setup: Setup | None, path: str) -> None:
-        """Raises DatabaseError (code setup); the connection must be closed then."""
+        """Calls the application's setup, if there is one. Raises DatabaseError (code setup); then the
+        connection must be closed.
+
+        path: the database's, for the error.
+        """
         if setup is not None:
             set_up(self, setup, path)
-            create_functions(self)  # of the same names
+            create_functions(self)  # again: setup may have replaced some
             self.setup = setup
 
 
@@ -54,7 +57,17 @@ def open_set_up(
     busy_timeout_seconds: float,
     setup: Setup | None,
 ) -> NativeConnection:
-    """As open_file(), with the application's functions. Leaks nothing when it fails."""
+    """Opens a file and calls the application's setup. Leaks nothing when it fails.
+
+    Args:
+        path: as of open_file().
+        mode: as of open_file().
+        busy_timeout_seconds: as of open_file().
+        setup: the application's function, or None.
+
+    Raises:
+        DatabaseError: as of open_file(); code setup.
+    """
     native = open_file(path, mode, busy_timeout_seconds, factory=NativeConnection)
     assert isinstance(native, NativeConnection)
     try:
@@ -66,7 +79,7 @@ def open_set_up(
 
 
 def setup_of(native: sqlite3.Connection) -> Setup | None:
-    """The application's set-up that a connection has been through."""
+    """The application's setup of a connection; None if it has none."""
     return native.setup if isinstance(native, NativeConnection) else None
 
 
@@ -75,8 +88,15 @@ def open_native(
 ) -> NativeConnection:
     """Opens and sets up a connection, on the calling thread. Leaks nothing when it fails.
 
-    alone: with locks that it keeps, which is the only way to read a WAL database on a filesystem
-    without shared memory. Raises sqlite3.Error, and DatabaseError for a pragma that has no effect.
+    Args:
+        settings: of the database.
+        role: a reader only reads; the writer checkpoints.
+        alone: with exclusive locks, which it keeps. This is the only way to read a WAL database on a
+            filesystem without shared memory.
+
+    Raises:
+        sqlite3.Error: SQLite cannot open the file.
+        DatabaseError: code pragma, when a pragma has no effect; code setup; or an error of open_file().
     """
     is_file = settings.journal_mode != "memory"
     options: dict[str, Any] = {

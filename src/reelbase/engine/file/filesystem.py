@@ -1,9 +1,9 @@
-"""What filesystems may refuse, and what is done instead.
+"""Calls that a filesystem may refuse, and their replacements.
 
-FUSE programs, network shares, folders shared by a hypervisor, FAT, Android and containers each leave out some
-call of POSIX, or answer it oddly. Where the same guarantee can be had in another way it is had in that
-way; where the call only told something, what is unknown stops nothing; and where a filesystem merely
-has no owners or modes, a file stays as it was made, for its maker only.
+FUSE programs, network shares, folders shared by a hypervisor, FAT, Android and containers each lack some
+call of POSIX, or answer it oddly. If another call gives the same guarantee, it is used instead. If the call
+only asks for a figure, an unknown figure stops nothing. If a filesystem has no owners or modes, a file keeps
+the ones that it was made with, for its maker only.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if os.name != "nt":
 
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-# A folder, or a file, that cannot be synced at all, as PostgreSQL's fsync_fname() knows them (EACCES:
-# a folder that may be searched and not read; SQLite goes on there too). EIO and ENOSPC are not among
-# them: those say that something was lost.
+# The errors of a folder, or a file, that cannot be synced at all, as in PostgreSQL's fsync_fname() (EACCES:
+# a folder that may be searched and not read; SQLite goes on there, too). EIO and ENOSPC are not among them:
+# they mean that data was lost.
 _NO_SYNC: Final = frozenset({
     errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EISDIR,
     errno.EACCES, errno.EPERM,
@@ -38,12 +38,12 @@ _LOCK_BYTE: Final = 0x40000000
 
 
 def publish(partial: Path, target: Path) -> None:
-    """Gives a finished file its name in one step; what has that name already is never overwritten.
+    """Gives a finished file its name in one step. An existing file of that name is never overwritten.
 
-    Where there are no hard links (FAT, Android, many network filesystems) an empty file keeps the name
-    until the finished one replaces it. The name partial may be left; its maker removes it.
+    Without hard links (FAT, Android, many network filesystems) an empty file reserves the name until the
+    finished file replaces it. The name partial may stay; its maker removes it.
 
-    Raises FileExistsError, or OSError; target is then not there.
+    Raises FileExistsError, or OSError; the finished file is then not at target.
     """
     try:
         os.link(partial, target)
@@ -83,12 +83,12 @@ def _replace_placeholder(partial: Path, target: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Puts the content of a file that nothing has open on the disk, where the filesystem can do that."""
+    """Syncs the content of a file that no connection has open, if the filesystem can sync."""
     _sync(os.open(path, os.O_RDWR))
 
 
 def sync_folder(folder: Path) -> None:
-    """Puts the names in a folder on the disk, where the filesystem can do that."""
+    """Syncs the names in a folder, if the filesystem can sync."""
     try:
         _sync(os.open(folder, os.O_RDONLY))
     except OSError as error:
@@ -97,9 +97,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def folder_sync_refusal(folder: Path) -> str | None:
-    """Why the names in a folder cannot be synced, in the words of the system; None when they can be.
+    """The system's reason why the names in a folder cannot be synced; None when they can be.
 
-    Trouble that would pass, or that a commit should report (EIO), is no such reason.
+    None, too, for an error that may pass, or that a commit should report (EIO).
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -123,9 +123,9 @@ def _sync(descriptor: int) -> None:
 
 
 def free_bytes(folder: str | os.PathLike[str]) -> int | None:
-    """The room for files in a folder; None when the filesystem does not tell.
+    """The free bytes for files in a folder; None when the filesystem does not tell.
 
-    A FUSE program without statfs answers zeros: a disk of no size at all, which is no full disk.
+    A FUSE program without statfs answers zeros: a disk of size 0 is no full disk, but an unknown one.
     """
     try:
         usage = shutil.disk_usage(folder)
@@ -135,7 +135,7 @@ def free_bytes(folder: str | os.PathLike[str]) -> int | None:
 
 
 class Need(NamedTuple):
-    """Bytes that must be free in a folder, and what for: "the copy"."""
+    """Bytes that must be free in a folder, and their purpose: "the copy"."""
 
     folder: Path
     size_bytes: int
@@ -143,9 +143,12 @@ class Need(NamedTuple):
 
 
 def refuse_without_room(doing: str, needs: Iterable[Need], advice: str) -> None:
-    """Raises DatabaseFullError with the figures where a filesystem has less room than is needed.
+    """Raises DatabaseFullError, with the figures, if a filesystem has less free space than needed.
 
-    doing: what begins the message: "a backup".  advice: what to do, besides making room.
+    Args:
+        doing: the operation, as the beginning of the message: "a backup".
+        needs: the bytes for each purpose; needs on one filesystem are added up.
+        advice: a further remedy besides making room, for the message; '' for none.
     """
     by_device: dict[object, list[Need]] = {}
     for need in needs:
@@ -172,7 +175,7 @@ def _device(folder: Path) -> object:
 
 
 def take_owner(path: Path, like: os.stat_result) -> None:
-    """Gives a file the owner and group of another, or its group alone, as far as this process may."""
+    """Gives a file the owner and group of another file, or only its group, as far as this process may."""
     if os.name == "nt":
         return
     for owner in (like.st_uid, -1):
@@ -184,7 +187,7 @@ def take_owner(path: Path, like: os.stat_result) -> None:
 
 
 def take_mode(path: Path, like: os.stat_result) -> None:
-    """Gives a file the permissions of another; those of a group only if it is of the same group."""
+    """Gives a file the permissions of another file; the group's only if both have the same group."""
     mode = stat.S_IMODE(like.st_mode)
     with contextlib.suppress(OSError):  # a filesystem without modes
         if os.stat(path).st_gid != like.st_gid:
@@ -193,9 +196,9 @@ def take_mode(path: Path, like: os.stat_result) -> None:
 
 
 def lock_refusal(folder: Path) -> OSError | None:
-    """What the filesystem answers to a lock that nothing else can hold; None when it grants it.
+    """The filesystem's error for a lock that no other process can hold; None when it grants the lock.
 
-    Tried on a new file in the folder, which is removed. None also where that cannot be made.
+    Tried on a new file in the folder, which is removed. None, too, if that file cannot be made.
     """
     if os.name == "nt":
         return None
@@ -212,7 +215,7 @@ def lock_refusal(folder: Path) -> OSError | None:
 
 
 def remove(paths: Sequence[str]) -> None:
-    """Removes files, those that are there."""
+    """Removes files; missing ones are ignored."""
     for path in paths:
         try:
             os.unlink(path)

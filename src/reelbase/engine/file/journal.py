@@ -1,7 +1,7 @@
-"""Which journal a database gets, decided from its filesystem before the file is opened.
+"""The journal mode of a database, decided from its filesystem before the file is opened.
 
-Trying WAL on the real file is no test: where shared memory is missing SQLite still answers "wal"
-and then locks everybody out (https://sqlite.org/wal.html, "noshm").
+Trying WAL on the real file is no test: without shared memory SQLite still answers "wal", and then
+locks all connections out (https://sqlite.org/wal.html, "noshm").
 """
 
 import asyncio
@@ -33,7 +33,7 @@ Synchronous = Literal["normal", "full", "extra"]
 
 _MODE_NAMES: Final[dict[JournalMode, str]] = {"wal": "WAL", "delete": "a rollback journal"}
 
-# These only word the reason; what counts as network is whatever is not on the local list.
+# These only serve the words of the reason: every type that is not on the local list counts as network.
 _NETWORK_TYPES: Final = frozenset({
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "smb", "9p", "afs", "ceph", "glusterfs", "lustre",
     "gpfs", "beegfs", "ocfs2", "gfs2", "davfs", "ncpfs",
@@ -41,8 +41,8 @@ _NETWORK_TYPES: Final = frozenset({
 _HYPERVISOR_TYPES: Final = frozenset({
     "virtiofs", "vboxsf", "prl_fs", "vmhgfs", "drvfs", "fakeowner", "osxfs",
 })  # fmt: skip
-# What two hosts did to one database with a rollback journal, for the types where it was tried
-# (smb3 is cifs under another name).
+# The results of two hosts that write one database with a rollback journal, for the types where it was
+# tried (smb3 is cifs under another name).
 _SAFE: Final = "two hosts can share the file safely"
 _CIFS: Final = (
     "two hosts cannot share the file when it is mounted with nobrl, and without nobrl SQLite"
@@ -58,7 +58,7 @@ _KNOWN: Final = {
 
 
 class JournalDecision(msgspec.Struct, frozen=True):
-    """How a database is journalled, and why in one sentence."""
+    """The journal mode and synchronous level of a database, and the reason in one sentence."""
 
     mode: JournalMode
     synchronous: Synchronous
@@ -69,9 +69,10 @@ class JournalDecision(msgspec.Struct, frozen=True):
 def journal_mode_for(
     path: str | os.PathLike[str], *, mounts: str | os.PathLike[str] = PROC_MOUNTS
 ) -> Literal["wal", "delete"]:
-    """What journal="auto" gives a new file: "wal" only on a filesystem known to be local.
+    """The mode that journal="auto" gives a new file: "wal" only on a filesystem known to be local.
 
-    Raises ValueError for what names no file, and what `filesystem_of` raises; can hang as it can.
+    Raises InvalidArgumentError for a path that names no file, and the errors of `filesystem_of`. It can
+    hang as long as a dead file server does.
     """
     return "delete" if filesystem_of(file_path(path), mounts=mounts).is_network else "wal"
 
@@ -83,12 +84,20 @@ def decide(
     durability: Durability = "balanced",
     mounts: str | os.PathLike[str] = PROC_MOUNTS,
 ) -> JournalDecision:
-    """The decision for a database at `path`; None is a database in memory.
+    """The decision for a database at `path`.
 
-    An explicit `journal` overrides the filesystem, and the reason then warns on a network one. When
-    the filesystem cannot be found out, `filesystem.is_known` is False, and the mode is one for a
-    new file: an existing file should keep its own.
-    Raises ValueError for an unknown `journal` or `durability`, OSError for a circle of links.
+    When the filesystem is unknown, `filesystem.is_known` is False, and the mode is the one for a new
+    file: an existing file should keep its own.
+
+    Args:
+        path: the file; None: a database in memory.
+        journal: "wal" or "delete" overrides the filesystem; the reason then warns on a network one.
+        durability: as of connect().
+        mounts: a table in the format of /proc/mounts.
+
+    Raises:
+        ValueError: an unknown `journal` or `durability`.
+        OSError: the symbolic links of `path` run in a circle.
     """
     _check_choice("journal", journal, get_args(JournalChoice))
     _check_choice("durability", durability, get_args(Durability))
@@ -106,7 +115,13 @@ def decide(
 def kept(
     decision: JournalDecision, mode: Literal["wal", "delete"], durability: Durability
 ) -> JournalDecision:
-    """The decision for a database that is only read, which keeps the mode that it has."""
+    """The decision for a database that is opened read-only, which keeps its mode.
+
+    Args:
+        decision: the decision for a new file in its place.
+        mode: the mode of the file.
+        durability: as of connect().
+    """
     filesystem = decision.filesystem
     place = f", {filesystem.type} at {filesystem.mount_point!r}" if filesystem.is_known else ""
     return JournalDecision(
@@ -127,7 +142,7 @@ async def decide_off_loop(
 ) -> JournalDecision:
     """`decide`, without stalling the event loop and within `timeout_seconds`.
 
-    A filesystem that does not answer in time is one that cannot be found out.
+    A filesystem that does not answer in time counts as unknown.
     """
     if path is None:
         return decide(path, journal=journal, durability=durability)
@@ -138,7 +153,7 @@ async def decide_off_loop(
     def look() -> None:
         try:
             decision = decide(path, journal=journal, durability=durability, mounts=mounts)
-        except BaseException as error:  # the caller's to see, whatever it is
+        except BaseException as error:  # of any kind: the caller must see it
             outcome.set_exception(error)
         else:
             outcome.set_result(decision)
@@ -171,7 +186,7 @@ def relaxed_synchronous_for(decision: JournalDecision, durability: Durability) -
 
 
 def without_shared_memory(decision: JournalDecision, path: Path) -> JournalDecision:
-    """The decision for a local filesystem that gave SQLite no shared memory after all."""
+    """The decision for a local filesystem that turned out to have no shared memory."""
     place = _placed(decision.filesystem)
     reason = f"{_MODE_NAMES['delete']}: {place}, but offers no shared memory, which WAL needs"
     mode: JournalMode = "delete"
@@ -180,10 +195,10 @@ def without_shared_memory(decision: JournalDecision, path: Path) -> JournalDecis
 
 
 def as_far_as_folder_syncs(decision: JournalDecision, path: Path) -> JournalDecision:
-    """The decision with synchronous "full" for "extra" where the folder of the database cannot be synced.
+    """The decision, with synchronous "full" instead of "extra" if the database's folder cannot be synced.
 
-    There every commit would fail with SQLITE_IOERR_DIR_FSYNC, and be stored all the same: vboxsf, and
-    some FUSE programs. Asks the filesystem.
+    With "extra" every commit would fail there with SQLITE_IOERR_DIR_FSYNC, and be stored all the same:
+    vboxsf, and some FUSE programs. Asks the filesystem.
     """
     if decision.synchronous != "extra":
         return decision
@@ -234,7 +249,7 @@ def _undetected(problem: str, journal: JournalChoice, durability: Durability) ->
 
 
 def described(filesystem: Filesystem) -> str:
-    """Its type, mount point and kind, and what is known of locks there."""
+    """The filesystem's type, mount point and kind, and the known facts about its locks."""
     known = f"; {_KNOWN[filesystem.type]}" if filesystem.type in _KNOWN else ""
     return _placed(filesystem) + known
 

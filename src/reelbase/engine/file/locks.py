@@ -1,12 +1,12 @@
 """SQLite's locks on a file that this process has open, kept and watched from outside of SQLite.
 
-They are POSIX locks, and the kernel drops all that a process has on a file when the process closes any
+They are POSIX locks, and the kernel drops all locks of a process on a file when the process closes any
 descriptor of that file: after a copy, a hash, a download (sqlite.org/howtocorrupt.html, 2.2). SQLite
 does not notice. Another process then takes itself for the only one, deletes the write-ahead log when
-it closes, or empties the -shm, and what is written here is lost. Linux also has locks of an open file
-description, which stay until that one is closed (fcntl(2)). While a WAL database is open, this module
-holds two of them where SQLite holds a shared lock; SQLite in other processes cannot tell them from its
-own. Whether SQLite still has the lock that it needs to write, the kernel tells before a commit.
+it closes, or empties the -shm, and the writes of this process are lost. Linux also has locks of an open
+file description, which stay until that description is closed (fcntl(2)). While a WAL database is open,
+this module holds two of them where SQLite holds a shared lock; SQLite in another process cannot tell them
+from its own. Before a commit the kernel is asked whether SQLite still has its lock for writing.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if sys.platform == "linux":
 else:
     IS_AVAILABLE = False
 
-# Of the database file (SQLite's os.h): who waits to be alone locks the first; a writer with a rollback
-# journal the second; who reads, all of the 510 bytes from the third on; who is alone, the same 510
-# exclusively.
+# Of the database file (SQLite's os.h): a connection that waits for exclusive access locks the first byte, a
+# writer with a rollback journal the second, a reader the 510 bytes from the third on, and an exclusive
+# connection the same 510, exclusively.
 _PENDING_BYTE = 0x40000000
 _RESERVED_BYTE = 0x40000001
 _SHARED_FIRST, _SHARED_LAST = 0x40000002, 0x40000002 + 509
-# Of the -shm file (sqlite.org/walformat.html, 2.3): a writer locks the first, who has it open the second.
+# Of the -shm file (sqlite.org/walformat.html, 2.3): a writer locks the first, each connection the second.
 _WAL_WRITE_BYTE = 120
 _WAL_OPEN_BYTE = 128
 
@@ -40,7 +40,8 @@ _FLOCK = "hhqqi4x"
 class FileLocks:
     """Descriptors of a database file, its -shm and its -wal, which are never read.
 
-    To close those of the first two drops SQLite's locks: only when SQLite has the file open no more.
+    Closing a descriptor of the file or the -shm drops SQLite's locks. So they are closed only after SQLite
+    has closed the file.
     """
 
     def __init__(self, path: str) -> None:
@@ -54,18 +55,18 @@ class FileLocks:
 
     @property
     def descriptors(self) -> list[int]:
-        """Those that matter to SQLite."""
+        """The descriptors of the file and its -shm, which SQLite locks."""
         return [self._file] if self._shm is None else [self._file, self._shm]
 
     def begin(self, *, is_wal: bool) -> None:
-        """Once SQLite has opened the file in its journal mode. Of a WAL database no other process can
-        think from now on that it is closed, unless the filesystem has no such locks."""
+        """Called once SQLite has opened the file in its journal mode. From now on no other process can take
+        a WAL database for closed, unless the filesystem lacks such locks."""
         if self._holds:
             return
         self._can_tell = None
         with contextlib.suppress(OSError):
             if self._shm is not None and not _is_in_place(self._shm, f"{self._path}-shm"):
-                _close(self._shm)  # of the last time, when SQLite deleted it
+                _close(self._shm)  # an old -shm, which SQLite has deleted
                 self._shm = None
             if is_wal:
                 self._shm = _open(f"{self._path}-shm") if self._shm is None else self._shm
@@ -75,7 +76,7 @@ class FileLocks:
                 self._holds = True
 
     def end(self) -> None:
-        """Before SQLite closes the file: only then can it delete the log."""
+        """Gives the locks back. Called before SQLite closes the file, so that it can delete the log."""
         self._holds = False
         with contextlib.suppress(OSError):
             if self._shm is not None:
@@ -84,18 +85,18 @@ class FileLocks:
         self._close_log()
 
     def is_log_deleted(self) -> bool:
-        """False also where that cannot be found out."""
+        """Whether the write-ahead log was deleted; False, too, if that is unknown."""
         with contextlib.suppress(OSError):
             return self._log is not None and os.fstat(self._log).st_nlink == 0
         return False
 
     def watch(self) -> None:
-        """In the first write transaction: finds out whether this filesystem can tell who has a lock."""
+        """Finds out whether this filesystem reports the holder of a lock. Called in a write transaction."""
         if self._can_tell is None:
             self._can_tell = self._has_write_lock()
 
     def is_write_lock_lost(self) -> bool:
-        """In a write transaction; False also where that cannot be found out."""
+        """Whether SQLite has lost the lock of a write transaction; False, too, if that is unknown."""
         return bool(self._can_tell) and not self._has_write_lock()
 
     def _has_write_lock(self) -> bool:
@@ -104,13 +105,12 @@ class FileLocks:
         return _holder(self._shm, fcntl.F_OFD_GETLK, _WAL_WRITE) == os.getpid()
 
     def is_open_elsewhere(self) -> bool:
-        """Whether another process has the WAL database open, also one of another container."""
-        # Asked for as POSIX locks are: those of this process do not count, and the locks that begin()
-        # takes lie elsewhere.
+        """Whether another process has the WAL database open, in this container or in another one."""
+        # Asked as for a POSIX lock: locks of this process do not count, and begin() locks other bytes.
         return _holder(self._file, fcntl.F_GETLK, _SHARED) is not None
 
     def close(self) -> None:
-        """Closes the descriptors, and with them gives the locks back."""
+        """Closes the descriptors, which also gives the locks back."""
         for descriptor in self.descriptors:
             _close(descriptor)
         self._close_log()
@@ -122,7 +122,8 @@ class FileLocks:
 
 
 def _close(descriptor: int) -> None:
-    """The number is free afterwards, also when a mount that is gone answers with an error (close(2))."""
+    """Closes a descriptor. Its number is free afterwards, even if a lost mount answers with an error
+    (close(2))."""
     with contextlib.suppress(OSError):
         os.close(descriptor)
 
@@ -163,9 +164,9 @@ def _holder(descriptor: int, command: int, asked: bytes) -> int | None:
 
 
 def is_index_in_use(path: str) -> bool:
-    """Whether another process has a -shm file open; True also where that cannot be found out.
+    """Whether another process has a -shm file open; True, too, if that is unknown.
 
-    This process has not, since to close a descriptor drops its locks.
+    This process must not have it open: closing the descriptor would drop its locks.
     """
     if not IS_AVAILABLE:
         return True
@@ -180,10 +181,10 @@ def is_index_in_use(path: str) -> bool:
 
 
 def delete_index(path: str) -> None:
-    """Deletes the -shm of a WAL database unless a process has that open, as SQLite does when it closes it:
-    with an exclusive lock, which no process gets beside the shared one of an open WAL database.
+    """Deletes the -shm of a WAL database, unless a process has the database open. Like SQLite it takes an
+    exclusive lock first, which is refused while the database is open elsewhere.
 
-    This process has not. Without such locks the file stays.
+    This process must not have the database open. Without such locks the file stays.
     """
     if not IS_AVAILABLE:
         return

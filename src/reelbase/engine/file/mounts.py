@@ -1,4 +1,4 @@
-"""Which filesystem a path is on, read without ever opening the file at that path.
+"""The filesystem of a path, found without ever opening the file at that path.
 
 Sources: proc(5) for /proc/mounts, /proc/pid/mountinfo and fdinfo; open(2) for O_PATH; the kernel's
 mangle_path(), which writes space, tab, newline, backslash and # in a mount point as octal.
@@ -31,7 +31,7 @@ BSD_LOCAL_TYPES: Final = LOCAL_TYPES | {"apfs", "hfs", "ufs"}
 
 
 class Filesystem(msgspec.Struct, frozen=True):
-    """Where a path lives. `mount_point` is empty when detection failed; see `is_known`."""
+    """The filesystem of a path. `mount_point` is empty when detection failed; see `is_known`."""
 
     mount_point: str
     type: str
@@ -39,7 +39,7 @@ class Filesystem(msgspec.Struct, frozen=True):
 
     @property
     def is_known(self) -> bool:
-        """False when the filesystem could not be found out; `is_network` is then a precaution."""
+        """False when the filesystem is unknown; `is_network` is then a precaution."""
         return self.type != "unknown"
 
 
@@ -47,11 +47,11 @@ UNKNOWN: Final = Filesystem(mount_point="", type="unknown", is_network=True)
 
 
 class UndetectedError(Exception):
-    """The filesystem of a path could not be found out; the message says why."""
+    """The filesystem of a path is unknown; the message gives the reason."""
 
 
 class Located(msgspec.Struct, frozen=True):
-    """A filesystem and `source`, the table or program that told."""
+    """A filesystem and `source`, the table or program that it was found in."""
 
     filesystem: Filesystem
     source: str
@@ -62,8 +62,8 @@ def filesystem_of(
 ) -> Filesystem:
     """The filesystem that holds `path`, or would hold it: neither file nor folders need to exist.
 
-    Symbolic links are followed. `mounts` is a table in the format of /proc/mounts. When nothing can
-    be found out (no such table, no line for the path) the type is "unknown", counted as network.
+    Symbolic links are followed. `mounts` is a table in the format of /proc/mounts. When the filesystem
+    cannot be found (no such table, no line for the path) the type is "unknown", counted as network.
     Raises OSError (ELOOP) for a path whose symbolic links run in a circle. This asks the
     filesystem, so it can hang as long as a dead file server does.
     """
@@ -74,7 +74,7 @@ def filesystem_of(
 
 
 def locate(path: str | os.PathLike[str], *, mounts: str | os.PathLike[str]) -> Located:
-    """As `filesystem_of`, with the source; raises UndetectedError when nothing can be found out."""
+    """As `filesystem_of`, with the source; raises UndetectedError when the filesystem cannot be found."""
     real = _real_path(path)
     table = os.fspath(mounts)
     if table == PROC_MOUNTS:
@@ -89,7 +89,7 @@ def locate(path: str | os.PathLike[str], *, mounts: str | os.PathLike[str]) -> L
 
 
 def is_mount_of_its_own(place: str, *, mounts: str | os.PathLike[str] = PROC_MOUNTS) -> bool:
-    """Whether a file is a mount point, as `docker -v file:file` makes it: then its folder is elsewhere.
+    """Whether a file is a mount point, as `docker -v file:file` makes it: its folder is then elsewhere.
 
     place: absolute; a symbolic link there is not followed. As with `locate` the kernel is asked first,
     for the ids of the two mounts, then the table. The file is never opened.
@@ -110,7 +110,7 @@ def is_mount_of_its_own(place: str, *, mounts: str | os.PathLike[str] = PROC_MOU
 
 
 def _is_on_another_device(place: str) -> bool:
-    """What can be seen without a table; a mount from within the same filesystem is not."""
+    """Whether a file and its folder are on different devices. It misses a mount within one filesystem."""
     try:
         return os.lstat(place).st_dev != os.stat(os.path.dirname(place)).st_dev
     except OSError:
@@ -129,13 +129,13 @@ def _by_name(real: str, table: str) -> Located:
 
 
 def _real_path(path: str | os.PathLike[str]) -> str:
-    """Absolute, with every link followed, dangling ones too."""
+    """The absolute path, with every link followed, even a dangling one."""
     try:
         return os.path.realpath(path, strict=True)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise
-        # Something on the way does not exist (yet) or is closed to us: as far as can be seen, then.
+        # A folder on the way does not exist (yet) or may not be searched: follow the links up to there.
         return os.path.realpath(path)
 
 
@@ -178,7 +178,7 @@ def _longest_match(mounts: Iterable[Filesystem], real: str, table: str) -> Files
     covering = [mount for mount in mounts if _covers(mount.mount_point, real)]
     if not covering:
         raise UndetectedError(f"no line of {table!r} covers {real!r}")
-    # Of two mounts on one point the later hides the earlier (autofs, then the nfs4 it brought).
+    # Of two mounts on one point the later one hides the earlier one (autofs, then its nfs4).
     return max(reversed(covering), key=lambda mount: len(mount.mount_point))
 
 
@@ -187,9 +187,9 @@ def _covers(mount_point: str, real: str) -> bool:
 
 
 def _by_mount_id(real: str) -> Filesystem | None:
-    """The mount that the kernel itself finds for `real`; None where it does not tell.
+    """The mount that the kernel itself finds for `real`; None if it does not tell.
 
-    This beats the longest match when one mount hides another that was made below it before.
+    The longest match would be wrong where a mount hides an earlier one with a longer mount point.
     """
     descriptor = _open_nearest(real)
     if descriptor is None:
@@ -214,7 +214,7 @@ def _mount_id_of(descriptor: int) -> int | None:
 
 
 def _mount_id_at(place: str) -> int | None:
-    """None where nothing is, or the kernel does not tell."""
+    """The id of the mount at a place; None if no file is there, or the kernel does not tell."""
     if sys.platform == "linux":
         try:
             descriptor = os.open(place, os.O_PATH | os.O_NOFOLLOW)
@@ -256,7 +256,7 @@ def _ask_mount_program() -> list[Filesystem]:
 
 
 def _windows_drive(real: str) -> Filesystem:
-    """The drive of a path by its kind: Windows tells local from remote, and that is what counts."""
+    """The drive of a path and its kind: Windows tells whether it is local or remote."""
     drive = os.path.splitdrive(real)[0] + "\\"
     if sys.platform == "win32":
         kinds = {2: "removable", 3: "fixed", 4: "remote", 5: "cdrom", 6: "ramdisk"}

@@ -1,4 +1,4 @@
-"""The file of a database that did not exist: how it is made, and how it goes again if that fails."""
+"""The file of a new database: make() creates it, and discard() removes it if the opening fails."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from reelbase.errors import DatabaseError, SchemaError
 
 
 def make(path: Path) -> bool:
-    """Makes an empty file where a path leads to, and missing folders above it. False: another process
-    was first. Raises OSError, DatabaseIOError (code locks) and SchemaError (code stale_log) where a database
-    would be of no use."""
-    target = real_path(path)  # a link may point to where nothing is yet
+    """Makes an empty file at the end of a path's links, and missing folders above it. False: another process
+    was first.
+
+    Raises OSError; DatabaseIOError (code locks) on a filesystem without locks; SchemaError (code stale_log)
+    if a log of another database lies there.
+    """
+    target = real_path(path)  # a link may point to a file that does not exist yet
     try:
         refuse_leftovers(path)
     except SchemaError:
-        if os.path.lexists(
-            target
-        ):  # and the log is that of another process, which has just made it
+        if os.path.lexists(target):  # another process has just made the database, and its log
             return False
         raise
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,20 +40,20 @@ def make(path: Path) -> bool:
 
 
 def discard(path: str) -> None:
-    """Removes a file that make() made, if it holds nothing and no other process uses it.
+    """Removes a file that make() made, if it is empty and no other process uses it.
 
-    Under a lock that keeps all others out: one that waits for it finds, before it writes, that its file
-    has gone (SQLITE_READONLY_DBMOVED, SQLITE_IOERR_FSTAT). Where no lock can be had the file stays, and
-    stays usable.
+    It holds an exclusive lock meanwhile: a connection that waits for the lock finds, before it writes, that
+    its file has gone (SQLITE_READONLY_DBMOVED, SQLITE_IOERR_FSTAT). If the lock is not free, the file stays,
+    and stays usable.
     """
     with contextlib.suppress(sqlite3.Error, OSError, DatabaseError):
         place = real_path(path)
         if not is_at_rest(place):
-            return  # perhaps of another database; to open this one would delete it
+            return  # the log may be another database's, and opening this one would delete it
         with contextlib.closing(open_file(place, "mode=rw", 0)) as native:
             native.execute("PRAGMA locking_mode = EXCLUSIVE").close()
             native.execute("PRAGMA journal_mode = DELETE").close()
-            # A lock on an empty file begins its first page, and with it a journal; here nothing is written.
+            # BEGIN EXCLUSIVE on an empty file begins its first page, and so a journal: keep it in memory.
             native.execute("PRAGMA journal_mode = MEMORY").close()
             native.execute("BEGIN EXCLUSIVE")
             if is_empty(native):

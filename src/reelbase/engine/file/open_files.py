@@ -1,10 +1,10 @@
 """The database files that this process has open: every connection to a file is opened here.
 
 SQLite keeps one list of them per process, by device and inode, with the locks that it holds: POSIX
-locks, which the kernel keeps per process too. A forked child inherits the list and not the locks. A
-connection that it opens to a file of the list takes no lock, because it has one already as far as it
-knows: two processes then write at once, and the one that closes last deletes the write-ahead log of
-the other (sqlite.org/howtocorrupt.html, 2.6).
+locks, which the kernel keeps per process, too. A forked child inherits the list, but not the locks. In the
+child, a connection to a file of the list takes no lock, because the list says that the lock is held: two
+processes then write at once, and the one that closes last deletes the write-ahead log of the first
+(sqlite.org/howtocorrupt.html, 2.6).
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ _DESCRIPTORS = "/proc/self/fd"
 
 
 class Identity(NamedTuple):
-    """Which file a name stands for."""
+    """The file that a name refers to, independent of the name."""
 
     device: int
     inode: int
 
 
 def identity_of(path: str | os.PathLike[str]) -> Identity | None:
-    """The file of that name, which is not opened: closing it would drop SQLite's locks.
+    """The identity of the file of that name; None if there is none. Raises DatabaseIOError when the
+    filesystem does not tell.
 
-    Raises DatabaseIOError when the filesystem does not tell.
+    The file is not opened: closing it would drop SQLite's locks.
     """
     try:
         status = os.stat(path)
@@ -47,7 +48,7 @@ def identity_of(path: str | os.PathLike[str]) -> Identity | None:
 
 
 class Loss(NamedTuple):
-    """What has become of an open file, or of its write-ahead log."""
+    """The loss of an open file, or of its write-ahead log, as a code and a sentence."""
 
     code: Literal["moved", "log_lost"]
     sentence: str
@@ -58,9 +59,9 @@ class Loss(NamedTuple):
 
 
 class OpenFile:
-    """A file, and the connections of this process to it.
+    """A file, and the number of connections of this process to it.
 
-    log_path: of the write-ahead log.  log: which file that is; None: there is none to be watched.
+    log_path: of the write-ahead log.  log: the identity of that log; None: there is no log to watch.
     """
 
     def __init__(self, identity: Identity) -> None:
@@ -71,10 +72,10 @@ class OpenFile:
         self.locks: FileLocks | None = None
         self._deletes_index = False
         self._open = 0
-        self._in_use = 0  # of them, which are not closing
+        self._in_use = 0  # the open connections that are not closing
 
     def log_loss(self) -> Loss | None:
-        """None while the write-ahead log is in its place."""
+        """The loss of the write-ahead log; None while the log is in its place."""
         log = self.log
         if log is None:
             return None
@@ -90,17 +91,17 @@ class OpenFile:
         )
 
     def refuse_lost_log(self) -> None:
-        """Raises DatabaseIOError (code log_lost)."""
+        """Raises DatabaseIOError (code log_lost) if the write-ahead log is gone or was replaced."""
         loss = self.log_loss()
         if loss is not None:
             raise loss.error()
 
     def guard(self, path: str, journal_mode: str) -> None:
-        """Once a connection that writes is open: keeps the log from being deleted, or at least sees it."""
+        """Keeps the log from being deleted, or at least notices its loss. Called once the writer is open."""
         with _listing:
             self._path = path = os.fspath(real_path(path))
             if IS_AVAILABLE and self.locks is None:
-                with contextlib.suppress(OSError):  # no more descriptors
+                with contextlib.suppress(OSError):  # no descriptor is free
                     self.locks = _parked.pop(self.identity, None) or FileLocks(path)
             if self.locks is not None:
                 self.locks.begin(is_wal=journal_mode == "wal")
@@ -109,25 +110,26 @@ class OpenFile:
                 self.log = self.log or identity_of(self.log_path)
 
     def is_open_elsewhere(self) -> bool:
-        """Whether another process has the WAL database open that this one writes; False also where that
-        cannot be found out."""
+        """Whether another process has the WAL database open that this one writes; False, too, if that is
+        unknown."""
         return self.log is not None and self.locks is not None and self.locks.is_open_elsewhere()
 
     def delete_index_of(self, path: str) -> None:
-        """Of a database that has no -shm yet, before SQLite makes one that must not stay.
+        """Has the -shm deleted after the last connection is closed. Called for a database without a -shm,
+        before SQLite makes one.
 
-        path: with no links in it.
+        path: of the database, with no links in it.
         """
         with _listing:
             self._path, self._deletes_index = path, True
 
     def enter(self) -> None:
-        """Before a connection is opened."""
+        """Counts a connection; called before it is opened."""
         self._open += 1
         self._in_use += 1
 
     def leave(self) -> None:
-        """Before a connection is closed."""
+        """Called before a connection is closed: the last one gives the locks back."""
         with _listing:
             self._in_use -= 1
             if self._in_use:
@@ -137,11 +139,11 @@ class OpenFile:
                 return
             if log is None or _identity_if_any(self.log_path) in (log, None):
                 self.locks.end()
-            # Else the locks stay until it is closed, and so SQLite cannot have it alone: it would write
-            # an old log into a database that others have changed since.
+            # Else the log was replaced, and the locks stay until the file is closed, so that SQLite gets no
+            # exclusive lock: it would write an old log into a database that was changed since.
 
     def left(self) -> None:
-        """After it was closed."""
+        """Called after a connection was closed: the last one closes the descriptors."""
         with _listing:
             self._open -= 1
             if self._open:
@@ -151,7 +153,7 @@ class OpenFile:
                 return
             found = set(_descriptors(self._path, self.identity, _links()))
             if found - set(self.locks.descriptors if self.locks else ()):
-                # Another library of the process has it open.
+                # Another library in this process has the file open.
                 if self.locks is not None:
                     _parked[self.identity] = self.locks
                 return
@@ -164,20 +166,20 @@ class OpenFile:
 class FileConnection(Guarded):
     """sqlite3.Connection to a file. file: None once it is closed, and for a database in memory.
 
-    unlocked: what the file was like, when this connection takes no lock on it; None: it does.
+    unlocked: the state of the file, if this connection reads it without a lock; None: it takes locks.
     """
 
     file: OpenFile | None = None
     unlocked: Unlocked | None = None
 
     def refuse_changed(self) -> None:
-        """After reading. Raises DatabaseIOError (code changed) when that was without a lock, and another
-        process has changed the file meanwhile."""
+        """Called after a read. Raises DatabaseIOError (code changed) if the connection takes no locks and
+        another process has changed the file meanwhile."""
         if self.unlocked is not None:
             self.unlocked.refuse_changed()
 
     def close(self) -> None:
-        """Closes the connection, and then says that the file has one connection less."""
+        """Closes the connection, and takes it off the file's count."""
         file, self.file = self.file, None
         if file is not None:
             file.leave()
@@ -189,20 +191,20 @@ class FileConnection(Guarded):
 
 
 def file_of(native: sqlite3.Connection) -> OpenFile | None:
-    """None for a database in memory."""
+    """The file of a connection; None for a database in memory."""
     return native.file if isinstance(native, FileConnection) else None
 
 
 def journal_mode_of(native: sqlite3.Connection) -> str:
-    """As PRAGMA journal_mode has it; "wal" also of a WAL database that is read without a lock, of which
-    SQLite says "delete"."""
+    """The journal mode, from PRAGMA journal_mode. Also "wal" for a WAL database that is read without a lock,
+    although the pragma says "delete"."""
     if isinstance(native, FileConnection) and native.unlocked is not None:
         return "wal"
     (mode,) = native.execute("PRAGMA journal_mode").fetchone()
     return str(mode)
 
 
-# What a URI says of it (sqlite.org/uri.html).
+# The options of a URI (sqlite.org/uri.html).
 Mode = Literal["mode=rw", "mode=ro", "mode=ro&readonly_shm=1", "immutable=1"]
 
 
@@ -214,12 +216,19 @@ def open_file(
     factory: type[FileConnection] = FileConnection,
     **options: Any,
 ) -> FileConnection:
-    """A connection to an existing file: one that was deleted meanwhile must not come back empty.
+    """A connection to an existing file. It never makes a file: a deleted one must not come back empty.
 
-    factory: the class of the connection.  options: more of sqlite3.connect().
+    Args:
+        path: the file.
+        mode: the options of the URI.
+        busy_timeout_seconds: how long a statement waits for a lock.
+        factory: the class of the connection.
+        options: further arguments of sqlite3.connect().
 
-    Raises sqlite3.Error; DatabaseError (code forked) for a file that is inherited, and DatabaseIOError
-    (code log_lost) for one that is open and has lost its log.
+    Raises:
+        sqlite3.Error: SQLite cannot open the file.
+        DatabaseError: code forked, for a file that was open when this process was forked.
+        DatabaseIOError: code log_lost, for a file that is open and has lost its log.
     """
     refuse_inherited(path)
     file = _enter(path)
@@ -229,7 +238,7 @@ def open_file(
         native = sqlite3.connect(
             uri_of(Path(path), mode),
             uri=True,
-            # In force before the first statement, which may already need a lock.
+            # It applies to the first statement, which may already need a lock.
             timeout=busy_timeout_seconds,
             isolation_level=None,
             factory=factory,
@@ -246,7 +255,7 @@ def open_file(
 
 _listing = threading.Lock()
 _files: dict[Identity, OpenFile] = {}
-# Descriptors that may not be closed yet, for the next time that the file is opened.
+# Descriptors that must not be closed yet; the next opening of the file takes them over.
 _parked: dict[Identity, FileLocks] = {}
 
 
@@ -261,8 +270,8 @@ def _enter(path: str | os.PathLike[str]) -> OpenFile | None:
 
 
 def is_in_use(real: str) -> bool:
-    """Whether this process, or another one, has a WAL database open whose -shm is there; True also where
-    that cannot be found out.
+    """Whether a process, this one included, has a WAL database open that has a -shm; True, too, if that is
+    unknown.
 
     real: its path, with no links in it.
     """
@@ -275,7 +284,7 @@ def is_in_use(real: str) -> bool:
 
 
 def _identity_if_any(path: str | os.PathLike[str]) -> Identity | None:
-    """None also where the filesystem refuses to say: the opener will hear why."""
+    """As identity_of(), but None if the filesystem does not tell: opening the file will give the error."""
     try:
         return identity_of(path)
     except DatabaseIOError:
@@ -283,11 +292,17 @@ def _identity_if_any(path: str | os.PathLike[str]) -> Identity | None:
 
 
 def _descriptors(path: str, identity: Identity, among: dict[int, str]) -> list[int]:
-    """The descriptors of a file, for any use. among: descriptors, and the names of their files."""
+    """The descriptors of a file, of any origin.
+
+    Args:
+        path: the file, for its name.
+        identity: the file.
+        among: the descriptors to search, with the names of their files.
+    """
     name = f"/{os.path.basename(path)}"
     found = []
     for number, link in among.items():
-        # By name first: to ask of any file might wait for a dead file server.
+        # By name first: fstat() of an unrelated file might wait for a dead file server.
         if link.endswith(name):
             with contextlib.suppress(OSError):  # closed meanwhile
                 status = os.fstat(number)
@@ -297,16 +312,16 @@ def _descriptors(path: str, identity: Identity, among: dict[int, str]) -> list[i
 
 
 def _links() -> dict[int, str]:
-    """The descriptors of this process, and the names of what they are of; nothing without /proc."""
+    """The descriptors of this process, and the names of their files; empty without /proc."""
     links = {}
     with contextlib.suppress(OSError):
         for number in os.listdir(_DESCRIPTORS):
-            with contextlib.suppress(OSError):  # the one that lists them
+            with contextlib.suppress(OSError):  # the descriptor of listdir() itself
                 links[int(number)] = os.readlink(f"{_DESCRIPTORS}/{number}")
     return links
 
 
-# In a forked child, until it ends or executes another program.
+# Filled in a forked child, until it ends or executes another program.
 _inherited: set[Identity] = set()
 _inherited_links: dict[int, str] = {}
 
@@ -318,8 +333,8 @@ def refuse_inherited(path: str | os.PathLike[str]) -> None:
     identity = _identity_if_any(path)
     if identity in _inherited:
         _refuse(path)
-    # What other libraries had open is not on the list, but there is still a descriptor, of any use:
-    # to close it in this process would drop the locks.
+    # A file that another library had open is not on the list, but still has a descriptor, of any origin:
+    # closing that in this process would drop the locks.
     still_open = {n: link for n, link in _links().items() if _inherited_links.get(n) == link}
     if identity is not None and _descriptors(os.fspath(real_path(path)), identity, still_open):
         _refuse(path)
@@ -336,9 +351,9 @@ def _refuse(path: str | os.PathLike[str]) -> NoReturn:
 
 
 def _inherit() -> None:
-    """In a forked child."""
+    """Called in a forked child: notes the files of the parent, and gives its locks' descriptors back."""
     global _listing, _inherited_links
-    _listing = threading.Lock()  # a thread of the parent may have had the old one
+    _listing = threading.Lock()  # a thread of the parent may hold the old one
     _inherited.update(_files)
     _inherited_links = _links()
     for locks in [file.locks for file in _files.values()] + list(_parked.values()):

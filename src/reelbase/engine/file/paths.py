@@ -1,4 +1,4 @@
-"""What may name a file: the one check of a path that an application or a command passes in."""
+"""Paths of files: the one check of a path that an application or a command passes in."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MEMORY = ":memory:"
 _URL = re.compile(r"([a-z][a-z0-9.+-]+):(/*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 # The schemes that are URLs without a slash, too. Path("sqlite:///x") has one slash only.
 _OF_SQLITE = re.compile(r"(file|sqlite\w*)(\+.*)?", re.IGNORECASE)
-# What a shell expands, and nothing else does: ~, ~name, $NAME, ${NAME}.
+# Names that only a shell expands: ~, ~name, $NAME, ${NAME}.
 _OF_A_SHELL = re.compile(r"~$|(~[^/\\]*|\$\w+|\$\{\w+\})[/\\]")
 
 
 def file_path(path: str | os.PathLike[str], name: str = "path") -> Path:
     """The absolute path of a file, which need not exist. name: the parameter, for the errors.
 
-    Raises TypeError for what is neither str nor a path. InvalidArgumentError for what names no file, and says
-    what to write instead: a URL, a path that only a shell expands, a folder, ":memory:".
+    Raises TypeError unless path is a str or a path. InvalidArgumentError for a path that names no file (a
+    URL, a path that only a shell expands, a folder, ":memory:"); its text gives the right form.
     """
     text = _text_of(path, name)
     if os.path.basename(text) in ("", ".", ".."):
@@ -37,7 +37,7 @@ def file_path(path: str | os.PathLike[str], name: str = "path") -> Path:
 
 
 def folder_path(path: str | os.PathLike[str], name: str) -> Path:
-    """The absolute path of a folder, which need not exist. Raises what file_path() does, but for a folder."""
+    """The absolute path of a folder, which need not exist. It is checked as by file_path()."""
     return Path(_text_of(path, name)).absolute()
 
 
@@ -61,7 +61,7 @@ def _text_of(path: str | os.PathLike[str], name: str) -> str:
 
 
 def real_path(path: str | os.PathLike[str]) -> Path:
-    """The absolute path behind every symbolic link; where nothing is yet, as far as there are links.
+    """The absolute path behind every symbolic link; of a missing file, as far as the links go.
 
     Raises DatabaseIOError when the filesystem does not tell.
     """
@@ -78,14 +78,14 @@ def uri_of(path: PurePath, options: str) -> str:
     """An absolute path as the URI by which SQLite opens it, with the options of its query."""
     if path.drive.startswith(("\\\\?", "\\\\.")):  # paths that Windows takes to the letter
         return f"file:{quote(str(path), safe=':')}?{options}"
-    uri = path.as_uri()  # escapes what a URI reads otherwise: ? # %
+    uri = path.as_uri()  # escapes the special characters of a URI: ? # %
     if not uri.startswith("file:///"):  # file://nas/share: SQLite refuses a host
         uri = f"file:////{uri.removeprefix('file://')}"
     return f"{uri}?{options}"
 
 
 def _instead_of_url(scheme: str, slashes: str, rest: str, query: str) -> str:
-    """What to write for a URL, of which nothing is shown that may hold a password."""
+    """The advice for a URL. It shows no part that may hold a password."""
     if not _OF_SQLITE.fullmatch(scheme):
         return (
             f"a URL ({scheme}:) is not the path of a file; reelbase keeps its data in an SQLite file: "
@@ -100,7 +100,7 @@ def _instead_of_url(scheme: str, slashes: str, rest: str, query: str) -> str:
 
 
 def _path_in_url(scheme: str, slashes: str, rest: str) -> str | None:
-    """As SQLite (sqlite.org/uri.html) and SQLAlchemy read it; None where that is open."""
+    """The path in a URL, as SQLite (sqlite.org/uri.html) and SQLAlchemy read it; None if it is unclear."""
     if scheme.lower() == "file":
         if len(slashes) == 2:  # a host
             return None

@@ -1,16 +1,16 @@
-"""Opening a database so that nothing is written, neither to it nor beside it.
+"""Opening a database read-only, so that neither the file nor its side files are written.
 
-With a rollback journal SQLite needs no more than locks. A WAL database it reads through the -shm file, which
-it makes where there is none, and so the right way depends on what lies beside the file:
+With a rollback journal SQLite only needs locks. It reads a WAL database through the -shm file, which it makes
+if it is missing. So the right way depends on the side files:
 
-* A process has it open: its -shm is shared.
-* A crash has left -wal and -shm: SQLite makes an index of the log for itself, in memory.
+* A process has the database open: its -shm is shared.
+* A crash has left -wal and -shm: SQLite makes an index of the log of its own, in memory.
 * A crash, or a copy, has left a -wal alone: SQLite makes a -shm, which is deleted in the end.
-* Nothing, in a place that can be written: a connection that could write, and is told not to. Only of such
-  a one SQLite deletes -wal and -shm in the end.
-* Nothing, in a place that cannot be written (read-only media, another user's folder) or may have no shared
-  memory (a network filesystem): the file is read without locks, and what was read counts only while
-  no process has changed it.
+* No side file, in a folder that can be written: a writable connection that is told to read only. SQLite
+  deletes -wal and -shm in the end only for a writable one.
+* No side file, in a folder that cannot be written (read-only media, another user's folder) or that may have
+  no shared memory (a network filesystem): the file is read without locks, and a read counts only if no
+  process has changed the file meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from reelbase.errors import DatabaseIOError
 
 
 class _Way(NamedTuple):
-    """makes_index: SQLite makes a -shm that must not stay."""
+    """The way to open a file read-only. makes_index: SQLite makes a -shm that must not stay."""
 
     mode: Mode
     makes_index: bool = False
@@ -36,10 +36,18 @@ class _Way(NamedTuple):
 def open_to_read(
     path: str | os.PathLike[str], busy_timeout_seconds: float, **options: Any
 ) -> FileConnection:
-    """A connection to an existing file that changes nothing.  options: more of open_file().
+    """A read-only connection to an existing file.
 
-    Raises what open_file() does, and DatabaseIOError (code needs_recovery) for a log that SQLite
-    cannot read without writing; OSError for a file that is gone.
+    Args:
+        path: the file.
+        busy_timeout_seconds: how long a statement waits for a lock.
+        options: further arguments of open_file().
+
+    Raises:
+        DatabaseIOError: code needs_recovery, for a log that SQLite cannot read without writing; or an
+            error of open_file().
+        OSError: the file is gone.
+        sqlite3.Error: as of open_file().
     """
     real = os.path.realpath(path)
     way = _way_to_read(real)
@@ -82,7 +90,9 @@ def may_be_opened_to_write(path: str | os.PathLike[str]) -> bool:
 def _way_to_read(real: str) -> _Way:
     header = read_header(real)
     if header is None or not header.is_wal:
-        return _Way("mode=ro")  # SQLite says what is wrong with what is no database
+        return _Way(
+            "mode=ro"
+        )  # a rollback journal; or no database, for which SQLite gives the error
     wal, shm, _ = beside(real)
     if os.path.exists(wal) and os.path.exists(shm):
         return _Way("mode=ro" if is_in_use(real) else "mode=ro&readonly_shm=1")
@@ -102,18 +112,18 @@ def _way_to_read(real: str) -> _Way:
 def _bytes_of(path: str) -> int:
     try:
         return os.stat(path).st_size
-    except OSError:  # there is none; or the opener will say what is wrong
+    except OSError:  # there is no such file; or opening the database gives the error
         return 0
 
 
 def _is_on_network(real: str) -> bool:
-    """Where there may be no shared memory, and SQLite finds that out when -wal and -shm are made."""
+    """Whether there may be no shared memory, which SQLite notices only after it has made -wal and -shm."""
     filesystem = filesystem_of(real)
     return filesystem.is_known and filesystem.is_network
 
 
 def _can_be_written(real: str) -> bool:
-    """The file and its folder. By the rights of this process, on a filesystem that is not read-only."""
+    """Whether this process may write the file and its folder, and the filesystem is not read-only."""
     by_effective_ids = os.access in os.supports_effective_ids
     return all(
         os.access(name, os.W_OK, effective_ids=by_effective_ids)

@@ -1,4 +1,4 @@
-"""Errors of SQLite that only the surroundings of the file explain: who may write it, and who refuses locks.
+"""Reasons for errors of SQLite that its messages lack: permissions of the file, locks of the filesystem.
 
 SQLite says "attempt to write a readonly database" and "database is locked" for every reason.
 """
@@ -24,7 +24,13 @@ _LOCK_CODES = frozenset({2058, 2314, 3594, 3850, 5130})
 
 
 def explained(error: sqlite3.Error, context: str, path: str | os.PathLike[str]) -> DatabaseError:
-    """translate(), and what the system tells of the file at path."""
+    """translate(), with the reason that the system gives for the file at path.
+
+    Args:
+        error: the driver's error.
+        context: the operation, for the text.
+        path: the file.
+    """
     place = Path(path)
     with contextlib.suppress(DatabaseIOError):
         place = real_path(path)
@@ -32,7 +38,7 @@ def explained(error: sqlite3.Error, context: str, path: str | os.PathLike[str]) 
 
 
 def explained_on(native: sqlite3.Connection, error: DatabaseError) -> DatabaseError:
-    """The error of a statement, and what the system tells of the connection's file."""
+    """The error of a statement, with the reason that the system gives for the connection's file."""
     cause = error.__cause__
     if not isinstance(cause, sqlite3.Error) or not _may_be_explained(cause):
         return error
@@ -48,7 +54,7 @@ def explained_on(native: sqlite3.Connection, error: DatabaseError) -> DatabaseEr
 
 
 def refuse_without_locks(path: Path, context: str) -> None:
-    """Raises DatabaseIOError (code locks) where no file beside path can be locked."""
+    """Raises DatabaseIOError (code locks) if the filesystem refuses to lock a file in path's folder."""
     refusal = lock_refusal(path.parent)
     if refusal is not None:
         raise _without_locks(refusal, context, path) from refusal
@@ -100,8 +106,8 @@ def _without_locks(refusal: OSError, context: str, path: Path) -> DatabaseIOErro
 
 
 def _place(path: Path, *, network: bool = False) -> str | None:
-    """The filesystem of a path in words, with what is known of its kind; None where that is unknown, or
-    with network=True, where it is a local one."""
+    """The filesystem of a path in words, with the known facts of its kind; None if it is unknown or, with
+    network=True, if it is local."""
     try:
         filesystem = locate(path, mounts=PROC_MOUNTS).filesystem
     except (UndetectedError, OSError):

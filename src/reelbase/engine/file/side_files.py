@@ -1,7 +1,7 @@
-"""Where SQLite's side files lie: -wal, -shm and -journal, beside a database or, wrongly, elsewhere.
+"""SQLite's side files: -wal, -shm and -journal, beside a database or, wrongly, elsewhere.
 
-They hold acknowledged changes, or what is needed to undo half of one. SQLite finds them by the name of the
-database (sqlite.org/howtocorrupt.html, 2.4), so they must stay with its file wherever that goes.
+They hold acknowledged changes, or the pages that undo an unfinished one. SQLite finds them by the name of
+the database (sqlite.org/howtocorrupt.html, 2.4), so they must be moved together with its file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def beside(path: str | os.PathLike[str]) -> list[str]:
 
 
 def is_at_rest(path: str | os.PathLike[str]) -> bool:
-    """Whether nobody has the database open in WAL mode, and no crash has left a log."""
+    """Whether no process has the database open in WAL mode, and no crash has left a log."""
     wal, _, journal = beside(path)
     return not os.path.exists(wal) and not os.path.exists(journal)
 
@@ -34,7 +34,7 @@ def refuse_misplaced(
 ) -> None:
     """Raises SchemaError (code side_files) when the side files of a database would not lie beside it.
 
-    There may be no such file yet; nothing is opened or changed.
+    The file may be missing; no file is opened or changed.
     """
     problem = mounted_apart(path, mounts=mounts) or _misplaced(path)
     if problem is not None:
@@ -44,7 +44,7 @@ def refuse_misplaced(
 def mounted_apart(
     path: str | os.PathLike[str], *, mounts: str | os.PathLike[str] = PROC_MOUNTS
 ) -> str | None:
-    """What is wrong, in a sentence, when the database or a side file is a mount point; else None."""
+    """A sentence on the problem when the database or a side file is a mount point; else None."""
     real = str(real_path(path))
     if os.path.isdir(real):
         return None  # no database at all
@@ -68,7 +68,7 @@ def _misplaced(path: str | os.PathLike[str]) -> str | None:
     for name in beside(path):
         try:
             status = os.lstat(name)
-        except OSError:  # nothing is there, or the opener will say what is wrong
+        except OSError:  # there is no such file, or opening the database gives the error
             continue
         if stat.S_ISLNK(status.st_mode):
             what = "a symbolic link"
@@ -86,7 +86,7 @@ def _misplaced(path: str | os.PathLike[str]) -> str | None:
 
 
 def refuse_leftovers(target: str | os.PathLike[str]) -> None:
-    """Raises SchemaError (code stale_log) when a new database at target would find a log of another."""
+    """Raises SchemaError (code stale_log) when a new database at target would find another one's log."""
     leftover = leftover_log(target)
     if leftover is not None:
         raise SchemaError(
@@ -98,7 +98,7 @@ def refuse_leftovers(target: str | os.PathLike[str]) -> None:
 
 
 def leftover_log(target: str | os.PathLike[str]) -> str | None:
-    """The name of a -wal or -journal that lies where no database is; None without any."""
+    """The path of a -wal or -journal beside the name of a missing database; None if there is none."""
     wal, _, journal = beside(target)
     for name in (wal, journal):
         with contextlib.suppress(FileNotFoundError):

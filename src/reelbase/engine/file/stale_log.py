@@ -1,18 +1,18 @@
-"""Whether the log beside a database is its own, told by the headers of both files.
+"""Checks, by the headers of both files, that the log beside a database is its own.
 
-SQLite applies a -wal or a hot -journal to whatever file has the name. A backup that was copied over a
-database whose log was still there would become the old database again, or a damaged one. What is relied on
-here (sqlite.org/fileformat2.html, sections 1.3, 3 and 4; pager.c and wal.c):
+SQLite applies a -wal or a hot -journal to the file that has the name. A backup that was copied over a
+database whose log still existed would become the old database again, or a damaged one. The check relies on
+these facts (sqlite.org/fileformat2.html, sections 1.3, 3 and 4; pager.c and wal.c):
 
-* A file says WAL before it gets a -wal, and for as long as it has one.
+* A file's header says WAL before it gets a -wal, and for as long as it has one.
 * A transaction that changes page 1 writes the change counter that its connection has read, plus 1. The file
-  holds the page 1 that the -wal began with, or one that a checkpoint took from it.
-* A hot -journal holds page 1 as it was, or the transaction has not changed page 1. Until it is committed
-  the file has at least as many pages as before.
+  holds the page 1 that the -wal began with, or a later one that a checkpoint took from the -wal.
+* A hot -journal holds the old page 1, unless the transaction has not changed page 1. Until the commit the
+  file has at least as many pages as before.
 
-So the log of a database is never taken for another's. The reverse cannot always be told. A backup says
-rollback journal, and no -wal fits it. But of a WAL database that was copied as a file the header stays the
-same while the file neither grows nor shrinks, and so any log that was written until then would fit it.
+So a database's own log is never taken for a foreign one. The reverse cannot always be told. The header of a
+backup says rollback journal, and no -wal fits it. But a WAL database that was copied as a file keeps its
+header while the file neither grows nor shrinks, so any log that was written until then would fit it.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _ALL_THAT_FOLLOW = 0xFFFFFFFF
 _NUMBER = struct.Struct(">I")  # a page's number before it in a journal, its checksum behind it
 
-# Of a log that is being written meanwhile, two looks do not agree, and nothing is said.
+# Two looks at a log that is being written do not agree; after so many looks no error is raised.
 _LOOKS = 5
 _PAUSE_SECONDS = 0.02
 
 
 class Header(NamedTuple):
-    """The header of a database: of the file, or of a page 1 in its log."""
+    """The header of a database, from its file or from a page 1 in its log."""
 
     page_bytes: int
     is_wal: bool
@@ -60,7 +60,7 @@ class Header(NamedTuple):
 
 
 def parse_header(content: bytes) -> Header | None:
-    """None for what is no database."""
+    """The header in the first bytes of a file; None if the file is no database."""
     if len(content) < _HEADER_BYTES or not content.startswith(_MAGIC):
         return None
     page_bytes, _, read_version = struct.unpack_from(">HBB", content, 16)
@@ -77,7 +77,7 @@ def parse_header(content: bytes) -> Header | None:
 
 
 def refuse_stale_log(path: str | os.PathLike[str]) -> None:
-    """Raises SchemaError (code stale_log) when the -wal or -journal beside a database is of another.
+    """Raises SchemaError (code stale_log) when the -wal or -journal beside a database is a foreign one.
 
     Changes nothing. The database may be in use, by this process too.
     """
@@ -97,7 +97,7 @@ def refuse_stale_log(path: str | os.PathLike[str]) -> None:
 
 
 def _judged(real: str, log: str, judge: Callable[[Header, int, FileIO], str | None]) -> str | None:
-    """Why the log is of another database; None when it is not, or there is no telling."""
+    """The reason to take the log for a foreign one; None when it fits the database, or cannot be judged."""
     for _ in range(_LOOKS):
         try:
             with open(log, "rb", buffering=0) as file:
@@ -112,7 +112,7 @@ def _judged(real: str, log: str, judge: Callable[[Header, int, FileIO], str | No
             with open(log, "rb", buffering=0) as file:
                 if (begin, content) == (file.read(_WAL_HEADER.size), _read_header(real)):
                     return reason
-        except (OSError, sqlite3.Error):  # gone meanwhile; or the opener will say what is wrong
+        except (OSError, sqlite3.Error):  # gone meanwhile; or opening the database gives the error
             return None
         time.sleep(_PAUSE_SECONDS)
     return None
@@ -131,7 +131,7 @@ def _judge_wal(header: Header, size_bytes: int, wal: FileIO) -> str | None:
             return f"its pages have {header.page_bytes} bytes, those in the log {page_bytes}"
         for each in headers:
             first = first or each
-            # The page 1 that the log began with, or one that a checkpoint has brought.
+            # The file has the page 1 from before the log, or one that a checkpoint took from the log.
             if each == header or (each is first and _may_follow(each, header)):
                 return None
     if first is not None:
@@ -149,14 +149,15 @@ def _judge_wal(header: Header, size_bytes: int, wal: FileIO) -> str | None:
 
 
 def _may_follow(after: Header, before: Header) -> bool:
-    """A connection that has page 1 in its cache does not count its own changes of it one by one."""
+    """Whether one header may be the next after another. The change counter grows by 1 or not at all: a
+    connection that has page 1 in its cache does not count each of its own changes."""
     counted = (after.change_counter - before.change_counter) % _COUNTS
     return counted <= 1 and before.schema_cookie <= after.schema_cookie
 
 
 def _transactions(wal: FileIO) -> Iterator[tuple[int, int, list[Header]]]:
-    """Of each committed transaction: the size of a page, the number of pages in the file after it, and
-    the headers in what it wrote to page 1."""
+    """For each committed transaction: the size of a page, the number of pages in the file after it, and
+    the headers that it wrote to page 1."""
     begin = _read(wal, 0, _WAL_HEADER.size)
     if len(begin) < _WAL_HEADER.size:
         return
@@ -167,7 +168,7 @@ def _transactions(wal: FileIO) -> Iterator[tuple[int, int, list[Header]]]:
     place = _WAL_HEADER.size
     while len(frame := _read(wal, place, _FRAME_HEADER.size)) == _FRAME_HEADER.size:
         page, pages_after_commit, frame_salts = _FRAME_HEADER.unpack(frame)
-        if frame_salts != salts:  # of the time before the log was begun again
+        if frame_salts != salts:  # left from before the last reset of the log
             return
         if page == 1:
             header = parse_header(_read(wal, place + _FRAME_HEADER.size, _HEADER_BYTES))
@@ -209,7 +210,7 @@ def _judge_journal(header: Header, size_bytes: int, journal: FileIO) -> str | No
 
 
 def _page_1_before(journal: FileIO) -> Header | None:
-    """The header in the page 1 that a journal would bring back; None when that page is not in it."""
+    """The header in the page 1 that a journal would restore; None when the journal lacks that page."""
     size_bytes = os.fstat(journal.fileno()).st_size
     place = 0
     while len(begin := _read(journal, place, _JOURNAL_HEADER.size)) == _JOURNAL_HEADER.size:
@@ -233,7 +234,7 @@ def _page_1_before(journal: FileIO) -> Header | None:
 
 
 def _is_whole(page: bytes, nonce: int) -> bool:
-    """Whether a page in a journal has the checksum that stands behind it (fileformat2.html, 3)."""
+    """Whether a page in a journal matches the checksum that follows it (fileformat2.html, 3)."""
     content, checksum = page[: -_NUMBER.size], page[-_NUMBER.size :]
     total = nonce + sum(content[i] for i in range(len(content) - 200, 0, -200))
     return checksum == _NUMBER.pack(total % _COUNTS)
@@ -245,17 +246,17 @@ def _read(file: FileIO, place: int, length: int) -> bytes:
 
 
 def read_header(real: str) -> Header | None:
-    """The header of a file, with no links in its path; None for what is no database. Raises OSError, and
-    sqlite3.Error for what cannot be opened."""
+    """The header of a file, with no links in its path; None if the file is no database. Raises OSError, and
+    sqlite3.Error if it cannot be opened."""
     return parse_header(_read_header(real))
 
 
 def _read_header(real: str) -> bytes:
-    """The beginning of a database, which others may have open in this process.
+    """The first bytes of a database, which this process may have open elsewhere.
 
-    It is read through a descriptor that SQLite has opened and closes when that is safe: closing one of
-    our own would drop all locks of the process (sqlite.org/howtocorrupt.html, 2.2). immutable: SQLite
-    looks at no log and takes no lock.
+    They are read through a descriptor of SQLite, which it closes when that is safe: opening and closing the
+    file directly would drop all locks of the process (sqlite.org/howtocorrupt.html, 2.2). immutable: SQLite
+    ignores logs and takes no lock.
     """
     if sys.platform == "win32":  # where locks belong to one handle
         with open(real, "rb", buffering=0) as file:
@@ -271,7 +272,7 @@ def _read_header(real: str) -> bytes:
 
 
 def _descriptors(name: str) -> Iterator[int]:
-    """Open descriptors of this process, at least those of files that have this name."""
+    """Open descriptors of this process: of the files of this name or, without /proc, all numbers."""
     try:
         numbers = [int(number) for number in os.listdir("/proc/self/fd")]
     except OSError:
@@ -279,6 +280,6 @@ def _descriptors(name: str) -> Iterator[int]:
         return
     for number in numbers:
         with contextlib.suppress(OSError):
-            # By name first: to ask of any file might wait for a dead file server.
+            # By name first: fstat() of an unrelated file might wait for a dead file server.
             if os.readlink(f"/proc/self/fd/{number}").endswith(f"/{name}"):
                 yield number

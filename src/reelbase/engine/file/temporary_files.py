@@ -1,9 +1,9 @@
-"""Where SQLite puts what does not fit in memory while it works on all of a database.
+"""The folder of SQLite's temporary files, which it needs when it works on all of a database.
 
 A migration or VACUUM takes up to twice the size of the database for its temporary tables, its sorting and
 the journals of its statements (measured: 410 MiB in files for 281 MiB; 340 MiB of memory when it was told
 to use no files, which ends a container with a limit). SQLite uses the first folder of a list that it may
-write, and fails with SQLITE_IOERR_GETTEMPPATH where there is none: a container whose root is read-only.
+write, and fails with SQLITE_IOERR_GETTEMPPATH if there is none: in a container whose root is read-only.
 """
 
 from __future__ import annotations
@@ -23,13 +23,21 @@ from reelbase.engine.native.pragmas import IN_FILES, IN_MEMORY, set_pragma
 # sqlite.org/tempfiles.html, section 5.
 _FOLDERS: Final = ("/var/tmp", "/usr/tmp", "/tmp", ".")
 
-# Held while the folder of the process is another than usual.
+# Held while the folder of the process is set to an unusual one.
 _folder_lock: Final = threading.Lock()
 
 
 def folder_for(native: sqlite3.Connection, size_bytes: int, beside: Path) -> Path:
-    """The folder that holds temporary files of that size: SQLite's own choice, or `beside`, the
-    database's, when SQLite finds none or that one is known to be too small."""
+    """The folder for temporary files of that size.
+
+    Args:
+        native: a connection.
+        size_bytes: the size of the files.
+        beside: the database's folder.
+
+    Returns:
+        SQLite's own choice; or `beside` when SQLite finds no folder, or one that is known to be too small.
+    """
     with _folder_lock:
         usual = _usual_folder(native)
     if usual is None:
@@ -51,7 +59,7 @@ def _usual_folder(native: sqlite3.Connection) -> Path | None:
 @contextlib.contextmanager
 def temporary_files(native: sqlite3.Connection, folder: Path) -> Iterator[None]:
     """Inside the block the connection sorts in files of that folder, and keeps temporary tables there;
-    otherwise it does so in memory. Outside a transaction. folder: what folder_for() gave."""
+    after the block again in memory. Enter it outside a transaction. folder: the result of folder_for()."""
     with _in_folder(native, folder):
         set_pragma(native, "temp_store", IN_FILES)
         try:
@@ -67,8 +75,8 @@ def _in_folder(native: sqlite3.Connection, folder: Path) -> Iterator[None]:
         if folder == _usual_folder(native):
             stack.close()
         else:
-            # SQLite knows one such folder for the whole process, under a mutex of its own; the
-            # environment it has read already. Set back, so that other databases find theirs.
+            # SQLite has one such folder for the whole process, under a mutex of its own; it has read the
+            # environment already. It is reset afterwards, so that further databases get the usual one.
             stack.callback(_set_folder, native, _folder_of_process(native) or "")
             _set_folder(native, os.fspath(folder))
         yield

@@ -1,7 +1,7 @@
-"""Reading a database without a lock, which SQLite calls immutable, where others may change it after all.
+"""Reading a database without a lock, which SQLite calls immutable, although a process may change it.
 
-SQLite then looks at no log and keeps every page that it has read. So what was read counts only if the
-file and its log are, after it was read, what they were before it was opened.
+SQLite then ignores the log and keeps every page that it has read. So a read counts only if the file and its
+log are the same after the read as before the file was opened.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import NamedTuple
 from reelbase.engine.file.side_files import beside
 from reelbase.errors import DatabaseIOError
 
-# A filesystem's clock ticks: two changes within a tick get the same time. Where times have a fraction of a
-# second, 100 times a second or more often; FAT has times of two seconds.
+# A filesystem's clock ticks: two changes within a tick get the same time. If times have a fraction of a
+# second, it ticks at least 100 times a second; FAT ticks every two seconds.
 _TICK_SECONDS = 0.02
 _COARSE_TICK_SECONDS = 2.0
 
@@ -29,7 +29,7 @@ class _State(NamedTuple):
 
 
 class Unlocked:
-    """What a database at rest looked like before a connection read it without a lock."""
+    """The state of a database at rest, before a connection reads it without a lock."""
 
     def __init__(self, path: str) -> None:
         """path: with no links in it. Raises OSError."""
@@ -40,12 +40,12 @@ class Unlocked:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether there was nothing in a log."""
+        """Whether there was no log, or an empty one."""
         return self._seen.log_bytes == 0
 
     def refuse_changed(self) -> None:
-        """Raises DatabaseIOError (code changed) for what was read meanwhile, once another process has
-        changed the file or begun to write."""
+        """Raises DatabaseIOError (code changed) once another process has changed the file or begun to write:
+        the reads since the opening do not count."""
         try:
             is_same = self._state() == self._seen
         except OSError:
@@ -67,7 +67,7 @@ class Unlocked:
 
 
 def _wait_for_the_next_tick(status: os.stat_result) -> None:
-    """A change after this one gets another time."""
+    """Waits until a further change of the file would get a later time."""
     tick_seconds = _TICK_SECONDS if status.st_mtime_ns % 1_000_000_000 else _COARSE_TICK_SECONDS
     age_seconds = time.time() - status.st_mtime
     if 0 <= age_seconds < tick_seconds:
