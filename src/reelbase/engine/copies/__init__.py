@@ -1,1 +1,1 @@
-"""Copies of a database: made, kept, put in its place."""
+"""Copies of a database: backups, their retention, and the safety copies of migrations."""

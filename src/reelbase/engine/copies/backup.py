@@ -1,4 +1,4 @@
-"""Copies of a database as it is at one moment: made beside writers, verified, never half there."""
+"""Copies of a database at one moment: made while writers go on, verified, never incomplete."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ from reelbase.errors import DatabaseCorruptError, DatabaseFullError, DatabaseIOE
 _log = logging.getLogger("reelbase")
 
 OnStep = Callable[[int, int], None]
-# Changes what a copy says of itself, before it is verified.
+# Changes the copy's own row of database_identity, before the copy is verified.
 Mark = Callable[[sqlite3.Connection], None]
 
-# 1 MiB with pages of 4 KiB: long enough to be fast, short enough to let others in between.
+# 1 MiB with pages of 4 KiB: long enough to be fast, short enough to let writers in between.
 _STEP_PAGES = 256
 _BUSY_SECONDS = 0.01
-# How often a copy that lets writers in is begun anew before it keeps them out.
+# The number of attempts that let writers in between; the next attempt keeps them out.
 _POLITE_ATTEMPTS = 3
-# What a killed copy left; one that is still being made is younger.
+# The age from which a partial file is taken for the rest of a killed copy.
 _LEFTOVER_SECONDS = 86_400
 
 
 class _Changed(Exception):
-    """Somebody wrote during a copy that let them."""
+    """Another connection has written during a copy that lets writers in."""
 
 
 def _ignore(done_pages: int, total_pages: int) -> None:
@@ -68,23 +68,31 @@ def _leave(copy: sqlite3.Connection) -> None:
 def write_copy(
     source: sqlite3.Connection, target: Path, *, on_step: OnStep = _ignore, mark: Mark = _leave
 ) -> int:
-    """Copies the database of a connection that writes nothing meanwhile to the new file target, whose
-    size in bytes is returned.
+    """Copies a database to the new file target.
 
-    It gets its name when it is complete, verified and on the disk; before that it is
-    ``<target>.<random>.partial``, which is removed whatever happens. It may be read by its owner only,
-    who is the database's as far as this process may give files away.
+    The file gets its name when it is complete, verified and on the disk; before that it is
+    ``<target>.<random>.partial``, which is removed in every case. Only its owner may read it: the
+    database's owner, as far as this process may give files away.
 
-    The copy is of one moment. A write-ahead log, or a transaction of the source's that has read
-    something, decides on it at the start. With a rollback journal writers could not commit while
-    somebody reads, so they are let in between two steps, and the copy begins anew if one came; after
-    the third time it keeps them out.
+    The copy is of one moment. On WAL, and if the source is in a read transaction already, that moment is
+    the start of the copy. With a rollback journal, writers cannot commit during a read, so they are let in
+    between two steps, and the copy restarts if one has written; after the third attempt it keeps them out.
 
-    on_step(done_pages, total_pages) is called between the steps, and gives the copy up by raising.
+    Args:
+        source: a connection that writes nothing meanwhile.
+        target: the new file.
+        on_step: called with done_pages and total_pages between two steps; an exception ends the copy.
+        mark: called with a connection to the copy before it is verified.
 
-    Raises DatabaseIOError (code exists: target is there already), SchemaError (code stale_log: a log of
-    another database lies beside it), DatabaseFullError,
-    DatabaseCorruptError when the copy is not sound, DatabaseBusyError.
+    Returns:
+        The size of the copy in bytes.
+
+    Raises:
+        DatabaseIOError: code exists, target exists already; code missing, its folder does not.
+        SchemaError: code stale_log, a log of another database lies beside target.
+        DatabaseFullError: there is no room for the copy.
+        DatabaseCorruptError: the copy is not sound.
+        DatabaseBusyError: a lock was not free.
     """
     with translated(f"copying the database to {target}", target):
         if os.path.lexists(target):
@@ -103,7 +111,7 @@ def write_copy(
 
 
 def give_name(partial: Path, target: Path) -> None:
-    """Renames without ever overwriting. Raises DatabaseIOError (code exists)."""
+    """Renames partial to target, without overwriting a file. Raises DatabaseIOError (code exists)."""
     try:
         publish(partial, target)
     except FileExistsError:
@@ -112,10 +120,10 @@ def give_name(partial: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def new_file(target: Path) -> Iterator[Path]:
-    """An empty file to be filled inside the block, which is renamed to target after it.
+    """An empty file that the block fills, and that is synced and renamed to target after the block.
 
-    It is on the disk by then, and what is called target by then is not overwritten. When the block
-    raises, nothing remains. Raises DatabaseIOError (code exists).
+    A file that has that name by then is not overwritten. When the block raises, the file is removed. Raises
+    DatabaseIOError (code exists).
     """
     if os.path.lexists(target):
         raise _already_exists(target)
@@ -128,7 +136,7 @@ def new_file(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def translated(context: str, path: Path | None = None) -> Iterator[None]:
-    """Errors of SQLite and of the operating system come out as ours. path: the file that they are about."""
+    """Turns errors of SQLite and of the operating system into the package's. path: the file of the errors."""
     try:
         yield
     except sqlite3.Error as error:
@@ -154,7 +162,14 @@ def _no_room(context: str) -> DatabaseFullError:
 def verified_copy(
     source: sqlite3.Connection, target: Path, on_step: OnStep = _ignore, mark: Mark = _leave
 ) -> Iterator[Path]:
-    """A complete copy beside target, on the disk; gone at the end, unless it was renamed."""
+    """A complete, verified and synced copy beside target; removed at the end, unless it was renamed.
+
+    Args:
+        source: as of write_copy().
+        target: the name that the copy is to get.
+        on_step: as of write_copy().
+        mark: as of write_copy().
+    """
     _refuse_without_room(source, target)
     with partial_file(target) as partial:
         with contextlib.closing(_open_partial(partial)) as copy:
@@ -164,7 +179,7 @@ def verified_copy(
                 if result_code(error) not in DAMAGED:
                     raise
                 raise _damaged(source, target) from error
-            # What was copied from a WAL database would ask for a -wal and -shm of its own.
+            # A copy of a WAL database would otherwise need a -wal and -shm of its own.
             copy.execute("PRAGMA journal_mode = DELETE").close()
             copy.execute("PRAGMA journal_mode = MEMORY").close()
             copy.set_up(setup_of(source), str(target))
@@ -179,7 +194,7 @@ def verified_copy(
 
 
 def size_of(native: sqlite3.Connection) -> int:
-    """The bytes of a database, those that are in its write-ahead log yet included."""
+    """The bytes of a database, including pages that are still in its write-ahead log only."""
     (pages,) = native.execute("PRAGMA page_count").fetchone()
     (page_size,) = native.execute("PRAGMA page_size").fetchone()
     return int(pages * page_size)
@@ -209,8 +224,8 @@ def _already_exists(target: Path) -> DatabaseIOError:
 
 @contextlib.contextmanager
 def partial_file(target: Path) -> Iterator[Path]:
-    """A new empty file beside target, for its owner only; gone at the end, unless it was renamed."""
-    with contextlib.suppress(OSError):  # what was left by another is no reason to fail
+    """A new empty file beside target, for its owner only; removed at the end, unless it was renamed."""
+    with contextlib.suppress(OSError):  # a leftover that stays is no reason to fail
         for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.partial*"):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
                 leftover.unlink()
@@ -240,8 +255,8 @@ def partial_file(target: Path) -> Iterator[Path]:
 
 def _open_partial(partial: Path) -> NativeConnection:
     copy = sqlite3.connect(partial, isolation_level=None, factory=NativeConnection)
-    # Nobody else knows the file: no -shm is needed, which its filesystem may not offer, no journal on
-    # the disk (one in memory takes an attempt back that is given up), and one sync, at the end.
+    # No other connection uses the file: it needs no -shm, which its filesystem may not offer, no journal
+    # on the disk (the journal is in memory; it only undoes an abandoned attempt), and one sync, at the end.
     copy.execute("PRAGMA locking_mode = EXCLUSIVE").close()
     copy.execute("PRAGMA journal_mode = MEMORY").close()
     copy.execute("PRAGMA synchronous = OFF").close()
@@ -249,7 +264,7 @@ def _open_partial(partial: Path) -> NativeConnection:
 
 
 def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, on_step: OnStep) -> Any:
-    """Copies every page and returns what the copy must hold."""
+    """Copies every page and returns the contents that the copy must have."""
     if journal_mode_of(source) not in ("wal", "memory") and not source.in_transaction:
         for _ in range(_POLITE_ATTEMPTS):
             with contextlib.suppress(_Changed):
@@ -277,7 +292,7 @@ def _copy_between_writers(
 
 
 def _data_version(source: sqlite3.Connection) -> int:
-    """Changes when another connection, of whatever process, has committed."""
+    """A number that changes when another connection, of any process, has committed."""
     (version,) = source.execute("PRAGMA data_version").fetchone()
     return int(version)
 
@@ -292,7 +307,7 @@ def _copy_pages(source: sqlite3.Connection, copy: sqlite3.Connection, on_step: O
 
 
 def _contents(native: sqlite3.Connection) -> Any:
-    """What a copy is compared by: whose it is, its schema, and how many rows each table has."""
+    """The contents that a copy is compared by: marks, schema, and the number of rows of each table."""
     schema = native.execute(
         "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY name, type"
     ).fetchall()
@@ -335,7 +350,7 @@ def _verify(
 
 
 def _damaged(source: sqlite3.Connection, target: Path) -> DatabaseCorruptError:
-    """Why a copy is not sound: as a rule because the database is not."""
+    """The error for a copy that is not sound; usually the database itself is damaged."""
     path = path_of(source)
     damage = damage_of(source, full=True)
     hint = advice(path, damage)

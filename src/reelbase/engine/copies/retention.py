@@ -1,12 +1,12 @@
-"""The copies of a database in a folder: which one is made, and which of the older ones are removed.
+"""Retention: makes a copy of a database in a folder, and removes older copies.
 
-Each copy says itself which database it is of, what it was named, and its number: greater than that of
-every copy that lay in the folder when it was begun. No clock is asked. A file counts as a copy only while
-it has the name that it was given, so that one that was renamed, or put in the place of a database, is
-never removed; and only while nothing of SQLite's lies beside it, which means that it is in use.
+Each copy holds the id of its database, its own name, and its number: greater than the number of every copy
+that lay in the folder when it was begun. No clock is asked. A file counts as a copy only while it has the
+name that it was given, so a copy that was renamed, or put in the place of a database, is never removed; and
+only while it has no side files, which mean that it is in use.
 
-Copies that are made at the same time may get the same number. Nothing is removed but what has a smaller
-number than the copy just made: what was complete before that one was begun.
+Copies that are made at the same time may get the same number. Only copies with a smaller number than the
+new one are removed: they were complete before the new one was begun.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _SMALLEST_PAGE_BYTES = 512
 
 
 class BackupReport(msgspec.Struct, frozen=True):
-    """What a backup did. copy: the file that was made. removed: the older copies that are gone, the
-    oldest first."""
+    """The result of a backup. copy: the new file. removed: the older copies that were removed, oldest
+    first."""
 
     copy: Path
     size_bytes: int
@@ -77,12 +77,20 @@ def make_copy(
     keep: int | None,
     on_step: OnStep,
 ) -> BackupReport:
-    """write_copy(); then removes older copies of the same database from the folder of target, so that
-    keep of them are there, the new one included. keep: None removes nothing.
+    """write_copy(); then removes older copies of the same database from the folder of target.
 
-    original: the file of the source, which is no copy wherever it lies; None: there is none.
-    One that cannot be removed is logged, since the new copy is made. So is a source of version 6 or
-    earlier, whose copies do not say of which database they are: none is removed.
+    A copy that cannot be removed is logged, since the new copy is made. Copies of version 6 or earlier do
+    not hold the id of their database: none is removed, and that is logged.
+
+    Args:
+        source: as of write_copy().
+        target: the new file.
+        original: the file of the source, which never counts as a copy; None: there is none.
+        keep: the number of copies that stay in the folder, the new one included; None: all stay.
+        on_step: as of write_copy().
+
+    Raises:
+        DatabaseError: as of write_copy().
     """
     identity = read_identity(source)
     if identity is None:
@@ -110,7 +118,7 @@ def make_copy(
 def _next_number(
     folder: Path, database_id: str, original: Path | None, *, is_needed: bool
 ) -> int | None:
-    """None for a folder that cannot be listed, unless the number is needed."""
+    """The number of a new copy. None for a folder that cannot be listed; an error if is_needed."""
     highest = 0
     try:
         for path in _perhaps_databases(folder, original):
@@ -131,7 +139,7 @@ def _remove_older(made: _Copy, database_id: str, original: Path | None, keep: in
     try:
         others = list(_copies(made.path.parent, database_id, original))
         older = sorted(copy for copy in others if copy.number < made.number)
-        # The others, and the new one itself, were made at the same time, or later.
+        # The new copy itself, and copies that were made at the same time, or later.
         beside = len(others) - len(older)
         for copy in older[: max(0, len(older) - max(0, keep - beside))]:
             if _is_removed(copy.path):
@@ -178,18 +186,18 @@ def _copies(folder: Path, database_id: str, original: Path | None) -> Iterator[_
 
 
 def _perhaps_databases(folder: Path, original: Path | None) -> Iterator[Path]:
-    """By their size: the folder may be one of a media library, with thousands of other files."""
+    """The files whose size may be a database's: the folder may hold thousands of media files, too."""
     found = None
     if original is not None:
         with contextlib.suppress(OSError):
             found = os.stat(original)
     with os.scandir(folder) as entries:
         for entry in entries:
-            # To close a -shm that this process uses would drop its locks, even if SQLite did it.
+            # Closing a -shm that this process uses would drop its locks, even if SQLite closes it.
             if entry.name.endswith(SUFFIXES):
                 continue
             try:
-                # Not entry.stat(), which on Windows knows no inode.
+                # Not entry.stat(), which has no inode on Windows.
                 status = os.stat(entry.path, follow_symlinks=False)
             except OSError:  # another process has just removed it
                 continue

@@ -1,5 +1,5 @@
-"""The copies that are kept of a database when it is migrated: ``<name>.v<version>.bak``, beside it or in
-a folder for them."""
+"""The copies of a database that are kept when it is migrated: ``<name>.v<version>.bak``, in its folder or
+in a folder for copies."""
 
 from __future__ import annotations
 
@@ -46,20 +46,31 @@ def make_folder(folder: Path) -> None:
 def keep_copy(
     path: str, version: int, folder: Path, on_step: OnStep, setup: Setup | None = None
 ) -> tuple[Path, bool]:
-    """Copies the database as it is to ``<name>.v<version>.bak``, or with a number, ``.v<version>.2.bak``
-    and so on, where names without one would not tell in which order the copies were made. It has the
-    owner and permissions of the database.
+    """Copies the database to ``<name>.v<version>.bak``, with the owner and permissions of the database.
 
-    Returns the copy, and whether it is new: a copy that is the same as the last of its version is not
-    kept twice. Under the write lock, so that no other process migrates the database, or copies it too,
-    meanwhile.
+    If names without a number would not show the order of the copies, it is ``.v<version>.2.bak`` and so on.
+    A copy that is equal to the last one of its version is not kept twice. The caller holds the writer lock,
+    so that no other process migrates or copies the database meanwhile.
+
+    Args:
+        path: the database.
+        version: of its schema.
+        folder: the folder of the copies.
+        on_step: as of write_copy().
+        setup: the application's function for connections.
+
+    Returns:
+        The copy, and whether it is new.
+
+    Raises:
+        DatabaseError: as of write_copy(); the database is unchanged.
     """
     try:
         target = _next_name(Path(path).name, version, folder)
-        with contextlib.suppress(OSError):  # of a process that was killed
+        with contextlib.suppress(OSError):  # left by a process that was killed
             for leftover in folder.glob(f"{glob.escape(target.name)}.*.partial*"):
                 leftover.unlink()
-        # A connection of its own: one that writes cannot be copied.
+        # A connection of its own: SQLite cannot copy from one that is in a write transaction.
         with contextlib.closing(open_set_up(path, "mode=rw", 5.0, setup)) as source:
             last = None
             with contextlib.suppress(OSError):  # a folder that cannot be listed
@@ -78,7 +89,7 @@ def keep_copy(
 
 
 def remove_copy(copy: Path) -> None:
-    """Removes the copy of an upgrade that failed. One that cannot be removed is logged."""
+    """Removes the copy of an upgrade that failed. An error is logged."""
     try:
         copy.unlink(missing_ok=True)
     except OSError:
@@ -86,15 +97,27 @@ def remove_copy(copy: Path) -> None:
 
 
 def newest_copy(native: sqlite3.Connection, path: str, folder: Path, version: int) -> Path | None:
-    """Of the copies of a database in a folder, the one of a version that was made last."""
+    """The newest copy of one version of a database in a folder; None if there is none.
+
+    Args:
+        native: a connection to the database.
+        path: the database, for its name.
+        folder: the folder of the copies.
+        version: the version of the copy's schema.
+    """
     copies = [copy for copy in _copies(native, path, folder) if copy.version == version]
     return max(copies).path if copies else None
 
 
 def forget_old_copies(native: sqlite3.Connection, made: Path, path: str) -> None:
-    """Removes the copies of this database that lie beside the one just made, but for the newest few.
+    """Removes old copies of a database, so that KEPT_COPIES stay in the folder, the new one included.
 
-    One that cannot be removed, or be read, is logged: the migration is done.
+    A copy that cannot be removed or read is logged: the migration is done.
+
+    Args:
+        native: a connection to the database.
+        made: the new copy.
+        path: the database, for its name.
     """
     try:
         copies = [copy for copy in _copies(native, path, made.parent) if copy.path != made]
@@ -105,7 +128,7 @@ def forget_old_copies(native: sqlite3.Connection, made: Path, path: str) -> None
 
 
 class _Copy(NamedTuple):
-    """In the order in which copies are made: see _next_name()."""
+    """A copy; copies sort in the order in which they were made: see _next_name()."""
 
     number: int
     version: int
@@ -113,10 +136,11 @@ class _Copy(NamedTuple):
 
 
 def _next_name(name: str, version: int, folder: Path) -> Path:
-    """Copies without a number were made in the order of their versions, and before all that have one.
-    A new copy goes without only where that stays true: not after a restored database was migrated again.
-    A name beside which a log of another database lies is left out. In a folder that cannot be listed it
-    is the first that is free.
+    """The name of a new copy.
+
+    Copies without a number were made in the order of their versions, and before all copies with a number. A
+    new copy gets no number only if that stays true: not after a restored database was migrated again. A name
+    with a foreign log beside it is left out. In a folder that cannot be listed it is the first free name.
     """
     named: list[_Copy] = []
     with contextlib.suppress(OSError):
@@ -139,7 +163,7 @@ def _named_like_copies(name: str, folder: Path) -> Iterator[_Copy]:
 
 
 def _copies(native: sqlite3.Connection, path: str, folder: Path) -> Iterator[_Copy]:
-    """Those that say themselves that they are of this database; a folder may hold those of others."""
+    """The copies that, by their own lineage, are of this database; a folder may hold further ones."""
     database = read_lineage(native)
     for copy in _named_like_copies(Path(path).name, folder):
         try:

@@ -1,1 +1,1 @@
-"""What is done with a file as a whole: opening, upgrade, check."""
+"""Operations on a file as a whole: opening, upgrade, restore, check."""

@@ -1,4 +1,4 @@
-"""Marking a database of ours that lost its marks: SQLite's .dump, for one, leaves them out."""
+"""Adoption: marks a reelbase database that has lost its marks, as after SQLite's .dump."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from reelbase.errors import SchemaError
 
 
 def adopt(native: sqlite3.Connection, path: str) -> int:
-    """Marks the database with the version whose schema it has, to the letter; that version is returned.
+    """Marks the database with the version whose schema it has exactly, and returns that version.
 
-    Nothing happens to one that is marked. Raises SchemaError and changes nothing: code foreign,
-    newer, unknown_schema, edited or broken_reference.
+    A marked database is left as it is. Raises SchemaError and changes nothing: code foreign, newer,
+    unknown_schema, edited or broken_reference.
     """
     with write_transaction(native, f"adopting {path}"):
         mark = application_id(native)

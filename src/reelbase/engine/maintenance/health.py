@@ -1,4 +1,4 @@
-"""Whether a database is sound, and what keeps its size and its plans good."""
+"""The health of a database: its check, vacuum and checkpoint."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _log = logging.getLogger("reelbase")
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """What check() found.
+    """The result of check().
 
-    ok: there are no problems.  problems: what is wrong, in sentences; at most a hundred of a kind.
-    warnings: what is not wrong with this database, but worth knowing.  looked_at: what was checked;
-    damage of what is not named there is not found.  schema_version: the file's; 0: it cannot be read.
-    advice: what mends the problems; None: nothing to mend.
+    ok: there are no problems.  problems: in sentences; at most a hundred of a kind.
+    warnings: facts worth knowing that are no problems of this database.  looked_at: the parts that were
+    checked; damage of further parts is not found.  schema_version: the file's; 0: it cannot be read.
+    advice: how to mend the problems; None: there is no problem, or no remedy is known.
     """
 
     ok: bool
@@ -59,7 +59,16 @@ def health_report(
     advice: str | None = None,
     schema_version: int = SCHEMA_VERSION,
 ) -> HealthReport:
-    """The report of a check with this SQLite. advice: for the case that there are problems."""
+    """The report of a check with this SQLite.
+
+    Args:
+        problems: as of HealthReport.
+        warnings: as of HealthReport.
+        journal_mode: of the file.
+        looked_at: as of HealthReport.
+        advice: how to mend the problems; left out if there are none.
+        schema_version: of the file.
+    """
     return HealthReport(
         ok=not problems,
         problems=problems,
@@ -73,7 +82,7 @@ def health_report(
 
 
 def looked_at(*, full: bool, read_only: bool = False) -> list[str]:
-    """What check() looks at."""
+    """The parts of a database that check() looks at."""
     return [
         "tables",
         *(["indexes"] if full else []),
@@ -96,7 +105,14 @@ def problems_of(
     full: bool = False,
     version: int = SCHEMA_VERSION,
 ) -> Damage:
-    """What is wrong with a database of a schema version, as a reading connection sees it."""
+    """The problems of a database that a reading connection can find.
+
+    Args:
+        native: the connection.
+        decided: the journal mode that was decided at connect().
+        full: as of check().
+        version: the version of the file's schema.
+    """
     problems: list[str] = []
     mode = journal_mode_of(native)
     if mode != decided:
@@ -111,7 +127,7 @@ def problems_of(
     try:
         indexes = search_indexes(native)
         changed = differences(native, version)
-        # Without its table there is no ledger to be read.
+        # Only if no table is changed: the ledger's own may be missing.
         changed = changed or ledger_differences(native, version)
         broken, skipped = _broken_references(native)
         warnings = [f"{need}, which is not loaded here" for need in needs_of(native)]
@@ -132,7 +148,7 @@ def problems_of(
 
 
 def _broken_references(native: sqlite3.Connection) -> tuple[list[str], list[str]]:
-    """And what could not be looked into."""
+    """Sentences for rows that refer to missing ones, and the tables that could not be checked."""
     found, skipped = table_by_table(
         native,
         "PRAGMA foreign_key_check",
@@ -146,7 +162,7 @@ def _broken_references(native: sqlite3.Connection) -> tuple[list[str], list[str]
 
 
 def warnings_of(native: sqlite3.Connection, *, is_shared: bool) -> list[str]:
-    """What is not wrong with a database, but worth knowing. is_shared: several processes have it open."""
+    """The warnings of a HealthReport. is_shared: several processes have the database open."""
     of_sqlite = warnings_of_sqlite(journal_mode_of(native), is_shared=is_shared)
     return _warnings_of_statistics(native) + of_sqlite
 
@@ -157,7 +173,7 @@ def _warnings_of_statistics(native: sqlite3.Connection) -> list[str]:
     except sqlite3.DatabaseError as error:
         if result_code(error) not in DAMAGED:
             raise
-        return []  # the damage is a problem already
+        return []  # problems_of() has reported the damage
     if not tables:
         return []
     return [
@@ -168,7 +184,7 @@ def _warnings_of_statistics(native: sqlite3.Connection) -> list[str]:
 
 
 def _has_wal_reset_bug() -> bool:
-    """Whether this SQLite has it (sqlite.org/wal.html#walresetbug)."""
+    """Whether this SQLite has the WAL-reset bug (sqlite.org/wal.html#walresetbug)."""
     version = sqlite3.sqlite_version_info
     return not (
         version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
@@ -176,8 +192,8 @@ def _has_wal_reset_bug() -> bool:
 
 
 def warnings_of_sqlite(mode: str, *, is_shared: bool) -> list[str]:
-    """What is known of this SQLite in this journal mode. is_shared: several processes have the database
-    open; of one process only one connection checkpoints."""
+    """Warnings of bugs in this SQLite. mode: the journal mode.  is_shared: several processes have the
+    database open. (In a single process only one connection checkpoints.)"""
     if mode != "wal" or not is_shared or not _has_wal_reset_bug():
         return []
     return [
@@ -188,8 +204,10 @@ def warnings_of_sqlite(mode: str, *, is_shared: bool) -> list[str]:
 
 
 def vacuum(native: sqlite3.Connection, path: Path | None) -> None:
-    """Outside a transaction. Raises DatabaseFullError before it begins when there is no room, and
-    DatabaseError (code not_loaded) when a collation or function is missing that the rebuild needs.
+    """Rebuilds the file by VACUUM, outside a transaction. path: the file; None: a database in memory.
+
+    Raises DatabaseFullError before it begins when there is no room, and DatabaseError (code not_loaded)
+    when a collation or function that VACUUM needs is not loaded.
     """
     try:
         _vacuum(native, path)
@@ -203,12 +221,12 @@ def _vacuum(native: sqlite3.Connection, path: Path | None) -> None:
     if path is None:
         native.execute("VACUUM")
         return
-    # A copy goes to the folder for temporary files and from there into the journal beside the file.
+    # VACUUM writes a copy to the folder for temporary files, and that into the journal beside the file.
     size, beside = size_of(native), real_path(path).parent
     temporary = folder_for(native, size, beside)
     needs = [Need(beside, size, "the journal"), Need(temporary, size, "a temporary file")]
     refuse_without_room("vacuum", needs, "")
-    remove_statistics(native)  # every connection reads them after a VACUUM
+    remove_statistics(native)  # after a VACUUM every connection would read them
     with temporary_files(native, temporary):
         native.execute("VACUUM")
 
@@ -216,8 +234,8 @@ def _vacuum(native: sqlite3.Connection, path: Path | None) -> None:
 def checkpoint(native: sqlite3.Connection, patience_seconds: float) -> bool:
     """Moves the write-ahead log into the database and empties it, outside a transaction.
 
-    False when somebody who reads or writes needed it for longer than patience_seconds: then as much
-    was moved as they allowed.
+    False when a reader or writer needed the log for longer than patience_seconds. Then only the part that
+    it did not need was moved.
     """
     (usual,) = native.execute("PRAGMA busy_timeout").fetchone()
     native.execute(f"PRAGMA busy_timeout = {int(patience_seconds * 1000)}").close()

@@ -1,4 +1,4 @@
-"""From a path to a file that is known to be ours, in the journal mode that was decided on."""
+"""Opening a path: checks that the file is the library's, makes it if need be, and sets its journal mode."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ OnMade = Callable[[Path], object]
 
 _RETRY_SECONDS = 0.02
 
-# A WAL database whose -shm cannot be had: SQLITE_IOERR_SHMOPEN, SHMLOCK, SHMMAP, and LOCK (9p
-# servers that cannot tell who holds a lock). Not SHMSIZE: that is a full disk.
+# The errors of a WAL database without a usable -shm: SQLITE_IOERR_SHMOPEN, SHMLOCK, SHMMAP, and LOCK (9p
+# servers that do not report a lock's holder). Not SHMSIZE: that is a full disk.
 _NO_SHARED_MEMORY = frozenset({4618, 5130, 5386, 3850})
 # SQLITE_READONLY_ROLLBACK.
 _NEEDS_ROLLBACK = 776
@@ -67,12 +67,19 @@ def prepare_file(
     mounts: str | os.PathLike[str] = PROC_MOUNTS,
     on_made: OnMade = _ignore,
 ) -> Literal["wal", "delete"] | None:
-    """Makes an empty file where none is, and refuses one that is not ours without changing it.
+    """Makes an empty file if there is none, and refuses a foreign one without changing it.
 
-    refuse: raises SchemaError for a database that is not wanted.  on_made(path): called once a file
-    was made.
+    Args:
+        path: the file.
+        create: whether a missing file is made.
+        refuse: called with a connection to an existing database, and its path; raises SchemaError to
+            refuse it.
+        busy_timeout_seconds: how long to wait for a lock.
+        mounts: a table in the format of /proc/mounts.
+        on_made: called with the path once a file was made.
 
-    Returns the journal mode that an existing database has, None for a new one.
+    Returns:
+        The journal mode of an existing database; None for a new one.
     """
     if size_of_usable_file(path, create=create, mounts=mounts, on_made=on_made) == 0:
         return None
@@ -89,8 +96,18 @@ def size_of_usable_file(
     """The bytes of a file that may be a database: a regular one with one name, whose side files lie
     beside it and are its own.
 
-    Never opens an existing file itself: closing any descriptor of it would drop every POSIX lock
+    It never opens an existing file directly: closing any descriptor of it would drop every POSIX lock
     that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
+
+    Args:
+        path: the file.
+        create: whether a missing file is made.
+        mounts: a table in the format of /proc/mounts.
+        on_made: called with the path once a file was made.
+
+    Raises:
+        DatabaseIOError: code missing, directory, not_regular, and further codes.
+        SchemaError: code hard_linked, side_files or stale_log.
     """
     try:
         refuse_inherited(path)
@@ -135,7 +152,7 @@ def _stat_or_create(path: Path, *, create: bool, on_made: OnMade) -> os.stat_res
 
 
 def _inspect(path: Path, busy_timeout_seconds: float, refuse: Refuse) -> Literal["wal", "delete"]:
-    """Looks into an existing file without changing it."""
+    """Checks an existing file by refuse, without changing it, and returns its journal mode."""
     try:
         try:
             return _look_into(path, _way_to_look(path), busy_timeout_seconds, refuse)
@@ -144,9 +161,9 @@ def _inspect(path: Path, busy_timeout_seconds: float, refuse: Refuse) -> Literal
             if not alone and result_code(error) != sqlite3.SQLITE_READONLY:
                 raise
         # A crash left a journal that only a writer may roll back, or the filesystem has no shared
-        # memory. Whose file it is can be seen all the same: by its header as it lies there.
+        # memory. The file's owner can be read all the same: from its header, without locks.
         with (
-            # A file whose journal is still to be rolled back may be torn: then it cannot be seen.
+            # A file whose journal is still to be rolled back may be torn: then its header is no use.
             contextlib.suppress(sqlite3.DatabaseError),
             contextlib.closing(open_file(path, "immutable=1", busy_timeout_seconds)) as native,
         ):
@@ -158,9 +175,9 @@ def _inspect(path: Path, busy_timeout_seconds: float, refuse: Refuse) -> Literal
 
 
 def _way_to_look(path: Path) -> Mode:
-    # A connection that cannot write leaves what a crash left: a -wal that closing would fold in, a
-    # journal that opening would roll back. But of a WAL database at rest it would leave a -wal and
-    # -shm behind, which one that can write takes away again.
+    # A read-only connection changes nothing after a crash: closing a writable one would fold the -wal in,
+    # opening one would roll a journal back. But a read-only connection to a cleanly closed WAL database
+    # creates -wal and -shm and leaves them; a writable one removes them when it closes.
     return "mode=rw" if is_at_rest(path) else "mode=ro"
 
 
@@ -176,7 +193,7 @@ def _look_into(
     *,
     alone: bool = False,
 ) -> Literal["wal", "delete"]:
-    """The journal mode of a file that is empty or ours. alone: with locks that nobody shares."""
+    """The journal mode of a file that is empty, or that refuse allows. alone: with exclusive locks."""
     with contextlib.closing(open_file(path, how, busy_timeout_seconds)) as native:
         if alone:
             set_pragma(native, "locking_mode", "exclusive")
@@ -194,11 +211,19 @@ def open_writer(
     is_new: bool = False,
     may_fall_back: bool = False,
 ) -> NativeConnection:
-    """The writing connection, on the calling thread: journal mode set and verified, schema in place.
+    """Opens the writer, on the calling thread: journal mode set and verified, schema up to date.
 
-    own: the application's migrations, which are then in place too.  backup_dir: where the copy goes that
-    is made before a migration; None: beside the database.  is_new: the file was made for this, and is
-    removed if it fails.  may_fall_back: a rollback journal will do where there is no shared memory.
+    Args:
+        settings: of the database.
+        migrate: whether pending migrations are run; else they are an error.
+        own: the application's migrations, which are run, too.
+        backup_dir: the folder of the copy before a migration; None: beside the database.
+        is_new: the file was made for this call, and is removed if the call fails.
+        may_fall_back: whether a rollback journal is allowed instead of WAL without shared memory.
+
+    Raises:
+        SchemaError: as of check() and bring_up_to_date().
+        DatabaseError: code journal_mode, when the journal mode cannot be set; or an error of SQLite.
     """
     open_it = partial(_open_writer, migrate=migrate, own=own, backup_dir=backup_dir)
     try:
@@ -207,8 +232,8 @@ def open_writer(
         except sqlite3.Error as error:
             if not _lacks_shared_memory(error):
                 raise
-            # A WAL database where there is no shared memory: moved there, or SQLite marked it as WAL
-            # before it found out. Everybody is locked out until a fresh connection changes it back.
+            # A WAL database on a filesystem without shared memory: it was moved there, or SQLite marked it
+            # as WAL before it noticed. All are locked out until a new connection changes the mode back.
             delete = msgspec.structs.replace(settings, journal_mode="delete")
             native = open_it(delete, alone=True)
             if settings.journal_mode == "delete" or may_fall_back:
@@ -245,7 +270,7 @@ def _open_writer(
             _set_journal_mode(native, settings)
         if alone:
             set_pragma(native, "locking_mode", "normal")
-        if is_empty(native):  # which reads, and so lets go of the locks
+        if is_empty(native):  # its read releases the exclusive locks
             create(native, settings.path, own)
         checked = check(native, settings.path, migrate=migrate, own=own)
         if checked.left:
@@ -262,8 +287,8 @@ def _open_writer(
 
 
 def _remove_statistics(native: sqlite3.Connection, path: str) -> None:
-    """Statistics are no reason not to open a file that is locked, read-only or damaged there, or whose
-    disk is full."""
+    """Removes statistics of the library's tables. An error (locked, read-only, full, damaged there) is
+    logged: it is no reason not to open the file."""
     try:
         if remove_statistics(native):
             _log.info(
@@ -278,7 +303,7 @@ def _remove_statistics(native: sqlite3.Connection, path: str) -> None:
 
 
 def _set_journal_mode(native: sqlite3.Connection, settings: ConnectionSettings) -> None:
-    """Sets the mode and verifies it. SQLite switches only while nobody else has the file open."""
+    """Sets the mode and verifies it. SQLite switches only while no other connection has the file open."""
     deadline = time.monotonic() + settings.busy_timeout_seconds
     wanted = settings.journal_mode
     while True:
@@ -308,7 +333,7 @@ def _set_journal_mode(native: sqlite3.Connection, settings: ConnectionSettings) 
 def _try_journal_mode(
     native: sqlite3.Connection, wanted: Literal["wal", "delete", "memory"]
 ) -> str:
-    """The mode that the file has in the end."""
+    """Asks for the mode, and returns the mode that the file then has."""
     actual = journal_mode_of(native)
     if actual != wanted:
         change = "PRAGMA journal_mode = WAL" if wanted == "wal" else "PRAGMA journal_mode = DELETE"
@@ -320,9 +345,9 @@ def _try_journal_mode(
 def prepare_to_read(
     path: Path, *, mounts: str | os.PathLike[str] = PROC_MOUNTS
 ) -> Literal["wal", "delete"]:
-    """The journal mode of an existing file, of which nothing is changed.
+    """The journal mode of an existing file, which is not changed.
 
-    Raises SchemaError (code empty, and as in preparing a file that is to be written).
+    Raises SchemaError (code empty), and the errors of size_of_usable_file().
     """
     if size_of_usable_file(path, create=False, mounts=mounts) == 0:
         raise SchemaError(
@@ -342,8 +367,8 @@ def prepare_to_read(
 
 
 def open_read_only(settings: ConnectionSettings, *, own: Migrations | None) -> NativeConnection:
-    """A connection, on the calling thread, that changes nothing, to a file that has the schema of this
-    release and the application's migrations. Raises SchemaError otherwise."""
+    """A read-only connection, on the calling thread. Raises SchemaError unless the file has the schema of
+    this release and the application's migrations."""
     path = settings.path
     try:
         native = open_native(settings, "reader")
@@ -373,10 +398,18 @@ def open_read_only(settings: ConnectionSettings, *, own: Migrations | None) -> N
 def opened_to_look(
     path: Path, busy_timeout_seconds: float, setup: Setup | None = None
 ) -> Iterator[FileConnection]:
-    """A connection to a file that is empty or ours, of this version or an older one. Nothing is changed,
-    unless a crash has left a rollback journal, and this process may write: then it is rolled back.
+    """A read-only connection to a file that is empty, or the library's of this version or an older one.
+    Nothing is changed, but if a crash has left a rollback journal, and this process may write, it is rolled
+    back.
 
-    Raises what prepare_file() does; DatabaseIOError (code changed) at the end.
+    Args:
+        path: the file.
+        busy_timeout_seconds: how long to wait for a lock.
+        setup: the application's function for connections.
+
+    Raises:
+        SchemaError: as of size_of_usable_file() and check_ownership().
+        DatabaseIOError: code changed, at the end of the block; or an error of size_of_usable_file().
     """
     size_of_usable_file(path, create=False)
     with contextlib.closing(_open_to_look(path, busy_timeout_seconds)) as native:

@@ -1,9 +1,9 @@
-"""Backups of files that nobody need have open, and putting a backup in the place of a database.
+"""Backups of a file by its path, and the restore of a backup in the place of a database.
 
-Replacing a database is replacing one file, at one moment. What could go wrong is what lies beside it: a
-write-ahead log or journal of the old database would be played into the new one. So the old database is
-first brought to rest, whole in its one file with nothing beside it, and kept locked while the new one
-takes its name. A crash leaves the old or the new database, and never a part of both.
+A database is replaced by renaming one file, in one step. The danger lies in the side files: SQLite would
+play a write-ahead log or journal of the old database into the new one. So the old database is first brought
+to rest, complete in its one file without side files, and kept locked while the new one takes its name. A
+crash leaves the old or the new database, and never a mixture.
 """
 
 from __future__ import annotations
@@ -48,7 +48,16 @@ def back_up_file(
     on_step: OnStep,
     setup: Setup | None,
 ) -> BackupReport:
-    """Copies a database that is open elsewhere, perhaps, on the calling thread."""
+    """Copies a database, on the calling thread. Another process may have it open.
+
+    Args:
+        path: the database.
+        target: the new file.
+        keep: as of make_copy().
+        busy_timeout_seconds: how long to wait for a lock.
+        on_step: as of write_copy().
+        setup: the application's function for connections.
+    """
     with (
         translated(f"backing up {path}", path),
         _opened(path, busy_timeout_seconds, setup) as source,
@@ -64,8 +73,20 @@ def restore_file(
     on_step: OnStep,
     setup: Setup | None = None,
 ) -> Path | None:
-    """restore(), on the calling thread."""
-    place = real_path(target)  # what lies beside a database follows its real name
+    """restore(), on the calling thread.
+
+    Args:
+        backup: the file to restore.
+        target: the database that it replaces, or a new file.
+        busy_timeout_seconds: how long to wait for a lock.
+        on_step: as of write_copy().
+        setup: the application's function for connections.
+
+    Returns:
+        The name under which a damaged target, or side files without a target, were set aside; None if
+        there were none.
+    """
+    place = real_path(target)  # side files follow the real name of a database
     if place == real_path(backup):
         raise invalid_argument("target", f"{backup} cannot be restored to itself")
     refuse_misplaced(place)
@@ -83,7 +104,7 @@ def restore_file(
 def _opened(
     path: Path, busy_timeout_seconds: float, setup: Setup | None
 ) -> Iterator[sqlite3.Connection]:
-    """A database of ours, to be read."""
+    """A connection that reads a database of the library."""
     if not path.is_file():
         raise DatabaseIOError(f"{path} is no file", code="missing", details={"path": str(path)})
     with opened_to_look(path, busy_timeout_seconds, setup) as source:
@@ -121,11 +142,11 @@ def _put_in_place(copy: Path, target: Path, busy_timeout_seconds: float) -> Path
 
 @contextlib.contextmanager
 def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[None]:
-    """The database is whole in its one file, and nobody can begin to use it."""
+    """Inside the block the database is complete in its one file, and locked for all other connections."""
     native = open_file(target, "mode=rw", busy_timeout_seconds)
     try:
         with contextlib.closing(native):
-            # Alone from the first lock on: it fails while anybody has a WAL database open.
+            # Exclusive from the first lock on: it fails while another connection has a WAL database open.
             native.execute("PRAGMA locking_mode = EXCLUSIVE").close()
             _refuse_foreign(native, target)
             bring_to_rest(native)
@@ -134,7 +155,7 @@ def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[N
             native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             native.execute("BEGIN EXCLUSIVE")
             if any(map(os.path.lexists, beside(target))) or journal_mode_of(native) != "delete":
-                raise in_use(target, "somebody opened it just now")
+                raise in_use(target, "another connection opened it just now")
             yield
     except sqlite3.OperationalError as error:
         if result_code(error) == sqlite3.SQLITE_BUSY:
@@ -144,12 +165,12 @@ def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[N
 
 
 def bring_to_rest(native: sqlite3.Connection) -> None:
-    """Moves what a write-ahead log holds into the file; a journal of a crash was rolled back."""
+    """Moves the changes in a write-ahead log into the file; a journal of a crash is rolled back already."""
     native.execute("BEGIN EXCLUSIVE")
     native.execute("COMMIT")
     native.execute("PRAGMA journal_mode = DELETE").close()
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{path_of(native)}-shm")  # of a crash; a connection that is alone has none
+        os.unlink(f"{path_of(native)}-shm")  # left by a crash; an exclusive connection has none
 
 
 def _refuse_foreign(native: sqlite3.Connection, target: Path) -> None:
@@ -169,7 +190,7 @@ def _refuse_foreign(native: sqlite3.Connection, target: Path) -> None:
 
 
 def _set_aside(target: Path) -> Path | None:
-    """Renames a database and what lies beside it; None where there is nothing."""
+    """Renames a database and its side files, and returns the new name; None if there is no such file."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     aside = target.with_name(f"{target.name}.set-aside-{moment}")
     found = False
@@ -181,10 +202,14 @@ def _set_aside(target: Path) -> Path | None:
 
 
 def refuse_if_open(target: Path, what: str = "restore", *, besides: int | None = None) -> None:
-    """A connection that is idle on a rollback journal holds no lock; Linux tells who has a file open.
+    """Raises DatabaseBusyError (code in_use) if a process has the file open, as far as Linux shows it.
 
-    what: the verb of the operation, for the error.  besides: a descriptor of this process that does not
-    count.
+    A lock does not serve: an idle connection on a rollback journal holds none.
+
+    Args:
+        target: the file.
+        what: the verb of the operation, for the error.
+        besides: a descriptor of this process that does not count.
     """
     refuse_inherited(target)
     for process in processes_with(target, besides=besides):
@@ -192,7 +217,13 @@ def refuse_if_open(target: Path, what: str = "restore", *, besides: int | None =
 
 
 def in_use(target: Path, why: str, what: str = "restore") -> DatabaseBusyError:
-    """The error for a database that is in use. what: what is to be done again."""
+    """The error for a database that is in use.
+
+    Args:
+        target: the file.
+        why: the reason to think so.
+        what: the verb of the operation that is to be repeated.
+    """
     return DatabaseBusyError(
         f"{target} is in use ({why}); stop what uses it, and {what} again. Nothing was changed",
         code="in_use",

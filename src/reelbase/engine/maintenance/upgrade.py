@@ -1,4 +1,4 @@
-"""What brings a database to the schema of today: all of it in one transaction, or nothing."""
+"""Brings a database to the current schema: all pending migrations in one transaction, or none."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ from reelbase.engine.schema.ledger import ledger_differences, left_of, ours, rec
 from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership, schema_sql, statements_of
 from reelbase.errors import SchemaError
 
-# What is being done, and how much of it: pages of the copy, or migrations.
+# The stage of the upgrade, and its progress: done and total, of the copy's pages, or of migrations.
 OnProgress = Callable[[str, int, int], None]
 
 
 class Upgrade(msgspec.Struct, frozen=True):
-    """What was done. copy: the database as it was; None: nothing was done, or no copy was asked for."""
+    """The result of an upgrade. copy: of the database before it; None: there was no pending migration, or no
+    copy was asked for."""
 
     from_version: int
     to_version: int
@@ -52,9 +53,14 @@ def _ignore(what: str, done: int, total: int) -> None:
 
 
 def create(native: sqlite3.Connection, path: str, own: Migrations | None) -> None:
-    """Makes an empty file a database of ours, with the application's tables, in one transaction.
+    """Makes the schema, and the application's tables, in an empty file, in one transaction.
 
-    Several processes may come here at once: one does it, the others find it done.
+    Several processes may call it at once: one makes the schema, and the rest find it made.
+
+    Args:
+        native: a connection to the file.
+        path: the file, for errors.
+        own: the application's migrations, or None.
     """
     with without_references(native), write_transaction(native, f"creating {path}"):
         if is_empty(native):
@@ -65,7 +71,7 @@ def create(native: sqlite3.Connection, path: str, own: Migrations | None) -> Non
 
 
 def build(native: sqlite3.Connection, version: int) -> None:
-    """Makes the schema of a version in an empty database, within the transaction that is open."""
+    """Makes the schema of a version in an empty database, within the open transaction."""
     if version == SCHEMA_VERSION:
         for statement in statements_of(schema_sql()):
             native.execute(statement)
@@ -77,9 +83,17 @@ def build(native: sqlite3.Connection, version: int) -> None:
 def pending(
     native: sqlite3.Connection, path: str, own: Migrations | None, to: int | None = None
 ) -> list[Migration]:
-    """The migrations that the database lacks: ours, up to version to (None: all), then own.
+    """The pending migrations, in order: the package's, then the application's.
 
-    Raises SchemaError when own does not continue what the database has been through.
+    Args:
+        native: a connection to the file.
+        path: the file, for errors.
+        own: the application's migrations, or None.
+        to: the last version of the package's migrations; None: all. With an earlier one the application's
+            migrations are left out.
+
+    Raises:
+        SchemaError: own does not match the migrations that were applied.
     """
     version = user_version(native)
     left = list(chain.migrations()[version:to])
@@ -89,8 +103,8 @@ def pending(
 
 
 class Checked(NamedTuple):
-    """left: the migrations that the database lacks.  is_settled: without any, there is nothing to note
-    of its schema."""
+    """The result of check(). left: the pending migrations.  is_settled: there are none, and the digest of
+    the schema is up to date."""
 
     left: list[Migration]
     is_settled: bool
@@ -99,12 +113,19 @@ class Checked(NamedTuple):
 def check(
     native: sqlite3.Connection, path: str, *, migrate: bool, own: Migrations | None
 ) -> Checked:
-    """What is to be done with a database, once it is sure that it may be. Reads only.
+    """Checks that a database may be used, or migrated, and returns its pending migrations. Reads only.
 
-    Raises SchemaError: foreign, newer, older (unless it may be migrated), unversioned, drifted, and what
-    else speaks against migrating it: edited, gap.
+    Args:
+        native: a connection to the file.
+        path: the file, for errors.
+        migrate: whether pending migrations may be run; else they are an error.
+        own: the application's migrations, or None.
+
+    Raises:
+        SchemaError: code foreign, newer, unversioned, drifted; code older unless migrate; code edited or
+            gap, a reason not to migrate.
     """
-    with read_transaction(native):  # somebody may be migrating it
+    with read_transaction(native):  # another process may be migrating it
         check_ownership(native, path, may_be_older=migrate)
         left = pending(native, path, own)
         if left and not migrate:
@@ -128,14 +149,24 @@ def bring_up_to_date(
     backup_dir: Path | None = None,
     on_progress: OnProgress = _ignore,
 ) -> Upgrade:
-    """Runs the migrations that the database lacks, all of them in one transaction.
+    """Runs the pending migrations, all of them in one transaction.
 
-    A copy of the database as it was is kept in backup_dir (None: beside it), and removed when the
-    upgrade fails. Several processes may come here at once: one does it, the others wait for as long as
-    their busy_timeout and find it done. Killed at any point, or failed, the file is as it was before.
+    Several processes may call it at once: one migrates, and the rest wait for as long as their busy_timeout
+    and find no pending migration. If the upgrade fails, or is killed at any point, the file is as before.
 
-    Raises SchemaError: code drifted, edited, broken_reference, forbidden or dependent. DatabaseFullError:
-    before anything is done where the room is known to be too small; with what is needed, and where.
+    Args:
+        native: a connection that writes.
+        path: the file.
+        own: the application's migrations, or None.
+        to: as of pending().
+        keeps_copy: whether a copy of the database is made first; it is removed when the upgrade fails.
+        backup_dir: the folder of the copy; None: the database's.
+        on_progress: called with the stage, and the done and total number of its steps.
+
+    Raises:
+        SchemaError: code drifted, edited, broken_reference, forbidden or dependent.
+        DatabaseFullError: the disk is full; raised before anything is done if the free space is known to
+            be too small, with the bytes that are needed in each folder.
     """
     copies = (backup_dir or Path(path).parent) if keeps_copy else None
     with read_transaction(native):
@@ -191,7 +222,7 @@ def _remove_useless_copy(
     to: int | None,
     left: list[Migration],
 ) -> None:
-    """After a failure; but a COMMIT that failed may have been stored all the same."""
+    """Removes the copy after a failure, unless a failed COMMIT was stored all the same."""
     with contextlib.suppress(sqlite3.Error, SchemaError), read_transaction(native):
         if pending(native, path, own, to) == left:
             remove_copy(copy)
@@ -200,7 +231,7 @@ def _remove_useless_copy(
 def _refuse_changed(native: sqlite3.Connection, path: str) -> None:
     version = user_version(native)
     found = differences(native, version)
-    if not found:  # there is a ledger that can be read
+    if not found:  # so the ledger exists and can be read
         refuse_edited(ours(native), chain.migrations(), path)
         found = ledger_differences(native, version)
     if found:
@@ -222,10 +253,18 @@ def refuse_broken_references(native: sqlite3.Connection, context: str) -> None:
 
 
 def apply(native: sqlite3.Connection, migration: Migration, context: str) -> None:
-    """Runs a migration and notes it in the ledger, within the transaction that is open.
+    """Runs a migration and adds it to the ledger, within the open transaction.
 
-    Indexes and triggers of the application that were lost with a rebuilt table are recreated.
-    Raises SchemaError: forbidden, dependent, drifted.
+    When a migration of the package rebuilds a table, the users' own indexes and triggers on it are recreated.
+
+    Args:
+        native: a connection that writes.
+        migration: the migration.
+        context: the operation, for errors.
+
+    Raises:
+        SchemaError: code forbidden, dependent or drifted.
+        DatabaseError: an error of SQLite.
     """
     version = user_version(native)
     users_own = _indexes_and_triggers_of_users(native, version)
@@ -258,7 +297,7 @@ _OUR_MARKS = ("user_version", "application_id")
 
 
 def _allow(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    """What a migration of ours may do."""
+    """The authorizer of the package's migrations: no transactions, and no further databases."""
     if action in (sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
@@ -275,7 +314,7 @@ UsersOwn = dict[tuple[str, str], tuple[str, str]]
 
 
 def _indexes_and_triggers_of_users(native: sqlite3.Connection, version: int) -> UsersOwn:
-    """The statement of each that is not ours, with the table that it belongs to."""
+    """The users' own indexes and triggers: the statement of each, with its table."""
     known = names_of(version)
     rows = native.execute(
         "SELECT type, name, tbl_name, sql FROM sqlite_schema"
@@ -287,7 +326,7 @@ def _indexes_and_triggers_of_users(native: sqlite3.Connection, version: int) -> 
 
 
 def _bring_back(native: sqlite3.Connection, users_own: UsersOwn, context: str) -> None:
-    """A table that is built anew loses the indexes and triggers that users have put on it."""
+    """Recreates the users' own indexes and triggers, which a rebuilt table has lost."""
     there = set(native.execute("SELECT type, name FROM sqlite_schema"))
     # Of a trigger SQLite keeps the table's name as it was typed.
     tables = {name.lower() for kind, name in there if kind in ("table", "view")}
@@ -299,7 +338,7 @@ def _bring_back(native: sqlite3.Connection, users_own: UsersOwn, context: str) -
         except sqlite3.Error as error:
             raise SchemaError(
                 f"{context}: {name}, your own on table {table}, does not fit the new table ({error});"
-                " drop it, migrate, and make it anew. Nothing was changed",
+                " drop it, migrate, and create it again. Nothing was changed",
                 code="dependent",
                 details={"name": name, "table": table},
             ) from error

@@ -1,4 +1,4 @@
-"""How much room an upgrade takes: the copy, what the migrations write, and temporary files."""
+"""The free space that an upgrade needs: for the copy, the writes of the migrations, and temporary files."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ WHERE aggregate = TRUE
 
 
 class UpgradeRoom(msgspec.Struct, frozen=True):
-    """needs: by folder.  temporary_folder: where SQLite's temporary files go."""
+    """The free space that an upgrade needs. temporary_folder: the folder of SQLite's temporary files."""
 
     needs: list[Need]
     temporary_folder: Path
 
     def refuse_if_missing(self, path: str) -> None:
-        """Raises DatabaseFullError with the figures of a disk that is known to be too small."""
+        """Raises DatabaseFullError, with the figures, if a disk is known to be too small."""
         refuse_without_room(f"migrating {path}", self.needs, "")
 
 
 @contextlib.contextmanager
 def explained_by(room: UpgradeRoom) -> Iterator[None]:
-    """A disk that was full all the same: the error says how much was expected to be enough, and where."""
+    """Adds the expected needs to the error of a disk that gets full inside the block all the same."""
     try:
         yield
     except DatabaseFullError as error:
@@ -67,7 +67,14 @@ def explained_by(room: UpgradeRoom) -> Iterator[None]:
 def room_for(
     native: sqlite3.Connection, path: str, left: Iterable[Migration], copies: Path | None
 ) -> UpgradeRoom:
-    """What the migrations that are left will need. copies: the folder of the copy; None: there is none."""
+    """The free space that the pending migrations will need.
+
+    Args:
+        native: a connection to the database.
+        path: the file.
+        left: the pending migrations.
+        copies: the folder of the copy; None: no copy is made.
+    """
     rewritten = _rewritten_bytes(native, left)
     beside = real_path(path).parent
     temporary_bytes = rewritten * _TEMPORARY_QUARTERS // 4
@@ -82,7 +89,7 @@ def room_for(
 
 
 def _rewritten_bytes(native: sqlite3.Connection, left: Iterable[Migration]) -> int:
-    """The size of the tables that are mentioned, with their indexes: a migration may rebuild each."""
+    """The size of all tables that the migrations mention, with their indexes: each may be rebuilt."""
     words = sorted({word for migration in left for word in _words(migration.sql)})
     words += [
         shadow for name in search_indexes(native) if name in words for shadow in shadows_of(name)
@@ -99,5 +106,5 @@ def _rewritten_bytes(native: sqlite3.Connection, left: Iterable[Migration]) -> i
 def _words(sql: str) -> Iterable[str]:
     for statement in statements_of(sql):
         bare = _NO_TABLE.sub("", statement).strip().lower()
-        if not bare.startswith("create trigger"):  # which writes nothing yet
+        if not bare.startswith("create trigger"):  # a new trigger writes nothing yet
             yield from re.findall(r"\w+", bare)
