@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import json
 import os
 import random
@@ -23,8 +24,8 @@ import pytest
 from conftest import FrozenClock
 
 import reelbase
-from reelbase import Database, File
-from reelbase.cli.demo import kinds, queue, reader, scan, workers
+from reelbase import Database, File, NewSegment
+from reelbase.cli.demo import kill, kinds, queue, reader, scan, search, subtitles, workers
 from reelbase.cli.main import main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
@@ -34,7 +35,8 @@ SLOW_COMMAND = """
 import signal, sys, time
 # Tests that run in the background have it ignored, and a child inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from reelbase.cli.demo import reader, workers
+from reelbase.cli.demo import kill, reader, workers
+kill._LEASE_SECONDS = 0.5
 workers.LEASE_SECONDS = {lease}
 read = reader.Reader.read
 def read_slowly(self, file):
@@ -69,6 +71,22 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process no worker is killed, which takes seconds, unless a test asks for it."""
+
+    async def kill_no_worker(*args: object) -> kill.NoKill:
+        return kill.NO_JOB
+
+    monkeypatch.setattr("reelbase.cli.demo.kill_a_worker", kill_no_worker)
+
+
+@pytest.fixture
+def with_kill(no_kill: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reelbase.cli.demo.kill_a_worker", kill.kill_a_worker)
+    monkeypatch.setattr(kill, "_LEASE_SECONDS", 0.5)
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """The database's path."""
@@ -100,15 +118,25 @@ def rows(file: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         return connection.execute(sql, parameters).fetchall()
 
 
+def text_of(path: str, content: bytes) -> str:
+    """The text of the file's transcript."""
+    if Path(path).suffix in {".srt", ".vtt"}:
+        return "\n".join(cue.text for cue in subtitles.read_cues(content))
+    return content.decode()
+
+
 def assert_complete(folder: Path, file: Path, *, all_at_first: bool = True) -> None:
     """Every file of the folder is in the database, once and as it is; every job has finished."""
     paths = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     stored = rows(file, "SELECT path, size_bytes, content_hash, folder, name FROM files")
+    has_sample = not any(Path(path).suffix in {".srt", ".vtt"} for path in paths)
+    if has_sample:
+        paths[str(queue.SAMPLE)] = queue.SAMPLE.read_bytes()
     assert sorted(row[0] for row in stored) == sorted(paths)
     for path, size_bytes, content_hash, label, name in stored:
         assert size_bytes == len(paths[path])
         assert content_hash == hashlib.sha256(paths[path]).hexdigest()
-        assert (folder / label / name) == Path(path)
+        assert (folder / label / name) == Path(path) or path == str(queue.SAMPLE)
     texts = rows(
         file, "SELECT path, text FROM transcripts JOIN files ON files.id = transcripts.file_id"
     )
@@ -116,7 +144,7 @@ def assert_complete(folder: Path, file: Path, *, all_at_first: bool = True) -> N
     for path, content in paths.items():
         if Path(path).suffix in {".txt", ".md", ".srt", ".vtt"}:
             with contextlib.suppress(UnicodeDecodeError):
-                expected[path] = content.decode()
+                expected[path] = text_of(path, content)
     assert len(texts) == len(expected)
     assert dict(texts) == expected
     assert rows(file, "SELECT DISTINCT status FROM jobs") == [("succeeded",)]
@@ -141,6 +169,7 @@ def test_a_folder_comes_in_as_it_is(
         "profiles": 1,
         "files": len(CONTENTS),
         "transcripts": 8,
+        "segments": 1,
         "jobs": len(CONTENTS) + 1,
     }
     assert facts["holdings"]["jobs"] == {"succeeded": len(CONTENTS)}
@@ -292,6 +321,294 @@ def test_kinds(name: str, kind: tuple[str, str | None]) -> None:
     assert kinds.kind_of(name) == kind
 
 
+# Subtitles, and the sentence that is found.
+
+TALK = """1
+00:00:01,000 --> 00:00:02,500
+Good morning, everyone.
+
+2
+01:02:03,000 --> 01:02:05,000
+The ferry leaves from the northern pier at seven.
+"""
+
+
+def segments(file: Path) -> dict[str, list[tuple[float, str]]]:
+    """The segments of each file's transcripts."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for name, start_time, text in rows(
+        file,
+        "SELECT files.name, start_time, transcript_segments.text FROM transcript_segments"
+        " JOIN transcripts ON transcripts.id = transcript_id JOIN files ON files.id = file_id"
+        " ORDER BY transcript_id, start_time",
+    ):
+        found.setdefault(name, []).append((start_time, text))
+    return found
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp3", "b.webm", "c.MKV", "d.m4a", "f.png"):
+        (folder / name).write_bytes(b"\0\xff")
+    for name in ("a.srt", "b.srt", "c.pt-BR.vtt", "c.en.srt", "d.part2.srt", "e.srt", "f.srt"):
+        content = TALK.replace("everyone", name)
+        (folder / name).write_text("WEBVTT\n\n" + content if name.endswith("vtt") else content)
+    return folder
+
+
+def test_subtitles_become_segments_of_the_media_file_beside_them(
+    talks: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = demo(talks, file, capsys)
+    found = {name: [text for _, text in cues[::2]] for name, cues in segments(file).items()}
+    assert {name: sorted(texts) for name, texts in found.items()} == {
+        "a.mp4": ["Good morning, a.srt."],
+        "b.webm": ["Good morning, b.srt."],  # rather the video than the sound
+        "c.MKV": ["Good morning, c.en.srt.", "Good morning, c.pt-BR.vtt."],
+        "d.part2.srt": ["Good morning, d.part2.srt."],
+        "e.srt": ["Good morning, e.srt."],
+        "f.srt": ["Good morning, f.srt."],
+    }
+    assert facts["holdings"]["rows"]["segments"] == 14
+    assert facts["done"]["failed"] == 0
+    assert rows(file, "SELECT count(*) FROM files WHERE path = ?", str(queue.SAMPLE)) == [(0,)]
+
+
+def test_subtitles_follow_their_media_file(
+    talks: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo(talks, file, capsys)
+    (talks / "e.mov").write_bytes(b"\0")
+    (talks / "a.mp4").unlink()
+    (talks / "f.srt").write_text(TALK.replace("00:00:01", "00:00:02"))
+    facts = demo(talks, file, capsys)
+    assert facts["done"]["files"] == 4
+    found = segments(file)
+    assert found["e.mov"][0] == (1.0, "Good morning, e.srt.")
+    assert found["a.srt"][0] == (1.0, "Good morning, a.srt.")
+    assert found["f.srt"][0] == (2.0, "Good morning, everyone.")
+    assert "a.mp4" not in found
+    assert "e.srt" not in found
+    assert rows(file, "SELECT count(*) FROM transcripts") == [(7,)]
+    assert demo(talks, file, capsys)["found"]["queued"] == 0
+
+
+def test_a_sentence_is_found_with_its_file_and_time(
+    talks: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in talks.glob("[b-f]*"):
+        path.unlink()
+    facts = demo(talks, file, capsys)
+    assert facts["search"]["words"] == "northern pier"
+    assert facts["search"]["hits"] == [
+        {
+            "path": str(talks / "a.mp4"),
+            "start_time": 3723.0,
+            "text": "The ferry leaves from the northern pier at seven.",
+        }
+    ]
+    assert not facts["search"]["is_of_sample"]
+    assert main(["demo", "--database", str(file), str(talks)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "The ferry" in line)
+    assert line.split()[-2:] == ["1:02:03", "a.mp4"]
+
+
+def test_the_last_three_lines_run_as_they_are_printed(
+    talks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / 'it\'s "my" {db} ünï.db'
+    assert main(["demo", "--database", str(file), str(talks)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-5:-3] == ["The same search in three lines of Python:", ""]
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(lines[-3:])],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = ["3723.0 The ferry leaves from the northern pier at seven."] * 7
+    assert process.stdout.splitlines() == expected
+    assert process.stderr == ""
+
+
+@pytest.mark.usefixtures("with_kill")
+def test_a_folder_without_subtitles_is_shown_with_the_sample(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    facts = demo(empty, file, capsys)
+    assert facts["found"]["files"] == 0
+    assert facts["search"]["is_of_sample"]
+    assert [hit["path"] for hit in facts["search"]["hits"]] == [str(queue.SAMPLE)]
+    assert facts["kill"]["attempts"] == 2
+    assert_complete(empty, file)
+    again = demo(empty, file, capsys)
+    assert again["found"]["queued"] == 0
+    assert again["search"]["hits"] == facts["search"]["hits"]
+    assert main(["demo", "--database", str(file), str(empty)]) == 0
+    assert "the folder has no subtitles" in capsys.readouterr().out
+
+
+def test_broken_subtitles_are_reported_like_files_that_cannot_be_read(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "binary.srt").write_bytes(bytes(range(256)))
+    (folder / "prose.vtt").write_text("no subtitles at all")
+    (folder / "turns.srt").write_text(TALK)
+    (folder / "long.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\n" + "word " * 400_000)
+    facts = demo(folder, file, capsys)
+    assert facts["done"]["failed"] == 2
+    failed = rows(file, "SELECT error_code, error FROM jobs WHERE status = 'failed' ORDER BY error")
+    assert failed == [
+        ("no_subtitles", "it holds no line with the times of a subtitle"),
+        ("no_subtitles", "its subtitles are neither UTF-8 nor UTF-16 with a mark"),
+    ]
+    assert rows(file, "SELECT count(*) FROM files WHERE content_hash IS NULL") == [(0,)]
+    (folder / "turns.srt").write_text("broken now")
+    assert demo(folder, file, capsys)["done"]["failed"] == 3
+    assert list(segments(file)) == ["long.srt"]
+    (folder / "turns.srt").write_text(TALK)
+    assert demo(folder, file, capsys)["done"]["failed"] == 2
+    assert sorted(segments(file)) == ["long.srt", "turns.srt"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        (
+            "明日は船が港に着くと灯台の明かりがともります",
+            "明日は船が港に着くと灯台の明かりがともります",
+        ),
+        ("one", "one"),
+        ("It's 5 o'clock", "o clock"),
+        ("♪ … ♪", None),
+        ("x" * 100, "x" * 40),
+    ],
+)
+async def test_any_sentence_is_found_again(
+    sentence: str, words: str | None, database: Database
+) -> None:
+    await database.profiles.ensure(queue.PROFILE_ID)
+    row = await database.files.add(queue.PROFILE_ID, "a.srt", "/a/a.srt")
+    transcript = await database.transcripts.add(queue.PROFILE_ID, row.id, sentence)
+    await database.segments.replace_all(transcript.id, [NewSegment(0.0, 1.0, sentence)])
+    assert await search.words_to_find(database, "/a/") == words
+    assert await search.words_to_find(database, "/b/") is None
+    found = await search.search_for(database, words or "", 1, is_of_sample=False)
+    assert len(found.hits) == (words is not None)
+
+
+def test_times_are_written_as_players_write_them() -> None:
+    times = [0.0, 59.999, 60.0, 3599.5, 3600.0, 360_000.0]
+    expected = ["0:00:00", "0:00:59", "0:01:00", "0:59:59", "1:00:00", "100:00:00"]
+    assert [search.clock(seconds) for seconds in times] == expected
+
+
+# The worker that is killed.
+
+
+@pytest.mark.usefixtures("with_kill")
+def test_a_worker_process_is_killed_and_its_job_done_by_another(
+    folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = demo(folder, file, capsys)
+    killed = facts["kill"]
+    assert killed["status"] == "succeeded"
+    assert killed["attempts"] == 2
+    assert 0 < killed["lease_seconds"] <= killed["seconds"] < 5
+    with pytest.raises(ProcessLookupError):
+        os.kill(killed["pid"], 0)
+    assert rows(file, "SELECT count(*) FROM jobs WHERE attempts = 2") == [(1,)]
+    assert_complete(folder, file)
+    assert isinstance(demo(folder, file, capsys)["kill"]["reason"], str)  # no job is waiting now
+    (folder / "new.txt").write_text("new")
+    assert main(["demo", "--database", str(file), str(folder)]) == 0
+    output = capsys.readouterr().out
+    assert "(SIGKILL), while it held the job of new.txt" in output
+    assert "claimed again (attempt 2), the job succeeded" in output
+    assert f"nothing is lost: {len(CONTENTS) + 1} of {len(CONTENTS) + 1} jobs" in output
+
+
+@pytest.mark.usefixtures("with_kill")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(1, "Operation not permitted"), "Operation not permitted"),
+        (NotImplementedError(), "NotImplementedError"),
+    ],
+)
+def test_where_no_process_can_be_started_it_says_so_and_goes_on(
+    error: Exception,
+    reason: str,
+    folder: Path,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def refuse(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    assert main(["demo", "--database", str(file), str(folder)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Killed")]
+    (line,) = lines
+    assert line.startswith("Killed    no worker: no process can be started here (")
+    assert reason in line
+    assert_complete(folder, file)
+
+
+@pytest.mark.usefixtures("with_kill")
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("raise SystemExit('no module of this name')", "has failed (no module of this name)"),
+        ("import time; time.sleep(60)", "claimed no job in 0 s"),
+        ("print('none')", "another run holds every job"),
+        ("import os; os._exit(1)", "has failed (without a word)"),
+    ],
+)
+def test_a_worker_process_that_claims_nothing_holds_up_nothing(
+    script: str,
+    reason: str,
+    folder: Path,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(kill, "_SCRIPT", script)
+    if "sleep" in script:
+        monkeypatch.setattr(kill, "_PATIENCE_SECONDS", 0.4)
+    assert reason in demo(folder, file, capsys)["kill"]["reason"]
+    assert_complete(folder, file)
+
+
+async def test_the_worker_process_holds_one_job_until_its_parent_is_gone(
+    folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("sys.argv", ["-c", str(file), "delete", "0"])
+    async with reelbase.connect(file, journal="delete") as database:
+        await database.profiles.ensure(queue.PROFILE_ID)
+        database_files = scan.DatabaseFiles(file)
+        await asyncio.to_thread(kill.main)
+        assert capsys.readouterr().out == "none\n"
+        await queue.queue_folder(database, str(folder), database_files, queue.Found())
+        await asyncio.to_thread(kill.main)
+        (held,) = await database.fetch_all(UUID, "SELECT id FROM jobs WHERE worker IS NOT NULL")
+        job = await database.jobs.get(held)
+        assert capsys.readouterr().out == f"{job.id}\n"
+        assert job.attempts == 1
+        await database.jobs.delete(job.id)
+        killed = kill.Kill(1, job.id, "a", job.created_at, 0.0)
+        assert await kill.outcome(database, killed) is killed
+
+
 # What a second run does.
 
 
@@ -314,7 +631,7 @@ def test_a_rerun_brings_in_what_changed(
     times = (folder / "notes.txt").stat()
     (folder / "notes.txt").write_bytes(b"FIRST\r\nsecond\n")  # same size, same time
     os.utime(folder / "notes.txt", ns=(times.st_atime_ns, times.st_mtime_ns))
-    (folder / "clip.srt").write_bytes(b"\xff no text any more")
+    (folder / "clip.srt").write_bytes(b"1\n00:00:02,000 --> 00:00:03,000\nSomething else\n")
     (folder / "season 1/latin1.txt").write_text("now it is UTF-8: café", encoding="utf-8")
     (folder / "new.txt").write_text("new")
     os.utime(folder / "data.bin")  # touched only
@@ -357,7 +674,7 @@ def test_two_folders_share_a_database(
     (other / "notes.txt").unlink()
     assert demo(folder, file, capsys)["vanished"] == []
     assert demo(other, file, capsys)["vanished"] == [str(other / "notes.txt")]
-    assert rows(file, "SELECT count(*) FROM files") == [(len(CONTENTS) + 1,)]
+    assert rows(file, "SELECT count(*) FROM files") == [(len(CONTENTS) + 2,)]  # and the sample
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(
@@ -411,6 +728,7 @@ def test_killed_at_any_time_a_rerun_completes_it(many: Path, file: Path) -> None
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
     assert killed
+    assert _ends(file)
     process = start(many, file, lease=1.0)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -624,6 +942,22 @@ def _file_record(path: Path) -> File:
         source_url=None,
         created_at=FrozenClock()(),
     )
+
+
+def _ends(file: Path) -> bool:
+    """Whether every process that was started for this database ends, the workers to be killed too."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if os.fsencode(file) not in b"".join(map(_command_line, Path("/proc").glob("[0-9]*"))):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _command_line(process: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return (process / "cmdline").read_bytes()
+    return b""
 
 
 def _wait_for(file: Path, sql: str) -> None:

@@ -17,10 +17,12 @@ import reelbase
 from reelbase import Database
 from reelbase.cli.arguments import file_path
 from reelbase.cli.demo.facts import holdings
-from reelbase.cli.demo.queue import PROFILE_ID, Found, queue_folder
+from reelbase.cli.demo.kill import NO_JOB, kill_a_worker, outcome
+from reelbase.cli.demo.queue import PROFILE_ID, SAMPLE, Found, queue_folder, queue_sample
 from reelbase.cli.demo.reader import Reader
 from reelbase.cli.demo.report import Report, look_inside, print_report
 from reelbase.cli.demo.scan import DatabaseFiles, is_unicode
+from reelbase.cli.demo.search import python_lines, search_for, words_to_find
 from reelbase.cli.demo.workers import WORKERS, Done, Workers, count_unfinished
 from reelbase.cli.output import Progress, progress_display, size
 from reelbase.cli.process import UsageError, run_async
@@ -37,9 +39,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="turn a folder of real files into a media library, and show what it holds",
         description=(
             "Scans a folder, adds its files to a database, queues a job for each and lets workers"
-            " read them: size, SHA-256 and, of text and subtitle files, the text. The folder is"
-            " only read. It may be stopped or killed at any time; run again, it goes on, and later"
-            " it brings the database up to date."
+            " read them: size, SHA-256 and, of text files, the text. Subtitles (.srt, .vtt) become"
+            " a transcript with segments of the video or audio file beside them, and a sentence of"
+            " them is searched for; a folder without any is shown with a sample. One worker process"
+            " is killed on the way, and its job is done by another. The folder is only read. It may"
+            " be stopped or killed at any time; run again, it goes on, and later it brings the"
+            " database up to date."
         ),
     )
     parser.add_argument(
@@ -79,12 +84,25 @@ async def _demo(root: str, path: Path) -> Report:
         reader = Reader(database_files)
         workers = Workers(database, reader, found, done)
         found.left = await count_unfinished(database)
-        async with _shown(found, done, reader, workers), asyncio.TaskGroup() as group:
-            for number in range(WORKERS):
-                group.create_task(workers.work(number))
-            await queue_folder(database, root, database_files, found)
+        async with _shown(found, done, reader, workers):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(queue_folder(database, root, database_files, found))
+                kill = await kill_a_worker(database, found)
+                _start(workers, group)
+            words = await words_to_find(database, os.path.join(root, ""))
+            if is_of_sample := words is None:
+                await queue_sample(database, found)
+                if kill is NO_JOB:
+                    kill = await kill_a_worker(database, found)
+                async with asyncio.TaskGroup() as group:
+                    _start(workers, group)
+                words = await words_to_find(database, str(SAMPLE))
+            kill = await outcome(database, kill)
         vanished = await _vanished(database, root)
         held = await holdings(database)
+        searched = await search_for(
+            database, words or "", held.rows["segments"], is_of_sample=is_of_sample
+        )
         journal = database.journal
     seconds = time.monotonic() - started
     return Report(
@@ -99,8 +117,16 @@ async def _demo(root: str, path: Path) -> Report:
         seconds=seconds,
         files_per_second=done.files / seconds,
         holdings=held,
+        kill=kill,
+        search=searched,
         look_inside=look_inside(str(path)),
+        python=python_lines(str(path), searched.words),
     )
+
+
+def _start(workers: Workers, group: asyncio.TaskGroup) -> None:
+    for number in range(WORKERS):
+        group.create_task(workers.work(number))
 
 
 @contextlib.asynccontextmanager
@@ -111,7 +137,7 @@ async def _shown(found: Found, done: Done, reader: Reader, workers: Workers) -> 
     def progress() -> Progress:
         note = f"{size(reader.bytes_read)} read"
         if workers.is_waiting and found.jobs > done.files:
-            note += "; waiting for what another run holds"
+            note += "; waiting for leases to end"
         return Progress(done.files, found.jobs, not found.is_complete, note)
 
     async def show() -> None:

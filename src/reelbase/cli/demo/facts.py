@@ -35,6 +35,7 @@ _ROWS = """
     (SELECT count(*) FROM profiles) AS profiles,
     (SELECT count(*) FROM files) AS files,
     (SELECT count(*) FROM transcripts) AS transcripts,
+    (SELECT count(*) FROM transcript_segments) AS segments,
     (SELECT count(*) FROM jobs) AS jobs
 """
 

@@ -7,9 +7,11 @@ and a file is queued together with its row, or not at all.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -17,7 +19,7 @@ import msgspec
 
 from reelbase import Database, NewFile
 from reelbase.cli.demo.kinds import kind_of
-from reelbase.cli.demo.scan import DatabaseFiles, Entry, Skipped, scan
+from reelbase.cli.demo.scan import DatabaseFiles, Entry, Skipped, scan, version_of
 
 PROFILE_ID: Final = "demo"
 JOB_TYPE: Final = "demo.read"
@@ -27,6 +29,9 @@ _MAX_ATTEMPTS: Final = 1000
 
 # Files per transaction: many, because each waits for the disk, but other writers wait for it.
 _CHUNK: Final = 500
+
+# A file with subtitles, for folders that have none.
+SAMPLE: Final = Path(__file__).resolve().with_name("sample.srt")
 
 _NAMESPACE: Final = uuid5(NAMESPACE_URL, "reelbase demo")
 
@@ -91,6 +96,11 @@ def file_id(path: str) -> UUID:
     return uuid5(_NAMESPACE, path)
 
 
+def version_beside(version: str, media_id: UUID | str | None) -> str:
+    """What a file was when it was read, and the media file that it then belonged to."""
+    return version if media_id is None else f"{version}-{media_id}"
+
+
 async def queue_folder(
     database: Database, root: str, database_files: DatabaseFiles, found: Found
 ) -> None:
@@ -104,8 +114,19 @@ async def queue_folder(
     found.is_complete = True
 
 
+async def queue_sample(database: Database, found: Found) -> None:
+    """Adds the sample, and queues it if it is new or has changed. It is no file of the folder."""
+    status = await asyncio.to_thread(os.stat, SAMPLE)
+    entry = Entry(str(SAMPLE), SAMPLE.name, ".", status.st_size, version_of(status))
+    of_sample = Found()
+    await _queue(database, str(SAMPLE.parent), [entry], of_sample)
+    found.queued += of_sample.queued
+
+
 async def _queue(database: Database, root: str, entries: Sequence[Entry], found: Found) -> None:
     by_id = {file_id(entry.path): entry for entry in entries}
+    media = {id: file_id(entry.media) for id, entry in by_id.items() if entry.media is not None}
+    versions = {id: version_beside(entry.version, media.get(id)) for id, entry in by_id.items()}
     async with database.transaction() as unit:
         known = {
             row.id: row
@@ -114,8 +135,8 @@ async def _queue(database: Database, root: str, entries: Sequence[Entry], found:
         new = [_new_file(id, entry) for id, entry in by_id.items() if id not in known]
         unread = [
             id
-            for id, entry in by_id.items()
-            if id not in known or (known[id].version != entry.version and not known[id].is_waiting)
+            for id in by_id
+            if id not in known or (known[id].version != versions[id] and not known[id].is_waiting)
         ]
         await unit.files.add_many(PROFILE_ID, new)
         if unread:
@@ -126,7 +147,8 @@ async def _queue(database: Database, root: str, entries: Sequence[Entry], found:
                     unit.jobs.add(
                         PROFILE_ID,
                         JOB_TYPE,
-                        {"file_id": str(id)},
+                        {"file_id": str(id)}
+                        | ({"media_id": str(media[id])} if id in media else {}),
                         batch.id,
                         max_attempts=_MAX_ATTEMPTS,
                     )
@@ -137,7 +159,7 @@ async def _queue(database: Database, root: str, entries: Sequence[Entry], found:
     found.new += len(new)
     found.queued += len(unread)
     found.unchanged += sum(
-        row.version == by_id[row.id].version and not row.is_waiting for row in known.values()
+        row.version == versions[row.id] and not row.is_waiting for row in known.values()
     )
 
 

@@ -9,9 +9,10 @@ import threading
 
 import msgspec
 
-from reelbase import File
+from reelbase import File, NewSegment
 from reelbase.cli.demo.kinds import may_have_text
 from reelbase.cli.demo.scan import DatabaseFiles, version_of
+from reelbase.cli.demo.subtitles import SubtitleError, has_cues, read_cues
 
 _CHUNK_BYTES = 1 << 20
 TEXT_LIMIT_BYTES = 8 << 20  # a longer text gets no transcript
@@ -22,12 +23,17 @@ _OPEN_FLAGS |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Content(msgspec.Struct, frozen=True):
-    """text: None when the file is no text or too long.  version: what it was when reading began."""
+    """text: None when the file is no text or too long.  version: what it was when reading began.
+
+    segments: of subtitles, whose text is that of the cues.  problem: why they cannot be read.
+    """
 
     size_bytes: int
     sha256: str
-    text: str | None
     version: str
+    text: str | None = None
+    segments: list[NewSegment] | None = None
+    problem: str | None = None
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -62,7 +68,7 @@ class Reader:
                 return Unread("unreadable", "it is no regular file any more")
             descriptor = os.open(file.path, _OPEN_FLAGS)
             try:
-                return self._read(descriptor, keep_text=may_have_text(file.type))
+                return self._read(descriptor, file)
             finally:
                 os.close(descriptor)
         except (FileNotFoundError, NotADirectoryError):
@@ -70,25 +76,38 @@ class Reader:
         except OSError as error:
             return Unread("unreadable", error.strerror or str(error))
 
-    def _read(self, descriptor: int, *, keep_text: bool) -> Content | Unread:
+    def _read(self, descriptor: int, file: File) -> Content | Unread:
         version = version_of(os.fstat(descriptor))
         size_bytes = 0
         hasher = hashlib.sha256()
-        text = bytearray()
+        kept = bytearray()
+        is_kept = may_have_text(file.type)
         while chunk := os.read(descriptor, _CHUNK_BYTES):
             if self._stopped.is_set():
                 return _STOPPED
             size_bytes += len(chunk)
             self.bytes_read += len(chunk)
             hasher.update(chunk)
-            if keep_text and size_bytes <= TEXT_LIMIT_BYTES:
-                text += chunk
-        is_kept = keep_text and size_bytes <= TEXT_LIMIT_BYTES
-        return Content(size_bytes, hasher.hexdigest(), _decoded(text) if is_kept else None, version)
+            is_kept = is_kept and size_bytes <= TEXT_LIMIT_BYTES
+            if is_kept:
+                kept += chunk
+        content = Content(size_bytes, hasher.hexdigest(), version)
+        if not is_kept:
+            return content
+        return _with_cues(content, kept) if has_cues(file.name) else _with_text(content, kept)
 
 
-def _decoded(content: bytearray) -> str | None:
+def _with_text(content: Content, kept: bytearray) -> Content:
     try:
-        return content.decode()
+        return msgspec.structs.replace(content, text=kept.decode())
     except UnicodeDecodeError:
-        return None
+        return content
+
+
+def _with_cues(content: Content, kept: bytearray) -> Content:
+    try:
+        segments = read_cues(kept)
+    except SubtitleError as error:
+        return msgspec.structs.replace(content, problem=str(error))
+    text = "\n".join(segment.text for segment in segments)
+    return msgspec.structs.replace(content, text=text, segments=segments)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 import msgspec
 
 from reelbase.cli.demo.facts import Group, Holdings
+from reelbase.cli.demo.kill import Kill, NoKill
 from reelbase.cli.demo.queue import Found
+from reelbase.cli.demo.search import Search, clock
 from reelbase.cli.demo.workers import Done
 from reelbase.cli.output import Table, counted, in_one_line, print_tables, size
 
@@ -33,7 +36,10 @@ class Report(msgspec.Struct, frozen=True):
     seconds: float
     files_per_second: float
     holdings: Holdings
+    kill: Kill | NoKill
+    search: Search
     look_inside: str
+    python: list[str]
 
 
 def look_inside(database: str) -> str:
@@ -53,6 +59,7 @@ def print_report(report: Report) -> None:
                 ("folder", "files", "transcripts", "size"),
                 _groups(held.folders),
             ),
+            Table(_search_title(report.search), ("sentence", "time", "file"), _hits(report)),
         ]
     )
     for line in _lines(report):
@@ -61,6 +68,10 @@ def print_report(report: Report) -> None:
     print("Look inside:")
     print(f"  {report.look_inside}")
     print("Next: change, add or delete a file and run the same command again; or kill it and do.")
+    print("The same search in three lines of Python:")
+    print()
+    for line in report.python:
+        print(line)
 
 
 def _lines(report: Report) -> list[str]:
@@ -75,6 +86,7 @@ def _lines(report: Report) -> list[str]:
         lines.append(f"Resumed   {counted(found.left, 'job')} that an earlier run left")
     if done.failed:
         lines.append(f"Failed    {counted(done.failed, 'file')} could not be read; see jobs.error")
+    lines += _kill_lines(report)
     if skipped := _skipped(report):
         lines.append(f"Skipped   {skipped}")
     if report.vanished:
@@ -88,6 +100,42 @@ def _lines(report: Report) -> list[str]:
         f"Database  {report.database} ({size(report.database_bytes)})",
         f"Journal   {report.journal_reason}",
     ]
+
+
+def _kill_lines(report: Report) -> list[str]:
+    kill, jobs = report.kill, report.holdings.jobs
+    if isinstance(kill, NoKill):
+        return [f"Killed    no worker: {kill.reason}"]
+    return [
+        f"Killed    worker process {kill.pid} (SIGKILL), while it held the job of "
+        f"{_shown_path(kill.path, report)}",
+        f"          its lease ended {kill.lease_seconds:.1f} s later; claimed again (attempt "
+        f"{kill.attempts}), the job {kill.status} {kill.seconds:.1f} s after the kill",
+        f"          nothing is lost: {_finished(jobs):,} of {sum(jobs.values()):,} jobs are finished",
+    ]
+
+
+def _finished(jobs: dict[str, int]) -> int:
+    return sum(count for status, count in jobs.items() if status not in {"queued", "running"})
+
+
+def _search_title(search: Search) -> str:
+    where = counted(search.segments, "segment")
+    if search.is_of_sample:
+        where += "; the folder has no subtitles, so this is from a sample that comes with reelbase"
+    return f"Search for {search.words!r}, {search.seconds * 1000:.1f} ms, in {where}"
+
+
+def _hits(report: Report) -> list[tuple[str, str, str]]:
+    return [
+        (hit.text, clock(hit.start_time), _shown_path(hit.path, report))
+        for hit in report.search.hits
+    ]
+
+
+def _shown_path(path: str, report: Report) -> str:
+    """Below the folder, as it is found there."""
+    return path.removeprefix(os.path.join(report.folder, ""))
 
 
 def _skipped(report: Report) -> str:

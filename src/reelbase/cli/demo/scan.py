@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from reelbase.cli.demo.kinds import kind_of
+from reelbase.cli.demo.subtitles import has_cues
+
 _SKIPPED_FOLDERS: Final = frozenset({"__pycache__", "node_modules"})
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
+_LANGUAGE: Final = re.compile(r"\.[A-Za-z]{2,3}(-[A-Za-z]{2,4})?")  # of talk.en.srt, talk.pt-BR.vtt
 
 
 class Entry(NamedTuple):
-    """A regular file. folder: its folder below the scanned one, "." for that itself."""
+    """A regular file. folder: its folder below the scanned one, "." for that itself.
+
+    media: of a subtitle file, the path of the video or audio file beside it.
+    """
 
     path: str
     name: str
     folder: str
     size_bytes: int
     version: str
+    media: str | None = None
 
 
 @dataclass
@@ -63,13 +72,15 @@ class DatabaseFiles:
 
 
 def scan(root: str, database_files: DatabaseFiles, skipped: Skipped) -> Iterator[Entry]:
-    """The files below root, in no particular order; skipped is counted up on the way.
+    """The files below root, each after its media file and otherwise in no particular order; skipped is
+    counted up on the way.
 
-    It blocks, follows no links, and holds one open folder and the names of those still to come.
+    It blocks, follows no links, and holds the files of one folder and the names of folders still to come.
     """
     waiting = [(root, ".")]
     while waiting:
         folder_path, folder = waiting.pop()
+        entries: list[Entry] = []
         try:
             with os.scandir(folder_path) as items:
                 for item in items:
@@ -84,9 +95,40 @@ def scan(root: str, database_files: DatabaseFiles, skipped: Skipped) -> Iterator
                         else:
                             waiting.append((item.path, label))
                     elif entry := _entry(item, folder, database_files, skipped):
-                        yield entry
+                        entries.append(entry)
         except OSError:
             skipped.unreadable += 1
+        yield from _with_media(entries)
+
+
+def _with_media(entries: Sequence[Entry]) -> list[Entry]:
+    """The files of one folder, those with subtitles last and with the media file that they belong to:
+    the one of the same name, but for the suffix and a language; rather a video than a sound.
+    """
+    media: dict[str, Entry] = {}
+    subtitles: list[Entry] = []
+    others: list[Entry] = []
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        if has_cues(entry.name):
+            subtitles.append(entry)
+            continue
+        others.append(entry)
+        kind, _ = kind_of(entry.name)
+        stem = os.path.splitext(entry.name)[0]
+        if kind == "video" and (stem not in media or kind_of(media[stem].name)[0] == "audio"):
+            media[stem] = entry
+        elif kind == "audio":
+            media.setdefault(stem, entry)
+    return others + [_beside(entry, media) for entry in subtitles]
+
+
+def _beside(subtitles: Entry, media: Mapping[str, Entry]) -> Entry:
+    stem = os.path.splitext(subtitles.name)[0]
+    without_language, language = os.path.splitext(stem)
+    found = media.get(stem)
+    if found is None and _LANGUAGE.fullmatch(language):
+        found = media.get(without_language)
+    return subtitles._replace(media=found.path if found else None)
 
 
 def _entry(

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
 from reelbase import Database, DatabaseError, File, InvalidTransitionError, Job, UnitOfWork
-from reelbase.cli.demo.queue import JOB_TYPE, PROFILE_ID, Found
+from reelbase.cli.demo.queue import JOB_TYPE, PROFILE_ID, Found, version_beside
 from reelbase.cli.demo.reader import Content, Reader, Unread
 
 WORKERS: Final = 4
@@ -192,7 +192,7 @@ class Workers:
     def _count(self, outcome: _Outcome) -> None:
         done, content = self._done, outcome.content
         done.files += 1
-        if isinstance(content, Unread) or outcome.file is None:
+        if isinstance(content, Unread) or content.problem is not None or outcome.file is None:
             done.failed += 1
             return
         done.size_bytes += content.size_bytes
@@ -210,25 +210,39 @@ async def _store_one(unit: UnitOfWork, worker: str, outcome: _Outcome) -> None:
         unread = content if isinstance(content, Unread) else _ROW_DELETED
         await unit.jobs.fail(job.id, unread.reason, error_code=unread.code, worker=worker)
         return
-    result = {"version": content.version}
-    if content.text is not None:
-        result["transcript_id"] = str(transcript_id(file.id))
-    # First, because it is refused when another worker has the job by now.
-    await unit.jobs.succeed(job.id, result, worker=worker)
+    # The job first, because it is refused when another worker has it by now.
+    if content.problem is not None:
+        await unit.jobs.fail(job.id, content.problem, error_code="no_subtitles", worker=worker)
+    else:
+        result = {"version": version_beside(content.version, job.params.get("media_id"))}
+        if content.text is not None:
+            result["transcript_id"] = str(transcript_id(file.id))
+        await unit.jobs.succeed(job.id, result, worker=worker)
     if (file.size_bytes, file.content_hash) != (content.size_bytes, content.sha256):
         await unit.files.update(file.id, size_bytes=content.size_bytes, content_hash=content.sha256)
-    await _store_text(unit, file, content.text)
+    await _store_text(unit, file, content, await _owner(unit, job, file))
 
 
-async def _store_text(unit: UnitOfWork, file: File, text: str | None) -> None:
-    """Makes the file's transcript this text, or none."""
+async def _owner(unit: UnitOfWork, job: Job, file: File) -> File:
+    """The file whose transcript it is: of subtitles, the media file beside them, if it has a row."""
+    media_id = job.params.get("media_id")
+    media = None if media_id is None else await unit.files.find(media_id)
+    return media or file
+
+
+async def _store_text(unit: UnitOfWork, file: File, content: Content, owner: File) -> None:
+    """Makes the transcript that comes from the file this text with these segments, or none."""
     id = transcript_id(file.id)
     # The hash comes with the first transcript, so without one there is nothing to look for.
     stored = None if file.content_hash is None else await unit.transcripts.find(id)
-    if text is None:
-        if stored is not None:
-            await unit.transcripts.delete(id)
-    elif stored is None:
-        await unit.transcripts.add(PROFILE_ID, file.id, text, id=id)
-    elif stored.text != text:
-        await unit.transcripts.update(id, text=text)
+    if stored is not None and (content.text is None or stored.file_id != owner.id):
+        await unit.transcripts.delete(id)
+        stored = None
+    if content.text is None:
+        return
+    if stored is None:
+        await unit.transcripts.add(PROFILE_ID, owner.id, content.text, id=id)
+    elif stored.text != content.text:
+        await unit.transcripts.update(id, text=content.text)
+    if content.segments is not None:
+        await unit.segments.replace_all(id, content.segments)
