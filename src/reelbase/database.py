@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import sqlite3
+import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -47,6 +52,14 @@ from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.declarations import derivations
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.executors import Clock, DatabaseExecutor, read_clock
+from reelbase.engine.threads.functions import (
+    FunctionExecutor,
+    driven,
+    in_read_transaction,
+    in_savepoint,
+    name_of,
+    result_of,
+)
 from reelbase.engine.threads.mailbox import Mailbox
 from reelbase.engine.threads.readers import Readers
 from reelbase.engine.threads.transaction import Transaction
@@ -55,8 +68,12 @@ from reelbase.engine.threads.writer import Writer
 from reelbase.errors import DatabaseCorruptError, DatabaseIOError
 from reelbase.maintenance import Maintenance
 from reelbase.options import ConnectOptions
-from reelbase.snapshot import SnapshotContext
-from reelbase.unit_of_work import UnitOfWorkContext
+from reelbase.snapshot import Snapshot, SnapshotContext
+from reelbase.unit_of_work import UnitOfWork, UnitOfWorkContext
+
+R = TypeVar("R")
+
+_log = logging.getLogger("reelbase")
 
 _MAX_SECONDS = 86_400  # SQLite counts busy_timeout in milliseconds of 31 bits
 
@@ -244,6 +261,98 @@ class Database(Maintenance):
             secrets=self._options.secrets,
             slow_transaction_seconds=self._options.slow_transaction_seconds,
         )
+
+    async def atomically(
+        self,
+        function: Callable[..., Coroutine[Any, Any, R]],
+        /,
+        *args: Any,
+        actor: str | None = None,
+        **kwargs: Any,
+    ) -> R:
+        """``await database.atomically(function, …)``: a unit of work as a function. It takes one hop instead
+        of one for each call, and shares its commit with other writes.
+
+            async def rename(unit: UnitOfWork, file_id: UUID, name: str) -> File:
+                file = await unit.files.get(file_id)
+                return await unit.files.update(file.id, name=f"{name} ({file.name})")
+
+            file = await database.atomically(rename, file_id, "new")
+
+        Args:
+            function: an async def function. It is called with a UnitOfWork, args and kwargs, on the
+                writer's thread, in a copy of the caller's context. It may await calls of the unit and
+                nothing else, and it may be run again: other writes of the same group can undo the group.
+                While it runs, all other writes wait.
+            actor: the audit trail names it.
+
+        Returns:
+            What the function returns, after COMMIT.
+
+        Raises:
+            What the function raises; nothing of it is stored then, and other writes are not touched.
+            TypeError, which names the function, when it awaits something else, or is no async def function;
+            transaction() is for work that waits. DatabaseBusyError as of any write. CancelledError: as of a
+            single write, it is stored as a whole or not at all.
+        """
+        self._executor.refuse_if_unusable()
+        options, now, context = self._options, self._executor.now(), copy_context()
+
+        def work(native: sqlite3.Connection, is_cancelled: Callable[[], bool]) -> R:
+            executor = FunctionExecutor(
+                native,
+                now,
+                actor,
+                options.secrets,
+                options.slow_query_seconds,
+                may_write=True,
+                is_cancelled=is_cancelled,
+            )
+            unit = UnitOfWork(executor, executor)
+            drive: Callable[[], R] = partial(context.run, driven, function, unit, *args, **kwargs)
+            began = time.monotonic()
+            try:
+                return in_savepoint(executor, native, drive)
+            finally:
+                seconds = time.monotonic() - began
+                if seconds > options.slow_transaction_seconds:
+                    _log.warning(
+                        "%s has held the database for %.1f s, and all other writes have waited for it: "
+                        "do slow work outside of it",
+                        name_of(function),
+                        seconds,
+                    )
+
+        return await result_of(self._writer.submit_function(work))
+
+    async def reading(
+        self, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs: Any
+    ) -> R:
+        """``await database.reading(function, …)``: a snapshot as a function, in one hop.
+
+        function is called with a Snapshot, args and kwargs, on a reader's thread; all its reads see one
+        moment. What it may await, and what is raised, is as of atomically(); a write raises
+        DatabaseReadOnlyError.
+        """
+        self._executor.refuse_if_unusable()
+        options, now, context = self._options, self._executor.now(), copy_context()
+
+        def work(native: sqlite3.Connection, is_cancelled: Callable[[], bool]) -> R:
+            executor = FunctionExecutor(
+                native,
+                now,
+                None,
+                options.secrets,
+                options.slow_query_seconds,
+                may_write=False,
+                is_cancelled=is_cancelled,
+            )
+            view = Snapshot(executor)
+            drive: Callable[[], R] = partial(context.run, driven, function, view, *args, **kwargs)
+            return in_read_transaction(executor, native, drive)
+
+        holder = self._readers or self._writer
+        return await result_of(holder.submit_function(work))
 
     def snapshot(self) -> SnapshotContext:
         """``async with database.snapshot() as view``: all reads through view see the moment of entry.

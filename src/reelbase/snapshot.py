@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from reelbase.catalogue import Catalogue
+from reelbase.engine.executor import Executor
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.threads.executors import Clock, SnapshotExecutor, read_clock
@@ -30,7 +31,7 @@ class Snapshot(ReadingCatalogue):
     Writes raise DatabaseReadOnlyError, and are errors to a type checker.
     """
 
-    def __init__(self, executor: SnapshotExecutor, context: SnapshotContext) -> None:
+    def __init__(self, executor: Executor, context: SnapshotContext | None = None) -> None:
         super().__init__(executor)
         self._context = context  # while the snapshot is in use it is not forgotten
 

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from reelbase.catalogue import Catalogue
+from reelbase.engine.executor import Executor
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.raw import RawStatement
 from reelbase.engine.statements.step import Step
@@ -26,6 +27,27 @@ R = TypeVar("R")
 _log = logging.getLogger("reelbase")
 
 
+class UnitTransaction(Protocol):
+    """The transaction of a unit: one that holds the writer, or the one of a function."""
+
+    @property
+    def state(self) -> State:
+        """As of UnitOfWork."""
+        ...
+
+    async def begin_savepoint(self) -> Any:
+        """Opens a savepoint and returns what its end must be called with."""
+        ...
+
+    async def end_savepoint(self, savepoint: Any, *, keep: bool) -> None:
+        """Keeps or undoes what came since the savepoint."""
+        ...
+
+    async def roll_back(self) -> None:
+        """Undoes everything."""
+        ...
+
+
 class UnitOfWork(Catalogue):
     """The repositories and raw verbs of a Database, in one transaction.
 
@@ -34,13 +56,11 @@ class UnitOfWork(Catalogue):
 
     def __init__(
         self,
-        transaction: Transaction,
-        now: datetime,
-        actor: str | None,
-        secrets: Secrets | None,
-        context: UnitOfWorkContext,
+        executor: Executor,
+        transaction: UnitTransaction,
+        context: UnitOfWorkContext | None = None,
     ) -> None:
-        super().__init__(UnitExecutor(transaction, now, actor, secrets))
+        super().__init__(executor)
         self._transaction = transaction
         self._context = context  # while the unit is in use it is not forgotten
 
@@ -56,7 +76,8 @@ class UnitOfWork(Catalogue):
 
     @property
     def state(self) -> State:
-        """ "open", "committed", "rolled_back", or "unknown" after CommitUncertainError.
+        """ "open", "committed", "rolled_back", or "unknown" after CommitUncertainError; "unknown" also of the
+        unit of a function that has returned, because COMMIT comes later.
 
         It tells the truth also where an exception cannot: a caller that was cancelled while COMMIT
         ran gets CancelledError although the state is "committed".
@@ -118,7 +139,8 @@ class UnitOfWorkContext:
         await self._transaction.begin()
         try:
             now = read_clock(self._clock)
-            unit = UnitOfWork(self._transaction, now, self._actor, self._secrets, self)
+            executor = UnitExecutor(self._transaction, now, self._actor, self._secrets)
+            unit = UnitOfWork(executor, self._transaction, self)
         except BaseException:
             await self._transaction.roll_back()
             raise

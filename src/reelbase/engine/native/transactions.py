@@ -11,20 +11,29 @@ from reelbase.engine.native.pragmas import set_pragma
 
 
 @contextlib.contextmanager
-def read_transaction(source: sqlite3.Connection) -> Iterator[None]:
-    """All reads inside the block belong to one read transaction: the open one, or one of its own."""
-    if source.in_transaction:
+def deferred_transaction(native: sqlite3.Connection) -> Iterator[None]:
+    """All reads inside the block belong to one read transaction, which begins with the first of them."""
+    if native.in_transaction:
         yield
         return
-    source.execute("BEGIN")
+    native.execute("BEGIN")
     try:
-        # BEGIN alone takes no snapshot yet. And SQLite's backup of a connection that has read in its
-        # transaction never restarts.
-        source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         yield
     finally:
-        if source.in_transaction:
-            source.execute("ROLLBACK")
+        if native.in_transaction:
+            native.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def read_transaction(native: sqlite3.Connection) -> Iterator[None]:
+    """All reads inside the block belong to one read transaction: the open one, or one of its own."""
+    was_begun = native.in_transaction
+    with deferred_transaction(native):
+        if not was_begun:
+            # BEGIN alone takes no snapshot yet. And SQLite's backup of a connection that has read in its
+            # transaction never restarts.
+            native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        yield
 
 
 def roll_back(native: sqlite3.Connection) -> None:

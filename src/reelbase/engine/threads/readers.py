@@ -21,7 +21,7 @@ from reelbase.engine.executor import Cleanup
 from reelbase.engine.file.connections import ConnectionSettings, open_native
 from reelbase.engine.file.open_files import FileConnection, Loss
 from reelbase.engine.native.run import run, run_all
-from reelbase.engine.native.transactions import read_transaction, roll_back
+from reelbase.engine.native.transactions import deferred_transaction, roll_back
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.mailbox import Mailbox, Settled, notify
@@ -123,7 +123,7 @@ class Reader(Worker):
     def _run_steps(self, native: sqlite3.Connection, request: Request) -> Any:
         if request.is_one:
             return run(native, request.steps[0], self.slow_query_seconds)
-        with read_transaction(native):
+        with deferred_transaction(native):
             return run_all(native, request.steps, self.slow_query_seconds)
 
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
@@ -215,20 +215,32 @@ class Readers:
 
     def submit(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
         """Runs steps that only read, in one read transaction."""
-        return self._enqueue(steps, is_one=False, is_long=True)
+        return self._enqueue_steps(steps, is_one=False, is_long=True)
 
     def submit_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step that only reads."""
-        return self._enqueue((step,), is_one=True, is_long=step.may_be_long)
+        return self._enqueue_steps((step,), is_one=True, is_long=step.may_be_long)
 
-    def _enqueue(
+    def submit_function(
+        self, work: Callable[[sqlite3.Connection, Callable[[], bool]], R]
+    ) -> asyncio.Future[R]:
+        """Runs work that only reads, in a transaction that it begins."""
+        reply = Reply(self._loop, self._interrupt_running)
+        return self._enqueue(
+            Request(reply, call=lambda native: work(native, reply.cancelled), is_long=True)
+        )
+
+    def _enqueue_steps(
         self, steps: Sequence[Step[Any]], *, is_one: bool, is_long: bool
     ) -> asyncio.Future[Any]:
         future = Reply(self._loop, self._interrupt_running)
         context = None if self._slow_query_seconds is None else copy_context()
-        self._inbox.append(Request(future, steps, is_one, is_long=is_long, context=context))
+        return self._enqueue(Request(future, steps, is_one, is_long=is_long, context=context))
+
+    def _enqueue(self, request: Request) -> asyncio.Future[Any]:
+        self._inbox.append(request)
         self._wake_another()
-        return future
+        return request.future
 
     def _interrupt_running(self, future: asyncio.Future[Any]) -> None:
         for reader in self._pool:

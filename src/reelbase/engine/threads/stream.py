@@ -97,7 +97,9 @@ class RowStream(Generic[T]):
         if batch < 1:
             raise invalid_argument("batch", f"must be 1 or more, not {batch}")
         self._executor = executor
-        self._loop = asyncio.get_running_loop()
+        self._loop = (
+            asyncio._get_running_loop()
+        )  # None in a function unit, which closes its cursors
         self._cursor = _Cursor(statement, parameters, batch)
         self._batch = batch
         self._where = where
@@ -153,5 +155,6 @@ class RowStream(Generic[T]):
         self._rows.extend(rows)
 
     def __del__(self) -> None:
-        if self._host is not None:  # dropped without close(), perhaps on another thread
+        # Dropped without close(), perhaps on another thread.
+        if self._host is not None and self._loop is not None:
             notify(self._loop, self._host.release)

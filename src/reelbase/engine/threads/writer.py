@@ -50,6 +50,12 @@ _GROUP_SECONDS = 0.02
 _LEVELS: dict[Synchronous, int] = {"normal": 1, "full": 2, "extra": 3}
 
 
+class _FunctionRequest(Request):
+    """Work in a savepoint of its own."""
+
+    undoes_itself = True
+
+
 class _OutsideRequest(Request):
     """Work that runs outside a transaction: it begins one itself, or cannot run in one (VACUUM)."""
 
@@ -105,6 +111,16 @@ class Writer(WaitingWorker):
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work like a step. It must not end the transaction."""
         return self._enqueue(Request(self.new_reply(), call=work))
+
+    def submit_function(
+        self, work: Callable[[sqlite3.Connection, Callable[[], bool]], R]
+    ) -> asyncio.Future[R]:
+        """Runs work, which undoes itself when it fails, as a durable transaction of its own. It may be run
+        again: others of its group may fail in a way that undoes the whole group."""
+        reply = self.new_reply()
+        return self._enqueue(
+            _FunctionRequest(reply, call=lambda native: work(native, reply.cancelled))
+        )
 
     def call_outside(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work in its turn, outside a transaction (VACUUM, checkpoints). It must leave none open."""

@@ -1,0 +1,307 @@
+"""Units of work and snapshots as functions: they run to their end on the connection's thread, in one hop.
+
+A coroutine needs no event loop as long as each of its awaits is answered at once. The calls of the unit
+are: they run their statements on the spot. So one send() drives the function to its end: in a savepoint of
+the writer's next group, whose commit it shares, or in a read transaction of a reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import sqlite3
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from reelbase.engine.executor import CursorHost, HeldCursor
+from reelbase.engine.native.pragmas import set_pragma
+from reelbase.engine.native.run import run, run_all, run_all_or_none
+from reelbase.engine.native.transactions import deferred_transaction
+from reelbase.engine.secrets import Secrets
+from reelbase.engine.statements.raw import RawStatement
+from reelbase.engine.statements.step import RunMany, Step
+from reelbase.engine.threads.transaction import State
+from reelbase.errors import DatabaseClosedError, DatabaseError, DatabaseReadOnlyError
+
+R = TypeVar("R")
+
+_BEGIN_FUNCTION = "SAVEPOINT reelbase_function"
+_UNDO_FUNCTION = "ROLLBACK TO reelbase_function"
+_END_FUNCTION = "RELEASE reelbase_function"
+_BEGIN_SAVEPOINT = "SAVEPOINT reelbase_unit"
+_UNDO_SAVEPOINT = "ROLLBACK TO reelbase_unit"
+_END_SAVEPOINT = "RELEASE reelbase_unit"
+
+
+class Answer(Generic[R]):
+    """An awaitable that is answered already."""
+
+    __slots__ = ("_result",)
+
+    def __init__(self, result: R) -> None:
+        self._result = result
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        return self._result
+        yield
+
+
+class Escape(Exception):
+    """Carries what a function raised that is no Exception (CancelledError, SystemExit …) to its caller:
+    none of them may end the thread."""
+
+    def __init__(self, raised: BaseException) -> None:
+        super().__init__(raised)
+        self.raised = raised
+
+
+class FunctionExecutor:
+    """Runs steps on the spot, on the connection's thread, and is the transaction of its unit.
+
+    may_write: False refuses statements that write.  is_cancelled: whether the caller has been cancelled.
+    """
+
+    commits = False
+
+    def __init__(
+        self,
+        native: sqlite3.Connection,
+        now: datetime,
+        actor: str | None,
+        secrets: Secrets | None,
+        slow_query_seconds: float | None,
+        *,
+        may_write: bool,
+        is_cancelled: Callable[[], bool],
+    ) -> None:
+        self.actor = actor
+        self.secrets = secrets
+        self.state: State = "open"
+        self.was_rolled_back = False
+        self._native = native
+        self._now = now
+        self._slow_query_seconds = slow_query_seconds
+        self._may_write = may_write
+        self._is_cancelled = is_cancelled
+        self._thread = threading.get_ident()
+        self._has_ended = False
+        self._lost: BaseException | None = None
+        self._savepoints: list[object] = []
+        self._cursors: list[HeldCursor] = []
+
+    # What the calls of the unit need.
+
+    def now(self) -> datetime:
+        """As of Executor."""
+        return self._now
+
+    def run(self, *steps: Step[Any]) -> Answer[list[Any]]:
+        """As of Executor."""
+        return Answer(self._results_of(steps))
+
+    def run_one(self, step: Step[R]) -> Answer[R]:
+        """As of Executor."""
+        (result,) = self._results_of((step,))
+        return Answer(result)
+
+    async def cursor_host(self, cursor: HeldCursor, where: str) -> CursorHost:
+        """As of Executor."""
+        self._refuse_if_unusable()
+        self._cursors.append(cursor)
+        return CursorHost(False, self._call, partial(self._let_go, cursor))
+
+    async def begin_savepoint(self) -> object:
+        """As of Transaction."""
+        self._refuse_if_unusable()
+        self._native.execute(_BEGIN_SAVEPOINT)
+        savepoint = object()
+        self._savepoints.append(savepoint)
+        return savepoint
+
+    async def end_savepoint(self, savepoint: object, *, keep: bool) -> None:
+        """As of Transaction."""
+        if self._has_ended or not self._native.in_transaction:
+            return
+        if self._savepoints[-1] is not savepoint:
+            raise DatabaseError(
+                "savepoints must end in the reverse order of their beginning", code="savepoint"
+            )
+        self._savepoints.pop()
+        if not keep:
+            self._drain_cursors()
+            self._native.execute(_UNDO_SAVEPOINT)
+        self._native.execute(_END_SAVEPOINT)
+
+    async def roll_back(self) -> None:
+        """Undoes everything and ends the unit; the function may go on, and its result is returned."""
+        self.was_rolled_back = True
+        self.end()
+
+    def _results_of(self, steps: Sequence[Step[Any]]) -> list[Any]:
+        self._refuse_if_unusable()
+        native, slow_query_seconds = self._native, self._slow_query_seconds
+        if not self._may_write:
+            for step in steps:
+                if step.statement.writes:
+                    raise DatabaseReadOnlyError(f"{step.name} writes; a snapshot only reads")
+        is_alone = len(steps) == 1 and _undoes_itself(steps[0])
+        changes = native.total_changes
+        try:
+            if not any(step.statement.may_write for step in steps):
+                return run_all(native, steps, slow_query_seconds)
+            self._drain_cursors()
+            if is_alone:
+                return [run(native, steps[0], slow_query_seconds)]
+            return run_all_or_none(native, steps, slow_query_seconds)
+        except BaseException as error:
+            if not native.in_transaction or (is_alone and native.total_changes != changes):
+                self._lost = error
+            raise
+
+    def _call(self, work: Callable[[sqlite3.Connection], R]) -> Answer[R]:
+        self._refuse_if_unusable()
+        return Answer(work(self._native))
+
+    def _let_go(self, cursor: HeldCursor) -> None:
+        if cursor in self._cursors:
+            self._cursors.remove(cursor)
+            cursor.close(self._native)
+
+    def _drain_cursors(self) -> None:
+        for cursor in tuple(self._cursors):
+            cursor.drain(self._native)
+
+    def _refuse_if_unusable(self) -> None:
+        if self._has_ended:
+            raise DatabaseClosedError(
+                "this unit of work ended with its function", code="unit_ended"
+            )
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "the unit of work of a function belongs to the thread that runs the function"
+            )
+        if self._is_cancelled():
+            raise asyncio.CancelledError
+        self.refuse_if_lost()
+
+    # What drives the function needs.
+
+    def refuse_if_lost(self) -> None:
+        """Raises DatabaseError when a statement has taken the transaction with it, or left a part."""
+        if self._lost is not None:
+            raise DatabaseError(
+                f"this unit of work lost its transaction ({self._lost}); nothing of it is stored",
+                code="transaction_lost",
+            ) from self._lost
+
+    def end(self) -> None:
+        """Closes what is open; calls are refused from now on."""
+        self._has_ended = True
+        for cursor in self._cursors:
+            cursor.close(self._native)
+
+
+def _undoes_itself(step: Step[Any]) -> bool:
+    """Whether SQLite leaves nothing of a step that fails, so that it needs no savepoint. Raw SQL may say
+    OR FAIL."""
+    return not isinstance(step, RunMany) and not isinstance(step.statement, RawStatement)
+
+
+def in_savepoint(
+    executor: FunctionExecutor, native: sqlite3.Connection, drive: Callable[[], R]
+) -> R:
+    """Drives a function inside a transaction; one that fails, or rolls back, undoes only itself."""
+    native.execute(_BEGIN_FUNCTION)
+    try:
+        result = drive()
+        executor.refuse_if_lost()
+    except BaseException as error:
+        executor.end()
+        executor.state = "rolled_back"
+        if native.in_transaction:
+            native.execute(_UNDO_FUNCTION)
+            native.execute(_END_FUNCTION)
+        if isinstance(error, Exception):
+            raise
+        raise Escape(error) from error
+    executor.end()
+    executor.state = "unknown"  # until COMMIT, which others of the group may yet prevent
+    if executor.was_rolled_back:
+        executor.state = "rolled_back"
+        native.execute(_UNDO_FUNCTION)
+    native.execute(_END_FUNCTION)
+    return result
+
+
+def in_read_transaction(
+    executor: FunctionExecutor, native: sqlite3.Connection, drive: Callable[[], R]
+) -> R:
+    """Drives a function whose reads see one moment."""
+    with deferred_transaction(native), _only_reading(native):
+        try:
+            return drive()
+        except Exception:
+            raise
+        except BaseException as error:
+            raise Escape(error) from error
+        finally:
+            executor.end()
+
+
+@contextlib.contextmanager
+def _only_reading(native: sqlite3.Connection) -> Iterator[None]:
+    """Of WITH only the connection can tell whether it writes; the one of ":memory:" may write otherwise."""
+    (is_reader,) = native.execute("PRAGMA query_only").fetchone()
+    if is_reader:
+        yield
+        return
+    set_pragma(native, "query_only", 1)
+    try:
+        yield
+    finally:
+        set_pragma(native, "query_only", 0)
+
+
+async def result_of(future: asyncio.Future[R]) -> R:
+    """The result of a request that drove a function."""
+    try:
+        return await future
+    except Escape as escape:
+        raise escape.raised from None
+
+
+def driven(function: Callable[..., Any], unit: object, *arguments: Any, **keywords: Any) -> Any:
+    """What the async function returns for a unit whose calls are answered at once.
+
+    Raises what it raises; TypeError, which names it, when it awaits anything else.
+    """
+    coroutine = function(unit, *arguments, **keywords)
+    if not inspect.iscoroutine(coroutine):
+        raise TypeError(f"{name_of(function)} must be an async def function")
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    except RuntimeError as error:
+        if str(error) != "no running event loop":
+            raise
+        raise _awaits_more(function) from error
+    coroutine.close()
+    raise _awaits_more(function)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What errors and logs call a function."""
+    inner = function.func if isinstance(function, partial) else function
+    return f"{getattr(inner, '__qualname__', repr(inner))}()"
+
+
+def _awaits_more(function: Callable[..., Any]) -> TypeError:
+    return TypeError(
+        f"{name_of(function)} awaits something that is no call of its unit, and nothing of it is stored; "
+        "use transaction() for work that waits for anything else"
+    )
