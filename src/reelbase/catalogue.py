@@ -38,7 +38,8 @@ R = TypeVar("R", bound=Repository)
 
 
 class _Attribute(Generic[R]):
-    """A repository on the executor of whoever has it as an attribute, made at first use."""
+    """Descriptor: makes the repository for its holder's executor at first access, and caches it on the
+    holder."""
 
     def __init__(self, repository_class: type[R]) -> None:
         self._repository_class = repository_class
@@ -54,12 +55,14 @@ class _Attribute(Generic[R]):
         if holder is None:  # of the class: for help(), autospec and documentation tools
             return self
         repository = self._repository_class(holder._executor)
-        holder.__dict__[self._name] = repository  # found before this descriptor from now on
+        holder.__dict__[self._name] = (
+            repository  # Python finds it before this descriptor from now on
+        )
         return repository
 
 
 class Catalogue(RawSql):
-    """One attribute per repository, the verbs for SQL of the application's own, and repository()."""
+    """One attribute for each repository, the verbs for the application's own SQL, and repository()."""
 
     profiles = _Attribute(ProfileRepository)
     files = _Attribute(FileRepository)

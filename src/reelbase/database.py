@@ -1,4 +1,4 @@
-"""Opening a database, and what an application holds while it is open."""
+"""connect(), and the open Database."""
 
 from __future__ import annotations
 
@@ -97,41 +97,52 @@ def connect(
     setup: Setup | None = None,
     read_only: bool = False,
 ) -> Connecting:
-    """Opens a database, making it if need be: ``await`` it, or use it with ``async with``.
+    """Opens a database, and makes it if it does not exist. ``await`` it, or use it with ``async with``.
 
-    path: a file, or ":memory:".
-    journal: "auto" chooses by the filesystem, which is looked up in mounts.
-    durability: "balanced" makes data survive a power cut, while progress and heartbeats may lose
-        their last moments; "full" makes everything survive; "normal" may lose the last commits.
-    busy_timeout: seconds to wait for a lock.
-    readers: reading connections; None: 2 on WAL, 1 on a rollback journal.
-    create: False raises DatabaseIOError for a missing file; True also makes missing folders.
-    migrate: brings an older database up to date, after a copy of it
-        (``<name>.v<version>.bak``); False raises SchemaError for one.
-    migrations: the application's own, for tables of its own; they run after ours, likewise.
-    setup: is called with each sqlite3.Connection that is opened to the database or to a copy of it, on
-        the connection's own thread, to load the application's functions, collations and extensions. It
-        may neither write, begin a transaction, attach a database, set a handler that the library
-        sets, replace a function of SQLite, nor change what the library has set. It may be called on
-        several threads at once. The functions folded, stripped, spaced, excerpt and merged are the
-        library's.
-    secrets: what API keys are encrypted with; needed only where there are such keys.
-    clock: gives the aware time that is stored.
-    slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every one.
-    slow_transaction: seconds from which a unit of work is reported as held for too long.
-    backup_dir: the folder of the copy before a migration, made if need be; None: that of the database.
-    read_only: reads a database that is there, and writes neither to it nor beside it; it may lie on
-        read-only media, and other processes may write it meanwhile. Every write raises
-        DatabaseReadOnlyError. It keeps its journal mode and is not migrated: SchemaError (code older)
-        for one that lacks migrations. Where nothing can be written beside a WAL database that no
-        process has open, it is read without locks, and calls raise DatabaseIOError (code changed) once
-        another process has begun to write.
+    Args:
+        path: a file, or ":memory:".
+        journal: "auto" chooses the journal mode by the filesystem; "wal" or "delete" sets it.
+        durability: "balanced" makes data survive a power cut, but may lose the last moments of progress
+            and heartbeats; "full" makes everything survive; "normal" may lose the last commits.
+        busy_timeout: seconds to wait for a lock, 0 to 86,400.
+        readers: the number of reading connections, 1 or more; None: 2 on WAL, 1 on a rollback journal.
+        create: True makes a missing file, and missing folders; False raises DatabaseIOError (code missing).
+        migrate: True runs pending migrations, after a copy of the database (``<name>.v<version>.bak``);
+            False raises SchemaError (code older) if there are any.
+        migrations: the application's own migrations, for its own tables; they run after the library's.
+        secrets: the keys that encrypt API keys; None: API keys cannot be stored or read.
+        mounts: the mount table in which the filesystem is looked up, in the format of /proc/mounts.
+        clock: returns the time that is stored, an aware datetime; None: the system's time.
+        slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every statement;
+            None: none.
+        slow_transaction: seconds from which a unit of work is reported as held for too long.
+        backup_dir: the folder of the copy before a migration, made if it is missing; None: the
+            database's folder.
+        setup: called with each sqlite3.Connection that is opened to the database or to a copy of it, on
+            the connection's own thread, to load the application's functions, collations and extensions.
+            It must not write, begin a transaction, attach a database, set an authorizer or a progress
+            handler, replace a function of SQLite, or change a setting of the library. It may be called on
+            several threads at once. The functions folded, stripped, spaced, excerpt and merged are the
+            library's. None: no setup.
+        read_only: reads an existing database, and writes neither the file nor side files. It may lie on
+            read-only media, and further processes may write it meanwhile. Every write raises
+            DatabaseReadOnlyError. It keeps its journal mode and is not migrated: SchemaError (code older)
+            if there are pending migrations. If no process has a WAL database open, and no side files can
+            be made, it is read without locks, and calls raise DatabaseIOError (code changed) once another
+            process has begun to write.
 
-    Raises SchemaError for a file that is not ours or of another version, or whose log is not its own or
-    would lie elsewhere (codes stale_log and side_files), DatabaseIOError, DatabaseCorruptError,
-    DatabaseBusyError, DatabaseError (code forked) for a file that was open when this process was forked,
-    or (code setup) for what setup raised, or may not do; the file is then unchanged. ValueError for wrong
-    options.
+    Returns:
+        An object to await, or to enter with ``async with``. It gives the Database; ``async with`` closes it.
+
+    Raises:
+        SchemaError: the file is not a reelbase database, or has another version; code stale_log, when the
+            log beside it is another database's; code side_files, when its side files would lie elsewhere.
+        DatabaseIOError: the file cannot be opened.
+        DatabaseCorruptError: the file is damaged, or is no database.
+        DatabaseBusyError: a lock was not free within busy_timeout.
+        DatabaseError: code forked, for a file that was open when this process was forked; code setup, when
+            setup raised or broke its rules. The file is unchanged.
+        ValueError: an option has a value that cannot be used.
     """
     is_memory = isinstance(path, str | os.PathLike) and os.fspath(path) == MEMORY
     file = None if is_memory else file_path(path)
@@ -179,7 +190,7 @@ def connect(
 
 
 class Connecting:
-    """What connect() gives: awaitable, and an async context manager that closes the database."""
+    """The result of connect(): awaitable, and an async context manager that closes the database."""
 
     def __init__(self, options: ConnectOptions) -> None:
         self._options = options
@@ -205,7 +216,8 @@ class Connecting:
 class Database(Maintenance):
     """An open database. Each call is a durable transaction of its own.
 
-    It belongs to the event loop that opened it. Calls of many tasks at once are what it is made for.
+    It belongs to the event loop that opened it. Many tasks may call it at once; their calls share hops and
+    commits.
     """
 
     def __init__(
@@ -234,7 +246,7 @@ class Database(Maintenance):
 
     @property
     def schema_version(self) -> int:
-        """The version of the schema that this release has; connect() has brought the file to it."""
+        """The schema version of this release, which the file has since connect()."""
         return SCHEMA_VERSION
 
     @property
@@ -243,15 +255,14 @@ class Database(Maintenance):
         return self._executor.is_closed
 
     def transaction(self, *, actor: str | None = None) -> UnitOfWorkContext:
-        """``async with database.transaction() as unit``: what is called on unit happens together or
-        not at all.
+        """``async with database.transaction() as unit``: the calls on unit are one transaction.
 
-        It waits its turn behind other writes, and raises DatabaseBusyError when one unit of work, or
-        another process, keeps it waiting for longer than busy_timeout. actor: the audit trail names it.
+        It waits for its turn behind earlier writes, and raises DatabaseBusyError when one unit of work, or
+        another process, keeps it waiting for longer than busy_timeout. actor: the name for the audit trail.
 
         Inside the block write through ``unit``: a write, or another transaction(), through the Database
         by the same task raises DatabaseError (code inside_unit) at once, because it would wait for
-        this unit to end. A read through the Database does not see what the unit has written.
+        this unit to end. A read through the Database does not see the writes of the unit.
         """
         self._executor.refuse_if_unusable()
         return UnitOfWorkContext(
@@ -357,8 +368,8 @@ class Database(Maintenance):
     def snapshot(self) -> SnapshotContext:
         """``async with database.snapshot() as view``: all reads through view see the moment of entry.
 
-        On WAL, writers go on meanwhile; on a rollback journal they wait (up to busy_timeout), and
-        so they do on ":memory:".
+        On WAL, writers go on meanwhile; on a rollback journal and on ":memory:" they wait, up to
+        busy_timeout.
         """
         self._executor.refuse_if_unusable()
         options = self._options
@@ -371,11 +382,11 @@ class Database(Maintenance):
         )
 
     async def rebuild_search(self) -> None:
-        """Rebuilds all search indexes in one transaction, and the forms in which names of tags are compared.
+        """Rebuilds all search indexes in one transaction, and the folded names of tags.
 
-        Needed after another program has inserted or changed rows, which search does not find before,
-        and for damaged indexes: these are made from nothing, and the file is rebuilt (vacuum()) where
-        pages of theirs cannot be given back otherwise.
+        Needed after another program has inserted or changed rows: search does not find them before. It also
+        recreates damaged indexes, and then rebuilds the file (vacuum()) if their pages cannot be freed
+        otherwise.
         """
         try:
             await self._rebuild_search()
@@ -391,10 +402,10 @@ class Database(Maintenance):
             await unit._executor.run(*steps)
 
     async def close(self) -> None:
-        """Closes the database. Idempotent; never raises for what it finds.
+        """Closes the database. Idempotent. Errors while closing are logged, not raised.
 
-        What is queued still runs, open units are rolled back, and calls from now on raise
-        DatabaseClosedError. The last connection to a file leaves no -wal or -shm behind.
+        Queued calls still run, open units are rolled back, and later calls raise DatabaseClosedError. The
+        last connection to a file removes its -wal and -shm.
         """
         if self._writer.connection.inherited:
             self._executor.is_closed = True
@@ -411,12 +422,12 @@ class Database(Maintenance):
         if self._readers is not None:
             await self._readers.close()
         await self._writer.close()
-        # Last: whoever closes a WAL database last cleans up, and that must not be a reader.
+        # Last: the connection that closes a WAL database last checkpoints it, and a reader must not.
         await self._writer.connection.shut()
 
 
 async def _open(options: ConnectOptions) -> Database:
-    read_clock(options.clock)  # a naive clock is an error of the caller's, not of the first write
+    read_clock(options.clock)  # a naive clock fails here, and not at the first write
     connection = Connection()
     readers: Readers | None = None
     try:
@@ -449,7 +460,7 @@ async def _open(options: ConnectOptions) -> Database:
                 fall_back = partial(without_shared_memory, decision, options.path)
                 decision = await connection.call(fall_back)
                 settings = msgspec.structs.replace(settings, journal_mode=decision.mode)
-        # Not earlier: the traceback of an opening that failed would keep its descriptor open.
+        # Not earlier: the traceback of a failed opening would keep the mailbox's descriptor open.
         mailbox = Mailbox()
         if options.path is not None:
             readers = Readers(settings, options.slow_query_seconds, mailbox)
@@ -477,7 +488,7 @@ async def _open(options: ConnectOptions) -> Database:
 
 
 def _close_soon(readers: Readers | None, writer: Connection) -> None:
-    """Closes without waiting, the writer last, as it should be."""
+    """Closes the connections without waiting, the writer last."""
     if readers is None:
         writer.close_soon()
     else:
@@ -487,8 +498,8 @@ def _close_soon(readers: Readers | None, writer: Connection) -> None:
 async def _decide(
     options: ConnectOptions, connection: Connection, made: list[Path]
 ) -> JournalDecision:
-    """The journal mode to open with; the file exists, and is ours or empty, when this returns. One that
-    did not exist is appended to made."""
+    """The journal mode to open with. When this returns, the file exists, and is empty or the library's. A
+    file that did not exist is appended to made."""
     try:
         decision = await decide_off_loop(
             options.path,
@@ -515,7 +526,7 @@ async def _decide(
         )
     )
     if existing_mode and options.journal == "auto" and not decision.filesystem.is_known:
-        # Nothing speaks for a change.
+        # The filesystem is unknown, so there is no reason to change the mode.
         synchronous = synchronous_for(existing_mode, options.durability)
         decision = msgspec.structs.replace(decision, mode=existing_mode, synchronous=synchronous)
     return await connection.call(partial(as_far_as_folder_syncs, decision, options.path))

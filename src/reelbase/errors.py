@@ -1,27 +1,27 @@
 """The errors of the package.
 
 DatabaseError
-├── RecordNotFoundError      404  no row has this key
+├── RecordNotFoundError      404  no row has the key
 ├── ConstraintError          409  the row would break a rule of the schema; nothing of it remains
 ├── InvalidArgumentError     422  an argument has a value that cannot be used; also a ValueError
 ├── InvalidTransitionError   409  the row is in a state that does not allow this change
-├── DatabaseBusyError        503  somebody else held the lock for longer than busy_timeout
+├── DatabaseBusyError        503  another connection held the lock for longer than busy_timeout
 ├── DatabaseTimeoutError     504  a statement took longer than its timeout; also a TimeoutError
 ├── CommitUncertainError     500  COMMIT failed in a way that leaves its outcome open
-├── DatabaseFullError        507  no space left; writes resume by themselves once there is some
+├── DatabaseFullError        507  no space left; writes work again once there is space
 ├── DatabaseReadOnlyError    403  a write where only reads are allowed; 500 for a read-only file or disk
-├── DatabaseCorruptError     500  the file is damaged, or no database
+├── DatabaseCorruptError     500  the file is damaged, or is no database
 ├── DatabaseIOError          500  the operating system refused a read or a write
 ├── DatabaseClosedError      500  the database, or the unit of work, has ended
-├── SchemaError              500  the file is not ours, or of another version
+├── SchemaError              500  the file is not a reelbase database, or has another version
 └── SecretError              500  a secret cannot be encrypted or decrypted
 
 A value that cannot be used (a malformed id, a naive datetime, NaN, a lone surrogate, an integer past 64
 bits) is InvalidArgumentError. An argument of the wrong type is a mistake in the program, and TypeError.
 Both name the method that was called and its parameter.
 
-What an HTTP answer may contain: http_status, code and public_details. The text of an error, its details
-and its ``__cause__`` are for the log: they may name files, methods and SQL.
+An HTTP answer may contain http_status, code and public_details. The text of an error, its details and its
+``__cause__`` are for the log: they may name files, methods and SQL.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ ConstraintKind = Literal["unique", "foreign_key", "check", "not_null"]
 class DatabaseError(Exception):
     """Base of all errors of this package.
 
-    code: stable, machine readable; each class lists its own, and has the one below its docstring where
-    it lists none.  details: plain values for a log, never row contents; they may hold paths of the server.
-    http_status: what a web application would answer.  The driver's error, if any, is ``__cause__``.
+    code: stable, machine readable; the docstring of each class lists its codes. A class without a list has
+    one code, its class attribute.  details: plain values for a log, never row contents; they may hold
+    paths of the server.  http_status: the status for the answer of a web application.  The driver's error,
+    if any, is ``__cause__``.
 
     Codes of a plain DatabaseError: ``statement`` (SQL that is wrong, or refused here), ``no_rows`` and
     ``row_mismatch`` (the rows are none, or do not fit the row type), ``too_big``, ``interrupted``,
@@ -57,7 +58,7 @@ class DatabaseError(Exception):
     def __init__(
         self, message: str, *, code: str | None = None, details: dict[str, Any] | None = None
     ) -> None:
-        # A path may hold what cannot be printed, nor be sent as JSON.
+        # A path may hold lone surrogates, which can neither be printed nor sent as JSON.
         super().__init__(printable(message))
         if code is not None:
             self.code = code
@@ -65,8 +66,8 @@ class DatabaseError(Exception):
 
     @property
     def public_details(self) -> dict[str, Any]:
-        """The details that an HTTP answer may contain: all of them if the caller of the application can
-        act on the error (http_status below 500), else none, for they may hold paths of the server."""
+        """The details that an HTTP answer may contain: all of them if the application's client can act on
+        the error (http_status below 500), else none, because they may hold paths of the server."""
         return self.details if self.http_status < 500 else {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -86,7 +87,7 @@ def _restored(
 class InvalidArgumentError(DatabaseError, ValueError):
     """An argument has a value that cannot be used; nothing was changed. It is also a ValueError.
 
-    parameter: its name, as the method that was called has it.
+    parameter: the parameter's name in the method that was called.
     """
 
     code = "invalid_argument"
@@ -107,11 +108,11 @@ class RecordNotFoundError(DatabaseError):
 class ConstraintError(DatabaseError):
     """A write broke a rule of the schema; nothing of it remains.
 
-    kind: what sort of rule: unique, foreign_key, check or not_null; code is always "constraint".
-    constraint: its name, its columns, or the text of a trigger's RAISE; '' where SQLite names none
+    kind: the kind of the rule: unique, foreign_key, check or not_null; code is always "constraint".
+    constraint: its name, its columns, or the text of a trigger's RAISE; '' if SQLite names none
     (foreign keys).
-    details: kind and constraint; of a foreign key also column, value and parent (the table that is
-    referred to), where they could be found out.
+    details: kind and constraint; for a foreign key also column, value and parent (the table that is
+    referred to), if they could be found.
     """
 
     code = "constraint"
@@ -133,8 +134,8 @@ class InvalidTransitionError(DatabaseError):
 class DatabaseBusyError(DatabaseError):
     """The lock was not free within busy_timeout. Nothing was written; trying again later is safe.
 
-    code: ``in_use`` (restore, repair), ``journal_mode`` (it cannot be changed while others have the file
-    open), else busy.
+    code: ``in_use`` (restore, repair), ``journal_mode`` (it cannot be changed while another connection has
+    the file open), else busy.
     """
 
     code = "busy"
@@ -149,7 +150,7 @@ class DatabaseTimeoutError(DatabaseError, TimeoutError):
 
 
 class CommitUncertainError(DatabaseError):
-    """COMMIT failed and the change may or may not be stored. Look before you repeat it."""
+    """COMMIT failed, and the change may or may not be stored. Check that before you repeat the change."""
 
     code = "commit_uncertain"
 
@@ -165,7 +166,7 @@ class DatabaseReadOnlyError(DatabaseError):
     """A write where only reads are allowed. Nothing was written.
 
     code: ``read_only_file`` (http_status 500: the file or its filesystem is read-only), else read_only (a
-    snapshot, a stream, or a database that was opened with read_only=True).
+    write in a snapshot, a stream, or a database that was opened with read_only=True).
     """
 
     code = "read_only"
@@ -173,7 +174,7 @@ class DatabaseReadOnlyError(DatabaseError):
 
 
 class DatabaseCorruptError(DatabaseError):
-    """The file is damaged, its disk cannot read it, or it is no SQLite database at all."""
+    """The file is damaged, its disk cannot read it, or it is not an SQLite database at all."""
 
     code = "corrupt"
 
@@ -181,12 +182,12 @@ class DatabaseCorruptError(DatabaseError):
 class DatabaseIOError(DatabaseError):
     """The operating system refused to open, read or write the file.
 
-    code: ``missing``, ``exists`` (it is never overwritten), ``moved`` (or replaced, while it was open),
+    code: ``missing``, ``exists`` (a file is never overwritten), ``moved`` (or replaced, while it was open),
     ``directory``, ``not_regular``, ``hard_linked`` (a second name), ``backup_dir``, ``log_lost`` (the
-    write-ahead log is gone or another one), ``lock_lost`` (the process has closed the file
-    elsewhere), ``locks`` (the filesystem has none that work), ``needs_recovery`` (a crash has left a log that
-    cannot be read without writing), ``changed`` (by another process, while it was read without locks),
-    else io.
+    write-ahead log was deleted or replaced), ``lock_lost`` (the process has opened and closed the file
+    outside of SQLite), ``locks`` (the filesystem has no working locks), ``needs_recovery`` (a crash has left
+    a log that cannot be read without writing), ``changed`` (by another process, while it was read without
+    locks), else io.
     """
 
     code = "io"
@@ -195,8 +196,8 @@ class DatabaseIOError(DatabaseError):
 class DatabaseClosedError(DatabaseError):
     """The database is closed, or the unit of work or snapshot has ended.
 
-    code: ``unit_ended``, ``snapshot_ended``, ``stream_closed``, ``forked`` (it was opened before a fork),
-    else closed.
+    code: ``unit_ended``, ``snapshot_ended``, ``stream_closed``, ``forked`` (the database was opened before a
+    fork), else closed.
     """
 
     code = "closed"
@@ -207,8 +208,8 @@ class SchemaError(DatabaseError):
 
     code: ``foreign``, ``newer``, ``older``, ``downgrade``, ``unversioned``, ``empty``, ``hard_linked``,
     ``drifted``, ``edited``, ``gap``, ``forbidden``, ``dependent``, ``broken_reference``,
-    ``unknown_schema``; ``side_files`` (the file is a mount of its own, or something else would put its -wal
-    or -journal elsewhere), ``stale_log`` (a -wal or -journal of another file lies beside it).
+    ``unknown_schema``; ``side_files`` (the file or a side file is a mount of its own, or a link or a folder
+    has the name of a side file), ``stale_log`` (a -wal or -journal of another database lies beside it).
     """
 
     code = "schema"

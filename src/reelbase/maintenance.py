@@ -1,4 +1,4 @@
-"""What a Database knows of its file and does for it: copies, checks, figures and tidying up."""
+"""The methods of a Database for its file as a whole: backup, check, figures and upkeep."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _CHECKPOINT_SECONDS = 1.0
 
 
 class Maintenance(Catalogue):
-    """What a Database does with its file as a whole: backup, checks, statistics, upkeep."""
+    """The part of a Database that works on its file as a whole: backup, check, statistics, upkeep."""
 
     _executor: DatabaseExecutor
 
@@ -76,19 +76,19 @@ class Maintenance(Catalogue):
 
     @property
     def path(self) -> Path | None:
-        """The file, absolute; None for ":memory:"."""
+        """The absolute path of the file; None for ":memory:"."""
         return self._path
 
     @property
     def journal(self) -> JournalDecision:
-        """The journal mode in force, and why."""
+        """The journal mode in use, and the reason for it."""
         return self._journal
 
     @property
     def database_id(self) -> UUID:
-        """Which database this is: made with it, and kept by its backups and what is restored of them.
+        """The id of the database, made when it was created. Its backups, and their restores, keep it.
 
-        An import makes a new database. A file that was duplicated by other means has the same id.
+        An import makes a database with a new id. A file that was copied by other means has the same id.
         """
         return self._database_id
 
@@ -102,21 +102,27 @@ class Maintenance(Catalogue):
         """Copies the database, as it is at one moment, to the new file target, while writers go on.
 
         The copy is complete, verified (integrity, schema, rows of each table) and on the disk before
-        it gets its name; until then it is ``<target>.<random>.partial``. Cancelled or failed, nothing
-        remains. It is readable by its owner only. progress(done_pages, total_pages) is called on the
-        event loop, at last with done_pages == total_pages; what it raises gives the backup up.
+        it gets its name; until then it is ``<target>.<random>.partial``. If the backup is cancelled or
+        fails, that file is removed. Only its owner may read the copy.
 
-        keep: when the copy is in place, the oldest copies that backup() has made of this database in
-        the folder of target are removed, so that this many are there, the new one included; None
-        removes none. A copy is known by what it says itself, whatever its name; one that was renamed
-        is never removed, nor what another database, or another program, has put there.
-
-        On WAL the log grows as long as the copy takes. On a rollback journal the copy lets writers in
-        and begins anew when they come; at the third time they wait for it, up to busy_timeout. On
+        On WAL the log grows as long as the copy takes. On a rollback journal the copy lets writers in, and
+        restarts when one has written; after three attempts writers wait for it, up to busy_timeout. On
         ":memory:" they always wait.
 
-        Raises DatabaseIOError (code exists, missing: target is there, its folder is not),
-        DatabaseFullError, DatabaseCorruptError when the copy is not sound, DatabaseBusyError.
+        Args:
+            target: the new file.
+            progress: called on the event loop with done_pages and total_pages, in the last call equal; an
+                exception that it raises ends the backup.
+            keep: the number of copies in the folder of target that stay, the new one included: once the
+                copy is in place, the oldest copies that backup() has made of this database are removed.
+                None: all stay. A copy is recognised by the id and the name that it holds, so a renamed
+                copy is never removed, nor a file of another database or program.
+
+        Raises:
+            DatabaseIOError: code exists, when target exists; code missing, when its folder does not.
+            DatabaseFullError: there is no room for the copy; nothing remains.
+            DatabaseCorruptError: the copy is not sound.
+            DatabaseBusyError: a lock was not free within busy_timeout.
         """
         checked_keep(keep)
         path = self._checked_target(target)
@@ -129,17 +135,17 @@ class Maintenance(Catalogue):
 
     async def check(self, *, full: bool = False) -> HealthReport:
         """Looks for damage of tables (quick_check), tables, indexes and triggers that differ from the
-        schema's, rows that refer to nothing, a journal mode that another program has changed, damaged
+        schema's, rows that refer to a missing row, a journal mode that another program has changed, damaged
         search indexes, and a file that was replaced or deleted.
 
         full: looks for damaged indexes as well, by comparing every entry with its row (integrity_check),
         and compares search indexes with the tables that hold their texts. It takes longer with
-        many indexes. Without it a row that an index lacks is not found, although queries miss it. The
-        report's looked_at says what was looked at, and its advice what mends the problems.
+        many indexes. Without it an index that lacks a row is not found, although queries miss that row. The
+        report's looked_at lists the parts that were checked, and its advice how to mend the problems.
 
         Reads the whole database. Writers wait while a search index is checked (about a second for
-        a million short texts); on a rollback journal, for all of it. Of a database that was opened
-        read-only the search indexes are not checked, which warnings and looked_at say.
+        a million short texts); on a rollback journal, during the whole check. In a database that was opened
+        read-only the search indexes are not checked; warnings and looked_at show that.
         """
         self._executor.refuse_if_unusable()
         if self._upkeep is not None:
@@ -170,7 +176,7 @@ class Maintenance(Catalogue):
         )
 
     async def stats(self) -> DatabaseStats:
-        """How many rows and bytes the database holds, all of one moment. Counts every row."""
+        """The numbers of rows and bytes of the database, from one read transaction. It counts every row."""
         self._executor.refuse_if_unusable()
 
         def count(native: sqlite3.Connection) -> DatabaseStats:
@@ -182,17 +188,17 @@ class Maintenance(Catalogue):
             return stats
 
     async def optimize(self) -> None:
-        """Merges what the search indexes have scattered, and gathers statistics (ANALYZE) of the tables
-        that the application itself has put into the file; all connections use them at once.
+        """Merges the segments of the search indexes, and gathers statistics (ANALYZE) of the application's
+        own tables, which all connections use at once.
 
-        The library's own tables have no statistics: the plans of its statements are tested without,
-        and statistics of an idle queue would make a claim read every job that ever finished. What
-        another program has gathered of them is removed by connect(), by this, and while the database
-        is open.
+        The library's own tables have no statistics: the plans of its statements are tested without them,
+        and statistics of an idle queue would make a claim read every job that ever finished. Statistics
+        that another program has gathered of these tables are removed by connect(), by this method, and
+        while the database is open.
 
-        Quick, and worth doing once a day. Writers go on in between. Raises DatabaseCorruptError
-        (details: damaged, their names) at the end when tables or search indexes are damaged: everything
-        else is done.
+        It is quick, and worth calling once a day. Writers go on in between. Raises DatabaseCorruptError
+        (details: damaged, their names) at the end when tables or search indexes are damaged: all the rest
+        is done.
         """
         self._executor.refuse_if_unusable()
         async with self._read_connection("optimize", call_site()) as session:
@@ -226,22 +232,22 @@ class Maintenance(Catalogue):
             is_first = False
 
     async def vacuum(self) -> None:
-        """Rebuilds the file without the room that deleted rows have left. Writers wait for it.
+        """Rebuilds the file without the free space that deleted rows have left. Writers wait for it.
 
-        Needs up to twice the size of the database on the disk for a while; DatabaseFullError when
-        that is not there, before anything is done. Inside a unit of work of the same task it waits
-        for that unit, in vain: DatabaseBusyError. A cancelled one may still be done.
+        For a while it needs free space of up to twice the size of the database; DatabaseFullError, before
+        anything is done, when there is less. Inside a unit of work of the same task it raises DatabaseError
+        (code inside_unit). After a cancel the rebuild may still have been done.
         """
         self._executor.refuse_if_unusable()
         await self._writer.call_outside(partial(vacuum, path=self._path))
-        await self.checkpoint()  # what it wrote is in the write-ahead log
+        await self.checkpoint()  # the rebuilt pages are in the write-ahead log
 
     async def checkpoint(self) -> bool:
-        """Moves the write-ahead log into the database file and empties it. This also happens by
-        itself; call it to copy or measure the file.
+        """Moves the write-ahead log into the database file and empties it. This also happens
+        automatically; call it before you copy or measure the file.
 
-        False when that was not possible because somebody still reads, or another process writes.
-        Without a write-ahead log there is nothing to do, and it is True.
+        False when that was not possible because a reader, or a writer of another process, still needs the
+        log. True without a write-ahead log, when there is nothing to do.
         """
         self._executor.refuse_if_unusable()
         done: bool = await self._writer.call_outside(
@@ -264,7 +270,7 @@ class Maintenance(Catalogue):
 
     @asynccontextmanager
     async def _read_connection(self, what: Purpose, where: str) -> AsyncIterator[ReadConnection]:
-        """A connection that reads, for the caller alone; the one of ":memory:" is in a transaction."""
+        """A reader for the caller's exclusive use; for ":memory:" its only connection, in a transaction."""
         if self._readers is not None:
             reader = await self._readers.borrow(what, where)
             try:

@@ -1,4 +1,4 @@
-"""What connect() was asked for."""
+"""The options of connect()."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reelbase.engine.threads.executors import Clock
 
 
 class ConnectOptions(msgspec.Struct, frozen=True):
-    """The arguments of connect(), checked."""
+    """The arguments of connect(), after their check."""
 
     path: Path | None
     journal: JournalChoice

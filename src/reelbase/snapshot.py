@@ -1,4 +1,4 @@
-"""Snapshots: many reads of one moment."""
+"""Snapshots: many reads in one read transaction."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Snapshot(ReadingCatalogue):
 
     def __init__(self, executor: Executor, context: SnapshotContext | None = None) -> None:
         super().__init__(executor)
-        self._context = context  # while the snapshot is in use it is not forgotten
+        self._context = context  # keeps the context alive as long as the snapshot
 
 
 def _pin(native: sqlite3.Connection) -> None:
-    """BEGIN alone sees nothing yet; the first read decides on the moment."""
+    """Begins the read transaction. BEGIN alone takes no snapshot yet; the first read does."""
     native.execute("BEGIN")
     native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
 
 
 def _refuse_writes(native: sqlite3.Connection) -> None:
-    """What a reader does always: of WITH, only the connection can tell whether it writes."""
+    """Sets query_only, as on a reader: for SQL with WITH, only the connection can tell whether it writes."""
     set_pragma(native, "query_only", 1)
 
 
@@ -52,8 +52,8 @@ def _allow_writes(native: sqlite3.Connection) -> None:
 
 
 class SnapshotContext:
-    """What ``async with database.snapshot()`` enters: a read transaction on a reader of its own. It is
-    entered once."""
+    """The context manager that database.snapshot() returns: a read transaction on a reader of its own. It
+    can be entered once."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class SnapshotContext:
             self._readers.give_back(connection)
 
     def __del__(self) -> None:
-        # Entered by hand and forgotten: its read transaction would keep the log from being emptied.
+        # Entered by hand and never left: its read transaction would keep the log from being emptied.
         connection = self._connection
         if connection is None or connection.has_ended:
             return

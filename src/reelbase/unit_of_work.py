@@ -1,4 +1,4 @@
-"""Units of work: several calls that happen together or not at all."""
+"""Units of work: several calls in one transaction, all or nothing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class UnitTransaction(Protocol):
 class UnitOfWork(Catalogue):
     """The repositories and raw verbs of a Database, in one transaction.
 
-    It holds the only writer: do slow work (network, files, computing) before or after, not inside.
+    It holds the only writer: do slow work (network, files, computing) before or after the block, not inside.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class UnitOfWork(Catalogue):
     ) -> None:
         super().__init__(executor)
         self._transaction = transaction
-        self._context = context  # while the unit is in use it is not forgotten
+        self._context = context  # keeps the context alive as long as the unit
 
     @property
     def now(self) -> datetime:
-        """The time that everything written in this unit gets."""
+        """The time of the unit, which all its writes store."""
         return self._executor.now()
 
     @property
     def actor(self) -> str | None:
-        """Who the audit trail names."""
+        """The actor that the audit trail names for the unit's writes; None: transaction() was given none."""
         return self._executor.actor
 
     @property
@@ -79,8 +79,8 @@ class UnitOfWork(Catalogue):
         """ "open", "committed", "rolled_back", or "unknown" after CommitUncertainError; "unknown" also of the
         unit of a function that has returned, because COMMIT comes later.
 
-        It tells the truth also where an exception cannot: a caller that was cancelled while COMMIT
-        ran gets CancelledError although the state is "committed".
+        It is right even if the exception is not enough: a caller that was cancelled during COMMIT gets
+        CancelledError although the state is "committed".
         """
         return self._transaction.state
 
@@ -92,11 +92,11 @@ class UnitOfWork(Catalogue):
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Undoes what is done inside it when the block raises; the unit goes on. They may be nested.
+        """``async with unit.savepoint()``: if the block raises, its writes are undone, and the unit goes on.
 
-        The block belongs to its task and to tasks that are started in it. While it is open, writes and
-        savepoints of other tasks in the same unit raise DatabaseError (code savepoint), because they
-        would be undone with it.
+        Savepoints may be nested. The block belongs to its task and to tasks that are started in it. While
+        it is open, a write or savepoint of any further task in the same unit raises DatabaseError (code
+        savepoint), because it would be undone with the block.
         """
         savepoint = await self._transaction.begin_savepoint()
         try:
@@ -107,14 +107,14 @@ class UnitOfWork(Catalogue):
         await self._transaction.end_savepoint(savepoint, keep=True)
 
     async def rollback(self) -> None:
-        """Undoes everything and ends the unit: what is called on it afterwards raises
-        DatabaseClosedError, and leaving the block is quiet."""
+        """Undoes all writes and ends the unit: later calls on it raise DatabaseClosedError (code unit_ended).
+        Leaving the block then raises nothing."""
         await self._transaction.roll_back()
 
 
 class UnitOfWorkContext:
-    """What ``async with database.transaction()`` enters: BEGIN IMMEDIATE, then COMMIT, or ROLLBACK
-    when the block raises. It is entered once.
+    """The context manager that database.transaction() returns: BEGIN IMMEDIATE, then COMMIT, or ROLLBACK
+    when the block raises. It can be entered once.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class UnitOfWorkContext:
             await self._transaction.commit()
 
     def __del__(self) -> None:
-        # Entered by hand and forgotten: every other write would wait for it until close().
+        # Entered by hand and never left: all later writes would wait for it until close().
         if self._is_inside and self._transaction.state == "open":
             notify(self._loop, self._transaction.abandon)
             warnings.warn(
@@ -176,9 +176,9 @@ class UnitOfWorkContext:
             )
 
     def warn(self) -> None:
-        """Logs that the unit holds the database for too long."""
+        """Logs that the unit has held the writer for too long."""
         if self._transaction.state != "open":
-            return  # rolled back inside its block, or by close(): nothing waits for it
+            return  # rolled back inside its block, or by close(): no write waits for it
         _log.warning(
             "a unit of work has held the database for more than %g s; it was opened at %s. "
             "All other writes wait for it: do slow work outside of it",

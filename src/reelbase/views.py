@@ -1,7 +1,7 @@
-"""What a snapshot's repositories are to a type checker: their reading methods, and no other ones.
+"""A snapshot's repositories as a type checker sees them: with their reading methods only.
 
-When it runs, a snapshot has the repositories themselves, so that a write raises DatabaseReadOnlyError and
-names its method; an editor and a type checker see the classes below, and report it before.
+At run time a snapshot has the repositories themselves, so a write raises DatabaseReadOnlyError, which names
+its method. An editor and a type checker see the classes below, and report the write before.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Repo = TypeVar("Repo", bound=Repository)
 
 
 class Reading(Generic[P, R_co]):
-    """A method of a repository that only reads, with its signature."""
+    """A reading method of a repository, with its signature."""
 
     def __init__(self, method: Callable[Concatenate[Any, P], R_co]) -> None:
         self.method = method
@@ -57,7 +57,7 @@ class Reading(Generic[P, R_co]):
 
 
 class ProfileView:
-    """What can be read of ``profiles``."""
+    """The reading methods of ``profiles``."""
 
     get = Reading(ProfileRepository.get)
     find = Reading(ProfileRepository.find)
@@ -67,7 +67,7 @@ class ProfileView:
 
 
 class FileView:
-    """What can be read of ``files``."""
+    """The reading methods of ``files``."""
 
     get = Reading(FileRepository.get)
     find = Reading(FileRepository.find)
@@ -82,14 +82,14 @@ class FileView:
 
 
 class MediaInfoView:
-    """What can be read of ``media_info``."""
+    """The reading methods of ``media_info``."""
 
     get = Reading(MediaInfoRepository.get)
     find = Reading(MediaInfoRepository.find)
 
 
 class FileProcessingView:
-    """What can be read of ``file_processing``."""
+    """The reading methods of ``file_processing``."""
 
     get = Reading(FileProcessingRepository.get)
     find = Reading(FileProcessingRepository.find)
@@ -98,7 +98,7 @@ class FileProcessingView:
 
 
 class TagView:
-    """What can be read of ``tags``."""
+    """The reading methods of ``tags``."""
 
     get = Reading(TagRepository.get)
     find = Reading(TagRepository.find)
@@ -108,14 +108,14 @@ class TagView:
 
 
 class SettingsView:
-    """What can be read of ``settings``."""
+    """The reading methods of ``settings``."""
 
     get = Reading(SettingsRepository.get)
     all = Reading(SettingsRepository.all)
 
 
 class NotificationView:
-    """What can be read of ``notifications``."""
+    """The reading methods of ``notifications``."""
 
     get = Reading(NotificationRepository.get)
     find = Reading(NotificationRepository.find)
@@ -124,7 +124,7 @@ class NotificationView:
 
 
 class TranscriptView:
-    """What can be read of ``transcripts``."""
+    """The reading methods of ``transcripts``."""
 
     get = Reading(TranscriptRepository.get)
     find = Reading(TranscriptRepository.find)
@@ -134,7 +134,7 @@ class TranscriptView:
 
 
 class SegmentView:
-    """What can be read of ``segments``."""
+    """The reading methods of ``segments``."""
 
     get = Reading(SegmentRepository.get)
     find = Reading(SegmentRepository.find)
@@ -145,7 +145,7 @@ class SegmentView:
 
 
 class SpeakerView:
-    """What can be read of ``speakers``."""
+    """The reading methods of ``speakers``."""
 
     get = Reading(SpeakerRepository.get)
     find = Reading(SpeakerRepository.find)
@@ -154,7 +154,7 @@ class SpeakerView:
 
 
 class ClipView:
-    """What can be read of ``clips``."""
+    """The reading methods of ``clips``."""
 
     get = Reading(ClipRepository.get)
     find = Reading(ClipRepository.find)
@@ -163,13 +163,13 @@ class ClipView:
 
 
 class LlmTemplateView:
-    """What can be read of ``templates``."""
+    """The reading methods of ``templates``."""
 
     get_for_profile = Reading(LlmTemplateRepository.get_for_profile)
 
 
 class LlmConfigView:
-    """What can be read of ``llm_configs``."""
+    """The reading methods of ``llm_configs``."""
 
     api_key = Reading(LlmConfigRepository.api_key)
     get = Reading(LlmConfigRepository.get)
@@ -180,7 +180,7 @@ class LlmConfigView:
 
 
 class SummaryPromptView:
-    """What can be read of ``summary_prompts``."""
+    """The reading methods of ``summary_prompts``."""
 
     get = Reading(SummaryPromptRepository.get)
     find = Reading(SummaryPromptRepository.find)
@@ -190,7 +190,7 @@ class SummaryPromptView:
 
 
 class SummaryView:
-    """What can be read of ``summaries``."""
+    """The reading methods of ``summaries``."""
 
     get = Reading(SummaryRepository.get)
     find = Reading(SummaryRepository.find)
@@ -200,7 +200,7 @@ class SummaryView:
 
 
 class JobView:
-    """What can be read of ``jobs``."""
+    """The reading methods of ``jobs``."""
 
     get = Reading(JobRepository.get)
     find = Reading(JobRepository.find)
@@ -213,7 +213,7 @@ class JobView:
 
 
 class SessionView:
-    """What can be read of ``sessions``."""
+    """The reading methods of ``sessions``."""
 
     get = Reading(SessionRepository.get)
     find = Reading(SessionRepository.find)
@@ -222,7 +222,7 @@ class SessionView:
 
 
 class DownloadView:
-    """What can be read of ``downloads``."""
+    """The reading methods of ``downloads``."""
 
     get = Reading(DownloadRepository.get)
     find = Reading(DownloadRepository.find)
@@ -234,7 +234,7 @@ class DownloadView:
 
 
 class ConfigView:
-    """What can be read of ``config``."""
+    """The reading methods of ``config``."""
 
     get = Reading(ConfigRepository.get)
     all = Reading(ConfigRepository.all)
@@ -242,14 +242,14 @@ class ConfigView:
 
 
 class UnsupportedUrlView:
-    """What can be read of ``unsupported_urls``."""
+    """The reading methods of ``unsupported_urls``."""
 
     list = Reading(UnsupportedUrlRepository.list)
     count = Reading(UnsupportedUrlRepository.count)
 
 
 class ErrorLogView:
-    """What can be read of ``error_log``."""
+    """The reading methods of ``error_log``."""
 
     list = Reading(ErrorLogRepository.list)
     count = Reading(ErrorLogRepository.count)
@@ -257,7 +257,7 @@ class ErrorLogView:
 
 
 class ProjectView:
-    """What can be read of ``projects``."""
+    """The reading methods of ``projects``."""
 
     get = Reading(ProjectRepository.get)
     find = Reading(ProjectRepository.find)
@@ -270,7 +270,7 @@ class ProjectView:
 
 
 class VideoView:
-    """What can be read of ``videos``."""
+    """The reading methods of ``videos``."""
 
     get = Reading(VideoRepository.get)
     find = Reading(VideoRepository.find)
@@ -283,7 +283,7 @@ class VideoView:
 
 
 class ProjectClipView:
-    """What can be read of ``project_clips``."""
+    """The reading methods of ``project_clips``."""
 
     get = Reading(ProjectClipRepository.get)
     find = Reading(ProjectClipRepository.find)
@@ -296,7 +296,7 @@ class ProjectClipView:
 
 
 class AuditView:
-    """What can be read of ``audit``."""
+    """The reading methods of ``audit``."""
 
     get = Reading(AuditRepository.get)
     find = Reading(AuditRepository.find)
@@ -306,7 +306,7 @@ class AuditView:
 
 
 class GenerationView:
-    """What can be read of ``generations``."""
+    """The reading methods of ``generations``."""
 
     get = Reading(GenerationRepository.get)
     find = Reading(GenerationRepository.find)
@@ -319,7 +319,7 @@ class GenerationView:
 
 
 class PromptView:
-    """What can be read of ``prompts``."""
+    """The reading methods of ``prompts``."""
 
     get = Reading(PromptRepository.get)
     find = Reading(PromptRepository.find)
@@ -331,7 +331,7 @@ class PromptView:
 
 
 class ReadingCatalogue(RawReads):
-    """A snapshot, to a type checker."""
+    """A snapshot as a type checker sees it."""
 
     profiles: ProfileView
     files: FileView
@@ -362,5 +362,5 @@ class ReadingCatalogue(RawReads):
     prompts: PromptView
 
     def repository(self, repository_class: type[Repo]) -> Repo:
-        """A repository of the application's own, of which only what reads can be called."""
+        """A repository of the application's own; its writing methods raise DatabaseReadOnlyError."""
         return repository_class(self._executor)

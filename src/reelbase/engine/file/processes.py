@@ -12,8 +12,8 @@ from pathlib import Path
 def processes_with(path: Path, *, besides: int | None = None) -> Iterator[int]:
     """The ids of the processes that have a file open, this one included; an id may come more than once.
 
-    Only root sees processes of further users, and only the host those in containers. None is found without
-    /proc. Raises OSError when there is no such file.
+    Only root sees processes of all users, and only the host sees processes in containers. None is found
+    without /proc. Raises OSError when there is no such file.
 
     besides: a descriptor of this process that does not count.
     """

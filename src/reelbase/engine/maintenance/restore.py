@@ -108,7 +108,7 @@ def _opened(
     if not path.is_file():
         raise DatabaseIOError(f"{path} is no file", code="missing", details={"path": str(path)})
     with opened_to_look(path, busy_timeout_seconds, setup) as source:
-        check_ownership(source, str(path), may_be_older=True)  # an empty one is not ours
+        check_ownership(source, str(path), may_be_older=True)  # refuses an empty one, too
         yield source
 
 

@@ -39,7 +39,7 @@ def read_identity(native: sqlite3.Connection) -> DatabaseIdentity | None:
     except sqlite3.OperationalError as error:
         if result_code(error) != sqlite3.SQLITE_ERROR:
             raise
-        return None  # no such table, or none of ours
+        return None  # no such table, or another program's
     return None if row is None else DatabaseIdentity(*row)
 
 

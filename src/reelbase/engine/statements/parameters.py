@@ -68,7 +68,7 @@ def to_moment(value: datetime | None) -> str | None:
     global _last_written
     if value is None:
         return None
-    written, text = _last_written  # once: other threads write it too
+    written, text = _last_written  # read once: several threads write it
     if value is written:
         return text
     if not isinstance(value, datetime):

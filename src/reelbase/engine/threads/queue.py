@@ -79,7 +79,7 @@ class WaitingWorker(Worker):
             try:
                 return tuple(self.inbox)
             except RuntimeError:
-                continue  # the other thread changed it in between
+                continue  # the connection's thread changed it in between
 
     def _remove(self, request: Request) -> bool:
         while True:
