@@ -1,9 +1,10 @@
-"""File processing: how far each file is, what failed and how often, and what to try again.
+"""File processing: the status of each file, its failures and its retries.
 
-What each verb makes of each state. download is start(downloading=True), request is request_cancel();
-retry and recover are those of a file with retries left (else retry is refused, and recover makes what
-was being worked on orphaned), recover is recover_stuck() of what shows no sign of life any more. A dash:
-InvalidTransitionError; of recover, left alone.
+The tables give the new state for each verb and each state. download is start(downloading=True), request is
+request_cancel(), and recover is recover_stuck() for a file whose worker shows no sign of life. retry and
+recover are shown for a file with retries left; without one, retry is refused, and recover makes a file that
+was being processed orphaned. A dash means InvalidTransitionError; for recover it means that it skips the
+file.
 
     state         enqueue       download      start         progress      complete
     pending       queued        downloading   processing    -             -
@@ -48,7 +49,7 @@ from reelbase.engine.statements.step import Step
 class FileStatus(StrEnum):
     """pending -> queued -> downloading, processing -> completed or error; cancelling -> cancelled.
 
-    orphaned: stuck, with no retry left. retry() leads from error, cancelled and orphaned to pending.
+    orphaned: it was stuck and has no retry left. retry() leads from error, cancelled and orphaned to pending.
     """
 
     PENDING = "pending"
@@ -62,7 +63,7 @@ class FileStatus(StrEnum):
     ORPHANED = "orphaned"
 
 
-# What a parameter takes: a member, or its text.
+# The type of a parameter: a member, or its text.
 FileStatusLike = (
     FileStatus
     | Literal[
@@ -81,8 +82,8 @@ FileStatusLike = (
 
 class FileProcessing(msgspec.Struct, frozen=True):
     """A file's status. progress: 0 to 1.  max_retries: 0 is no limit.  heartbeat_at: the worker's last
-    sign of life.  recovery_attempts: how often its worker was found to be gone.  worker: who works on
-    it, if start() was told.
+    sign of life.  recovery_attempts: how often recover_stuck() has reset it.  worker: the
+    worker that was passed to start(), or None.
     """
 
     file_id: UUID
@@ -103,8 +104,8 @@ class FileProcessing(msgspec.Struct, frozen=True):
 
 
 class FileProcessingRepository(Repository):
-    """How far files are, table ``file_processing``: a row per file at most, made when it is first queued or
-    started. FileStatus shows the statuses.
+    """The processing status of files, table ``file_processing``: a row per file at most, created when the
+    file is first queued or started. The docstring of the module shows the statuses.
     """
 
     entity = "file processing"
@@ -166,16 +167,16 @@ class FileProcessingRepository(Repository):
         return await self._run(self._get.optional(file_id=file_id))
 
     async def stuck(self, older_than: timedelta) -> list[FileProcessing]:
-        """What seems to be forgotten, the longest unchanged first.
+        """The files without a live worker, the longest unchanged first.
 
-        Of those being worked on (downloading, processing, cancelling) the ones whose last heartbeat is
-        older than this, or missing; of those that wait (pending, queued) the ones not changed since.
+        These are files that are downloading, processing or cancelling and whose last heartbeat is older
+        than this, or missing; and pending and queued files that did not change for this time.
         """
         before = moment_before(self._now(), older_than)
         return await self._run(self._stuck.all(before=before))
 
     async def counts_by_status(self, profile_id: str | None = None) -> dict[str, int]:
-        """How many files have each status that occurs, of one profile or (None) of all."""
+        """How many files have each status that occurs. profile_id: only the profile's files; None: all."""
         if profile_id is None:
             return dict(await self._run(self._counts.all()))
         return dict(await self._run(self._counts_of_profile.all(profile_id=profile_id)))
@@ -210,7 +211,7 @@ class FileProcessingRepository(Repository):
         """,
     )
 
-    # Started again, it goes on: the same worker may say so at every step.
+    # A file that is started again goes on: the same worker may call start() at every step.
     _start = Command(
         FileProcessing,
         """
@@ -325,9 +326,9 @@ class FileProcessingRepository(Repository):
     async def enqueue(self, file_id: UUID | str, *, max_retries: int = 3) -> FileProcessing:
         """Queues the file. max_retries: how often retry() may try again; 0 is no limit.
 
-        A file that has ended (completed, error, cancelled, orphaned) begins anew, with its retries
-        unused; one that retry() made pending keeps their number. RecordNotFoundError for an unknown
-        file; InvalidTransitionError while it is being worked on.
+        A file that has ended (completed, error, cancelled, orphaned) starts over, with all its retries; a
+        file that retry() made pending keeps its retry_count. RecordNotFoundError for an unknown file;
+        InvalidTransitionError for a file that is downloading, processing or cancelling.
         """
         step = self._enqueue.optional(file_id=file_id, max_retries=max_retries, now=self._now())
         return await self._changed("be queued", file_id, step, missing="file")
@@ -340,15 +341,25 @@ class FileProcessingRepository(Repository):
         downloading: bool = False,
         worker: str | None = None,
     ) -> FileProcessing:
-        """Begins to work on the file: it is processing, or, with downloading, first of all that.
+        """Starts the work on the file: its status becomes processing or downloading.
 
-        A file that is in this state already goes on: its progress and its stage (unless one is passed)
-        stay, and it is a heartbeat.  worker: of several workers one succeeds, and may start it again;
-        the others get InvalidTransitionError.  None: every caller succeeds; name a worker where
-        two could take the same file.
+        For a file that has this status already the call is a heartbeat: its progress stays, and so does
+        its stage unless one is passed.
 
-        InvalidTransitionError, too, for a file that has ended or is to be cancelled.
-        RecordNotFoundError for an unknown file.
+        Args:
+            file_id: the file.
+            stage: the application's own word for the current step; None leaves it.
+            downloading: the new status is downloading, which comes before processing.
+            worker: the name of the worker. Of several workers one succeeds, and may start the file again;
+                all further ones get InvalidTransitionError. None: every caller succeeds; pass a worker if
+                two could start the same file.
+
+        Returns:
+            The file's status.
+
+        Raises:
+            InvalidTransitionError: another worker holds the file, or it has ended or is cancelling.
+            RecordNotFoundError: the file is unknown.
         """
         step = self._start.optional(
             file_id=file_id,
@@ -362,10 +373,20 @@ class FileProcessingRepository(Repository):
     async def progress(
         self, file_id: UUID | str, progress: float, *, stage: str | None = None
     ) -> FileProcessing:
-        """Notes how far the work is (cut to 0 to 1), and that the worker lives; stage None leaves it.
+        """Stores the progress, as a heartbeat of the worker. It does not wait for the disk.
 
-        It does not wait for the disk. InvalidTransitionError unless the file is downloading or
-        processing: so a worker learns, from ``details["status"]``, that it is to stop.
+        Args:
+            file_id: the file.
+            progress: 0 to 1; a number outside is cut.
+            stage: the application's own word for the current step; None leaves it.
+
+        Returns:
+            The file's status.
+
+        Raises:
+            InvalidTransitionError: the file is not downloading or processing, so the worker should stop;
+                ``details["status"]`` tells why.
+            RecordNotFoundError: the file was never queued or started.
         """
         step = self._progress.optional(
             file_id=file_id,
@@ -376,7 +397,7 @@ class FileProcessingRepository(Repository):
         return await self._changed("note progress", file_id, step)
 
     async def complete(self, file_id: UUID | str) -> FileProcessing:
-        """Ends the work well. InvalidTransitionError unless the file is downloading or processing."""
+        """Ends the work with success. InvalidTransitionError unless the file is downloading or processing."""
         step = self._complete.optional(file_id=file_id, now=self._now())
         return await self._changed("be completed", file_id, step)
 
@@ -388,10 +409,20 @@ class FileProcessingRepository(Repository):
         category: str | None = None,
         retry_in: float | None = None,
     ) -> FileProcessing:
-        """Ends the work, or the waiting for it, with an error.
+        """Ends the work on a file, or its wait in the queue, with an error.
 
-        retry_in: seconds until retry_due() finds it; None: only retry() brings it back.
-        InvalidTransitionError for a file that has ended already.
+        Args:
+            file_id: the file.
+            message: the reason.
+            category: the application's own word for the kind of error, or None.
+            retry_in: seconds until retry_due() makes it pending; None: only retry() does.
+
+        Returns:
+            The file's status.
+
+        Raises:
+            InvalidTransitionError: the file has ended already.
+            RecordNotFoundError: the file was never queued or started.
         """
         now = self._now()
         retry_at: datetime | None = None
@@ -407,7 +438,7 @@ class FileProcessingRepository(Repository):
         return await self._changed("fail", file_id, step)
 
     async def request_cancel(self, file_id: UUID | str) -> FileProcessing:
-        """Asks whoever works on the file to stop; it is cancelling until that one calls cancel().
+        """Asks the worker of the file to stop; the file is cancelling until the worker calls cancel().
 
         InvalidTransitionError for a file that has ended already.
         """
@@ -415,10 +446,9 @@ class FileProcessingRepository(Repository):
         return await self._changed("be cancelled", file_id, step)
 
     async def cancel(self, file_id: UUID | str) -> FileProcessing:
-        """Ends the work, or the waiting for it, without a result.
+        """Ends the work on a file, or its wait in the queue, as cancelled.
 
-        A file that is cancelled is returned as it is. InvalidTransitionError for one that has ended
-        otherwise.
+        A cancelled file is returned as it is. InvalidTransitionError for completed, error and orphaned.
         """
         step = self._cancel.optional(file_id=file_id, now=self._now())
         return await self._changed("be cancelled", file_id, step, already=FileStatus.CANCELLED)
@@ -432,10 +462,10 @@ class FileProcessingRepository(Repository):
         missing: str | None = None,
         already: FileStatus | None = None,
     ) -> FileProcessing:
-        """What the step changed, or the reason why it changed nothing.
+        """The status that the step changed, or the reason why it changed none.
 
-        missing: what is not there when the file has no status, if not the status itself.  already: in
-        which status there is nothing to do.
+        missing: the record that a RecordNotFoundError names when the file has no status; None: the status
+        itself.  already: the status in which the step has nothing to do, and the file is returned.
         """
         moved = await self._run(step)
         if moved is not None:
@@ -489,8 +519,8 @@ class FileProcessingRepository(Repository):
         """,
     )
 
-    # What had a worker costs a retry, or a file that kills its worker would do so for ever. What only
-    # waited costs none; and what was to be cancelled has got its wish.
+    # A file that was being processed uses up a retry; otherwise a file that crashes its worker would be
+    # retried for ever. A waiting file uses none. A file in `cancelling` becomes `cancelled`.
     _recover_stuck = Command(
         FileProcessing,
         """
@@ -525,10 +555,10 @@ class FileProcessingRepository(Repository):
     )
 
     async def retry(self, file_id: UUID | str) -> FileProcessing:
-        """Makes a file that ended badly (error, cancelled, orphaned) pending again, one retry used.
+        """Makes a file in error, cancelled or orphaned pending again, and counts a retry.
 
         InvalidTransitionError for any other status, and once retry_count has reached max_retries;
-        enqueue() then begins anew.
+        enqueue() then starts over.
         """
         retried = await self._run(self._retry.optional(file_id=file_id, now=self._now()))
         if retried is not None:
@@ -538,17 +568,18 @@ class FileProcessingRepository(Repository):
         raise self._refused(used, file_id, found.status)
 
     async def retry_due(self) -> list[FileProcessing]:
-        """Does what retry() does for every file whose next_retry_at has come; those, by id.
+        """Makes every file whose next_retry_at has come pending again, as retry() does, and returns them by
+        file id.
 
-        Each is given to one caller only. Files without retries left stay as they are.
+        Each file is returned to one caller only. Files without retries left stay as they are.
         """
         return self._by_file(await self._run(self._retry_due.all(now=self._now())))
 
     async def recover_stuck(self, older_than: timedelta) -> list[FileProcessing]:
-        """Takes what stuck() finds from the workers that are gone, and returns it, by file id.
+        """Resets the files that stuck() finds, and returns them by file id.
 
-        It is pending again, which costs what was being worked on a retry, or orphaned where none is
-        left; what was cancelling is cancelled.
+        They become pending, which uses up a retry of a file that was being processed, or orphaned if it
+        has none left; a cancelling file becomes cancelled.
         """
         now = self._now()
         step = self._recover_stuck.all(before=moment_before(now, older_than), now=now)
@@ -556,5 +587,5 @@ class FileProcessingRepository(Repository):
 
     @staticmethod
     def _by_file(changed: list[FileProcessing]) -> list[FileProcessing]:
-        """SQLite returns what an UPDATE changed in no order."""
+        """Sorts the rows of an UPDATE by file id: RETURNING gives them in no order."""
         return sorted(changed, key=lambda processing: processing.file_id)

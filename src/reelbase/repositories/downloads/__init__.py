@@ -1,9 +1,9 @@
-"""Downloads: a queue of URLs, their progress, their end, and their cleaning up.
+"""Downloads: a queue of URLs, their progress, their end, and their removal.
 
-What each verb makes of each state. extract is start(extracting=True). extracting and downloading have
-no lease; held is downloading under a worker's lease, expired the same once that has run out, and spent
-expired at the last attempt. A dash: InvalidTransitionError; of claim and recover, left alone; of
-progress, False.
+The tables give the new state for each verb and each state. extract is start(extracting=True). The states
+extracting and downloading have no lease; held is downloading under a worker's lease, expired is held after
+the lease has run out, and spent is expired at the last attempt. A dash means InvalidTransitionError; for
+claim and recover it means that they skip the download, for progress that it returns False.
 
     state         start         extract       claim         heartbeat     progress
     queued        downloading   extracting    downloading   -             downloading
@@ -27,7 +27,7 @@ progress, False.
     failed        -             -             -             -             queued        -
     cancelled     -             -             cancelled     -             queued        -
 
-What is extracting or downloading without a lease and has no attempt left fails at recover(), too.
+A download that is extracting or downloading without a lease and has no attempt left fails at recover(), too.
 """
 
 from __future__ import annotations

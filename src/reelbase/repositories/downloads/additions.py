@@ -46,8 +46,8 @@ class DownloadAdditions(DownloadQueries):
         """,
     )
 
-    # The checks are part of the statement: nothing can end the playlist in between. No trigger makes
-    # them, because one costs every other download a fifth of its insert.
+    # The checks are part of the statement, so that the playlist cannot end in between. They are not a
+    # trigger, because it would make the insert of every download without a playlist a fifth slower.
     _add_entry = Command(
         Download,
         """
@@ -102,14 +102,31 @@ class DownloadAdditions(DownloadQueries):
         priority: int = 0,
         max_attempts: int = 1,
     ) -> Download:
-        """Queues a download and returns it; makes the session's row if there is none.
+        """Queues a download; creates the session's row if it is missing.
 
-        parent_id: the playlist that it is an entry of, a download of the same session that is no entry
-        itself (else InvalidArgumentError) and has not ended (else InvalidTransitionError).
-        priority: higher is sooner.  max_attempts: how often it may be claimed, or begun and
-        interrupted, before it fails for good.
-        ConstraintError: kind unique when the id is taken; kind foreign_key when there is no such
-        parent; kind check when max_attempts is below 1.
+        Args:
+            session_id: the session that owns the download.
+            url: the URL, as the application has it.
+            id: the id of the download; None: a new one.
+            format_id: the format, in the downloader's words.
+            quality: the quality, in the application's words.
+            output_template: the template of the file name.
+            media_type: the application's own word.
+            output_format: the application's own word.
+            parent_id: the playlist of this entry: a download of the same session that is no entry itself
+                and has not ended; None: no playlist.
+            priority: a higher one is claimed sooner.
+            max_attempts: how often it may be claimed, or started and interrupted, before it fails for
+                good; at least 1.
+
+        Returns:
+            The download, queued.
+
+        Raises:
+            InvalidArgumentError: the playlist is of a different session, or an entry itself.
+            InvalidTransitionError: the playlist has ended.
+            ConstraintError: kind unique when the id is taken; kind foreign_key when the parent does not
+                exist; kind check when max_attempts is below 1.
         """
         now = self._now()
         queued = {
@@ -134,7 +151,7 @@ class DownloadAdditions(DownloadQueries):
             return download
         add = self._add.one(**queued)
         if self._commits():  # in a unit the foreign key may be deferred
-            # Most sessions have their row, and a statement alone needs no savepoint: a quarter less.
+            # Most sessions have their row, and a single statement needs no savepoint: a quarter less time.
             try:
                 return await self._run(add)
             except ConstraintError as error:
@@ -159,9 +176,28 @@ class DownloadAdditions(DownloadQueries):
         priority: int = 0,
         max_attempts: int = 1,
     ) -> list[Download]:
-        """Queues downloads, all or none (a playlist), and returns them in the order given.
+        """Queues several downloads, such as the entries of a playlist, all or none.
 
-        ids: one for each URL.  The other options are those of add(), for all of them; the errors too.
+        Args:
+            session_id: the session that owns the downloads.
+            urls: the URLs, a download each; an empty list adds nothing.
+            ids: an id for each URL, in the same order; None: new ones.
+            format_id: as in add(), for all of them, like the following arguments.
+            quality: as in add().
+            output_template: as in add().
+            media_type: as in add().
+            output_format: as in add().
+            parent_id: as in add().
+            priority: as in add().
+            max_attempts: as in add().
+
+        Returns:
+            The downloads, in the order of urls.
+
+        Raises:
+            InvalidArgumentError: the numbers of urls and ids differ, or as in add().
+            InvalidTransitionError: as in add().
+            ConstraintError: as in add().
         """
         if isinstance(urls, str | bytes) or not isinstance(urls, Iterable):
             raise wrong_type("urls", f"must be a list of str, not {type(urls).__name__}")
@@ -197,7 +233,8 @@ class DownloadAdditions(DownloadQueries):
         return added
 
     async def _added_entries(self, rows: list[dict[str, Any]]) -> list[Download]:
-        """Adds the entries of one playlist, all or none. Their session is the playlist's, and so is there."""
+        """Adds the entries of one playlist, all or none. Their session is the playlist's, so its row
+        exists."""
         first = rows[0]
         count, added = await self._batch(
             self._add_entry.many(rows),
@@ -214,7 +251,7 @@ class DownloadAdditions(DownloadQueries):
 
     @staticmethod
     def _options(*, now: datetime, **options: Any) -> dict[str, Any]:
-        """A new download, field by field, but for its id and its URL."""
+        """The parameters of a new download, without its id and its URL."""
         return {
             **options,
             "status": DownloadStatus.QUEUED,

@@ -1,4 +1,4 @@
-"""Cleaning up: after a restart, after a while, on demand."""
+"""Downloads: recovery after a restart, deletion by age and on demand."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from reelbase.repositories.sessions import Deletions
 class DownloadHousekeeping(DownloadQueries):
     """Recovery after a start, and deletion."""
 
-    # A run without a lease was not counted when it began: put back, it is an attempt, too. The first
-    # line of the WHERE is that of the index; the second leaves out what only waits.
+    # A run without a lease was not counted when it began, so it is counted when it is queued again. The
+    # first line of the WHERE is the condition of the index; the second leaves out queued downloads.
     _recover = Command(
         Download,
         """
@@ -130,7 +130,8 @@ class DownloadHousekeeping(DownloadQueries):
     async def recover(
         self, message: str = "interrupted by server restart", *, queued: bool = False
     ) -> int:
-        """After a start: ends or puts back what was interrupted, with message as its error; how many.
+        """Queues or fails interrupted downloads, with message as their error; call it after a start.
+        Returns how many it changed.
 
             extracting or downloading, lease expired or none, attempts left     queued again
             extracting or downloading, lease expired or none, no attempt left   failed
@@ -138,11 +139,11 @@ class DownloadHousekeeping(DownloadQueries):
                                                                                 process works on it
             queued                                                              stays queued
 
-        attempts of max_attempts count: claims, and runs without a lease that were interrupted. What
-        start() or progress() began without a worker has no lease: where several processes share the
-        database, let them claim(), or start(worker=), what they work on. It may then be called by each
-        of them, at any time.  queued: fails what only waits, too; for an application whose queue
-        was in memory, so that nothing will ever take it up.
+        Claims count as attempts of max_attempts, and so do interrupted runs without a lease. A download
+        that start() or progress() began without a worker has no lease: processes that share a database
+        should call claim() or start(worker=) for their downloads. Then each of them may call recover()
+        at any time.  queued: also fails queued downloads, for an application whose queue was in memory
+        and is lost.
         """
         now = self._now()
         recover = self._recover.count(error_message=message, now=now)
@@ -162,9 +163,9 @@ class DownloadHousekeeping(DownloadQueries):
         return self._deleted(count, download_id, missing_ok=missing_ok)
 
     async def purge(self, older_than: timedelta | None) -> PurgeReport:
-        """Deletes downloads that ended longer ago than this, and says which files to unlink.
+        """Deletes downloads that ended longer ago than this, and reports the files to unlink.
 
-        None: every finished one, and the sessions that then have none.
+        None: every finished download, and the sessions that are then without downloads.
         """
         if older_than is None:
             try:
@@ -182,9 +183,9 @@ class DownloadHousekeeping(DownloadQueries):
         return _report(deleted, skipped, 0)
 
     async def purge_idle(self, older_than: timedelta) -> PurgeReport:
-        """Deletes the sessions last seen longer ago than this, and says which files to unlink.
+        """Deletes the sessions last seen longer ago than this, and reports the files to unlink.
 
-        A session with an active download is kept, and so are its finished ones.
+        A session with an active download is kept, and so are its finished downloads.
         """
         before = moment_before(self._now(), older_than)
         try:
@@ -201,7 +202,7 @@ class DownloadHousekeeping(DownloadQueries):
 def _report(
     deleted: list[PurgedDownload], active_skipped: int, sessions_deleted: int
 ) -> PurgeReport:
-    # RETURNING has no order of its own; ids sort by the time of their making.
+    # RETURNING has no order of its own; ids sort by the time of their creation.
     return PurgeReport(
         deleted=sorted(deleted, key=lambda purged: purged.id),
         active_skipped=active_skipped,

@@ -1,4 +1,4 @@
-"""Workers: claiming a download, keeping it, and giving it back."""
+"""Workers: claiming a download, renewing its lease, and releasing it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reelbase.repositories.downloads.records import Download, DownloadStatus
 
 
 class DownloadLeases(DownloadQueries):
-    """How workers take downloads, keep them and give them back."""
+    """How workers claim downloads, renew their leases and release them."""
 
     _fail_exhausted = Command(
         Download,
@@ -107,12 +107,18 @@ class DownloadLeases(DownloadQueries):
     async def claim(
         self, worker: str, *, extracting: bool = False, lease: float = 60.0
     ) -> Download | None:
-        """Takes the next download (highest priority, then oldest) for this worker; None if none waits.
+        """Claims the next download (highest priority, then oldest) for this worker.
 
-        It is downloading, or extracting if you say so.  lease: seconds until another worker may take
-        it, unless progress() or heartbeat() renews it. A download whose lease has expired is taken
-        again while it has attempts left, and fails otherwise. No two workers, tasks or processes get
-        the same one.
+        A download whose lease has expired is claimed again while it has attempts left, and fails
+        otherwise. No two workers, tasks or processes get the same download.
+
+        Args:
+            worker: the name of the worker.
+            extracting: the new status is extracting; False: downloading.
+            lease: seconds until another worker may claim it, unless progress() or heartbeat() renews it.
+
+        Returns:
+            The download; None when no download is waiting.
         """
         now = self._now()
         _, download = await self._batch(
@@ -134,10 +140,23 @@ class DownloadLeases(DownloadQueries):
         lease: float = 60.0,
         attempt: int | None = None,
     ) -> Download:
-        """Renews the lease to this many seconds from now: for work that has no progress to report.
+        """Renews the lease: for work that has no progress to report.
 
-        attempt: as for complete(). InvalidTransitionError unless this worker holds the download: stop
-        working on it. A heartbeat does not wait for the disk; a power cut may take back the last ones.
+        A heartbeat does not wait for the disk; a power cut may undo the last ones.
+
+        Args:
+            download_id: the download.
+            worker: the worker that holds it.
+            lease: seconds from now.
+            attempt: as in complete().
+
+        Returns:
+            The download.
+
+        Raises:
+            InvalidTransitionError: this worker does not hold the download (any more), and should stop
+                working on it.
+            RecordNotFoundError: there is no such download.
         """
         step = self._heartbeat.optional(
             id=download_id,
@@ -150,10 +169,21 @@ class DownloadLeases(DownloadQueries):
     async def release(
         self, download_id: UUID | str, worker: str, *, attempt: int | None = None
     ) -> Download:
-        """Gives the download back to the queue, as a worker does that stops, and returns it.
+        """Puts the download back into the queue, for a worker that stops.
 
-        It costs no attempt: the next claim() counts the same one.  attempt: as for complete().
-        InvalidTransitionError unless this worker holds the download.
+        It uses up no attempt: the next claim() has the same number.
+
+        Args:
+            download_id: the download.
+            worker: the worker that holds it.
+            attempt: as in complete().
+
+        Returns:
+            The download, queued.
+
+        Raises:
+            InvalidTransitionError: this worker does not hold the download.
+            RecordNotFoundError: there is no such download.
         """
         step = self._release.optional(
             id=download_id,

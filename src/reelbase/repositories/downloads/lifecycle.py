@@ -1,4 +1,4 @@
-"""What happens to a download, from the queue to the end."""
+"""The lifecycle of a download, from the queue to the end."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class DownloadLifecycle(DownloadQueries):
         """,
     )
 
-    # The hot path: called for every chunk that arrives. The trigger downloads_progress makes it
-    # downloading: a status named here would be written into two indexes anew, changed or not.
+    # The hot path: called for every chunk that arrives. The trigger downloads_progress sets the status to
+    # downloading: a status named here would be rewritten in two indexes, changed or not.
     _progress = Command(
         Download,
         """
@@ -121,7 +121,7 @@ class DownloadLifecycle(DownloadQueries):
         """,
     )
 
-    # Runs behind what cancels the playlist: changes() is whether it did.
+    # Runs right after the statement that cancels the playlist: changes() tells whether it did.
     _cancel_entries = Command(
         Download,
         """
@@ -163,12 +163,22 @@ class DownloadLifecycle(DownloadQueries):
     ) -> Download:
         """Moves a queued download to extracting, or a queued or extracting one to downloading.
 
-        worker: takes it for this worker, as claim() does with the next one in the queue: while it
-        reports within the lease (seconds), recover() leaves it alone, and no other worker can take it.
-        None: without a lease; the first recover() of any process takes it for interrupted.
-        What is in this state already is returned as it is; its lease is renewed.
+        A download that has the new status already is returned as it is, with its lease renewed.
 
-        InvalidTransitionError from any other status, and when another worker holds it.
+        Args:
+            download_id: the download.
+            extracting: the new status is extracting; False: downloading.
+            worker: claims the download for this worker: while the worker reports within the lease,
+                recover() skips the download, and no other worker can claim it. None: without a lease; the
+                first recover() of any process treats the download as interrupted.
+            lease: seconds from now.
+
+        Returns:
+            The download.
+
+        Raises:
+            InvalidTransitionError: the download has any other status, or another worker holds it.
+            RecordNotFoundError: there is no such download.
         """
         now = self._now()
         lease_expires_at = moment_after(now, "lease", lease)
@@ -195,16 +205,25 @@ class DownloadLifecycle(DownloadQueries):
         attempt: int | None = None,
         lease: float = 60.0,
     ) -> bool:
-        """Notes progress (cut to 0 to 100); False when there is no such download or it has finished.
+        """Stores the progress, and renews the lease of the worker that holds the download.
 
-        speed and eta become what is passed, None included; filename and filesize (bytes; an estimate
-        with a fraction is rounded) stay when UNSET. A
-        download that was queued is downloading from now on. It does not wait for the disk.
+        A queued download becomes downloading. The write does not wait for the disk.
 
-        It is a heartbeat, too: where a worker holds the download, its lease lasts for at least this
-        many seconds from now.  worker, attempt: False, and nothing noted, unless this worker holds it
-        and this is the attempt that is running (the ``attempts`` of what claim() has returned): stop
-        working on it. None: no such check.
+        Args:
+            download_id: the download.
+            percent: 0 to 100; a number outside is cut.
+            speed: the new speed, in the downloader's words; None clears it.
+            eta: the new time to go, in the downloader's words; None clears it.
+            filename: the file; None clears it, UNSET leaves it.
+            filesize: bytes; an estimate with a fraction is rounded; None clears it, UNSET leaves it.
+            worker: only if this worker holds the download; None: no such check.
+            attempt: only if this attempt is running, by the ``attempts`` of the download that claim()
+                returned; None: no such check.
+            lease: the lease lasts at least this many seconds from now, if a worker holds the download.
+
+        Returns:
+            False, with no change, when there is no such download, when it has finished, or when a check
+            fails: then stop working on it.
         """
         if isinstance(filesize, float) and math.isfinite(filesize):
             filesize = round(filesize)
@@ -231,14 +250,24 @@ class DownloadLifecycle(DownloadQueries):
         worker: str | None = None,
         attempt: int | None = None,
     ) -> Download:
-        """Finishes the download: progress 100, no speed, no eta.
+        """Completes the download: progress 100, no speed, no eta.
 
-        worker: refuses unless this worker holds it.  attempt: refuses unless this is still the attempt
-        that is running; pass the ``attempts`` of what claim() has returned, and a worker that lost its
-        lease cannot finish what another one, even of the same name, works on. None: no such check.
+        Args:
+            download_id: the download.
+            filename: the file; None clears it, UNSET leaves it.
+            filesize: bytes; None clears it, UNSET leaves it.
+            worker: only if this worker holds the download; None: no such check.
+            attempt: only if this attempt is still running; None: no such check. With the ``attempts`` of
+                the download that claim() returned, a worker that has lost its lease cannot complete the
+                work of another worker, even one of the same name.
 
-        InvalidTransitionError when a check refuses, or it has finished before: a late end cannot undo
-        a cancel.
+        Returns:
+            The download.
+
+        Raises:
+            InvalidTransitionError: a check failed, or the download has finished before: a late end cannot
+                undo a cancel.
+            RecordNotFoundError: there is no such download.
         """
         parameters = self._complete.changes(
             {"filename": filename, "filesize": filesize},
@@ -261,8 +290,18 @@ class DownloadLifecycle(DownloadQueries):
     ) -> Download:
         """Ends the download as failed; retry() queues it again.
 
-        worker, attempt: as for complete(). InvalidTransitionError when they refuse, or it has finished
-        before.
+        Args:
+            download_id: the download.
+            error_message: the reason.
+            worker: as in complete().
+            attempt: as in complete().
+
+        Returns:
+            The download.
+
+        Raises:
+            InvalidTransitionError: a check failed, or the download has finished before.
+            RecordNotFoundError: there is no such download.
         """
         step = self._fail.optional(
             id=download_id,
@@ -274,10 +313,9 @@ class DownloadLifecycle(DownloadQueries):
         return await self._moved("fail", download_id, step, self._get)
 
     async def cancel(self, download_id: UUID | str) -> Download:
-        """Ends the download as cancelled, also under a worker's lease; of a playlist also its active entries.
+        """Cancels the download, also under a worker's lease, and the active entries of a playlist.
 
-        One that is cancelled already is returned as it is. InvalidTransitionError when it has finished
-        otherwise.
+        A cancelled download is returned as it is. InvalidTransitionError for a completed or failed one.
         """
         now = self._now()
         download, _ = await self._batch(
@@ -293,8 +331,8 @@ class DownloadLifecycle(DownloadQueries):
     async def retry(self, download_id: UUID | str) -> Download:
         """Queues a failed or cancelled download again; the entries of a playlist are retried one by one.
 
-        Its error, progress and times are cleared; attempts stay, and so does what is known of the file.
-        InvalidTransitionError from any other status.
+        Its error, progress and times are cleared; its attempts, filename and filesize stay.
+        InvalidTransitionError for any other status.
         """
         return await self._moved(
             "be retried", download_id, self._retry.optional(id=download_id), self._get

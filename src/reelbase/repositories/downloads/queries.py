@@ -120,7 +120,16 @@ class DownloadQueries(Repository):
     async def list(
         self, *, active_only: bool = False, limit: int | None = 100, offset: int = 0
     ) -> builtins.list[Download]:
-        """Downloads of every session, newest first."""
+        """Downloads of every session, newest first.
+
+        Args:
+            active_only: only queued, extracting and downloading ones.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The downloads; [] when there are none.
+        """
         query = self._list_active if active_only else self._list
         return await self._run(query.all(limit=limit, offset=offset))
 

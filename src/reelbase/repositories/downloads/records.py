@@ -1,4 +1,4 @@
-"""What the download repository returns."""
+"""The records that the download repository returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reelbase.engine.file_names import FileName, Message
 
 
 class DownloadStatus(enum.StrEnum):
-    """queued -> extracting -> downloading -> one of the finished ones; steps may be left out."""
+    """queued -> extracting -> downloading -> completed, failed or cancelled; steps may be left out."""
 
     QUEUED = "queued"
     EXTRACTING = "extracting"
@@ -30,12 +30,12 @@ class DownloadStatus(enum.StrEnum):
 class Download(msgspec.Struct, frozen=True):
     """A URL to be fetched, being fetched, or fetched.
 
-    progress_percent: 0 to 100.  filesize: bytes.  speed, eta: as the downloader words them.
-    error_message: of the last attempt that ended badly; None once it is completed.
-    completed_at: when it ended, whichever way.  media_type, output_format: the application's own
-    words.  parent_id: the playlist that it is an entry of.  priority: higher is sooner.  attempts:
-    claims so far, and runs without a worker that were interrupted.  worker, lease_expires_at: who holds
-    it, and until when.
+    progress_percent: 0 to 100.  filesize: bytes.  speed, eta: in the downloader's words.
+    error_message: that of the last attempt that failed or was interrupted; None once it is completed.
+    completed_at: when it was completed, failed or was cancelled.  media_type, output_format: the
+    application's own words.  parent_id: the playlist of this entry.  priority: a higher one is claimed
+    sooner.  attempts: claims so far, and interrupted runs without a worker.  worker: the worker that holds
+    it.  lease_expires_at: until when.
     """
 
     id: UUID
@@ -65,15 +65,15 @@ class Download(msgspec.Struct, frozen=True):
 
 
 class PurgedDownload(msgspec.Struct, frozen=True):
-    """A download whose row is gone. filename: what the application has to unlink; None: nothing."""
+    """A download whose row is deleted. filename: the file that the application has to unlink, or None."""
 
     id: UUID
     filename: FileName | None
 
 
 class PurgeReport(msgspec.Struct, frozen=True):
-    """deleted: oldest first.  active_skipped: active downloads, of whatever age.
-    sessions_deleted: sessions that went with them."""
+    """The result of a purge. deleted: the downloads, oldest first.  active_skipped: how many downloads of
+    any age are active, and stay.  sessions_deleted: how many sessions were deleted with the downloads."""
 
     deleted: list[PurgedDownload]
     active_skipped: int

@@ -1,8 +1,9 @@
 """Generations: pieces of music to be made, being made, and made.
 
-What each verb makes of each state. processing has no lease; held is processing under a worker's lease,
-expired the same once that has run out, and spent expired at the last attempt. A dash:
-InvalidTransitionError; of claim and recover, left alone.
+The tables give the new state for each verb and each state. The state processing has no lease; held is
+processing under a worker's lease, expired is held after the lease has run out, and spent is expired at the
+last attempt. A dash means InvalidTransitionError; for claim and recover it means that they skip the
+generation.
 
     state         mark          claim         heartbeat     complete      fail
     pending       processing    processing    -             completed     failed
@@ -24,8 +25,8 @@ InvalidTransitionError; of claim and recover, left alone.
     failed        -             -             pending       -
     cancelled     cancelled     -             pending       -
 
-mark is mark_processing() and update_status("processing"); update_status() to an end does what complete,
-fail and cancel do, and to pending is refused. What is processing without a lease and has no attempt left
+mark is mark_processing() and update_status("processing"). update_status() does the same as complete, fail
+and cancel, and refuses pending. A generation that is processing without a lease and has no attempt left
 fails at recover(), too.
 """
 
@@ -47,8 +48,8 @@ from reelbase.repositories.generations.records import (
 class GenerationRepository(
     GenerationAdditions, GenerationLeases, GenerationLifecycle, GenerationHousekeeping
 ):
-    """The queue of pieces of music, table ``generations``: the module's picture shows its states. Prompts are
-    counted with it.
+    """The queue of pieces of music, table ``generations``. The docstring of the module shows its states.
+    Creating a generation counts the use of its prompt.
     """
 
 

@@ -62,12 +62,28 @@ class GenerationAdditions(GenerationQueries):
         priority: int = 0,
         max_attempts: int = 1,
     ) -> Generation:
-        """Adds a pending generation, counts the use of its prompt with it, and returns it.
+        """Adds a pending generation, and counts the use of its prompt in the same transaction.
 
-        priority: higher is sooner.  max_attempts: how often it may be claimed, or begun and
-        interrupted, before it fails for good.
-        ConstraintError: kind check unless duration and rate are positive, channels 1 or 2 and
-        max_attempts at least 1; kind unique when the id is taken. The prompt is then not counted either.
+        Args:
+            prompt: the text.
+            model_name: the model.
+            duration_seconds: the length of the audio, above 0.
+            sample_rate: samples a second, above 0.
+            channels: 1 or 2.
+            file_path: where the audio will be.
+            id: the id of the generation; None: a new one.
+            model_version: the version of the model, or None.
+            metadata: further data of the application; None: {}.
+            priority: a higher one is claimed sooner.
+            max_attempts: how often it may be claimed, or started and interrupted, before it fails for
+                good; at least 1.
+
+        Returns:
+            The generation.
+
+        Raises:
+            ConstraintError: kind check when a number is out of range; kind unique when the id is taken.
+                The prompt is then not counted either.
         """
         now = self._now()
         _, _, generation = await self._batch(
@@ -91,8 +107,8 @@ class GenerationAdditions(GenerationQueries):
         return generation
 
     async def create_many(self, generations: Iterable[NewGeneration]) -> list[Generation]:
-        """Adds pending generations, all or none, and returns them in the order given; counts the use of
-        each one's prompt with it. [] adds nothing. The errors are those of create()."""
+        """Adds pending generations, all or none, and returns them in the order given. Counts the use of
+        each prompt. [] adds nothing. The errors are those of create()."""
         if not isinstance(generations, Iterable):
             raise wrong_type(
                 "generations",

@@ -1,4 +1,4 @@
-"""What keeps the queue in order: recovery after a restart, deletion."""
+"""Generations: recovery after a restart, deletion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reelbase.repositories.generations.records import Generation
 class GenerationHousekeeping(GenerationQueries):
     """Recovery after a start, and deletion."""
 
-    # A run without a lease was not counted when it began: put back, it is an attempt, too.
+    # A run without a lease was not counted when it began, so it is counted when it becomes pending again.
     _recover = Command(
         Generation,
         """
@@ -43,17 +43,17 @@ class GenerationHousekeeping(GenerationQueries):
     )
 
     async def recover(self, message: str = "interrupted by restart") -> int:
-        """After a start: ends or puts back what was interrupted, with message as its error; how many.
+        """Resets or fails interrupted generations, with message as their error; call it after a start.
+        Returns how many it changed.
 
             processing, lease expired or none, attempts left     pending again
             processing, lease expired or none, no attempt left   failed
             processing under a lease that has not expired        left alone: another process works on it
             pending                                              stays pending
 
-        attempts of max_attempts count: claims by a worker, and runs without a lease that were
-        interrupted. What claim() or mark_processing() began without a worker has no lease: where several
-        processes share the database, let them name one. It may then be called by each of them, at any
-        time.
+        Claims by a worker count as attempts of max_attempts, and so do interrupted runs without a lease. A
+        generation that claim() or mark_processing() began without a worker has no lease: processes that
+        share a database should pass a worker. Then each of them may call recover() at any time.
         """
         return await self._run(self._recover.count(error_message=message, now=self._now()))
 

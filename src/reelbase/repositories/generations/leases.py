@@ -1,4 +1,4 @@
-"""Workers: claiming a generation, keeping it, and giving it back."""
+"""Workers: claiming a generation, renewing its lease, and releasing it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reelbase.repositories.generations.records import Generation
 
 
 class GenerationLeases(GenerationQueries):
-    """How workers take generations, keep them and give them back."""
+    """How workers claim generations, renew their leases and release them."""
 
     _fail_exhausted = Command(
         Generation,
@@ -28,9 +28,9 @@ class GenerationLeases(GenerationQueries):
         """,
     )
 
-    # Each arm finds its best candidate through an index; SQLite would rather read all that is pending
-    # by its status, and sort it. A claim without a worker has no lease, and counts as an attempt once
-    # it was interrupted.
+    # Each arm finds its best candidate through an index; otherwise SQLite would read all pending rows by
+    # their status, and sort them. A claim without a worker has no lease, and counts as an attempt only
+    # when it is interrupted.
     _claim = Command(
         Generation,
         """
@@ -100,13 +100,13 @@ class GenerationLeases(GenerationQueries):
     )
 
     async def claim(self, worker: str | None = None, *, lease: float = 60.0) -> Generation | None:
-        """Moves the next pending one (highest priority, then oldest) to processing and returns it;
-        None when none is pending. No two workers, tasks or processes get the same one.
+        """Moves the next pending generation (highest priority, then oldest) to processing and returns it;
+        None when none is pending. No two workers, tasks or processes get the same generation.
 
-        worker: holds it from now on.  lease: seconds until another worker may take it, unless
-        heartbeat() renews it. One whose lease has expired is taken again while it has attempts left,
-        and fails otherwise.  None: without a lease; the first recover() of any process takes it for
-        interrupted.
+        worker: the worker that holds it from now on. None: without a lease; the first recover() of any
+        process treats it as interrupted.  lease: seconds until another worker may claim it, unless
+        heartbeat() renews it. A generation whose lease has expired is claimed again while it has
+        attempts left, and fails otherwise.
         """
         now = self._now()
         lease_expires_at = moment_after(now, "lease", lease)
@@ -128,10 +128,23 @@ class GenerationLeases(GenerationQueries):
         lease: float = 60.0,
         attempt: int | None = None,
     ) -> Generation:
-        """Renews the lease to this many seconds from now.
+        """Renews the lease.
 
-        attempt: as for complete(). InvalidTransitionError unless this worker holds the generation: stop
-        working on it. A heartbeat does not wait for the disk; a power cut may take back the last ones.
+        A heartbeat does not wait for the disk; a power cut may undo the last ones.
+
+        Args:
+            generation_id: the generation.
+            worker: the worker that holds it.
+            lease: seconds from now.
+            attempt: as in complete().
+
+        Returns:
+            The generation.
+
+        Raises:
+            InvalidTransitionError: this worker does not hold the generation (any more), and should stop
+                working on it.
+            RecordNotFoundError: there is no such generation.
         """
         step = self._heartbeat.optional(
             id=generation_id,
@@ -144,10 +157,21 @@ class GenerationLeases(GenerationQueries):
     async def release(
         self, generation_id: UUID | str, worker: str, *, attempt: int | None = None
     ) -> Generation:
-        """Gives the generation back to the queue, as a worker does that stops, and returns it.
+        """Makes the generation pending again, for a worker that stops.
 
-        It costs no attempt: the next claim() counts the same one.  attempt: as for complete().
-        InvalidTransitionError unless this worker holds the generation.
+        It uses up no attempt: the next claim() has the same number.
+
+        Args:
+            generation_id: the generation.
+            worker: the worker that holds it.
+            attempt: as in complete().
+
+        Returns:
+            The generation, pending.
+
+        Raises:
+            InvalidTransitionError: this worker does not hold the generation.
+            RecordNotFoundError: there is no such generation.
         """
         step = self._release.optional(id=generation_id, worker=worker, attempt=attempt)
         return await self._moved("be released", generation_id, step, self._get)

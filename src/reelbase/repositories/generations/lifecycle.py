@@ -1,4 +1,4 @@
-"""What happens to a generation, from the prompt to the end."""
+"""The lifecycle of a generation, from the prompt to the end."""
 
 from __future__ import annotations
 
@@ -101,13 +101,23 @@ class GenerationLifecycle(GenerationQueries):
     async def mark_processing(
         self, generation_id: UUID | str, *, worker: str | None = None, lease: float = 60.0
     ) -> Generation:
-        """pending -> processing; one that is processing already is returned, and its lease renewed.
+        """Moves a pending generation to processing.
 
-        worker: takes it for this worker, as claim() does with the next one in the queue: until the
-        lease (seconds) ends, recover() leaves it alone, and no other worker can take it.  None: without a
-        lease; the first recover() of any process takes it for interrupted.
+        A generation that is processing already is returned as it is, with its lease renewed.
 
-        InvalidTransitionError from any other status, and when another worker holds it.
+        Args:
+            generation_id: the generation.
+            worker: claims it for this worker: until the lease ends, recover() skips the generation, and no
+                other worker can claim it. None: without a lease; the first recover() of any process treats
+                it as interrupted.
+            lease: seconds from now.
+
+        Returns:
+            The generation.
+
+        Raises:
+            InvalidTransitionError: the generation has any other status, or another worker holds it.
+            RecordNotFoundError: there is no such generation.
         """
         return await self._processing(generation_id, worker=worker, lease=lease)
 
@@ -121,14 +131,24 @@ class GenerationLifecycle(GenerationQueries):
         worker: str | None = None,
         attempt: int | None = None,
     ) -> Generation:
-        """Ends the generation as completed. generation_time: seconds.
+        """Ends the generation as completed.
 
-        metadata is merged into what is there, key by key.  worker: refuses unless this worker holds it.
-        attempt: refuses unless this is still the attempt that is running; pass the ``attempts`` of what
-        claim() has returned, and a worker that lost its lease cannot end what another one, even of the
-        same name, works on. None: no such check.
+        Args:
+            generation_id: the generation.
+            generation_time: how long it took, in seconds.
+            file_size_bytes: the size of the audio file; None leaves the stored one.
+            metadata: merged into the stored metadata, key by key; None changes nothing.
+            worker: only if this worker holds the generation; None: no such check.
+            attempt: only if this attempt is still running; None: no such check. With the ``attempts`` of
+                the generation that claim() returned, a worker that has lost its lease cannot end the work
+                of another worker, even one of the same name.
 
-        InvalidTransitionError when a check refuses, or it has ended.
+        Returns:
+            The generation.
+
+        Raises:
+            InvalidTransitionError: a check failed, or the generation has ended before.
+            RecordNotFoundError: there is no such generation.
         """
         step = self._complete.optional(
             id=generation_id,
@@ -151,7 +171,18 @@ class GenerationLifecycle(GenerationQueries):
     ) -> Generation:
         """Ends the generation as failed; retry() makes it pending again.
 
-        worker, attempt: as for complete(). InvalidTransitionError when they refuse, or it has ended.
+        Args:
+            generation_id: the generation.
+            error_message: the reason.
+            worker: as in complete().
+            attempt: as in complete().
+
+        Returns:
+            The generation.
+
+        Raises:
+            InvalidTransitionError: a check failed, or the generation has ended before.
+            RecordNotFoundError: there is no such generation.
         """
         return await self._ended(
             generation_id, GenerationStatus.FAILED, error_message, worker=worker, attempt=attempt
@@ -160,14 +191,15 @@ class GenerationLifecycle(GenerationQueries):
     async def cancel(self, generation_id: UUID | str) -> Generation:
         """Ends the generation as cancelled, also under a worker's lease.
 
-        One that is cancelled is returned as it is. InvalidTransitionError when it has ended otherwise.
+        A cancelled generation is returned as it is. InvalidTransitionError for a completed or failed one.
         """
         return await self._ended(generation_id, GenerationStatus.CANCELLED)
 
     async def retry(self, generation_id: UUID | str) -> Generation:
-        """Makes a failed or cancelled generation pending again: error and end are cleared, attempts stay.
+        """Makes a failed or cancelled generation pending again: its error and completed_at are cleared, its
+        attempts stay.
 
-        InvalidTransitionError from any other status.
+        InvalidTransitionError for any other status.
         """
         return await self._moved(
             "be retried", generation_id, self._retry.optional(id=generation_id), self._get
@@ -179,10 +211,20 @@ class GenerationLifecycle(GenerationQueries):
         status: GenerationStatusLike,
         error_message: str | None = None,
     ) -> Generation:
-        """Moves the generation on; error_message None leaves what is there.
+        """Moves the generation to a status. retry() leads back to pending.
 
-        pending moves to any other status, processing to an end. One that is processing or cancelled may
-        be told so again; else InvalidTransitionError. retry() leads back to pending.
+        Args:
+            generation_id: the generation.
+            status: from pending every status but pending is allowed; from processing only completed,
+                failed and cancelled. processing and cancelled may be set again.
+            error_message: the reason; None leaves the stored one.
+
+        Returns:
+            The generation.
+
+        Raises:
+            InvalidTransitionError: the generation cannot change from its status to this one.
+            RecordNotFoundError: there is no such generation.
         """
         if status is None:
             raise invalid_argument("status", "must not be None")

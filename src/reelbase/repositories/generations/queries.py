@@ -132,7 +132,16 @@ class GenerationQueries(Repository):
         limit: int | None = 100,
         offset: int = 0,
     ) -> builtins.list[Generation]:
-        """Generations, newest first; status None: of every status."""
+        """Generations, newest first.
+
+        Args:
+            status: only generations with this status; None: all.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The generations; [] when there are none.
+        """
         if status is None:
             return await self._run(self._list.all(limit=limit, offset=offset))
         step = self._list_with_status.all(status=status, limit=limit, offset=offset)
@@ -141,14 +150,32 @@ class GenerationQueries(Repository):
     async def list_for_model(
         self, model_name: str, *, limit: int | None = 100, offset: int = 0
     ) -> builtins.list[Generation]:
-        """A model's generations, of all its versions, newest first."""
+        """The generations of a model, of all its versions, newest first.
+
+        Args:
+            model_name: the model, compared exactly.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The generations; [] also for an unknown model.
+        """
         step = self._list_for_model.all(model_name=model_name, limit=limit, offset=offset)
         return await self._run(step)
 
     async def list_for_prompt(
         self, prompt: str, *, limit: int | None = 100, offset: int = 0
     ) -> builtins.list[Generation]:
-        """What was made of a prompt (compared exactly), newest first."""
+        """The generations of a prompt, newest first.
+
+        Args:
+            prompt: the text, compared exactly.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The generations; [] also for an unknown prompt.
+        """
         step = self._list_for_prompt.all(prompt=prompt, limit=limit, offset=offset)
         return await self._run(step)
 
@@ -157,11 +184,11 @@ class GenerationQueries(Repository):
         return await self._run(self._pending.all(limit=limit))
 
     async def count(self, status: GenerationStatusLike | None = None) -> int:
-        """How many there are; status None: of every status."""
+        """How many generations have this status; None: how many there are."""
         if status is None:
             return await self._run(self._count.one())
         return await self._run(self._count_with_status.one(status=status))
 
     async def stats(self) -> GenerationStats:
-        """Counts by status and of prompts, all of one moment."""
+        """The numbers of generations by status, and of prompts, in one read transaction."""
         return await self._run(self._stats.one())

@@ -1,4 +1,4 @@
-"""What the generation repository returns."""
+"""The records that the generation repository returns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GenerationStatus(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
-# What a parameter takes: a member, or its text.
+# The type of a parameter: a member, or its text.
 GenerationStatusLike = (
     GenerationStatus | Literal["pending", "processing", "completed", "failed", "cancelled"]
 )
@@ -31,9 +31,9 @@ GenerationStatusLike = (
 class Generation(msgspec.Struct, frozen=True):
     """A piece of music. sample_rate: samples a second.  file_path: where the audio is, or will be.
 
-    completed_at: when it ended, whichever way.  metadata: whatever the application knows of it.
-    priority: higher is sooner.  attempts: claims so far, and runs without a worker that were
-    interrupted.  worker, lease_expires_at: who holds it, and until when.
+    completed_at: when it was completed, failed or was cancelled.  metadata: further data of the
+    application.  priority: a higher one is claimed sooner.  attempts: claims so far, and interrupted runs
+    without a worker.  worker: the worker that holds it.  lease_expires_at: until when.
     """
 
     id: UUID
@@ -79,18 +79,18 @@ class Generation(msgspec.Struct, frozen=True):
 
     @property
     def is_finished(self) -> bool:
-        """Completed, failed or cancelled."""
+        """Whether it is completed, failed or cancelled."""
         return not (self.is_pending or self.is_processing)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields up to metadata as JSON has them: the id and times as texts."""
+        """The fields up to metadata in JSON's types: the id and times as texts."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         for name in _OF_THE_QUEUE:
             del fields[name]
         return fields
 
 
-# What a client of the application is not told by to_dict(): who works on it is the application's matter.
+# Fields that to_dict() leaves out: a client of the application does not need the worker and its lease.
 _OF_THE_QUEUE = ("priority", "attempts", "max_attempts", "worker", "lease_expires_at")
 
 
@@ -111,7 +111,7 @@ class NewGeneration(msgspec.Struct, frozen=True):
 
 
 class GenerationStats(msgspec.Struct, frozen=True):
-    """How many there are, of one moment."""
+    """The numbers of generations and prompts, from one read transaction."""
 
     total_generations: int
     pending_generations: int

@@ -1,9 +1,10 @@
 """Jobs: a queue with priorities, leases and retries, batches that follow their children, and a history.
 
-What each verb makes of the state of a job without children. run is update(status="running"), later is
-fail(retry_in=). running has no lease; held is running under a worker's lease, expired the same once that
-has run out, and spent expired at the last attempt. A dash: InvalidTransitionError; of claim and recover,
-left alone; of progress, False.
+The tables give the new state for each verb and each state of a job without children. run is
+update(status="running"), later is fail(retry_in=). The state running has no lease; held is running under a
+worker's lease, expired is held after the lease has run out, and spent is expired at the last attempt. A dash
+means InvalidTransitionError; for claim and recover it means that they skip the job, for progress that it
+returns False.
 
     state         run           claim         heartbeat     progress      succeed       fail
     queued        running       running       -             queued        succeeded     failed
@@ -25,7 +26,7 @@ left alone; of progress, False.
     failed        -             -             failed        queued        -
     cancelled     -             -             cancelled     queued        -
 
-What is running without a lease and has no attempt left fails at recover(), too.
+A job that is running without a lease and has no attempt left fails at recover(), too.
 """
 
 from __future__ import annotations

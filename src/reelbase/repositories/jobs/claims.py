@@ -1,4 +1,4 @@
-"""Workers: claiming a job, keeping it, and giving it back."""
+"""Workers: claiming a job and renewing its lease."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reelbase.repositories.jobs.records import Job
 
 
 class JobClaims(JobQueries):
-    """How workers take jobs, keep them and give them back."""
+    """How workers claim jobs and renew their leases."""
 
     _fail_exhausted = Command(
         Job,
@@ -33,7 +33,7 @@ class JobClaims(JobQueries):
         """,
     )
 
-    # Each arm finds its best candidate through an index; a parent that has children is no work itself.
+    # Each arm finds its best candidate through an index; a job with children is never claimed itself.
     _claim = Command(
         Job,
         """
@@ -154,11 +154,18 @@ class JobClaims(JobQueries):
     async def claim(
         self, worker: str, *, types: Iterable[str] | None = None, lease: float = 60.0
     ) -> Job | None:
-        """Takes the job that is due (highest priority, then oldest) for this worker; None if none is.
+        """Claims the next due job (highest priority, then oldest) for this worker.
 
-        types: only jobs of these types; None: any.  lease: seconds until somebody else may take it,
-        unless heartbeat() renews it. A job whose lease has expired is taken again while it has
-        attempts left, and fails otherwise. No two workers, tasks or processes get the same job.
+        A job whose lease has expired is claimed again while it has attempts left, and fails otherwise.
+        No two workers, tasks or processes get the same job.
+
+        Args:
+            worker: the name of the worker.
+            types: only jobs of these types; None: any.
+            lease: seconds until another worker may claim it, unless heartbeat() renews it.
+
+        Returns:
+            The job; None when none is due.
         """
         now = self._now()
         claim: dict[str, Any] = {
@@ -184,13 +191,25 @@ class JobClaims(JobQueries):
         lease: float = 60.0,
         attempt: int | None = None,
     ) -> Job:
-        """Renews the lease to this many seconds from now and notes progress (0 to 1; None leaves it).
+        """Renews the lease and stores the progress.
 
-        attempt: refuses unless this is still the attempt that is running; pass the ``attempts`` of the
-        job that claim() has returned. Needed where two workers may have the same name.
+        A heartbeat does not wait for the disk; a power cut may undo the last ones.
 
-        InvalidTransitionError when the job is not running or another worker holds it: stop working
-        on it. A heartbeat does not wait for the disk; a power cut may take back the last ones.
+        Args:
+            job_id: the job.
+            worker: the worker that holds it.
+            progress: 0 to 1; None leaves it.
+            completed: how many work items are done; None leaves it.
+            lease: seconds from now.
+            attempt: only if this attempt is still running, by the ``attempts`` of the job that claim()
+                returned; needed where two workers may have the same name. None: no such check.
+
+        Returns:
+            The job.
+
+        Raises:
+            InvalidTransitionError: the job is not running, or another worker holds it: stop working on it.
+            RecordNotFoundError: there is no such job.
         """
         now = self._now()
         return await self._moved(

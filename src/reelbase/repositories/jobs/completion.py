@@ -1,4 +1,4 @@
-"""Workers: ending a job, well or badly."""
+"""Workers: ending a job as succeeded or failed, and releasing it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reelbase.repositories.jobs.records import Job
 
 
 class JobCompletion(JobQueries):
-    """How a worker ends a job."""
+    """How a worker ends or releases a job."""
 
     _succeed = Command(
         Job,
@@ -109,16 +109,24 @@ class JobCompletion(JobQueries):
         worker: str | None = None,
         attempt: int | None = None,
     ) -> Job:
-        """Finishes the job and returns it; progress is 1 and completed = total (those of a parent
-        follow its children). result None leaves the one that is stored.
+        """Ends the job as succeeded: its progress is 1, and completed is total. The progress of a parent
+        follows its children.
 
-        worker: refuses unless this worker holds the job.  attempt: refuses unless this is still the
-        attempt that is running; pass the ``attempts`` of the job that claim() has returned, and a
-        worker that lost its lease cannot finish what another one, even of the same name, works on.
-        None: no such check.
+        Args:
+            job_id: the job.
+            result: the result; None leaves the stored one.
+            worker: only if this worker holds the job; None: no such check.
+            attempt: only if this attempt is still running; None: no such check. With the ``attempts`` of
+                the job that claim() returned, a worker that has lost its lease cannot end the work of
+                another worker, even one of the same name.
 
-        InvalidTransitionError when a check refuses, or the job has finished before: a late success
-        cannot undo a cancel.
+        Returns:
+            The job.
+
+        Raises:
+            InvalidTransitionError: a check failed, or the job has finished before: a late success cannot
+                undo a cancel.
+            RecordNotFoundError: there is no such job.
         """
         return await self._moved(
             "succeed",
@@ -146,10 +154,23 @@ class JobCompletion(JobQueries):
         worker: str | None = None,
         attempt: int | None = None,
     ) -> Job:
-        """Finishes the job as failed and returns it; or, with retry_in and attempts left, queues it again.
+        """Ends the job as failed; or, with retry_in and attempts left, queues it again.
 
-        retry_in: seconds until it may be claimed again; None: it fails for good.  worker, attempt: as
-        for succeed(). InvalidTransitionError when they refuse, or the job has finished before.
+        Args:
+            job_id: the job.
+            error: the reason.
+            error_code: the application's code for it, or None.
+            error_details: further data, or None.
+            retry_in: seconds until it may be claimed again; None: it fails for good.
+            worker: as in succeed().
+            attempt: as in succeed().
+
+        Returns:
+            The job.
+
+        Raises:
+            InvalidTransitionError: a check failed, or the job has finished before.
+            RecordNotFoundError: there is no such job.
         """
         now = self._now()
         failure: dict[str, Any] = {
@@ -171,10 +192,21 @@ class JobCompletion(JobQueries):
         return await self._moved("fail", job_id, step, self._get)
 
     async def release(self, job_id: UUID | str, worker: str, *, attempt: int | None = None) -> Job:
-        """Gives the job back to the queue, as a worker does that stops, and returns it.
+        """Puts the job back into the queue, for a worker that stops.
 
-        It costs no attempt: the next claim() counts the same one.  attempt: as for succeed().
-        InvalidTransitionError unless this worker holds the job.
+        It uses up no attempt: the next claim() has the same number.
+
+        Args:
+            job_id: the job.
+            worker: the worker that holds it.
+            attempt: as in succeed().
+
+        Returns:
+            The job, queued.
+
+        Raises:
+            InvalidTransitionError: this worker does not hold the job.
+            RecordNotFoundError: there is no such job.
         """
         return await self._moved(
             "be released",

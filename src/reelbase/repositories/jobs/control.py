@@ -1,4 +1,4 @@
-"""What is done to a job from outside: updates, cancels, retries."""
+"""Controlling a job without a lease: updates, progress, cancels, retries."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike
 class JobControl(JobQueries):
     """Progress, cancellation, retries, and changes by hand."""
 
-    # Progress alone is the hot path: no fsync, and no columns that it does not touch. That of a
-    # parent is counted from its children, so that what somebody else says of it is left aside.
+    # Progress alone is the hot path: no fsync, and no columns that it does not touch. The progress of a
+    # parent is counted from its children, so a value that a caller passes for it is ignored.
     _progress = Command(
         Job,
         """
@@ -112,7 +112,7 @@ class JobControl(JobQueries):
         """,
     )
 
-    # Runs behind what cancels the parent: changes() is whether it did.
+    # Runs right after the statement that cancels the parent: changes() tells whether it did.
     _cancel_children = Command(
         Job,
         """
@@ -128,7 +128,7 @@ class JobControl(JobQueries):
         """,
     )
 
-    # A batch is tried again by trying again what did not succeed; all of it, if all of it did.
+    # A batch is retried by retrying the children that did not succeed; all of them, if all succeeded.
     _requeue_children = Command(
         Job,
         """
@@ -201,12 +201,28 @@ class JobControl(JobQueries):
         error_code: str | None = None,
         error_details: dict[str, Any] | None = None,
     ) -> Job:
-        """Changes what is not None and returns the job; updated_at moves only when something changed.
+        """Changes the fields whose argument is not None.
 
-        InvalidTransitionError when the status cannot become this one: it moves from queued to running
-        to a finished one, and a finished one only by retry(). "cancelled" also cancels the queued and
-        running children, as cancel() does. progress is cut to 0 to 1; that of a parent, and completed,
-        follow its children, whatever is passed. Progress alone does not wait for the disk.
+        updated_at moves only when a value changed. A call with progress or completed alone does not wait
+        for the disk.
+
+        Args:
+            job_id: the job.
+            status: from queued or running onwards; only retry() leads back to queued. "cancelled" also
+                cancels the queued and running children, as cancel() does.
+            progress: 0 to 1; a number outside is cut. Ignored for a parent, which follows its children.
+            completed: how many work items are done. Ignored for a parent, too.
+            result: the result.
+            error: the reason of a failure.
+            error_code: the application's code for it.
+            error_details: further data.
+
+        Returns:
+            The job.
+
+        Raises:
+            InvalidTransitionError: the job cannot change from its status to this one.
+            RecordNotFoundError: there is no such job.
         """
         now = self._now()
         progress, completed = clamped(progress, 0.0, 1.0), at_least_0(completed)
@@ -239,10 +255,18 @@ class JobControl(JobQueries):
     async def progress(
         self, job_id: UUID | str, progress: float, *, completed: int | None = None
     ) -> bool:
-        """Notes progress (cut to 0 to 1) without reading the job back: the cheapest of all writes.
+        """Stores the progress without reading the job back: the cheapest of all writes.
 
-        False when there is no such job, when it has finished, or when its progress is its
-        children's. It does not wait for the disk.
+        It does not wait for the disk.
+
+        Args:
+            job_id: the job.
+            progress: 0 to 1; a number outside is cut.
+            completed: how many work items are done; None leaves it.
+
+        Returns:
+            False, with no change, when there is no such job, when it has finished, or when it has
+            children: its progress follows theirs.
         """
         step = self._note_progress.count(
             id=job_id,
@@ -253,7 +277,7 @@ class JobControl(JobQueries):
         return await self._run(step) > 0
 
     async def cancel(self, job_id: UUID | str) -> Job:
-        """Cancels the job and its queued and running children; a finished one is returned as it is."""
+        """Cancels the job and its queued and running children; a finished job is returned as it is."""
         now = self._now()
         _, _, job = await self._batch(
             self._cancel.count(id=job_id, now=now),
@@ -265,8 +289,8 @@ class JobControl(JobQueries):
     async def retry(self, job_id: UUID | str) -> Job:
         """Queues a finished job again: result, error, times and progress are cleared, attempts stay.
 
-        Of a batch, the children that did not succeed are queued again; all, if all did.
-        InvalidTransitionError when it has not finished.
+        Of a batch, the children that did not succeed are queued again; all of them, if all succeeded.
+        InvalidTransitionError for a queued or running job.
         """
         now = self._now()
         _, job = await self._batch(

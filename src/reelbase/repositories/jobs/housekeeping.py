@@ -1,4 +1,4 @@
-"""What keeps the queue in order: recovery after a restart, deletion, purging."""
+"""Jobs: recovery after a restart, deletion, purging."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reelbase.repositories.jobs.records import Job, RecoveryReport
 class JobHousekeeping(JobQueries):
     """Recovery after a start, and deletion."""
 
-    # A run without a lease was not counted when it began: it is an attempt, too.
+    # A run without a lease was not counted as an attempt when it began, so it is counted now.
     _requeue_interrupted = Command(
         Job,
         """
@@ -35,8 +35,8 @@ class JobHousekeeping(JobQueries):
         params={"message": Message},
     )
 
-    # Before their children: once those have failed, they would succeed. A batch of which a child is in
-    # the hands of another process, or was queued again just now, goes on.
+    # Parents first: once all children have failed, the trigger would end the parent as succeeded. A batch
+    # goes on if another process holds one of its children, or if a child was queued again just now.
     _fail_interrupted_parents = Command(
         Job,
         """
@@ -117,7 +117,7 @@ class JobHousekeeping(JobQueries):
         """,
     )
 
-    # A parent must not wait for a job that is deleted: to it, the job was cancelled.
+    # A parent must not wait for a deleted job, so the job is cancelled first.
     _cancel_before_delete = Command(
         Job,
         """
@@ -158,19 +158,19 @@ class JobHousekeeping(JobQueries):
     )
 
     async def recover(self, *, message: str = "interrupted by restart") -> RecoveryReport:
-        """After a start: puts back what was interrupted, with message as its error.
+        """Queues or fails interrupted jobs, with message as their error; call it after a start.
 
             running, lease expired or none, attempts left     queued again
             running, lease expired or none, no attempt left   failed
             running under a lease that has not expired        left alone: another process works on it
             queued                                            stays queued
 
-        attempts of max_attempts count: claims, and runs that update(status="running") has begun. A
-        batch goes on while one of its children was put back or is in the hands of another process;
-        else it fails if it was running, and its queued children with it.
+        Claims count as attempts of max_attempts, and so do runs that update(status="running") has begun. A
+        batch goes on if one of its children was queued again or is held by another process; otherwise a
+        running batch fails, with its queued children.
 
-        Returns how many failed, children included, and how many jobs are queued afterwards. It may be
-        called by each of several processes, at any time.
+        Returns how many jobs failed, children included, and how many are queued afterwards. Each of
+        several processes may call it at any time.
         """
         now = self._now()
         _, parents, jobs, children, left_queued = await self._batch(
@@ -183,8 +183,8 @@ class JobHousekeeping(JobQueries):
         return RecoveryReport(failed=parents + jobs + children, left_queued=left_queued)
 
     async def delete(self, job_id: UUID | str, *, missing_ok: bool = False) -> bool:
-        """Deletes the job and its children. A deleted child is no part of its batch any more, which
-        finishes if it waited for this one alone.
+        """Deletes the job and its children. A deleted child no longer belongs to its batch; the batch
+        finishes if this child was the last unfinished one.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
@@ -195,8 +195,8 @@ class JobHousekeeping(JobQueries):
         return self._deleted(count, job_id, missing_ok=missing_ok)
 
     async def purge(self, older_than: timedelta) -> int:
-        """Deletes top-level jobs that finished longer ago than this, with their children; how many.
+        """Deletes top-level jobs that finished longer ago than this, with their children. Returns how many.
 
-        One that still has an unfinished child is kept.
+        A job with an unfinished child is kept.
         """
         return await self._run(self._purge.count(before=moment_before(self._now(), older_than)))

@@ -1,4 +1,4 @@
-"""Finding jobs: by id, by profile, by what they refer to."""
+"""Finding jobs: by id, by profile, by the files and transcripts that they refer to."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class JobQueries(Repository):
         """,
     )
 
-    # The + keeps SQLite from the index of all jobs that have no parent, the finished ones among them.
+    # The + keeps SQLite from using the index of all jobs without a parent, which has the finished ones, too.
     _list_active = Query(
         Job,
         """
@@ -140,16 +140,32 @@ class JobQueries(Repository):
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Job]:
-        """A profile's top-level jobs, newest first; active_only: queued and running ones."""
+        """A profile's top-level jobs, newest first.
+
+        Args:
+            profile_id: the profile.
+            active_only: only queued and running jobs.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The jobs; [] also for an unknown profile.
+        """
         query = self._list_active_for_profile if active_only else self._list_for_profile
         return await self._run(query.all(profile_id=profile_id, limit=limit, offset=offset))
 
     async def list(
         self, *, active_only: bool = False, limit: int | None = 100, offset: int = 0
     ) -> builtins.list[Job]:
-        """Top-level jobs of every profile, newest first, for an administrator. limit None: all.
+        """Top-level jobs of every profile, newest first, for an administrator.
 
-        active_only: queued and running ones.
+        Args:
+            active_only: only queued and running jobs.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The jobs; [] when there are none.
         """
         query = self._list_active if active_only else self._list
         return await self._run(query.all(limit=limit, offset=offset))

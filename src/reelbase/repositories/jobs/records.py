@@ -1,4 +1,4 @@
-"""What the job repository returns."""
+"""The records that the job repository returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reelbase.engine.file_names import Message
 
 
 class JobStatus(enum.StrEnum):
-    """queued -> running -> one of the finished ones; queued -> finished is possible too."""
+    """queued -> running -> succeeded, failed or cancelled; a queued job may also finish directly."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -27,16 +27,17 @@ class JobStatus(enum.StrEnum):
         return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
-# What a parameter takes: a member, or its text.
+# The type of a parameter: a member, or its text.
 JobStatusLike = JobStatus | Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
 class Job(msgspec.Struct, frozen=True):
     """Work to be done, being done, or done.
 
-    parent_id: the batch it belongs to.  progress: 0 to 1.  total, completed: work items; of a parent,
-    its children.  priority: higher is sooner.  attempts: how often it was claimed.
-    run_after: not claimed before.  worker, lease_expires_at: who holds it, and until when.
+    parent_id: the batch it belongs to.  progress: 0 to 1.  total, completed: numbers of work items; for a
+    parent, of its children.  priority: a higher one is claimed sooner.  attempts: how often it was claimed.
+    run_after: it is not claimed before this time.  worker: the worker that holds it.  lease_expires_at:
+    until when.
     """
 
     id: UUID
@@ -65,7 +66,8 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class RecoveryReport(msgspec.Struct, frozen=True):
-    """failed: jobs that recovery gave up, children included.  left_queued: jobs that still wait."""
+    """The result of recover(). failed: how many jobs failed, children included.  left_queued: how many jobs
+    are queued afterwards."""
 
     failed: int
     left_queued: int

@@ -50,17 +50,28 @@ class JobSubmission(JobQueries):
         run_after: datetime | None = None,
         max_attempts: int = 1,
     ) -> Job:
-        """Adds a queued job and returns it.
+        """Adds a queued job.
 
-        parent_id: the batch that it belongs to, which decides by its state:
+        Args:
+            profile_id: the profile that owns the job.
+            type: the application's own word, by which workers choose jobs.
+            params: the parameters of the job, as JSON.
+            parent_id: the batch of this job, which must be queued or running; None: none.
+            total: how many work items it has; a parent whose children are added one by one finishes when
+                this many children have finished.
+            id: the id of the job; None: a new one.
+            priority: a higher one is claimed sooner.
+            run_after: it is not claimed before this time; None: at once.
+            max_attempts: how often it may be claimed before it fails for good; at least 1.
 
-            queued, running                  the child is queued
-            succeeded, failed, cancelled     InvalidTransitionError; retry() the batch first
+        Returns:
+            The job.
 
-        total: how many work items it has; a parent whose children are added one by one finishes when
-        that many have.  max_attempts: how often it may be claimed before it fails for good.
-        ConstraintError: kind foreign_key when profile or parent do not exist; kind check when the
-        parent is of another profile or has a parent itself, total is negative or max_attempts below 1.
+        Raises:
+            InvalidTransitionError: the batch has finished; retry() it first.
+            ConstraintError: kind unique when the id is taken; kind foreign_key when the profile or the
+                parent does not exist; kind check when the parent is of another profile or has a parent
+                itself, when total is negative, or when max_attempts is below 1.
         """
         if params is None:
             raise invalid_argument("params", "must not be None")
@@ -95,12 +106,27 @@ class JobSubmission(JobQueries):
         run_after: datetime | None = None,
         max_attempts: int = 1,
     ) -> tuple[Job, list[Job]]:
-        """Adds a parent with params and a child of the same type for each of children, all or nothing.
+        """Adds a batch: a parent, and children of the same type, all or none.
 
-        Returns the parent and its children in the order given. The parent is never claimed; it
-        follows its children. children: the params of each; ValueError when there are none, because
-        such a batch could never finish.  id: of the parent.  priority, run_after, max_attempts: of
-        every child, as in add(). ConstraintError as in add().
+        The parent is never claimed; it follows its children.
+
+        Args:
+            profile_id: the profile that owns the batch.
+            type: the type of the parent and of all children.
+            params: the parameters of the parent.
+            children: the parameters of each child; at least one, because a batch without children could
+                never finish.
+            id: the id of the parent; None: a new one.
+            priority: that of every child, as in add().
+            run_after: that of every child, as in add().
+            max_attempts: that of every child, as in add().
+
+        Returns:
+            The parent, and its children in the order given.
+
+        Raises:
+            ValueError: children is empty.
+            ConstraintError: as in add().
         """
         if params is None:
             raise invalid_argument("params", "must not be None")
