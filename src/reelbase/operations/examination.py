@@ -30,7 +30,16 @@ from reelbase.errors import DatabaseCorruptError, SchemaError
 
 
 async def check_file(path: Path, *, full: bool, busy_timeout: float) -> HealthReport:
-    """examine(), on a thread of its own."""
+    """Checks a file as examine() does, on a thread of its own.
+
+    Args:
+        path: as in examine().
+        full: as in examine().
+        busy_timeout: seconds to wait for another process that has locked the file.
+
+    Returns:
+        The problems and warnings; the errors are those of examine().
+    """
     work = partial(examine, path, full=full, busy_timeout_seconds=busy_timeout)
     return await on_a_thread(work)
 

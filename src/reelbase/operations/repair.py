@@ -148,7 +148,17 @@ def repair_file(
     on_progress: OnProgress,
     setup: Setup | None = None,
 ) -> RepairReport:
-    """repair(), on the calling thread."""
+    """Repairs a file as repair() does, on the calling thread.
+
+    Args:
+        path: as in repair().
+        busy_timeout_seconds: as in repair().
+        on_progress: called with (what, done, total), on the calling thread.
+        setup: as in repair().
+
+    Returns:
+        The report; the errors are those of repair().
+    """
     place = real_path(path)  # side files are named after the real path
     if size_of_usable_file(place, create=False) == 0:
         raise SchemaError(

@@ -85,7 +85,16 @@ class TableRows(msgspec.Struct, frozen=True):
 
 
 def rows_of(native: sqlite3.Connection, table: str, module: str | None = None) -> TableRows:
-    """How the rows of a table are read and written. module: that of a virtual table, else None."""
+    """Finds out how the rows of a table are read and written.
+
+    Args:
+        native: a connection to the database.
+        table: the table.
+        module: the module of a virtual table, in lower case; None: a table that is not virtual.
+
+    Returns:
+        The columns, their order and the statements.
+    """
     found = native.execute(_COLUMNS, (table,)).fetchall()
     columns = [name for name, hidden, _ in found if not hidden]
     if module in TREES:

@@ -1,8 +1,8 @@
-"""The audit trail: who changed what, when.
+"""The audit trail: each change of an entity, with its time and its author.
 
-Projects, videos and clips are logged by triggers (schema.sql), which see cascades too. What a trigger
-cannot know is who is writing; an AuditedRepository tells them, around each of its writes and in the
-same transaction. To have another table logged: give it the three triggers, and its repository this base.
+Projects, videos and clips are logged by triggers (schema.sql), which also see cascades. A trigger does not
+know the author; an AuditedRepository stores it around each of its writes, in the same transaction. To log
+a further table: give it the three triggers, and its repository this base class.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ A = TypeVar("A")
 
 
 class AuditAction(enum.StrEnum):
-    """What happened to an entity."""
+    """The kind of a change."""
 
     CREATE = "CREATE"
     UPDATE = "UPDATE"
@@ -32,8 +32,11 @@ class AuditAction(enum.StrEnum):
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """A change. entity_id: int or str, as it was given.  changes: of an UPDATE, for every field that
-    really changed, ``{"old": …, "new": …}``; of CREATE and DELETE {}.  user_id: None where nobody said."""
+    """A change of an entity.
+
+    entity_id: int or str, as it was given.  changes: for an UPDATE ``{"old": …, "new": …}`` for every field
+    whose value changed; {} for CREATE and DELETE.  user_id: the author; None: unknown.
+    """
 
     id: int
     entity_type: str
@@ -142,7 +145,16 @@ class AuditRepository(Repository):
     async def log_create(
         self, entity_type: str, entity_id: int | str, user_id: str | None = None
     ) -> AuditEntry:
-        """Notes that an entity of the application's own was made. user_id None: the unit's actor."""
+        """Logs that an entity of the application was created.
+
+        Args:
+            entity_type: the application's own word for its kind.
+            entity_id: its id; 7 and "7" are two entities.
+            user_id: the author; None: the actor of the unit of work, if there is one.
+
+        Returns:
+            The entry.
+        """
         return await self._log(AuditAction.CREATE, entity_type, entity_id, {}, user_id)
 
     async def log_update(
@@ -152,13 +164,32 @@ class AuditRepository(Repository):
         changes: dict[str, Any],
         user_id: str | None = None,
     ) -> AuditEntry:
-        """Notes changes, kept as they are given. user_id None: the unit's actor."""
+        """Logs changes of an entity of the application.
+
+        Args:
+            entity_type: as in log_create().
+            entity_id: as in log_create().
+            changes: stored as they are given.
+            user_id: as in log_create().
+
+        Returns:
+            The entry.
+        """
         return await self._log(AuditAction.UPDATE, entity_type, entity_id, changes, user_id)
 
     async def log_delete(
         self, entity_type: str, entity_id: int | str, user_id: str | None = None
     ) -> AuditEntry:
-        """Notes that an entity is gone. user_id None: the unit's actor."""
+        """Logs that an entity of the application was deleted.
+
+        Args:
+            entity_type: as in log_create().
+            entity_id: as in log_create().
+            user_id: as in log_create().
+
+        Returns:
+            The entry.
+        """
         return await self._log(AuditAction.DELETE, entity_type, entity_id, {}, user_id)
 
     async def get(self, entry_id: int) -> AuditEntry:
@@ -172,12 +203,21 @@ class AuditRepository(Repository):
     async def get_history(
         self, entity_type: str, entity_id: int | str, *, limit: int | None = None
     ) -> builtins.list[AuditEntry]:
-        """What happened to an entity, newest first; the ids 7 and "7" are two entities."""
+        """The changes of an entity, newest first.
+
+        Args:
+            entity_type: its kind.
+            entity_id: its id; 7 and "7" are two entities.
+            limit: at most this many; None: all.
+
+        Returns:
+            The entries; [] for an unknown entity.
+        """
         step = self._get_history.all(entity_type=entity_type, entity_id=entity_id, limit=limit)
         return await self._run(step)
 
     async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[AuditEntry]:
-        """What happened to all entities, newest first."""
+        """The changes of all entities, newest first. limit None: all."""
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def count(self) -> int:
@@ -185,7 +225,7 @@ class AuditRepository(Repository):
         return await self._run(self._count.one())
 
     async def prune(self, older_than: timedelta) -> int:
-        """Deletes entries that are older than this; how many there were."""
+        """Deletes the entries that are older than this. Returns how many."""
         return await self._run(self._prune.count(before=moment_before(self._now(), older_than)))
 
     async def _log(

@@ -1,4 +1,4 @@
-"""Clips: pieces of a file that somebody saved, with a language model's breakdown."""
+"""Clips: saved pieces of a file, with a language model's breakdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reelbase.repositories.files import File
 
 
 class Clip(msgspec.Struct, frozen=True):
-    """A piece of a file, in seconds from its start. file: None unless it was asked for."""
+    """A piece of a file, in seconds from its start. file: None unless load_file was passed."""
 
     id: UUID
     profile_id: str
@@ -28,8 +28,8 @@ class Clip(msgspec.Struct, frozen=True):
 
 
 class ClipRepository(Repository):
-    """The clips of files, table ``clips``: a span of a file with what was said of it. They are added
-    and deleted, never changed, and go with their profile or file.
+    """The clips of files, table ``clips``: a span of a file with a breakdown of its language. They are added
+    and deleted, never changed, and are deleted with their profile or file.
     """
 
     entity = "clip"
@@ -134,10 +134,22 @@ class ClipRepository(Repository):
         *,
         id: UUID | str | None = None,
     ) -> Clip:
-        """Adds a clip of one of the profile's files and returns it.
+        """Adds a clip of one of the profile's files.
 
-        start_time, end_time: seconds, 0 <= start <= end, else ConstraintError of kind check; of
-        kind foreign_key when the profile does not exist or has no such file.
+        Args:
+            profile_id: the profile that owns the clip.
+            file_id: a file of this profile.
+            start_time: seconds from the start of the file, at least 0.
+            end_time: seconds from the start of the file, at least start_time.
+            llm_breakdown_response: the answer of the language model, as JSON.
+            id: the id of the clip; None: a new one.
+
+        Returns:
+            The clip.
+
+        Raises:
+            ConstraintError: kind check when a time is out of range; kind foreign_key when the profile does
+                not exist or has no such file; kind unique when the id is taken.
         """
         return await self._run(
             self._add.one(

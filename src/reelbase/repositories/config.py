@@ -79,16 +79,25 @@ class ConfigRepository(Repository):
     @overload
     async def get(self, key: str, default: Any = None, *, type: UnionType) -> Any: ...
     async def get(self, key: str, default: Any = None, *, type: Any = object) -> Any:
-        """The value, or default where the key has none.
+        """The value of a key.
 
-        type: what the value must be, strictly: the text "false" is no bool, and 1 no str
-        (msgspec.ValidationError). object: whatever it is.
+        Args:
+            key: the key.
+            default: the result if the key has no value.
+            type: the type of the value, checked strictly: the text "false" is no bool, and 1 no str.
+                object: any type.
+
+        Returns:
+            The value, or default.
+
+        Raises:
+            msgspec.ValidationError: the value is of a different type.
         """
         stored = await self._run(self._get.optional(key=key))
         return default if stored is None else msgspec.json.decode(stored, type=type)
 
     async def set(self, key: str, value: JsonValue) -> ConfigEntry:
-        """Stores the value under the key and returns the entry. ValueError for what is no JSON."""
+        """Stores the value under the key and returns the entry. ValueError for a value that is no JSON."""
         return await self._run(self._set.one(key=key, value=value, updated_at=self._now()))
 
     async def set_many(self, values: Mapping[str, JsonValue]) -> None:

@@ -1,8 +1,8 @@
 """Credentials in URLs and texts: passwords, keys, tokens, signatures and session ids become ``***``.
 
-The tables on top say which names and shapes are secret; the code below finds names with their values, and
-looks into what is percent-encoded. What a masked URL is about stays readable: scheme, host, path and
-harmless parameters. Every pattern takes time linear in the length of the text.
+The tables at the top list the names and shapes of secrets; the code below finds names with their values,
+and decodes percent-encoded parts. Scheme, host, path and harmless parameters of a masked URL stay readable.
+Every pattern takes time linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _Span = tuple[int, int]  # from, to
 
 # Names of parameters, headers, flags and keys, as _words() writes them.
 _SECRET_NAME = re.compile(
-    # Not a place in a list, nor a key that opens nothing.
+    # Not the token of a page, and not a key that is no secret, such as sort_key and public_key.
     r"(?!(?:.*_)?(?:page|continuation|sync)_?token$)"
     r"(?!(?:.*_)?(?:sort|order|group|cache|primary|foreign|public|partition|row|initial|object|idempotency)_key$)"
     r"(?:"
-    # Whatever stands before it: accessToken, PGPASSWORD, X-Amz-Signature, jackett_apikey, upsig.
+    # With any beginning: accessToken, PGPASSWORD, X-Amz-Signature, jackett_apikey, upsig.
     r".*(?:token|secret|passw(?:or)?d|passphrase|passcode|signature|sig|credentials?|hmac|jwt|auth"
     r"|authorization|sess(?:ion)?_?id"
     r"|(?:api|auth|pass|rss|access|secret|private|session|stream|torrent|user|nzb|resource|rl)_?key)"
@@ -32,13 +32,13 @@ _SECRET_NAME = re.compile(
     r"|key_pair_id|aws_?access_key_id|secret_id|password_confirm(?:ation)?"
     r")"
 )
-# Names of secrets that are also names of other things. Outside of a URL the value decides.
+# Names of secrets that also name harmless things. Outside of a URL the value decides.
 _AMBIGUOUS_NAME = re.compile(r"key|session|cookies|ticket|pot|tp")
 # Words of plain language, which a colon may follow: "unexpected token: x".
 _PLAIN_WORD = re.compile(r"token|secret|signature|sig|auth|pass|pin|sid|bearer|credentials?")
 # Names of headers whose secret is the rest of the line.
 _HEADER = re.compile(r"(?:.*_)?(?:authorization|cookie)")
-# Names that a URL gives to many things, and the values that are secrets.
+# Names with many meanings in URLs, and the shapes of the values that are secrets.
 _SECRET_BY_VALUE = {
     "code": re.compile(r".{6,}"),  # OAuth
     "state": re.compile(r"(?=.*\d).{6,}|.{20,}"),  # OAuth
@@ -54,7 +54,7 @@ _SECRET_BY_VALUE = {
 }
 _NO_SECRET = re.compile(r"\d{1,2}|true|false|null|none|undefined|", re.IGNORECASE)
 _RANDOM = re.compile(r"(?=\D{0,99}\d)\S{6,}+|\S{20,}+")
-# What follows the name of a flag in a sentence.
+# Words that follow the name of a flag in a sentence.
 _PROSE = re.compile(
     r"(?:options?|flags?|arguments?|parameters?|or|and|to|for|with|is|was|are|if|instead)\b",
     re.IGNORECASE,
@@ -63,16 +63,16 @@ _SCHEME = re.compile(
     r"(?:Bearer|Basic|Token|Negotiate|NTLM|ApiKey|Bot|JWT)[ \t+]+(?=\S)", re.IGNORECASE
 )
 
-# Path segments behind which a secret comes, apart from those that are called like one.
+# Path segments that a secret follows, besides the segments with the name of a secret.
 _SECRET_FOLLOWS = frozenset(
     {"hooks", "webhook", "webhooks", "private", "verify", "confirm", "reset", "magic", "activate"}
 )
 _SEGMENT = r"[^/?#\s\"'<>&]"
-# What comes before the secret, and the secret.
+# The text before the secret, and the secret.
 _SHAPES = [
     re.compile(pattern)
     for pattern in (
-        # Keys that say themselves what they are.
+        # Keys that begin with a known prefix.
         r"((?<![\w\-]))eyJ[\w\-]{8,}+\.[\w\-]{8,}+(?:\.[\w\-]*+){0,3}",
         r"((?<![A-Za-z0-9])A[KS]IA)[0-9A-Z]{16}(?![0-9A-Za-z])",
         r"((?<![\w\-])sk-(?:[a-z]{2,8}\d{0,2}-){0,2})\w{20,}+[\w\-]*+",
@@ -126,7 +126,7 @@ _USERINFO_ALONE = re.compile(
 
 _IN_NAME = r"\w.\-\[\]%$"
 _QUOTE = r"\\{0,3}[\"']"
-# A name, and what says that its value follows: = or :, or the comma of ("name", "value"), of
+# A name, and the sign before its value: = or :, or the comma of ("name", "value"), of
 # {"name": "name", "value": "value"} and of a list of arguments.
 _PAIR = re.compile(
     rf"(?<![{_IN_NAME}])(?P<name>[{_IN_NAME}]++)(?P<closing>{_QUOTE}\]?)?"
@@ -139,7 +139,7 @@ _FLAG = re.compile(
 _NAMED_SEGMENT = re.compile(rf"(?<=/)(?P<name>[\w.\-]{{2,32}})/(?={_SEGMENT}{{16}})")
 _OPENING_QUOTE = re.compile(rf"[bru]{{0,2}}(?P<quote>{_QUOTE})")
 _UP_TO_QUOTE = {q: re.compile(rf"(?:[^\\\n{q}]|\\.)*+") for q in "\"'"}
-# What is in braces has names of its own.
+# A text in braces has names of its own.
 _BRACKET = re.compile(r"\{|[\[(](?P<inside>[^\])\n]*+)")
 _OPENS_PAIR = re.compile(r"[(\[]b?\\{0,3}[\"']$")
 _REST_OF_LINE = re.compile(r"(?:[^\r\n\\]|\\(?![rn]))*+")
@@ -166,14 +166,14 @@ def url_without_credentials(url: str) -> str:
     Other parts of the URL that are a secret, such as a passkey in the path, are replaced too. A URL
     without a secret comes back as it is.
     """
-    # Parsers of URLs drop these characters, wherever they are, and so see a host where none seems.
+    # Parsers of URLs drop these characters anywhere, and so find a host that is hidden by them.
     seen = url.translate(_DROPPED_BY_PARSERS)
     masked = _masked(seen, True, _DEPTH)
     return url if masked == seen else masked
 
 
 def text_without_credentials(text: str) -> str:
-    """The same for every URL that the text quotes, and for headers, arguments and keys in it."""
+    """The text with the secrets masked in every URL that it quotes, and in headers, arguments and keys."""
     return _masked(_PRIVATE_KEY.sub(rf"\1{_MASK}", text), False, _DEPTH)
 
 
@@ -192,9 +192,9 @@ def _masked(text: str, of_url: bool, depth: int) -> str:
 
 
 def _masked_when_decoded(text: str, depth: int) -> str:
-    """The text with what is secret in its percent-encoded pieces masked, encoded as they were.
+    """The text with the secrets in its percent-encoded pieces masked; the pieces stay encoded.
 
-    All pieces are looked at together, a line each: one at a time would take minutes for a hostile text.
+    All pieces are masked in one pass, a line each: one pass per piece would take minutes for a hostile text.
     """
     pieces = _ENCODED.findall(text)
     decoded = [unquote(piece, errors="surrogateescape").replace("\n", "\r") for piece in pieces]
@@ -224,7 +224,7 @@ def _with_spans_masked(
 
 
 def _segment_span(text: str, name: re.Match[str]) -> _Span | None:
-    """Where the path segment behind a name is, if it is a secret."""
+    """The span of the path segment behind a name, if it is a secret."""
     if not (name["name"].lower() in _SECRET_FOLLOWS or _is_secret(_words(name["name"]))):
         return None
     start, end = _span(_VALUE_IN_PATH, text, name.end())
@@ -233,7 +233,7 @@ def _segment_span(text: str, name: re.Match[str]) -> _Span | None:
 
 
 def _value_span(text: str, name: re.Match[str], of_url: bool) -> _Span | None:
-    """Where the value behind a name is, if it is a secret."""
+    """The span of the value behind a name, if it is a secret."""
     start = name.start("name")
     before = text[max(start - 1, 0) : start]
     words = _words(name["name"])
@@ -273,14 +273,14 @@ def _value_span(text: str, name: re.Match[str], of_url: bool) -> _Span | None:
 
 
 def _parameter_span(text: str, start: int, words: str, before: str, of_url: bool) -> _Span:
-    """Of a value in the path, query or fragment of a URL."""
+    """The span of a value in the path, query or fragment of a URL."""
     if before in ("/", "~") or (before == ";" and "sess" in words):
         return _span(_VALUE_IN_PATH, text, start)
     return _span(_VALUE_IN_URL, text, start) if of_url else _plain_span(text, start)
 
 
 def _header_span(text: str, start: int, before: str) -> _Span:
-    """Of the value of a header: a word behind the name of a scheme, or the rest of the line."""
+    """The span of a header's value: a word behind the name of a scheme, or the rest of the line."""
     if _SCHEME.match(text, start):
         return _plain_span(text, start)
     start, end = _span(_REST_OF_LINE, text, start)
@@ -290,7 +290,7 @@ def _header_span(text: str, start: int, before: str) -> _Span:
 
 
 def _plain_span(text: str, start: int) -> _Span:
-    """Of a value in quotes, or of one word; without the name of a scheme before it."""
+    """The span of a value in quotes, or of one word; without the name of a scheme before it."""
     if opening := _OPENING_QUOTE.match(text, start):
         start = opening.end()
         end = _closing(text, start, opening["quote"])
@@ -308,7 +308,7 @@ def _span(pattern: re.Pattern[str], text: str, start: int) -> _Span:
 
 
 def _closing(text: str, start: int, quote: str) -> int:
-    """Where the quote is closed, or the line ends."""
+    """The place where the quote is closed, or the line ends."""
     if quote in _UP_TO_QUOTE:
         return _span(_UP_TO_QUOTE[quote], text, start)[1]
     closing = text.find(quote, start)

@@ -15,21 +15,21 @@ from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.credentials import text_without_credentials, url_without_credentials
 
 _ERROR_LENGTH = 2000
-# More than this is not looked at: masking takes the event loop's time, and an error may be the whole
-# output of a program.
+# A longer text is cut before it is masked: masking takes the event loop's time, and an error may be the
+# whole output of a program.
 _ERROR_LENGTH_CONSIDERED = 16_000
 
 
 def domain_of(url: str) -> str | None:
-    """The host of a URL, lower case, without port and userinfo; None where it has none."""
+    """The host of a URL, in lower case, without port and userinfo; None for a URL without a host."""
     try:
         return urlsplit(url.strip()).hostname
-    except ValueError:  # a bracket that opens no IPv6 address
+    except ValueError:  # an opening bracket without an IPv6 address
         return None
 
 
 def _beginning(error: str) -> str:
-    """As much of a long error as is looked at, without the word that the cut would tear."""
+    """The beginning of a long error, without the word that the cut would tear."""
     if len(error) <= _ERROR_LENGTH_CONSIDERED:
         return error
     beginning = error[:_ERROR_LENGTH_CONSIDERED]
@@ -38,7 +38,7 @@ def _beginning(error: str) -> str:
 
 
 class ErrorLogEntry(msgspec.Struct, frozen=True):
-    """A download that failed. url and error hold no credentials. domain: the host, None without one."""
+    """A failed download. url and error hold no credentials. domain: the host; None for a URL without one."""
 
     id: int
     url: Message
@@ -139,9 +139,17 @@ class ErrorLogRepository(Repository):
         format_id: str | None = None,
         media_type: str | None = None,
     ) -> ErrorLogEntry:
-        """Notes a failure and returns the entry.
+        """Logs a failure.
 
-        Credentials in url and error are masked, and error is cut to 2000 characters.
+        Args:
+            url: the URL; credentials in it are masked.
+            error: the reason; credentials in it are masked, and it is cut to 2000 characters.
+            session_id: the session of the download, or None; it need not exist.
+            format_id: the format of the download, or None.
+            media_type: the application's own word, or None.
+
+        Returns:
+            The entry.
         """
         masked = url_without_credentials(self._expect("url", url, str))
         return await self._run(
@@ -161,7 +169,16 @@ class ErrorLogRepository(Repository):
     async def list(
         self, *, domain: str | None = None, limit: int | None = 100, offset: int = 0
     ) -> builtins.list[ErrorLogEntry]:
-        """Entries, newest first; domain None: of every domain."""
+        """Entries, newest first.
+
+        Args:
+            domain: only entries of this domain; None: all.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The entries; [] when there are none.
+        """
         if domain is None:
             return await self._run(self._list.all(limit=limit, offset=offset))
         self._expect("domain", domain, str)
@@ -173,11 +190,11 @@ class ErrorLogRepository(Repository):
         return await self._run(self._count.one())
 
     async def clear(self) -> int:
-        """Deletes every entry; how many there were."""
+        """Deletes every entry. Returns how many."""
         return await self._run(self._clear.count())
 
     async def prune(self, older_than: timedelta) -> int:
-        """Deletes entries that are older than this; how many there were."""
+        """Deletes the entries that are older than this. Returns how many."""
         return await self._run(self._prune.count(before=moment_before(self._now(), older_than)))
 
     async def top_domains(self, limit: int = 10) -> builtins.list[DomainErrors]:

@@ -1,4 +1,4 @@
-"""Files: what a profile's media are called, where they are and where they came from."""
+"""Files: the names, paths and origins of a profile's media."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from reelbase.repositories.tags import normalized
 
 
 class File(msgspec.Struct, frozen=True):
-    """A media file. path is where its bytes are, size_bytes and content_hash what they are.
+    """A media file. path: where its bytes are.  size_bytes, content_hash: of its bytes.
 
-    folder: label of files that came in together.  source_file_id: what it was made from.
+    folder: the label of files that were added together.  source_file_id: the file that it was made from.
     """
 
     id: UUID
@@ -43,7 +43,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 class FileChanges(TypedDict, total=False):
-    """What files.update() can change."""
+    """The fields that files.update() can change."""
 
     name: str | UnsetType
     path: str | UnsetType
@@ -74,8 +74,8 @@ class NewFile(msgspec.Struct, frozen=True):
 
 
 class FileRepository(Repository):
-    """The files of profiles, table ``files``: rows about media whose bytes lie elsewhere. Deleting one
-    deletes what was made of it: transcripts, clips, speakers, summaries, media info, status, links to tags.
+    """The files of profiles, table ``files``: rows about media whose bytes lie elsewhere. Deleting a file
+    deletes its transcripts, clips, speakers, summaries, media info, status and links to tags.
     """
 
     entity = "file"
@@ -205,7 +205,16 @@ class FileRepository(Repository):
     async def list_for_profile(
         self, profile_id: str, *, limit: int | None = None, offset: int = 0
     ) -> builtins.list[File]:
-        """A profile's files, newest first. limit None: all. page() does not slow down with the offset."""
+        """A profile's files, newest first.
+
+        Args:
+            profile_id: the profile.
+            limit: at most this many; None: all.
+            offset: this many are skipped first, which takes time; page() does not.
+
+        Returns:
+            The files; [] also for an unknown profile.
+        """
         return await self._run(self._list.all(profile_id=profile_id, limit=limit, offset=offset))
 
     async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[File]:
@@ -224,12 +233,21 @@ class FileRepository(Repository):
         status: FileStatusLike | None = None,
         search: str | None = None,
     ) -> builtins.list[File]:
-        """The files that follow ``after`` (None: from the start), newest first, by keyset.
+        """A page of a profile's files, newest first, by keyset.
 
-        tags: those that have all of these, compared like tags.ensure() does.  type None: any.
-        folder UNSET: any; None: those without one.  status None: any, none included.  search: a
-        substring of the name, in any case, composed or not, in full or half width; ``%`` and ``_``
-        are ordinary characters.
+        Args:
+            profile_id: the profile.
+            after: the last file of the page before; None: the first page.
+            limit: at most this many; None: all.
+            tags: only files with all of these tags, compared as in tags.ensure().
+            type: only files of this type; None: any.
+            folder: only files in this folder; None: only files without a folder; UNSET: any.
+            status: only files with this processing status; None: any file, also one without a status.
+            search: a substring of the name, in any case, composed or not, in full or half width; ``%`` and
+                ``_`` are ordinary characters. None: any name.
+
+        Returns:
+            The files; [] after the last page.
         """
         if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
             raise wrong_type("tags", f"must be a list of str, not {builtins.type(tags).__name__}")
@@ -272,7 +290,7 @@ class FileRepository(Repository):
         """How many files the profile has; 0 for an unknown profile."""
         return await self._run(self._count.one(profile_id=profile_id))
 
-    # Numbers only grow while there are files, so that what is not indexed yet is what lies behind the last
+    # Numbers only grow while there are files, so the files that are not indexed yet lie behind the last
     # indexed one.
     _index_new = Command(
         File,
@@ -289,7 +307,7 @@ class FileRepository(Repository):
         """,
     )
 
-    # The index from its own texts: one that is damaged cannot be cleared.
+    # Rebuilt from the texts, because a damaged index cannot be cleared.
     _mend_index = Command(
         File,
         """
@@ -307,7 +325,7 @@ class FileRepository(Repository):
     _derived = "files_fts"
     _derivation = (_mend_index, _clear_index, _index_new)
 
-    # A trigger has taken files out of the index of which a text changed.
+    # A trigger has removed files from the index whose text changed.
     index_again = Command(
         File,
         """
@@ -323,8 +341,8 @@ class FileRepository(Repository):
         params={"file_ids": builtins.list[UUID]},
     )
 
-    # Ranking costs a microsecond a row; so only the newest of very many are ranked. CROSS JOIN, so that the
-    # search comes first. A word of the name or the title counts for more than one of the path.
+    # Ranking costs a microsecond a row, so of very many matches only the newest are ranked. CROSS JOIN makes
+    # SQLite search first. A word of the name or the title counts for more than a word of the path.
     _search = Query(
         File,
         """
@@ -361,13 +379,20 @@ class FileRepository(Repository):
     async def search(
         self, profile_id: str, query: str, *, limit: int | None = 50
     ) -> builtins.list[File]:
-        """The profile's files in whose name, folder, path and title (of media_info) all words of the query
-        are, the best match first.
+        """Finds the profile's files by the words of their name, folder, path and title (of media_info).
 
-        The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
-        (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; one
-        without a word finds nothing. Of more than 10,000 matches the last 10,000 to be stored are ranked.
         page(search=) finds substrings of names.
+
+        Args:
+            profile_id: the profile.
+            query: words that must all occur. The last word matches as a prefix, a "quoted part" as a
+                phrase, scripts without spaces (Chinese, Thai …) as substrings; case, accents and width do
+                not count. No query is an error.
+            limit: at most this many; None: all.
+
+        Returns:
+            The files, the best match first; [] for a query without a word. Of more than 10,000 matches the
+            10,000 that were stored last are ranked.
         """
         expression = match_expression(escaped(self._expect("query", query, str)))
         if expression is None:
@@ -377,7 +402,8 @@ class FileRepository(Repository):
         )
 
     async def rebuild_search(self) -> int:
-        """Indexes every file again, also those that came in by the sqlite3 prompt; how many."""
+        """Rebuilds the search index of files, also for rows that another program has written. Returns how
+        many files are indexed."""
         *_, count = await self._batch(*(command.count() for command in self._derivation))
         return int(count)
 
@@ -426,7 +452,7 @@ class FileRepository(Repository):
         """,
     )
 
-    # Of several files all or none: one that is missing keeps the others as they are.
+    # Of several files all or none: if one is missing, none is changed.
     _update_many = Command(
         File,
         """
@@ -492,10 +518,28 @@ class FileRepository(Repository):
         content_hash: str | None = None,
         source_url: str | None = None,
     ) -> File:
-        """Adds a file and returns it. path need not exist and need not be unique.
+        """Adds a file.
 
-        ConstraintError: kind unique when the id is taken, kind foreign_key when the profile or the
-        source file does not exist, kind check when size_bytes is negative.
+        Args:
+            profile_id: the profile that owns the file.
+            name: the name to show.
+            path: where the bytes are; it need not exist, and need not be unique.
+            type: the application's own word for its kind, or None.
+            folder: the label of files that belong together, or None.
+            id: the id of the file; None: a new one.
+            source_file_id: the file that it was made from, or None.
+            origin: the application's own word for where it came from, or None.
+            size_bytes: its size, at least 0, or None.
+            content_type: its media type, or None.
+            content_hash: a hash of its bytes, by which find_by_hash() finds it, or None.
+            source_url: the URL that it was fetched from, or None.
+
+        Returns:
+            The file.
+
+        Raises:
+            ConstraintError: kind unique when the id is taken; kind foreign_key when the profile or the
+                source file does not exist; kind check when size_bytes is negative.
         """
         file, _ = await self._batch(
             self._add.one(
@@ -543,7 +587,7 @@ class FileRepository(Repository):
         """Changes the fields passed and returns the file; None clears one, UNSET leaves it.
 
         Can change: name, path, type, folder, source_file_id, origin, size_bytes, content_type,
-        content_hash, source_url; TypeError for others. RecordNotFoundError for an unknown id.
+        content_hash, source_url; TypeError for any other field. RecordNotFoundError for an unknown id.
         """
         file, _ = await self._batch(
             self._update.one(**self._update.changes(changes, id=file_id)),
@@ -552,8 +596,8 @@ class FileRepository(Repository):
         return file
 
     async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
-        """Deletes the row, not the bytes, with all that belongs to it: transcripts, clips, speakers,
-        summaries, media info, status, links to tags. Jobs that name it stay.
+        """Deletes the row, not the bytes, with its transcripts, clips, speakers, summaries, media info,
+        status and links to tags. Jobs that name the file stay.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
@@ -565,8 +609,8 @@ class FileRepository(Repository):
     ) -> builtins.list[File]:
         """Changes the same fields of several files, all or none, and returns them in the order given.
 
-        What can be changed is what update() changes: ``folder="Holiday"`` moves them there. [] changes
-        nothing. RecordNotFoundError names the first id that is unknown.
+        The fields are those of update(): ``folder="Holiday"`` moves all files there. [] changes nothing.
+        RecordNotFoundError names the first unknown id.
         """
         ids = self._ids("file_ids", file_ids)
         _, _, changed = await self._batch(
@@ -578,10 +622,10 @@ class FileRepository(Repository):
         return changed
 
     async def delete_many(self, file_ids: Iterable[UUID | str], *, missing_ok: bool = False) -> int:
-        """Deletes several files with all that belongs to them, as delete() does, all or none.
+        """Deletes several files as delete() does, all or none.
 
-        Returns how many were deleted. RecordNotFoundError names the first id that is unknown; with
-        missing_ok the others are deleted.
+        Returns how many were deleted. RecordNotFoundError names the first unknown id; with missing_ok
+        unknown ids are skipped.
         """
         ids = self._ids("file_ids", file_ids)
         known, count = await self._batch(

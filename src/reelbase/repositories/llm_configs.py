@@ -1,4 +1,4 @@
-"""Language models: which ones a profile may use, with what key, and how their tests went."""
+"""Language models: the configurations of a profile, with their API keys and the results of tests."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from reelbase.errors import ConstraintError
 class LlmConfig(msgspec.Struct, frozen=True):
     """A language model that a profile may use.
 
-    has_api_key: whether one is stored.  is_active: of a profile that has any, exactly one is.
-    test_status: untested, success or failed, of the configuration as it is now.
+    has_api_key: whether a key is stored.  is_active: true for exactly one configuration of a profile that
+    has any.  test_status: untested, success or failed, for the configuration as it is now.
     """
 
     id: int
@@ -40,7 +40,7 @@ class LlmConfig(msgspec.Struct, frozen=True):
 
 
 class LlmConfigChanges(TypedDict, total=False):
-    """What llm_configs.update() can change. api_key: None or '' clears it."""
+    """The fields that llm_configs.update() can change. api_key: None or '' clears it."""
 
     name: str | UnsetType
     provider: str | UnsetType
@@ -52,7 +52,7 @@ class LlmConfigChanges(TypedDict, total=False):
 
 
 class LlmConfigCheck(msgspec.Struct, frozen=True):
-    """A try of a configuration. status: success or failed."""
+    """A test of a configuration. status: success or failed."""
 
     id: int
     config_id: int
@@ -62,13 +62,13 @@ class LlmConfigCheck(msgspec.Struct, frozen=True):
 
 
 def _place(config_id: int | None) -> str:
-    """What a stored key is bound to."""
+    """The text that a stored key is bound to."""
     return f"the API key of llm config {config_id}"
 
 
 class LlmConfigRepository(Repository):
-    """Language models of profiles, table ``llm_configs``, with encrypted keys. Of a profile that has any,
-    exactly one is active.
+    """Language models of profiles, table ``llm_configs``, with encrypted keys. A profile that has any has
+    exactly one active configuration.
     """
 
     entity = "llm config"
@@ -160,14 +160,14 @@ class LlmConfigRepository(Repository):
         return await self._run(self._list_for_profile.all(profile_id=profile_id))
 
     async def active(self, profile_id: str) -> LlmConfig | None:
-        """The one that the profile uses; None when it has none at all."""
+        """The configuration that the profile uses; None when it has no configuration."""
         return await self._run(self._active.optional(profile_id=profile_id))
 
     async def tests(self, config_id: int, limit: int | None = 20) -> list[LlmConfigCheck]:
-        """How the configuration's tests went, newest first; those before a change of it too."""
+        """The configuration's tests, newest first, also those before it was changed."""
         return await self._run(self._tests.all(config_id=config_id, limit=limit))
 
-    # A trigger makes a profile's first the active one.
+    # A trigger makes a profile's first configuration the active one.
     _add = Command(
         LlmConfig,
         """
@@ -266,7 +266,7 @@ class LlmConfigRepository(Repository):
         """,
     )
 
-    # Not over a key that was set since it was read.
+    # Only if the key is still the one that was read.
     _rotate = Command(
         LlmConfig,
         """
@@ -290,14 +290,28 @@ class LlmConfigRepository(Repository):
         max_tokens: int = 8192,
         temperature: float = 0.3,
     ) -> LlmConfig:
-        """Adds a configuration and returns it; a profile's first is active at once.
+        """Adds a configuration. A profile's first configuration is active at once.
 
-        api_key: stored encrypted; None or '': none.  SecretError for one without ``connect(secrets=)``.
-        ConstraintError: kind unique when the profile has one of this name, kind foreign_key for an
-        unknown profile, kind check for max_tokens below 1 or a negative temperature.
+        Args:
+            profile_id: the profile.
+            name: unique in the profile.
+            provider: the application's own word.
+            model_name: the provider's name of the model.
+            api_key: stored encrypted; None or '': no key.
+            base_url: the address of the provider, or None.
+            max_tokens: at least 1.
+            temperature: at least 0.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            SecretError: api_key is passed without ``connect(secrets=)``.
+            ConstraintError: kind unique when the profile has a configuration of this name; kind foreign_key
+                for an unknown profile; kind check when a number is out of range.
         """
         while True:
-            # The key is bound to the row's id, so that has to be known before there is a row.
+            # The key is bound to the row's id, so the id must be known before the row is inserted.
             config_id = await self._run(self._next_id.one()) if api_key else None
             try:
                 _, config = await self._batch(
@@ -318,7 +332,7 @@ class LlmConfigRepository(Repository):
             except ConstraintError as error:
                 if error.constraint != "llm_configs.id":
                     raise
-                # Somebody else was faster; the next id is another one by now.
+                # Another caller was faster and has taken the id.
             else:
                 return config
 
@@ -333,7 +347,7 @@ class LlmConfigRepository(Repository):
         """Changes the fields passed and returns the configuration; None clears one, UNSET leaves it.
 
         Can change: name, provider, model_name, base_url, max_tokens, temperature, api_key (None or ''
-        clears it); TypeError for others. What was tested is untested after any change.
+        clears it); TypeError for any other field. Any change makes the configuration untested.
         RecordNotFoundError for an unknown id; errors as in add().
         """
         stored: dict[str, Any] = {**changes}
@@ -350,9 +364,19 @@ class LlmConfigRepository(Repository):
     async def record_test(
         self, config_id: int, status: Literal["success", "failed"], message: str | None = None
     ) -> LlmConfig:
-        """Notes how a test went and returns the configuration. status: success or failed.
+        """Stores the result of a test.
 
-        ConstraintError: kind check for another status.
+        Args:
+            config_id: the configuration.
+            status: success or failed.
+            message: the provider's answer, or None.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            RecordNotFoundError: there is no such configuration.
+            ConstraintError: kind check for any other status.
         """
         now = self._now()
         _, _, _, config = await self._batch(
@@ -366,8 +390,8 @@ class LlmConfigRepository(Repository):
         return config
 
     async def delete(self, config_id: int, *, missing_ok: bool = False) -> bool:
-        """Deletes the configuration, its key and its tests; the profile's newest is then active if
-        this one was.
+        """Deletes the configuration, its key and its tests. If it was active, the profile's newest
+        configuration becomes active.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
@@ -375,10 +399,10 @@ class LlmConfigRepository(Repository):
         return self._deleted(count, config_id, missing_ok=missing_ok)
 
     async def api_key(self, config_id: int) -> str | None:
-        """The key itself, decrypted; None when there is none.
+        """The decrypted key; None when no key is stored.
 
-        SecretError: code no_secrets without ``connect(secrets=)``, code unknown_key when none of its
-        keys encrypted this one, code damaged when the stored bytes were changed or copied from another row.
+        SecretError: code no_secrets without ``connect(secrets=)``, code unknown_key when it was encrypted
+        by none of these secrets, code damaged when the stored bytes were changed or copied from another row.
         """
         profile_id, stored = await self._run(self._api_key.one(id=config_id))
         if stored is None:
@@ -386,7 +410,7 @@ class LlmConfigRepository(Repository):
         return self._secrets().decrypt(stored, owner=profile_id, place=_place(config_id))
 
     async def rotate_keys(self) -> int:
-        """Encrypts with the current key what older ones encrypted; how many keys that were.
+        """Encrypts all API keys that an older secret has encrypted with the current one. Returns how many.
 
         All or none: SecretError, as from api_key(), when one of them cannot be decrypted.
         """
@@ -402,7 +426,7 @@ class LlmConfigRepository(Repository):
     def _encrypted(
         self, api_key: str | None, profile_id: str, config_id: int | None
     ) -> bytes | None:
-        """The key as it is stored, or None where there is none to store."""
+        """The encrypted key; None for no key."""
         if api_key is None or api_key == "":
             return None
         for name, text in (("api_key", api_key), ("profile_id", profile_id)):

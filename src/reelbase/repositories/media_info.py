@@ -1,4 +1,4 @@
-"""Media info: what a file is technically."""
+"""Media info: the technical data of a file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reelbase.repositories.files import FileRepository
 
 
 class MediaInfo(msgspec.Struct, frozen=True):
-    """What is known of a file; None: not known.
+    """The technical data of a file; None: unknown.
 
     duration: seconds.  frame_rate_num / frame_rate_den: frames a second.  width, height: pixels.
-    audio_sample_rate: samples a second.  metadata: whatever else, such as a downloader's findings.
+    audio_sample_rate: samples a second.  metadata: further data of the application, as JSON.
     """
 
     file_id: UUID
@@ -44,7 +44,7 @@ class MediaInfo(msgspec.Struct, frozen=True):
 
 
 class MediaInfoChanges(TypedDict, total=False):
-    """What media_info.upsert() can note."""
+    """The fields that media_info.upsert() can store."""
 
     title: str | UnsetType | None
     author: str | UnsetType | None
@@ -68,7 +68,7 @@ class MediaInfoChanges(TypedDict, total=False):
 
 
 class MediaInfoRepository(Repository):
-    """What is known of a file's media, table ``media_info``: one row per file at most, which goes with
+    """The technical data of files, table ``media_info``: one row per file at most, which is deleted with
     the file.
     """
 
@@ -139,9 +139,9 @@ class MediaInfoRepository(Repository):
     )
 
     async def upsert(self, file_id: UUID | str, **fields: Unpack[MediaInfoChanges]) -> MediaInfo:
-        """Notes what is passed and returns all that is known; None clears, UNSET leaves a field.
+        """Stores the fields passed and returns the whole record; None clears a field, UNSET leaves it.
 
-        TypeError for a field that MediaInfo has not. ConstraintError: kind foreign_key for an unknown
+        TypeError for a field that MediaInfo lacks. ConstraintError: kind foreign_key for an unknown
         file, kind check for a size, rate or count that is not positive, or a negative duration.
         """
         info, _ = await self._batch(
@@ -151,15 +151,15 @@ class MediaInfoRepository(Repository):
         return info
 
     async def get(self, file_id: UUID | str) -> MediaInfo:
-        """What is known of the file; RecordNotFoundError when nothing was ever noted."""
+        """The file's record; RecordNotFoundError when it has none."""
         return await self._run(self._get.one(file_id=file_id))
 
     async def find(self, file_id: UUID | str) -> MediaInfo | None:
-        """What is known of the file, or None."""
+        """The file's record, or None."""
         return await self._run(self._get.optional(file_id=file_id))
 
     async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
-        """True when there was something; otherwise RecordNotFoundError, or False with missing_ok."""
+        """True when there was a record; otherwise RecordNotFoundError, or False with missing_ok."""
         count, _ = await self._batch(
             self._delete.count(file_id=file_id),
             FileRepository.index_again.count(file_ids=[file_id]),

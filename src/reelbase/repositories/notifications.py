@@ -1,4 +1,4 @@
-"""Notifications: what a profile is to be told, once or as a stream of progress."""
+"""Notifications: messages to a profile, single ones or a stream of progress."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from reelbase.engine.statements.statement import Command, Query
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """Something to be told. progress_key: what makes it a stream, whose row is written again and again.
-
-    progress: in the application's own measure.
+    """A message. progress_key: the key of a stream of progress, whose row is updated in place; None: a
+    single message.  progress: in the application's own measure.
     """
 
     id: int
@@ -34,8 +33,8 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 class NotificationRepository(Repository):
-    """The notifications of profiles, table ``notifications``: at most 1000 each, the oldest go first.
-    One with a progress_key is rewritten in place and is then in front and unread again.
+    """The notifications of profiles, table ``notifications``: at most 1000 each; beyond that the oldest are
+    deleted. One with a progress_key is updated in place, and is then the newest, and unread again.
     """
 
     entity = "notification"
@@ -164,11 +163,26 @@ class NotificationRepository(Repository):
         status: str = "info",
         data: dict[str, Any] | None = None,
     ) -> Notification:
-        """Tells the profile something, and returns it.
+        """Adds a notification, or updates the profile's one with this progress_key.
 
-        Where the profile has a notification of this progress_key, that one is rewritten: it gets what
-        is passed, data is merged into its own key by key, and it is unread and in front again. Beyond
-        1000 the profile's oldest goes. ConstraintError: kind foreign_key for an unknown profile.
+        An updated notification is unread and the newest again. Beyond 1000 the profile's oldest is deleted.
+
+        Args:
+            profile_id: the profile.
+            type: the application's own word.
+            title: the title.
+            message: the text.
+            progress_key: the key of a stream of progress; None: a new notification.
+            progress: in the application's own measure, or None.
+            status: the application's own word.
+            data: further data, as JSON; None: {}. In an update it is merged into the stored data, key by
+                key.
+
+        Returns:
+            The notification.
+
+        Raises:
+            ConstraintError: kind foreign_key for an unknown profile.
         """
         return await self._run(
             self._push.one(
@@ -195,7 +209,16 @@ class NotificationRepository(Repository):
     async def list_for_profile(
         self, profile_id: str, *, unread_only: bool = False, limit: int | None = 100
     ) -> list[Notification]:
-        """A profile's notifications, the last written first."""
+        """A profile's notifications, the last written first.
+
+        Args:
+            profile_id: the profile.
+            unread_only: only unread ones.
+            limit: at most this many; None: all.
+
+        Returns:
+            The notifications; [] also for an unknown profile.
+        """
         query = self._list_unread if unread_only else self._list
         return await self._run(query.all(profile_id=profile_id, limit=limit))
 
@@ -204,19 +227,20 @@ class NotificationRepository(Repository):
         return await self._run(self._unread_count.one(profile_id=profile_id))
 
     async def mark_read(self, profile_id: str, *ids: int) -> int:
-        """Marks these of the profile's as read; how many were unread until now."""
+        """Marks these notifications of the profile as read. Returns how many were unread until now."""
         return await self._run(self._mark_read.count(profile_id=profile_id, ids=ids))
 
     async def mark_all_read(self, profile_id: str) -> int:
-        """Marks all of the profile's as read; how many were unread until now."""
+        """Marks all notifications of the profile as read. Returns how many were unread until now."""
         return await self._run(self._mark_all_read.count(profile_id=profile_id))
 
     async def dismiss(self, id: int) -> bool:
-        """Deletes it; False when it was gone already."""
+        """Deletes the notification; False when it did not exist."""
         return await self._run(self._dismiss.count(id=id)) > 0
 
     async def prune(self, profile_id: str, keep: int = 100) -> int:
-        """Deletes the profile's oldest but ``keep``; how many. ValueError for a negative keep."""
+        """Deletes all but the profile's newest ``keep`` notifications. Returns how many. ValueError for a
+        negative keep."""
         if self._expect("keep", keep, int) < 0:
             raise invalid_argument("keep", f"must be 0 or more, not {keep}")
         return await self._run(self._prune.count(profile_id=profile_id, keep=keep))

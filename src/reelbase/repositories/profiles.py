@@ -1,4 +1,4 @@
-"""Profiles: whoever owns files, transcripts and jobs."""
+"""Profiles: the owners of files, transcripts and jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reelbase.engine.statements.statement import Command, Query
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """An owner. Its id is the application's choice; the two active_… are its current choices, or None."""
+    """An owner. id: chosen by the application.  active_…: the profile's current choices, or None."""
 
     id: str
     created_at: datetime
@@ -21,8 +21,8 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 class ProfileRepository(Repository):
-    """The owners of everything in the library, table ``profiles``; the application chooses their ids.
-    Deleting one deletes all that it owns.
+    """The owners of the library's files and settings, table ``profiles``; the application chooses their ids.
+    Deleting a profile deletes all rows that it owns.
     """
 
     entity = "profile"
@@ -74,7 +74,7 @@ class ProfileRepository(Repository):
     )
 
     async def ensure(self, profile_id: str) -> Profile:
-        """The profile, made now if it did not exist. Safe to call from many tasks and processes."""
+        """The profile, created if it did not exist. Safe to call from many tasks and processes."""
         _, profile = await self._batch(
             self._insert.count(id=profile_id, created_at=self._now()),
             self._get.one(id=profile_id),
@@ -102,8 +102,8 @@ class ProfileRepository(Repository):
         return await self._run(self._count.one())
 
     async def delete(self, profile_id: str, *, missing_ok: bool = False) -> bool:
-        """Deletes the profile and everything it owns: files with all that belongs to them, jobs, tags,
-        settings, notifications, templates, language models, prompts.
+        """Deletes the profile and all rows that it owns: files with their transcripts and further data,
+        jobs, tags, settings, notifications, templates, language models, prompts.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """

@@ -26,7 +26,7 @@ class ProjectClip(msgspec.Struct, frozen=True):
 
 
 class ProjectClipChanges(TypedDict, total=False):
-    """What project_clips.update() can change; points are frames."""
+    """The fields that project_clips.update() can change; points are frames."""
 
     video_id: int | UnsetType
     in_point: int | UnsetType
@@ -171,10 +171,21 @@ class ProjectClipRepository(AuditedRepository):
     async def add(
         self, project_id: int, video_id: int, in_point: int, out_point: int
     ) -> ProjectClip:
-        """Adds a clip and returns it.
+        """Adds a clip.
 
-        ConstraintError: kind check unless 0 <= in_point < out_point <= the video's frames; kind
-        foreign_key when the project or the video does not exist or the video is another project's.
+        Args:
+            project_id: the project.
+            video_id: a video of this project.
+            in_point: the first frame, at least 0.
+            out_point: the frame after the last one, above in_point and at most the number of the video's
+                frames.
+
+        Returns:
+            The clip.
+
+        Raises:
+            ConstraintError: kind check when a point is out of range; kind foreign_key when the project or
+                the video does not exist, or the video belongs to another project.
         """
         return await self._run(
             self._add.one(
@@ -215,8 +226,14 @@ class ProjectClipRepository(AuditedRepository):
     ) -> builtins.list[ProjectClip]:
         """A video's clips that share a frame with [in_point, out_point), in the order of in_point.
 
-        Clips that merely touch it share none. An empty or inverted window gives [].
-        exclude_id: a clip that is not looked at, because it is being moved; None: all are.
+        Args:
+            video_id: the video.
+            in_point: the first frame of the window.
+            out_point: the frame after its last one. A clip that merely touches the window shares no frame.
+            exclude_id: a clip that is left out, for example because it is being moved; None: no clip.
+
+        Returns:
+            The clips; [] for an empty or inverted window.
         """
         return await self._run(
             self._find_overlapping.all(
@@ -225,7 +242,16 @@ class ProjectClipRepository(AuditedRepository):
         )
 
     async def validate_bounds(self, video_id: int, in_point: int, out_point: int) -> bool:
-        """Whether add() would take such a clip of the video; False for an unknown video."""
+        """Whether add() would accept such a clip of the video.
+
+        Args:
+            video_id: the video.
+            in_point: the first frame.
+            out_point: the frame after the last one.
+
+        Returns:
+            False also for an unknown video.
+        """
         step = self._are_bounds_valid.optional(
             video_id=video_id, in_point=in_point, out_point=out_point
         )
@@ -234,15 +260,15 @@ class ProjectClipRepository(AuditedRepository):
     async def update(self, clip_id: int, **changes: Unpack[ProjectClipChanges]) -> ProjectClip:
         """Changes video_id, in_point, out_point as passed and returns the clip.
 
-        The checks of add() hold. TypeError for other fields, RecordNotFoundError for an unknown id.
+        The checks are those of add(). TypeError for any other field, RecordNotFoundError for an unknown id.
         """
         return await self._run(self._update.one(**self._update.changes(changes, id=clip_id)))
 
     async def split(self, clip_id: int, frame: int) -> tuple[ProjectClip, ProjectClip]:
-        """Cuts the clip in two at a frame, which becomes the first of the right one.
+        """Cuts the clip in two at a frame, which becomes the first frame of the right clip.
 
-        Returns left, which keeps the id, and right. ValueError when the frame is not strictly
-        inside; RecordNotFoundError for an unknown id.
+        Returns the left clip, which keeps the id, and the right one. ValueError when the frame is not
+        strictly inside; RecordNotFoundError for an unknown id.
         """
         right, left = await self._batch(
             self._split_right.optional(id=clip_id, frame=frame, created_at=self._now()),

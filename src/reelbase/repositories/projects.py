@@ -27,7 +27,7 @@ class Project(msgspec.Struct, frozen=True):
 
 
 class ProjectChanges(TypedDict, total=False):
-    """What projects.update() can change."""
+    """The fields that projects.update() can change."""
 
     name: str | UnsetType
     description: str | UnsetType | None
@@ -35,7 +35,7 @@ class ProjectChanges(TypedDict, total=False):
 
 
 class ProjectStats(msgspec.Struct, frozen=True):
-    """A project and how many videos and clips it has."""
+    """A project and its numbers of videos and clips."""
 
     id: int
     name: str
@@ -55,8 +55,8 @@ class ProjectWithVideos(msgspec.Struct, frozen=True):
 
 
 class ProjectRepository(AuditedRepository):
-    """Projects of the editor, table ``projects``; videos and clips go with them. Every write is
-    audited.
+    """Projects of the editor, table ``projects``; their videos and clips are deleted with them. Every write
+    is audited.
     """
 
     entity = "project"
@@ -172,7 +172,16 @@ class ProjectRepository(AuditedRepository):
     )
 
     async def add(self, name: str, workspace_path: str, description: str | None = None) -> Project:
-        """Adds a project and returns it. Neither name nor workspace_path need be unique."""
+        """Adds a project.
+
+        Args:
+            name: the name; it need not be unique.
+            workspace_path: the folder of its files; it need not be unique.
+            description: a text, or None.
+
+        Returns:
+            The project.
+        """
         return await self._run(
             self._add.one(
                 name=name, workspace_path=workspace_path, description=description, now=self._now()
@@ -206,7 +215,7 @@ class ProjectRepository(AuditedRepository):
         return await self._run(self._list_with_stats.all(limit=limit, offset=offset))
 
     async def get_with_videos(self, project_id: int) -> ProjectWithVideos:
-        """The project and its videos, of one moment; RecordNotFoundError when there is none."""
+        """The project and its videos, in one read transaction; RecordNotFoundError for an unknown id."""
         project, videos = await self._batch(
             self._get.one(id=project_id), self._videos.all(project_id=project_id)
         )
@@ -219,8 +228,8 @@ class ProjectRepository(AuditedRepository):
     async def update(self, project_id: int, **changes: Unpack[ProjectChanges]) -> Project:
         """Changes name, description, workspace_path as passed and returns the project.
 
-        None clears the description. updated_at moves only when something really changed.
-        TypeError for other fields, RecordNotFoundError for an unknown id.
+        None clears the description. updated_at moves only when a value changed. TypeError for any other
+        field, RecordNotFoundError for an unknown id.
         """
         parameters = self._update.changes(changes, id=project_id, now=self._now())
         return await self._run(self._update.one(**parameters))

@@ -1,4 +1,4 @@
-"""Prompts: what was asked for, and how often."""
+"""Prompts: the texts of generations, and how often each was used."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Prompt(msgspec.Struct, frozen=True):
     last_used_at: datetime
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them: times as ISO 8601 texts."""
+        """The fields in JSON's types: times as ISO 8601 texts."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         return fields
 
 
 class PromptRepository(Repository):
-    """Prompts of generations and how often each was used, table ``prompts``: one row per text, to the
-    letter. They outlive generations.
+    """Prompts of generations and how often each was used, table ``prompts``: one row per text, compared
+    exactly. A prompt stays when its generations are deleted.
     """
 
     entity = "prompt"
 
-    # Exact under any number of callers: counting happens in the statement that holds the lock.
+    # Exact for any number of callers: the statement that counts holds the writer lock.
     track_prompt = Command(
         Prompt,
         """
@@ -52,7 +52,7 @@ class PromptRepository(Repository):
         """,
     )
 
-    # Ids only grow, so that what is not indexed yet is what lies behind the last indexed one.
+    # Ids only grow, so the rows that are not indexed yet lie behind the last indexed one.
     index_new_prompts = Command(
         Prompt,
         """
@@ -63,7 +63,7 @@ class PromptRepository(Repository):
         """,
     )
 
-    # The index from its own texts: one that is damaged cannot be cleared.
+    # Rebuilt from the texts, because a damaged index cannot be cleared.
     _mend_index = Command(
         Prompt,
         """
@@ -132,7 +132,7 @@ class PromptRepository(Repository):
     )
 
     async def track(self, text: str) -> Prompt:
-        """Counts one more use of the text and returns the prompt; the first use makes it."""
+        """Counts a use of the text and returns the prompt; the first use creates it."""
         prompt, _ = await self._batch(
             self.track_prompt.one(text=text, now=self._now()), self.index_new_prompts.count()
         )
@@ -151,7 +151,7 @@ class PromptRepository(Repository):
         return await self._run(self._find_by_text.optional(text=text))
 
     async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[Prompt]:
-        """Prompts, the most used first, of these the last used, then by id."""
+        """Prompts, the most used first, then the last used, then by id."""
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def most_used(self, limit: int | None = 10) -> builtins.list[Prompt]:
@@ -162,8 +162,8 @@ class PromptRepository(Repository):
         """Prompts that have all words of the query, the best match first.
 
         The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
-        (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; one
-        without a word finds nothing.
+        (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; a
+        query without a word finds no prompt.
         """
         expression = match_expression(self._expect("query", query, str))
         if expression is None:
@@ -171,7 +171,8 @@ class PromptRepository(Repository):
         return await self._run(self._search.all(expression=expression, limit=limit))
 
     async def rebuild_search(self) -> int:
-        """Indexes every prompt anew, also those that came in by the sqlite3 prompt; how many."""
+        """Rebuilds the search index of prompts, also for rows that another program has written. Returns how
+        many prompts are indexed."""
         *_, count = await self._batch(*(command.count() for command in self._derivation))
         return int(count)
 

@@ -1,4 +1,4 @@
-"""Segments: what was said when, and by whom."""
+"""Segments: the spoken texts of a transcript, with times and speakers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from reelbase.engine.statements.statement import Command, Query
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """A stretch of speech. start_time, end_time: seconds into the file.
+    """A stretch of speech. start_time, end_time: seconds from the start of the file.
 
-    words: as the recognizer gave them, or None.
+    words: the words with their times, as the recognizer gave them, or None.
     """
 
     id: int
@@ -31,7 +31,7 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class SegmentChanges(TypedDict, total=False):
-    """What segments.update() can change."""
+    """The fields that segments.update() can change."""
 
     speaker_id: int | UnsetType | None
     start_time: float | UnsetType
@@ -53,7 +53,7 @@ class NewSegment(msgspec.Struct, frozen=True):
 
 
 class SegmentRepository(Repository):
-    """What was said when and by whom, table ``transcript_segments``: thousands per transcript, replaced
+    """The segments of transcripts, table ``transcript_segments``: thousands per transcript, replaced
     as a whole, always in the order (start_time, id). Times are seconds.
     """
 
@@ -88,7 +88,7 @@ class SegmentRepository(Repository):
         """,
     )
 
-    # Ids only grow, so that what is not indexed yet is what lies behind the last indexed one.
+    # Ids only grow, so the rows that are not indexed yet lie behind the last indexed one.
     _index_new = Command(
         Segment,
         """
@@ -101,7 +101,7 @@ class SegmentRepository(Repository):
         """,
     )
 
-    # The index from its own texts: one that is damaged cannot be cleared.
+    # Rebuilt from the texts, because a damaged index cannot be cleared.
     _mend_index = Command(
         Segment,
         """
@@ -119,7 +119,7 @@ class SegmentRepository(Repository):
     _derived = "transcript_segments_fts"
     _derivation = (_mend_index, _clear_index, _index_new)
 
-    # A trigger has taken the row out of the index if its text changed.
+    # A trigger has removed the row from the index if its text changed.
     _index_again = Command(
         Segment,
         """
@@ -215,11 +215,11 @@ class SegmentRepository(Repository):
     )
 
     async def replace_all(self, transcript_id: UUID | str, segments: Iterable[NewSegment]) -> int:
-        """Stores these as the transcript's segments, in place of all that it had; how many there are.
+        """Replaces all segments of the transcript by these. Returns how many there are.
 
-        All or nothing: the old ones stay until the new ones are in. RecordNotFoundError for an unknown
-        transcript. ConstraintError: kind foreign_key for an unknown speaker; kind check for one of
-        another file, or times that are negative or end before they start.
+        All or none: the old segments stay until the new ones are stored. RecordNotFoundError for an unknown
+        transcript. ConstraintError: kind foreign_key for an unknown speaker; kind check for a speaker of
+        another file, a negative time, or an end before the start.
         """
         if not isinstance(segments, Iterable):
             raise wrong_type(
@@ -249,9 +249,16 @@ class SegmentRepository(Repository):
     async def page(
         self, transcript_id: UUID | str, *, after: Segment | None = None, limit: int | None = 500
     ) -> list[Segment]:
-        """The transcript's segments that follow ``after`` (None: from the start), by start, then id.
+        """A page of the transcript's segments, by start, then id, by keyset: the last page takes no longer
+        than the first.
 
-        By keyset: the last page costs what the first does.
+        Args:
+            transcript_id: the transcript.
+            after: the last segment of the page before; None: the first page.
+            limit: at most this many; None: all.
+
+        Returns:
+            The segments; [] after the last page, and for an unknown transcript.
         """
         start_time, last_id = -1.0, 0  # before the first one
         if after is not None:
@@ -268,18 +275,18 @@ class SegmentRepository(Repository):
         return await self.page(transcript_id, limit=None)
 
     async def at(self, transcript_id: UUID | str, time: float) -> list[Segment]:
-        """What is being said at that second: start_time <= time < end_time; by start, then id."""
+        """The segments at this time, in seconds: start_time <= time < end_time; by start, then id."""
         return await self._run(self._at.all(transcript_id=transcript_id, time=time))
 
     async def count(self, transcript_id: UUID | str) -> int:
-        """How many segments the transcript has; 0 also for an unknown one."""
+        """How many segments the transcript has; 0 also for an unknown transcript."""
         return await self._run(self._count.one(transcript_id=transcript_id))
 
     async def update(self, segment_id: int, **changes: Unpack[SegmentChanges]) -> Segment:
         """Changes the fields passed and returns the segment; None clears one, UNSET leaves it.
 
-        Can change: speaker_id, start_time, end_time, text, confidence, words; TypeError for others.
-        RecordNotFoundError for an unknown id. ConstraintError as in replace_all().
+        Can change: speaker_id, start_time, end_time, text, confidence, words; TypeError for any other
+        field. RecordNotFoundError for an unknown id. ConstraintError as in replace_all().
         """
         segment, _ = await self._batch(
             self._update.one(**self._update.changes(changes, id=segment_id)),
@@ -288,9 +295,9 @@ class SegmentRepository(Repository):
         return segment
 
     async def assign_speaker(self, segment_ids: Iterable[int], speaker_id: int | None) -> int:
-        """Says who said these, None: nobody known; how many of them there are.
+        """Sets the speaker of these segments; None: no known speaker. Returns how many segments there are.
 
-        All or none. ConstraintError: kind foreign_key for an unknown speaker, kind check for one of
+        All or none. ConstraintError: kind foreign_key for an unknown speaker, kind check for a speaker of
         another file.
         """
         return await self._run(
@@ -298,6 +305,7 @@ class SegmentRepository(Repository):
         )
 
     async def rebuild_search(self) -> int:
-        """Indexes every segment anew, also those that came in by the sqlite3 prompt; how many."""
+        """Rebuilds the search index of segments, also for rows that another program has written. Returns
+        how many segments are indexed."""
         *_, count = await self._batch(*(command.count() for command in self._derivation))
         return int(count)

@@ -18,18 +18,18 @@ _REMEMBERED = 10_000
 
 
 class Deletions:
-    """How often this process deleted sessions: what was remembered before is not to be trusted."""
+    """Counts how often this process deleted sessions: a session remembered before that may be gone."""
 
     count = 0
 
     @classmethod
     def happened(cls) -> None:
-        """Counts one more deletion."""
+        """Counts a deletion."""
         cls.count += 1
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A browser. Its id is the application's choice; last_seen is as exact as touch() is called."""
+    """A browser. id: chosen by the application.  last_seen: as exact as the ``every`` of touch()."""
 
     id: str
     created_at: datetime
@@ -37,7 +37,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class SessionSummary(msgspec.Struct, frozen=True):
-    """A session and how many downloads it has, whatever their status."""
+    """A session and its number of downloads of any status."""
 
     id: str
     created_at: datetime
@@ -130,7 +130,7 @@ class SessionRepository(Repository):
         self._touched: OrderedDict[str, tuple[int, Session]] = OrderedDict()
 
     async def ensure(self, session_id: str) -> Session:
-        """The session, made now if it did not exist. Safe to call from many tasks and processes."""
+        """The session, created if it did not exist. Safe to call from many tasks and processes."""
         _, session = await self._batch(
             self._insert.count(id=session_id, now=self._now()),
             self._get.one(id=session_id),
@@ -146,11 +146,11 @@ class SessionRepository(Repository):
         return await self._run(self._get.optional(id=session_id))
 
     async def touch(self, session_id: str, *, every: float = 60.0) -> Session:
-        """Notes that the session was seen now, at most once per ``every`` seconds (0: always).
+        """Sets last_seen to now, at most once per ``every`` seconds (0: always).
 
-        Returns the session as it is stored; in between, as this database wrote it last, without
-        asking the file. It does not wait for the disk. RecordNotFoundError when there is no such
-        session: a touch makes none, so that health checks leave no rows.
+        Returns the session as it is stored; between two writes, as this Database wrote it last, without a
+        read of the file. It does not wait for the disk. RecordNotFoundError when there is no such
+        session: touch() creates none, so that health checks leave no rows.
         """
         self._expect("session_id", session_id, str)
         now = self._now()
@@ -163,7 +163,7 @@ class SessionRepository(Repository):
             self._touch.count(id=session_id, now=now, before=moment_before(now, interval)),
             self._get.one(id=session_id),
         )
-        if self._commits():  # what a unit of work wrote may yet be undone
+        if self._commits():  # a unit of work may still roll back
             self._touched[session_id] = (deletions, session)
             self._touched.move_to_end(session_id)
             if len(self._touched) > _REMEMBERED:
@@ -181,10 +181,11 @@ class SessionRepository(Repository):
         return await self._run(self._count.one())
 
     async def purge_idle(self, older_than: timedelta) -> int:
-        """Deletes sessions last seen longer ago than this, with their finished downloads; how many.
+        """Deletes sessions last seen longer ago than this, with their finished downloads. Returns how many
+        sessions.
 
-        One with an active download is kept. downloads.purge_idle() does the same and says which
-        files are left to be unlinked.
+        A session with an active download is kept. downloads.purge_idle() does the same and reports the
+        files to unlink.
         """
         try:
             before = moment_before(self._now(), older_than)

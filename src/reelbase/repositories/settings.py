@@ -45,7 +45,7 @@ class SettingsRepository(Repository):
         params={"profile_id": str, "key": str},
     )
 
-    # instr(), because LIKE has wildcards and substr() cannot tell where a NUL is.
+    # instr(), because LIKE has wildcards, and substr() cannot handle a NUL.
     _all = Query(
         ProfileSetting,
         """
@@ -100,10 +100,20 @@ class SettingsRepository(Repository):
     async def get(
         self, profile_id: str, key: str, default: Any = None, *, type: Any = object
     ) -> Any:
-        """The value, or default where the profile has none under this key.
+        """The value of a profile's setting.
 
-        type: what the value must be, strictly: the text "false" is no bool, and 1 no str
-        (msgspec.ValidationError). object: whatever it is.
+        Args:
+            profile_id: the profile.
+            key: the key.
+            default: the result if the profile has no value under this key.
+            type: the type of the value, checked strictly: the text "false" is no bool, and 1 no str.
+                object: any type.
+
+        Returns:
+            The value, or default; default also for an unknown profile.
+
+        Raises:
+            msgspec.ValidationError: the value is of a different type.
         """
         stored = await self._run(self._get.optional(profile_id=profile_id, key=key))
         return default if stored is None else msgspec.json.decode(stored, type=type)
@@ -117,9 +127,19 @@ class SettingsRepository(Repository):
         return {setting.key: setting.value for setting in settings}
 
     async def set(self, profile_id: str, key: str, value: JsonValue) -> ProfileSetting:
-        """Stores the value under the key and returns the setting.
+        """Stores a value.
 
-        ValueError for what is no JSON; ConstraintError: kind foreign_key for an unknown profile.
+        Args:
+            profile_id: the profile.
+            key: the key.
+            value: any JSON, null included.
+
+        Returns:
+            The setting.
+
+        Raises:
+            ValueError: the value is no JSON.
+            ConstraintError: kind foreign_key for an unknown profile.
         """
         return await self._run(
             self._set.one(profile_id=profile_id, key=key, value=value, updated_at=self._now())
@@ -137,7 +157,7 @@ class SettingsRepository(Repository):
         await self._run(self._set.many(rows))
 
     async def reset(self, profile_id: str, *keys: str) -> int:
-        """Forgets the values under these keys, or, without keys, all of the profile's; how many."""
+        """Deletes the profile's values under these keys, or without keys all of them. Returns how many."""
         if not keys:
             return await self._run(self._reset_all.count(profile_id=profile_id))
         return await self._run(

@@ -1,4 +1,4 @@
-"""Speakers: who speaks in a file."""
+"""Speakers: the voices in a file, and their names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from reelbase.engine.statements.statement import Command, Query
 
 
 class Speaker(msgspec.Struct, frozen=True):
-    """A voice. label: what the machine called it (SPEAKER_00).  display_name: what people call it.
+    """A voice. label: the recognizer's name for it (SPEAKER_00).  display_name: the name that a person gave.
 
-    suggested_name, confidence (0 to 1): a machine's guess.  is_verified: somebody gave the name.
+    suggested_name, confidence (0 to 1): a machine's guess.  is_verified: a person gave the name.
     """
 
     id: int
@@ -30,15 +30,15 @@ class Speaker(msgspec.Struct, frozen=True):
 
 
 class SpeakerName(msgspec.Struct, frozen=True):
-    """A name that a profile has given. file_count: in how many files somebody of this name speaks."""
+    """A name that a profile has given. file_count: in how many files a speaker has this name."""
 
     name: str
     file_count: int
 
 
 class SpeakerRepository(Repository):
-    """The speakers of a file, table ``speakers``: one per label of the recognizer, with a name that a
-    person gave or one that a machine suggested.
+    """The speakers of files, table ``speakers``: one per file and label of the recognizer, with the name that
+    a person gave, or a name that a machine suggested.
     """
 
     entity = "speaker"
@@ -127,7 +127,7 @@ class SpeakerRepository(Repository):
         """,
     )
 
-    # A target that has gone meanwhile breaks the foreign key.
+    # A target that was deleted meanwhile breaks the foreign key.
     _give_segments_to = Command(
         Speaker,
         """
@@ -147,7 +147,7 @@ class SpeakerRepository(Repository):
     )
 
     async def ensure(self, file_id: UUID | str, label: str) -> Speaker:
-        """The file's speaker of this label, made now if there was none.
+        """The file's speaker of this label, created if there was none.
 
         RecordNotFoundError for an unknown file.
         """
@@ -174,25 +174,35 @@ class SpeakerRepository(Repository):
         return await self._run(self._names_for_profile.all(profile_id=profile_id))
 
     async def relabel(self, speaker_id: int, display_name: str) -> Speaker:
-        """Gives the speaker a name that somebody vouches for; the suggestion goes.
+        """Stores a name that a person has given or confirmed, and deletes the suggestion.
 
         ConstraintError: kind check for None.
         """
         return await self._run(self._relabel.one(id=speaker_id, display_name=display_name))
 
     async def suggest(self, speaker_id: int, name: str, confidence: float) -> Speaker:
-        """Notes a machine's guess, beside the name that the speaker may have.
+        """Stores a machine's guess of the name; a display_name stays.
 
-        ConstraintError: kind check for a confidence outside of 0 to 1.
+        Args:
+            speaker_id: the speaker.
+            name: the guessed name.
+            confidence: 0 to 1.
+
+        Returns:
+            The speaker.
+
+        Raises:
+            RecordNotFoundError: there is no such speaker.
+            ConstraintError: kind check for a confidence outside of 0 to 1.
         """
         return await self._run(
             self._suggest.one(id=speaker_id, suggested_name=name, confidence=confidence)
         )
 
     async def merge(self, source_id: int, target_id: int) -> Speaker:
-        """Gives the segments of source to target, deletes source, and returns target.
+        """Moves the segments of source to target, deletes source, and returns target.
 
-        ValueError for one and the same speaker, or two of different files.
+        ValueError when both are the same speaker, or speakers of different files.
         """
         source, target = await self._batch(self._get.one(id=source_id), self._get.one(id=target_id))
         if source.id == target.id:
@@ -208,7 +218,7 @@ class SpeakerRepository(Repository):
         return target
 
     async def delete(self, speaker_id: int, *, missing_ok: bool = False) -> bool:
-        """Deletes the speaker; what it said stays, said by nobody.
+        """Deletes the speaker; its segments stay, without a speaker.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """

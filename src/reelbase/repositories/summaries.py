@@ -1,4 +1,4 @@
-"""Summaries: what a language model made of a file, version by version."""
+"""Summaries of files by a language model, in versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from reelbase.engine.statements.step import Step
 
 
 class SummaryStatus(StrEnum):
-    """processing -> completed or failed; start() makes it processing, other programs may write pending."""
+    """processing -> completed or failed. start() begins with processing; pending is for rows that another
+    program writes."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -27,7 +28,8 @@ class SummaryStatus(StrEnum):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A try at a summary. content: None unless completed.  completed_at: the end, whichever it was."""
+    """A version of a summary. content: None unless completed.  completed_at: when it was completed or
+    failed."""
 
     id: int
     file_id: UUID
@@ -45,13 +47,13 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class SummaryRepository(Repository):
-    """Summaries of files, table ``summaries``: start() makes the next version, which is completed or
+    """Summaries of files, table ``summaries``: start() creates the next version, which is completed or
     fails; older versions stay.
     """
 
     entity = "summary"
 
-    # The statement that finds the next version holds the lock that nobody else writes without.
+    # The statement that finds the next version holds the writer lock.
     _start = Command(
         Summary,
         """
@@ -147,7 +149,7 @@ class SummaryRepository(Repository):
         """,
     )
 
-    # The texts of content line by line; a trigger has taken out the row if content changed.
+    # The texts of content line by line; a trigger has removed the row from the index if content changed.
     _index_again = Command(
         Summary,
         """
@@ -166,7 +168,7 @@ class SummaryRepository(Repository):
         """,
     )
 
-    # The index from its own texts: one that is damaged cannot be cleared.
+    # Rebuilt from the texts, because a damaged index cannot be cleared.
     _mend_index = Command(
         Summary,
         """
@@ -229,10 +231,22 @@ class SummaryRepository(Repository):
         provider: str | None = None,
         model: str | None = None,
     ) -> Summary:
-        """Begins the file's next version and returns it, processing; no two callers get the same one.
+        """Begins the file's next version. No two callers get the same version.
 
-        latest() is the one before until this one is completed. RecordNotFoundError for an unknown file;
-        ConstraintError: kind foreign_key for an unknown prompt.
+        latest() returns the version before until this one is completed.
+
+        Args:
+            file_id: the file.
+            prompt_id: the prompt that is used, one of summary_prompts, or None.
+            provider: the provider of the model, or None.
+            model: the model, or None.
+
+        Returns:
+            The version, processing.
+
+        Raises:
+            RecordNotFoundError: the file is unknown.
+            ConstraintError: kind foreign_key for an unknown prompt.
         """
         return await self._run(
             self._start.one(
@@ -247,9 +261,20 @@ class SummaryRepository(Repository):
     async def complete(
         self, summary_id: int, content: dict[str, Any], *, metadata: dict[str, Any] | None = None
     ) -> Summary:
-        """Stores the summary, which can then be found by its texts. metadata None: none.
+        """Stores the content of a version and ends it; search() then finds it by its texts.
 
-        InvalidTransitionError when it has ended; ConstraintError: kind check for a content of None.
+        Args:
+            summary_id: the version.
+            content: the summary, as JSON.
+            metadata: further data, or None.
+
+        Returns:
+            The version.
+
+        Raises:
+            InvalidTransitionError: the version has ended before.
+            RecordNotFoundError: there is no such version.
+            ConstraintError: kind check for a content of None.
         """
         summary, _ = await self._batch(
             self._complete.optional(
@@ -266,11 +291,20 @@ class SummaryRepository(Repository):
         content: dict[str, Any] | UnsetType = UNSET,
         metadata: dict[str, Any] | UnsetType | None = UNSET,
     ) -> Summary:
-        """Corrects a completed summary, which can then be found by its new texts, and returns it.
+        """Corrects a completed version; search() then finds it by its new texts. Its number stays.
 
-        metadata None clears it, UNSET leaves a field. The version stays: another one is start()'s.
-        InvalidTransitionError for a summary that is not completed; ConstraintError: kind check for a content
-        of None.
+        Args:
+            summary_id: the version.
+            content: the new content; UNSET leaves it.
+            metadata: the new metadata; None clears it, UNSET leaves it.
+
+        Returns:
+            The version.
+
+        Raises:
+            InvalidTransitionError: the version is not completed.
+            RecordNotFoundError: there is no such version.
+            ConstraintError: kind check for a content of None.
         """
         changes = {"content": content, "metadata": metadata}
         summary, _ = await self._batch(
@@ -280,7 +314,7 @@ class SummaryRepository(Repository):
         return summary or await self._refusal("be corrected", summary_id)
 
     async def fail(self, summary_id: int, message: str) -> Summary:
-        """Ends the try without a summary. InvalidTransitionError when it has ended."""
+        """Ends the version as failed. InvalidTransitionError when it has ended before."""
         step: Step[Summary | None] = self._fail.optional(
             id=summary_id, error_message=message, now=self._now()
         )
@@ -299,15 +333,21 @@ class SummaryRepository(Repository):
         return await self._run(self._latest.optional(file_id=file_id))
 
     async def list_for_file(self, file_id: UUID | str) -> list[Summary]:
-        """Every version of the file's, whatever became of it, newest first."""
+        """Every version of the file's summary, with any status, newest first."""
         return await self._run(self._list_for_file.all(file_id=file_id))
 
     async def search(self, profile_id: str, query: str, limit: int | None = 50) -> list[Summary]:
-        """The profile's summaries in whose texts all words of the query are, the best match first.
+        """Finds the profile's summaries by the words of their texts.
 
-        The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
-        (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; one
-        without a word finds nothing.
+        Args:
+            profile_id: the profile.
+            query: words that must all occur. The last word matches as a prefix, a "quoted part" as a
+                phrase, scripts without spaces (Chinese, Thai …) as substrings; case, accents and width do
+                not count. No query is an error.
+            limit: at most this many; None: all.
+
+        Returns:
+            The summaries, the best match first; [] for a query without a word.
         """
         expression = match_expression(self._expect("query", query, str))
         if expression is None:
@@ -317,7 +357,8 @@ class SummaryRepository(Repository):
         )
 
     async def rebuild_search(self) -> int:
-        """Indexes every summary anew, also those that came in by the sqlite3 prompt; how many."""
+        """Rebuilds the search index of summaries, also for rows that another program has written. Returns
+        how many summaries are indexed."""
         *_, count = await self._batch(*(command.count() for command in self._derivation))
         return int(count)
 
@@ -327,6 +368,6 @@ class SummaryRepository(Repository):
         return self._deleted(count, summary_id, missing_ok=missing_ok)
 
     async def _refusal(self, action: str, summary_id: int) -> NoReturn:
-        """Raises the reason why a step changed nothing: there is no such summary, or it has ended."""
+        """Raises the reason why a step changed no row: there is no such summary, or it has ended."""
         summary = await self._run(self._get.one(id=summary_id))
         raise self._refused(action, summary_id, summary.status)

@@ -1,4 +1,4 @@
-"""Summary prompts: how a language model is asked for a summary, with every text there was."""
+"""Summary prompts: the requests for a summary to a language model, with all versions of their text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reelbase.repositories.profiles import Profile
 
 
 class SummaryPrompt(msgspec.Struct, frozen=True):
-    """A prompt. profile_id None: the system's, for everybody.
+    """A prompt. profile_id None: a system prompt, for all profiles.
 
     content_type: the application's own word for a kind of recording (meeting, interview, podcast …);
-    active() falls back on the system's prompt for ``general``.  version: of prompt_text.
+    active() falls back on the system prompt for ``general``.  version: that of prompt_text.
     """
 
     id: int
@@ -33,7 +33,7 @@ class SummaryPrompt(msgspec.Struct, frozen=True):
 
 
 class SummaryPromptChanges(TypedDict, total=False):
-    """What summary_prompts.update() can change."""
+    """The fields that summary_prompts.update() can change."""
 
     name: str | UnsetType
     description: str | UnsetType | None
@@ -51,7 +51,7 @@ class SummaryPromptVersion(msgspec.Struct, frozen=True):
 
 
 class SummaryPromptRepository(Repository):
-    """Prompts for summaries, table ``summary_prompts``: the system's and those of profiles. Each text
+    """Prompts for summaries, table ``summary_prompts``: system prompts and prompts of profiles. Each text
     that a prompt has had is kept as a version.
     """
 
@@ -142,7 +142,7 @@ class SummaryPromptRepository(Repository):
         entity="profile",
     )
 
-    # A change of text is a new version; a trigger keeps each.
+    # A change of the text makes a new version; a trigger stores it.
     _update = Command(
         SummaryPrompt,
         """
@@ -184,9 +184,20 @@ class SummaryPromptRepository(Repository):
         content_type: str = "general",
         description: str | None = None,
     ) -> SummaryPrompt:
-        """Adds a prompt of the profile, or (None) of the system, and returns it.
+        """Adds a prompt.
 
-        ConstraintError: kind foreign_key for an unknown profile, kind check for an empty content_type.
+        Args:
+            profile_id: the profile that owns it; None: a system prompt.
+            name: the name to show; it need not be unique.
+            prompt_text: the text.
+            content_type: the application's own word for a kind of recording; not empty.
+            description: a text, or None.
+
+        Returns:
+            The prompt.
+
+        Raises:
+            ConstraintError: kind foreign_key for an unknown profile; kind check for an empty content_type.
         """
         return await self._run(
             self._add.one(
@@ -210,9 +221,15 @@ class SummaryPromptRepository(Repository):
     async def list_for_profile(
         self, profile_id: str, *, content_type: str | None = None, include_system: bool = True
     ) -> list[SummaryPrompt]:
-        """What the profile can choose from: the system's prompts, then its own, by name, then id.
+        """The prompts that the profile can choose: system prompts, then its own, by name, then id.
 
-        content_type: only prompts of it; None: all.
+        Args:
+            profile_id: the profile.
+            content_type: only prompts of this type; None: all.
+            include_system: also the system prompts.
+
+        Returns:
+            The prompts; for an unknown profile only the system prompts.
         """
         return await self._run(
             self._list.all(
@@ -228,14 +245,14 @@ class SummaryPromptRepository(Repository):
         return await self._run(self._versions.all(prompt_id=prompt_id))
 
     async def active(self, profile_id: str, content_type: str = "general") -> SummaryPrompt | None:
-        """What to use: the profile's choice, whatever its type; else the system's of this type, else
-        the system's general one (of several the first that was added), else None."""
+        """The prompt to use: the profile's choice, of any type; else the system prompt of this type, else
+        the system prompt for ``general``, else None. Of several system prompts it is the first added."""
         return await self._run(
             self._active.optional(profile_id=profile_id, content_type=content_type)
         )
 
     async def set_active(self, profile_id: str, prompt_id: int | None) -> Profile:
-        """Makes the prompt the profile's choice, None: leaves it without one; returns the profile.
+        """Makes the prompt the profile's choice and returns the profile. None: clears the choice.
 
         ValueError for a prompt of another profile; RecordNotFoundError for an unknown prompt or profile.
         """
@@ -251,14 +268,14 @@ class SummaryPromptRepository(Repository):
     ) -> SummaryPrompt:
         """Changes the fields passed and returns the prompt; None clears one, UNSET leaves it.
 
-        Can change: name, description, content_type, prompt_text; TypeError for others. Another text is
-        another version. RecordNotFoundError for an unknown id.
+        Can change: name, description, content_type, prompt_text; TypeError for any other field. A new text
+        is a new version. RecordNotFoundError for an unknown id.
         """
         params = self._update.changes(changes, id=prompt_id, now=self._now())
         return await self._run(self._update.one(**params))
 
     async def delete(self, prompt_id: int, *, missing_ok: bool = False) -> bool:
-        """Deletes the prompt with its versions; who had chosen it has no choice then.
+        """Deletes the prompt with its versions; profiles that had chosen it have no choice afterwards.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """

@@ -25,10 +25,10 @@ class Tag(msgspec.Struct, frozen=True):
 
 
 def normalized(name: str, parameter: str = "name") -> str:
-    """What two names of the same tag have in common: folded, without spaces around it.
+    """The form in which names of tags are compared: folded, without spaces at its ends.
 
-    ValueError for a blank name and for one with a NUL, at which SQLite's JSON would cut it; it names
-    the parameter.
+    ValueError, which names the parameter, for a blank name and for a name with a NUL, at which SQLite's JSON
+    would cut it.
     """
     if not isinstance(name, str):
         raise wrong_type(parameter, f"a tag's name must be str, not {type(name).__name__}")
@@ -42,7 +42,7 @@ def normalized(name: str, parameter: str = "name") -> str:
 
 class TagRepository(Repository):
     """Tags and their links to files, tables ``tags`` and ``file_tags``. In a profile, names that differ
-    only in case or form are one tag.
+    only in case or Unicode form are the same tag.
     """
 
     entity = "tag"
@@ -147,7 +147,7 @@ class TagRepository(Repository):
         params={"normalized_name": str, "file_id": UUID},
     )
 
-    # Of several files all or none: one that is missing keeps the others as they are.
+    # Of several files all or none: if one is missing, none is changed.
     _unknown_file = Query(
         UUID,
         """
@@ -248,7 +248,7 @@ class TagRepository(Repository):
         params={"normalized_name": str},
     )
 
-    # A target that has gone meanwhile breaks the foreign key.
+    # A target that was deleted meanwhile breaks the foreign key.
     _give_links_to = Command(
         Tag,
         """
@@ -278,8 +278,8 @@ class TagRepository(Repository):
         """,
     )
 
-    # Of the tags of a profile whose names have become one the first stands for all. Its links come first;
-    # a tag that a table of the application's refers to stays, in its old form.
+    # If names of a profile's tags have become equal, the first tag replaces all of them. The links are moved
+    # first; a tag that a table of the application refers to stays, in its old form.
     _give_links_of_same = Command(
         Tag,
         """
@@ -352,11 +352,11 @@ class TagRepository(Repository):
     _derivation = (_give_links_of_same, _delete_same, _delete_links_of_deleted, _normalize)
 
     async def ensure(self, profile_id: str, name: str) -> Tag:
-        """The profile's tag of this name, made now if there was none.
+        """The profile's tag of this name, created if there was none.
 
-        Names that differ in case, in spaces around them or in how Unicode spells them (composed or not,
-        full or half width) are one tag; it keeps the name it was
-        made with. ValueError for a blank name; ConstraintError: kind foreign_key for an unknown profile.
+        Names that differ in case, in spaces around them or in their Unicode form (composed or not, full or
+        half width) are the same tag; it keeps the name with which it was created. ValueError for a blank
+        name; ConstraintError: kind foreign_key for an unknown profile.
         """
         key = normalized(name)
         _, tag = await self._batch(
@@ -376,13 +376,13 @@ class TagRepository(Repository):
         return await self._run(self._get.optional(id=tag_id))
 
     async def find_by_name(self, profile_id: str, name: str) -> Tag | None:
-        """The profile's tag of this name, compared like ensure() does, or None."""
+        """The profile's tag of this name, compared as in ensure(), or None."""
         return await self._run(
             self._find_by_name.optional(profile_id=profile_id, normalized_name=normalized(name))
         )
 
     async def list_for_profile(self, profile_id: str) -> list[Tag]:
-        """A profile's tags, those of most files first, then by name."""
+        """A profile's tags, by the number of their files, highest first, then by name."""
         return await self._run(self._list_for_profile.all(profile_id=profile_id))
 
     async def for_file(self, file_id: UUID | str) -> list[Tag]:
@@ -390,10 +390,10 @@ class TagRepository(Repository):
         return await self._run(self._for_file.all(file_id=file_id))
 
     async def attach(self, file_id: UUID | str, *names: str) -> list[Tag]:
-        """Puts tags on a file, all or none, and returns all that it then has, by name.
+        """Puts tags on a file, all or none, and returns all tags of the file, by name.
 
-        Tags that do not exist are made; one that the file has already stays. RecordNotFoundError for
-        an unknown file.
+        Missing tags are created; a tag that the file has already stays. RecordNotFoundError for an unknown
+        file.
         """
         now = self._now()
         links = [
@@ -412,15 +412,15 @@ class TagRepository(Repository):
         return tags
 
     async def detach(self, file_id: UUID | str, name: str) -> bool:
-        """Takes a tag off a file; False when the file did not have it. The tag itself stays."""
+        """Removes a tag from a file; False when the file did not have it. The tag itself stays."""
         step = self._detach.count(file_id=file_id, normalized_name=normalized(name))
         return await self._run(step) > 0
 
     async def attach_many(self, file_ids: Iterable[UUID | str], *names: str) -> int:
-        """Puts the same tags on several files, all or none; how many links are new.
+        """Puts the same tags on several files, all or none. Returns how many links are new.
 
-        Tags that do not exist are made, for each profile that has one of the files. RecordNotFoundError
-        names the first file that is unknown.
+        Missing tags are created for each profile that owns one of the files. RecordNotFoundError names the
+        first unknown file.
         """
         ids, now = self._ids("file_ids", file_ids), self._now()
         links = [{"file_ids": ids, "normalized_name": normalized(name, "names")} for name in names]
@@ -438,9 +438,9 @@ class TagRepository(Repository):
         return count
 
     async def detach_many(self, file_ids: Iterable[UUID | str], *names: str) -> int:
-        """Takes tags off several files, all or none; how many links are gone. The tags stay.
+        """Removes tags from several files, all or none. Returns how many links were removed. The tags stay.
 
-        RecordNotFoundError names the first file that is unknown.
+        RecordNotFoundError names the first unknown file.
         """
         ids = self._ids("file_ids", file_ids)
         links = [{"file_ids": ids, "normalized_name": normalized(name, "names")} for name in names]
@@ -452,7 +452,7 @@ class TagRepository(Repository):
         return count
 
     async def rename(self, tag_id: int, name: str) -> Tag:
-        """Gives the tag another name and returns it.
+        """Renames the tag and returns it.
 
         ConstraintError: kind unique when the profile has a tag of that name; merge() them.
         """
@@ -462,7 +462,7 @@ class TagRepository(Repository):
     async def merge(self, source_id: int, target_id: int) -> Tag:
         """Puts target on every file that has source, deletes source, and returns target.
 
-        ValueError for one and the same tag, or two of different profiles.
+        ValueError when both are the same tag, or tags of different profiles.
         """
         source, target = await self._batch(self._get.one(id=source_id), self._get.one(id=target_id))
         if source.id == target.id:
@@ -479,7 +479,7 @@ class TagRepository(Repository):
         return merged
 
     async def delete(self, tag_id: int, *, missing_ok: bool = False) -> bool:
-        """Deletes the tag and takes it off all files.
+        """Deletes the tag and removes it from all files.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
@@ -487,5 +487,5 @@ class TagRepository(Repository):
         return self._deleted(count, tag_id, missing_ok=missing_ok)
 
     async def delete_unused(self, profile_id: str) -> int:
-        """Deletes the profile's tags that no file has; how many."""
+        """Deletes the profile's tags that no file has. Returns how many."""
         return await self._run(self._delete_unused.count(profile_id=profile_id))

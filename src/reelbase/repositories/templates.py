@@ -1,4 +1,4 @@
-"""LLM templates: how a profile wants its language model to be asked. One per profile."""
+"""LLM templates: a profile's prompts and models for its language model. One per profile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reelbase.engine.statements.statement import Command, Query
 
 
 class LlmTemplate(msgspec.Struct, frozen=True):
-    """Messages and models. srt_…: for mending subtitles; '' stands for the application's own."""
+    """Messages and models. srt_…: for the repair of subtitles; '' means the application's default."""
 
     id: UUID
     profile_id: str
@@ -79,9 +79,21 @@ class LlmTemplateRepository(Repository):
         srt_sys_msg: str = "",
         srt_model: str = "",
     ) -> LlmTemplate:
-        """Makes the profile's template, or replaces it as a whole; its id and created_at stay.
+        """Creates the profile's template, or replaces all its fields; its id and created_at stay.
 
-        ConstraintError: kind foreign_key when the profile does not exist.
+        Args:
+            profile_id: the profile.
+            sys_msg: the system message.
+            prompt: the prompt.
+            model: the model.
+            srt_sys_msg: the system message for the repair of subtitles; '': the application's default.
+            srt_model: the model for the repair of subtitles; '': the application's default.
+
+        Returns:
+            The template.
+
+        Raises:
+            ConstraintError: kind foreign_key when the profile does not exist.
         """
         return await self._run(
             self._upsert.one(

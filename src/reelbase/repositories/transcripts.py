@@ -1,4 +1,4 @@
-"""Transcripts: the text of a file, and what a language model said about it."""
+"""Transcripts: the text of a file, with a language model's explanation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reelbase.repositories.segments import Segment
 
 
 class Transcript(msgspec.Struct, frozen=True):
-    """The text of a file. language: as the application writes it.  file: None unless it was asked for."""
+    """The text of a file. language: as the application writes it.  file: None unless load_file was passed."""
 
     id: UUID
     profile_id: str
@@ -30,8 +30,8 @@ class Transcript(msgspec.Struct, frozen=True):
 
 
 class SegmentHit(msgspec.Struct, frozen=True):
-    """A segment that was searched for. snippet: its text, of a long one about 200 characters around
-    the first thing that matched.
+    """A segment that a search has found. snippet: its text; for a long text about 200 characters around the
+    first match.
 
     rank: the smaller, the better (bm25 of FTS5, negative).
     """
@@ -44,8 +44,8 @@ class SegmentHit(msgspec.Struct, frozen=True):
 
 
 class TranscriptRepository(Repository):
-    """Transcripts of files, table ``transcripts``: a file may have several. They go with their file or
-    profile.
+    """Transcripts of files, table ``transcripts``: a file may have several. They are deleted with their file
+    or profile.
     """
 
     entity = "transcript"
@@ -128,8 +128,8 @@ class TranscriptRepository(Repository):
     )
 
     # Ranking costs a microsecond a row, seven seconds for a word that most of millions of segments have;
-    # so only the newest of them are ranked. Not the snippet() of FTS5: it would be made of each before
-    # they are ranked.
+    # so only the newest of them are ranked. Not the snippet() of FTS5, which would be computed for every
+    # match before the ranking.
     _search = Query(
         SegmentHit,
         """
@@ -203,9 +203,22 @@ class TranscriptRepository(Repository):
         id: UUID | str | None = None,
         language: str | None = None,
     ) -> Transcript:
-        """Adds a transcript of one of the profile's files and returns it. A file may have several.
+        """Adds a transcript of one of the profile's files. A file may have several.
 
-        ConstraintError: kind foreign_key when the profile does not exist or has no such file.
+        Args:
+            profile_id: the profile that owns the transcript.
+            file_id: a file of this profile.
+            text: the whole text; segments are stored by segments.replace_all().
+            llm_explanation: a language model's explanation, or None.
+            id: the id of the transcript; None: a new one.
+            language: as the application writes it, or None.
+
+        Returns:
+            The transcript.
+
+        Raises:
+            ConstraintError: kind foreign_key when the profile does not exist or has no such file; kind
+                unique when the id is taken.
         """
         return await self._run(
             self._add.one(
@@ -239,12 +252,18 @@ class TranscriptRepository(Repository):
     async def search(
         self, profile_id: str, query: str, *, limit: int | None = 50
     ) -> list[SegmentHit]:
-        """The segments of the profile's transcripts that have all words of the query, best match first.
+        """Finds segments of the profile's transcripts by their words.
 
-        The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
-        (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; one
-        without a word finds nothing. Of more than 10,000
-        matches the last 10,000 to be stored are ranked.
+        Args:
+            profile_id: the profile.
+            query: words that must all occur. The last word matches as a prefix, a "quoted part" as a
+                phrase, scripts without spaces (Chinese, Thai …) as substrings; case, accents and width do
+                not count. No query is an error.
+            limit: at most this many; None: all.
+
+        Returns:
+            The segments, the best match first; [] for a query without a word. Of more than 10,000 matches
+            the 10,000 that were stored last are ranked.
         """
         expression = match_expression(self._expect("query", query, str))
         if expression is None:
@@ -261,9 +280,19 @@ class TranscriptRepository(Repository):
         llm_explanation: str | UnsetType | None = UNSET,
         language: str | UnsetType | None = UNSET,
     ) -> Transcript:
-        """Changes what is passed and returns the transcript; None clears, UNSET leaves.
+        """Changes the fields passed.
 
-        RecordNotFoundError for an unknown id.
+        Args:
+            transcript_id: the transcript.
+            text: the new text; UNSET leaves it.
+            llm_explanation: the new explanation; None clears it, UNSET leaves it.
+            language: the new language; None clears it, UNSET leaves it.
+
+        Returns:
+            The transcript.
+
+        Raises:
+            RecordNotFoundError: there is no such transcript.
         """
         changes = {"text": text, "llm_explanation": llm_explanation, "language": language}
         return await self._run(self._update.one(**self._update.changes(changes, id=transcript_id)))

@@ -1,4 +1,4 @@
-"""URLs that no extractor knew."""
+"""URLs that no extractor supports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reelbase.repositories.credentials import text_without_credentials, url_with
 
 
 class UnsupportedUrl(msgspec.Struct, frozen=True):
-    """A URL that no extractor knew. session_id: who tried it; the session may be gone."""
+    """A URL that no extractor supports. session_id: the session that tried it; it may be deleted."""
 
     id: int
     url: Message
@@ -25,8 +25,8 @@ class UnsupportedUrl(msgspec.Struct, frozen=True):
 
 
 class UnsupportedUrlRepository(Repository):
-    """URLs that no downloader knew, table ``unsupported_urls``, for administrators. They outlive
-    sessions.
+    """URLs that no extractor supports, table ``unsupported_urls``, for administrators. They stay when their
+    session is deleted.
     """
 
     entity = "unsupported URL"
@@ -77,7 +77,16 @@ class UnsupportedUrlRepository(Repository):
     async def add(
         self, url: str, *, session_id: str | None = None, error: str | None = None
     ) -> UnsupportedUrl:
-        """Notes a URL and returns the entry; credentials in url and error are masked."""
+        """Logs a URL.
+
+        Args:
+            url: the URL; credentials in it are masked.
+            session_id: the session that tried it, or None; it need not exist.
+            error: the extractor's message, or None; credentials in it are masked.
+
+        Returns:
+            The entry.
+        """
         return await self._run(
             self._add.one(
                 url=url_without_credentials(self._expect("url", url, str)),
@@ -100,9 +109,9 @@ class UnsupportedUrlRepository(Repository):
         return await self._run(self._count.one())
 
     async def clear(self) -> int:
-        """Deletes every entry; how many there were."""
+        """Deletes every entry. Returns how many."""
         return await self._run(self._clear.count())
 
     async def prune(self, older_than: timedelta) -> int:
-        """Deletes entries that are older than this; how many there were."""
+        """Deletes the entries that are older than this. Returns how many."""
         return await self._run(self._prune.count(before=moment_before(self._now(), older_than)))

@@ -21,7 +21,7 @@ from reelbase.repositories.audit import AuditedRepository
 
 
 class Video(msgspec.Struct, frozen=True):
-    """A video. duration: seconds.  Its frames a second are framerate_num / framerate_den."""
+    """A video. duration: seconds.  framerate_num / framerate_den: frames a second."""
 
     id: int
     project_id: int
@@ -41,12 +41,12 @@ class Video(msgspec.Struct, frozen=True):
 
     @property
     def total_frames(self) -> int:
-        """Rounded to the nearest frame, a half up; the column total_frames is the same."""
+        """The number of frames, rounded to the nearest, a half up; equal to the column total_frames."""
         return math.floor(self.duration * self.framerate_num / self.framerate_den + 0.5)
 
 
 class VideoChanges(TypedDict, total=False):
-    """What videos.update() can change. duration: seconds.  width, height: pixels."""
+    """The fields that videos.update() can change. duration: seconds.  width, height: pixels."""
 
     filename: str | UnsetType
     path: str | UnsetType
@@ -70,7 +70,7 @@ class NewVideo(msgspec.Struct, frozen=True):
 
 
 class VideoRepository(AuditedRepository):
-    """The videos of projects, table ``videos``, found by filename and path. Every write is audited; one
+    """The videos of projects, table ``videos``, found by filename and path. Every write is audited; a video
     that a clip uses cannot be deleted.
     """
 
@@ -92,7 +92,7 @@ class VideoRepository(AuditedRepository):
         """,
     )
 
-    # Ids only grow, so that what is not indexed yet is what lies behind the last indexed one.
+    # Ids only grow, so the rows that are not indexed yet lie behind the last indexed one.
     _index_new = Command(
         Video,
         """
@@ -103,7 +103,7 @@ class VideoRepository(AuditedRepository):
         """,
     )
 
-    # The index from its own texts: one that is damaged cannot be cleared.
+    # Rebuilt from the texts, because a damaged index cannot be cleared.
     _mend_index = Command(
         Video,
         """
@@ -121,7 +121,7 @@ class VideoRepository(AuditedRepository):
     _derived = "videos_fts"
     _derivation = (_mend_index, _clear_index, _index_new)
 
-    # A trigger has taken the row out of the index if its text changed.
+    # A trigger has removed the row from the index if its text changed.
     _index_again = Command(
         Video,
         """
@@ -262,10 +262,24 @@ class VideoRepository(AuditedRepository):
         width: int,
         height: int,
     ) -> Video:
-        """Adds a video and returns it.
+        """Adds a video.
 
-        ConstraintError: kind foreign_key when the project does not exist; kind check when the
-        duration is negative, or a frame rate or a size not positive.
+        Args:
+            project_id: the project.
+            filename: the name of the file.
+            path: where the file is; it need not be unique.
+            duration: seconds, at least 0.
+            framerate_num: the numerator of the frames a second, above 0.
+            framerate_den: the denominator of the frames a second, above 0.
+            width: pixels, above 0.
+            height: pixels, above 0.
+
+        Returns:
+            The video.
+
+        Raises:
+            ConstraintError: kind foreign_key when the project does not exist; kind check when a number is
+                out of range.
         """
         video, _ = await self._batch(
             self._add.one(
@@ -313,13 +327,14 @@ class VideoRepository(AuditedRepository):
         return await self._run(self._find_by_path.optional(path=path))
 
     async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[Video]:
-        """Videos, newest first. page() does not slow down with the offset."""
+        """Videos of all projects, newest first. page() is faster than a large offset."""
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def page(
         self, *, after: Video | None = None, limit: int | None = 100
     ) -> builtins.list[Video]:
-        """The videos that follow ``after`` (None: from the start), newest first, by keyset."""
+        """A page of the videos of all projects, newest first, by keyset. after: the last video of the page
+        before; None: the first page."""
         created_at, last_id = END_OF_TIME, MAX_ROWID
         if after is not None:
             self._expect("after", after, Video)
@@ -334,8 +349,8 @@ class VideoRepository(AuditedRepository):
         """Videos whose filename or path has all words of the query, the best match first.
 
         The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
-        (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; one
-        without a word finds nothing.
+        (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; a
+        query without a word finds no video.
         """
         expression = match_expression(escaped(self._expect("query", query, str)))
         if expression is None:
@@ -343,7 +358,8 @@ class VideoRepository(AuditedRepository):
         return await self._run(self._search.all(expression=expression, limit=limit))
 
     async def rebuild_search(self) -> int:
-        """Indexes every video anew, also those that came in by the sqlite3 prompt; how many."""
+        """Rebuilds the search index of videos, also for rows that another program has written. Returns how
+        many videos are indexed."""
         *_, count = await self._batch(*(command.count() for command in self._derivation))
         return int(count)
 
@@ -354,9 +370,9 @@ class VideoRepository(AuditedRepository):
     async def update(self, video_id: int, **changes: Unpack[VideoChanges]) -> Video:
         """Changes the fields passed and returns the video.
 
-        Can change: filename, path, duration, framerate_num, framerate_den, width, height; TypeError
-        for others. RecordNotFoundError for an unknown id; ConstraintError as add(), and of kind check when a
-        clip would reach beyond the end.
+        Can change: filename, path, duration, framerate_num, framerate_den, width, height; TypeError for any
+        other field. RecordNotFoundError for an unknown id; ConstraintError as in add(), and of kind check
+        when a clip would reach beyond the end.
         """
         video, _ = await self._batch(
             self._update.one(**self._update.changes(changes, id=video_id)),

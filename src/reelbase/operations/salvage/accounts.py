@@ -56,7 +56,13 @@ class TableState(msgspec.Struct):
 
 
 def account_for(state: TableState, evidence: Evidence, losses: Losses) -> None:
-    """Rebuilds rows from the values that were gathered, and names the lost rows."""
+    """Rebuilds rows of a table from the evidence, and reports the lost rows.
+
+    Args:
+        state: the account of the table, after its pages were read.
+        evidence: the gathered index entries of the table.
+        losses: gets the rebuilt and the lost rows.
+    """
     table = state.table
     losses.touch(table.name)
     if table.name in DERIVED:

@@ -135,7 +135,13 @@ class Evidence:
             self._native.execute(f"DROP TABLE temp.{name}")
 
     def gather(self, table: Table, indexes: list[Index], *, with_values: bool) -> None:
-        """Reads all indexes of a table, one entry after the other."""
+        """Reads all indexes of a table, entry by entry.
+
+        Args:
+            table: the table.
+            indexes: its indexes.
+            with_values: also keeps the values of the entries; False: only the keys of their rows.
+        """
         self._native.execute("DELETE FROM attested WHERE table_name = ?", (table.name,))
         self._native.execute("DELETE FROM known")
         sound: list[int] = []

@@ -73,7 +73,13 @@ class Losses:
             self._lost.append(_Run(table, key, key, why))
 
     def lose_rows(self, table: str, number: int, sentence: str) -> None:
-        """Notes a number of lost rows of a table, with unknown keys."""
+        """Notes lost rows with unknown keys.
+
+        Args:
+            table: their table.
+            number: how many they are.
+            sentence: the report of the loss.
+        """
         self.rows[table] += number
         self.touch(table)
         self._lost.append(sentence)
