@@ -55,9 +55,7 @@ class _Attribute(Generic[R]):
         if holder is None:  # of the class: for help(), autospec and documentation tools
             return self
         repository = self._repository_class(holder._executor)
-        holder.__dict__[self._name] = (
-            repository  # Python finds it before this descriptor from now on
-        )
+        holder.__dict__[self._name] = repository  # from now on found before this descriptor
         return repository
 
 

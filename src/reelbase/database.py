@@ -292,19 +292,23 @@ class Database(Maintenance):
 
         Args:
             function: an async def function. It is called with a UnitOfWork, args and kwargs, on the
-                writer's thread, in a copy of the caller's context. It may await calls of the unit and
-                nothing else, and it may be run again: other writes of the same group can undo the group.
-                While it runs, all other writes wait.
-            actor: the audit trail names it.
+                writer's thread, in a copy of the caller's context. It may await only calls of the unit, and
+                it may be run again: a further write of the same group can undo the group. While it runs, all
+                further writes wait.
+            args: the positional arguments of function, after the unit.
+            actor: the name for the audit trail.
+            kwargs: the keyword arguments of function.
 
         Returns:
-            What the function returns, after COMMIT.
+            The result of the function, after COMMIT.
 
         Raises:
-            What the function raises; nothing of it is stored then, and other writes are not touched.
-            TypeError, which names the function, when it awaits something else, or is no async def function;
-            transaction() is for work that waits. DatabaseBusyError as of any write. CancelledError: as of a
-            single write, it is stored as a whole or not at all.
+            TypeError: the function awaits anything but calls of the unit, or is no async def function; the
+                text names it. transaction() is for work that waits.
+            DatabaseBusyError: as of any write.
+            CancelledError: as of a single write, all of the unit is stored, or nothing.
+            Exception: of any type that the function raises; nothing of the unit is stored then, and writes
+                of the same group are not affected.
         """
         self._executor.refuse_if_unusable()
         options, now, context = self._options, self._executor.now(), copy_context()
@@ -341,9 +345,19 @@ class Database(Maintenance):
     ) -> R:
         """``await database.reading(function, …)``: a snapshot as a function, in one hop.
 
-        function is called with a Snapshot, args and kwargs, on a reader's thread; all its reads see one
-        moment. What it may await, and what is raised, is as of atomically(); a write raises
-        DatabaseReadOnlyError.
+        Args:
+            function: an async def function. It is called with a Snapshot, args and kwargs, on a reader's
+                thread. It may await only calls of the snapshot, and all its reads see one moment.
+            args: the positional arguments of function, after the snapshot.
+            kwargs: the keyword arguments of function.
+
+        Returns:
+            The result of the function.
+
+        Raises:
+            DatabaseReadOnlyError: the function calls a write.
+            TypeError: as of atomically().
+            Exception: of any type that the function raises.
         """
         self._executor.refuse_if_unusable()
         options, now, context = self._options, self._executor.now(), copy_context()

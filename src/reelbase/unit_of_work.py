@@ -36,11 +36,11 @@ class UnitTransaction(Protocol):
         ...
 
     async def begin_savepoint(self) -> Any:
-        """Opens a savepoint and returns what its end must be called with."""
+        """Opens a savepoint and returns it, for end_savepoint()."""
         ...
 
     async def end_savepoint(self, savepoint: Any, *, keep: bool) -> None:
-        """Keeps or undoes what came since the savepoint."""
+        """Keeps or undoes the writes since the savepoint."""
         ...
 
     async def roll_back(self) -> None:

@@ -143,6 +143,13 @@ async def decide_off_loop(
     """`decide`, without stalling the event loop and within `timeout_seconds`.
 
     A filesystem that does not answer in time counts as unknown.
+
+    Args:
+        path: as of `decide`.
+        journal: as of `decide`.
+        durability: as of `decide`.
+        mounts: as of `decide`.
+        timeout_seconds: how long to wait for the filesystem.
     """
     if path is None:
         return decide(path, journal=journal, durability=durability)

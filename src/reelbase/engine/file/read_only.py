@@ -90,9 +90,7 @@ def may_be_opened_to_write(path: str | os.PathLike[str]) -> bool:
 def _way_to_read(real: str) -> _Way:
     header = read_header(real)
     if header is None or not header.is_wal:
-        return _Way(
-            "mode=ro"
-        )  # a rollback journal; or no database, for which SQLite gives the error
+        return _Way("mode=ro")  # a rollback journal; or no database: SQLite gives the error
     wal, shm, _ = beside(real)
     if os.path.exists(wal) and os.path.exists(shm):
         return _Way("mode=ro" if is_in_use(real) else "mode=ro&readonly_shm=1")

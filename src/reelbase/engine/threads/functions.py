@@ -1,8 +1,8 @@
 """Units of work and snapshots as functions: they run to their end on the connection's thread, in one hop.
 
-A coroutine needs no event loop as long as each of its awaits is answered at once. The calls of the unit
-are: they run their statements on the spot. So one send() drives the function to its end: in a savepoint of
-the writer's next group, whose commit it shares, or in a read transaction of a reader.
+A coroutine needs no event loop as long as each of its awaits is answered at once. The unit's calls do that:
+they run their statements immediately. So one send() drives the function to its end: in a savepoint of the
+writer's next group, which shares one commit, or in a read transaction of a reader.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _END_SAVEPOINT = "RELEASE reelbase_unit"
 
 
 class Answer(Generic[R]):
-    """An awaitable that is answered already."""
+    """An awaitable that has its result already."""
 
     __slots__ = ("_result",)
 
@@ -51,8 +51,8 @@ class Answer(Generic[R]):
 
 
 class Escape(Exception):
-    """Carries what a function raised that is no Exception (CancelledError, SystemExit …) to its caller:
-    none of them may end the thread."""
+    """Carries an error of a function that is no Exception (CancelledError, SystemExit …) to the caller: it
+    must not end the thread."""
 
     def __init__(self, raised: BaseException) -> None:
         super().__init__(raised)
@@ -60,7 +60,7 @@ class Escape(Exception):
 
 
 class FunctionExecutor:
-    """Runs steps on the spot, on the connection's thread, and is the transaction of its unit.
+    """Runs steps immediately, on the connection's thread, and is the transaction of its unit.
 
     may_write: False refuses statements that write.  is_cancelled: whether the caller has been cancelled.
     """
@@ -93,7 +93,7 @@ class FunctionExecutor:
         self._savepoints: list[object] = []
         self._cursors: list[HeldCursor] = []
 
-    # What the calls of the unit need.
+    # For the calls of the unit.
 
     def now(self) -> datetime:
         """As of Executor."""
@@ -137,7 +137,7 @@ class FunctionExecutor:
         self._native.execute(_END_SAVEPOINT)
 
     async def roll_back(self) -> None:
-        """Undoes everything and ends the unit; the function may go on, and its result is returned."""
+        """Undoes all writes and ends the unit; the function may go on, and its result is returned."""
         self.was_rolled_back = True
         self.end()
 
@@ -188,10 +188,10 @@ class FunctionExecutor:
             raise asyncio.CancelledError
         self.refuse_if_lost()
 
-    # What drives the function needs.
+    # For the code that drives the function.
 
     def refuse_if_lost(self) -> None:
-        """Raises DatabaseError when a statement has taken the transaction with it, or left a part."""
+        """Raises DatabaseError when a failed statement has rolled the transaction back, or left changes."""
         if self._lost is not None:
             raise DatabaseError(
                 f"this unit of work lost its transaction ({self._lost}); nothing of it is stored",
@@ -199,15 +199,15 @@ class FunctionExecutor:
             ) from self._lost
 
     def end(self) -> None:
-        """Closes what is open; calls are refused from now on."""
+        """Closes the open cursors; later calls are refused."""
         self._has_ended = True
         for cursor in self._cursors:
             cursor.close(self._native)
 
 
 def _undoes_itself(step: Step[Any]) -> bool:
-    """Whether SQLite leaves nothing of a step that fails, so that it needs no savepoint. Raw SQL may say
-    OR FAIL."""
+    """Whether SQLite undoes all of a failed step, so that it needs no savepoint. Raw SQL may contain OR
+    FAIL."""
     return not isinstance(step, RunMany) and not isinstance(step.statement, RawStatement)
 
 
@@ -229,7 +229,7 @@ def in_savepoint(
             raise
         raise Escape(error) from error
     executor.end()
-    executor.state = "unknown"  # until COMMIT, which others of the group may yet prevent
+    executor.state = "unknown"  # until COMMIT, which a further request of the group may prevent
     if executor.was_rolled_back:
         executor.state = "rolled_back"
         native.execute(_UNDO_FUNCTION)
@@ -240,7 +240,7 @@ def in_savepoint(
 def in_read_transaction(
     executor: FunctionExecutor, native: sqlite3.Connection, drive: Callable[[], R]
 ) -> R:
-    """Drives a function whose reads see one moment."""
+    """Drives a function in one read transaction."""
     with deferred_transaction(native), _only_reading(native):
         try:
             return drive()
@@ -254,7 +254,8 @@ def in_read_transaction(
 
 @contextlib.contextmanager
 def _only_reading(native: sqlite3.Connection) -> Iterator[None]:
-    """Of WITH only the connection can tell whether it writes; the one of ":memory:" may write otherwise."""
+    """Sets query_only inside the block: for SQL with WITH, only the connection can tell whether it writes.
+    A reader has it always; the connection of ":memory:" may write outside the block."""
     (is_reader,) = native.execute("PRAGMA query_only").fetchone()
     if is_reader:
         yield
@@ -275,9 +276,10 @@ async def result_of(future: asyncio.Future[R]) -> R:
 
 
 def driven(function: Callable[..., Any], unit: object, *arguments: Any, **keywords: Any) -> Any:
-    """What the async function returns for a unit whose calls are answered at once.
+    """The result of an async function for a unit whose calls are answered at once.
 
-    Raises what it raises; TypeError, which names it, when it awaits anything else.
+    It raises the function's own errors, and TypeError, which names the function, when that awaits anything
+    but calls of its unit.
     """
     coroutine = function(unit, *arguments, **keywords)
     if not inspect.iscoroutine(coroutine):
@@ -295,7 +297,7 @@ def driven(function: Callable[..., Any], unit: object, *arguments: Any, **keywor
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """What errors and logs call a function."""
+    """The name of a function in errors and logs."""
     inner = function.func if isinstance(function, partial) else function
     return f"{getattr(inner, '__qualname__', repr(inner))}()"
 

@@ -116,7 +116,7 @@ class Writer(WaitingWorker):
         self, work: Callable[[sqlite3.Connection, Callable[[], bool]], R]
     ) -> asyncio.Future[R]:
         """Runs work, which undoes itself when it fails, as a durable transaction of its own. It may be run
-        again: others of its group may fail in a way that undoes the whole group."""
+        again: a request of its group may fail in a way that undoes the whole group."""
         reply = self.new_reply()
         return self._enqueue(
             _FunctionRequest(reply, call=lambda native: work(native, reply.cancelled))
