@@ -28,7 +28,7 @@ class ReadConnection(Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the connection was returned to the pool."""
+        """Whether the connection was given back, or its transaction has ended."""
         ...
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]:

@@ -249,7 +249,8 @@ class Transaction:
             self._call_at_last(cleanup)
 
     def abandon(self) -> None:
-        """Rolls back because the database is closing; interrupts the running statement, and refuses calls.
+        """Rolls back for a database that closes, or a unit that was dropped inside its block: interrupts the
+        running statement, and refuses later calls.
 
         Callable from any thread: the writer's thread calls it when BEGIN succeeds during close().
         """
