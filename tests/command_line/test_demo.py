@@ -474,7 +474,10 @@ def test_broken_subtitles_are_reported_like_files_that_cannot_be_read(
     assert demo(folder, file, capsys)["done"]["failed"] == 3
     assert list(segments(file)) == ["long.srt"]
     (folder / "turns.srt").write_text(TALK)
-    assert demo(folder, file, capsys)["done"]["failed"] == 2
+    assert main(["demo", "--database", str(file), str(folder)]) == 0
+    output = capsys.readouterr().out
+    assert "Failed    2 files could not be read; see jobs.error" in output
+    assert "  prose.vtt (it holds no line with the times of a subtitle)" in output
     assert sorted(segments(file)) == ["long.srt", "turns.srt"]
 
 
@@ -643,6 +646,7 @@ def test_a_rerun_brings_in_what_changed(
         "changed": 3,
         "same": 1,
         "failed": 0,
+        "failures": [],
         "size_bytes": facts["done"]["size_bytes"],
     }
     assert_complete(folder, file, all_at_first=False)

@@ -86,6 +86,7 @@ def _lines(report: Report) -> list[str]:
         lines.append(f"Resumed   {counted(found.left, 'job')} that an earlier run left")
     if done.failed:
         lines.append(f"Failed    {counted(done.failed, 'file')} could not be read; see jobs.error")
+        lines += [f"          {_shown_path(failure, report)}" for failure in done.failures]
     lines += _kill_lines(report)
     if skipped := _skipped(report):
         lines.append(f"Skipped   {skipped}")

@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
@@ -25,6 +25,7 @@ LEASE_SECONDS = 5.0  # after a kill, a rerun waits this long for the last jobs
 _HANDFUL: Final = 64
 _READ_SECONDS: Final = 1.0  # then what was read is stored
 _POLL_SECONDS: Final = 0.1
+_FAILURES_KEPT: Final = 3
 
 _ROW_DELETED: Final = Unread("deleted", "the file's row was deleted")
 
@@ -53,6 +54,7 @@ class Done:
     changed: int = 0
     same: int = 0  # read again, and found as they were
     failed: int = 0
+    failures: list[str] = field(default_factory=list)  # of the first, the path and the reason
     size_bytes: int = 0
 
 
@@ -190,15 +192,18 @@ class Workers:
             self._count(outcome)
 
     def _count(self, outcome: _Outcome) -> None:
-        done, content = self._done, outcome.content
+        done, file, content = self._done, outcome.file, outcome.content
         done.files += 1
-        if isinstance(content, Unread) or content.problem is not None or outcome.file is None:
+        if isinstance(content, Unread) or content.problem is not None or file is None:
+            reason = content.reason if isinstance(content, Unread) else content.problem
             done.failed += 1
+            if len(done.failures) < _FAILURES_KEPT:
+                done.failures.append(f"{file.path if file else 'a file'} ({reason})")
             return
         done.size_bytes += content.size_bytes
-        if outcome.file.content_hash is None:
+        if file.content_hash is None:
             done.read += 1
-        elif outcome.file.content_hash == content.sha256:
+        elif file.content_hash == content.sha256:
             done.same += 1
         else:
             done.changed += 1
