@@ -25,6 +25,7 @@ from reelbase import (
     DatabaseError,
     Repository,
 )
+from reelbase.engine.threads.writer import Writer
 
 Look = Callable[[str], list[tuple[object, ...]]]
 
@@ -514,3 +515,93 @@ async def test_groups_are_bounded(notes: Database) -> None:
     async with traced(notes) as seen:
         await in_one_group(notes, *add(notes, *map(str, range(1000))))
     assert seen.count("COMMIT") >= 4
+
+
+# Indexes that are brought up to date
+
+
+async def found(database: Database, query: str) -> list[str]:
+    return sorted(file.name for file in await database.files.search("p", query, limit=None))
+
+
+INDEXES_FILES = "INSERT INTO files_fts (rowid, name"
+
+
+async def test_the_search_index_is_brought_up_to_date_once_for_a_group(database: Database) -> None:
+    await database.profiles.ensure("p")
+    async with traced(database) as seen:
+        calls = await in_one_group(
+            database, *(database.files.add("p", f"film {n}", f"/{n}") for n in range(20))
+        )
+        assert [file.name for file in calls] == [f"film {n}" for n in range(20)]
+    # A group ends after 20 ms: on a busy machine there are a few.
+    assert 1 <= sum(sql.lstrip().startswith(INDEXES_FILES) for sql in seen) <= 5
+    assert len(await found(database, "film")) == 20
+
+
+async def test_what_looks_at_the_index_in_the_same_group_finds_it_up_to_date(
+    database: Database,
+) -> None:
+    await database.profiles.ensure("p")
+    first = await database.files.add("p", "film first", "/1")
+
+    async def search(unit: reelbase.UnitOfWork) -> list[str]:
+        return sorted(file.name for file in await unit.files.search("p", "film"))
+
+    calls = await in_one_group(
+        database,
+        database.files.add("p", "film two", "/2"),
+        database.atomically(search),
+        database.files.update(first.id, name="film one"),
+        database.files.add("p", "film three", "/3"),
+        database.files.add("no profile", "film four", "/4"),
+        database.files.delete(first.id),
+        database.files.add("p", "film five", "/5"),
+        database.atomically(search),
+    )
+    assert isinstance(calls[4], ConstraintError)
+    assert calls[1] == ["film first", "film two"]
+    assert calls[7] == ["film five", "film three", "film two"]
+    assert await found(database, "film") == calls[7]
+    assert (await database.check(full=True)).problems == []
+
+
+async def test_a_group_whose_index_cannot_be_brought_up_to_date_runs_one_by_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.profiles.ensure("p")
+    catch_up = Writer._catch_up
+
+    def fails(writer: Writer, native: sqlite3.Connection) -> bool:
+        catch_up(writer, native)
+        return False
+
+    monkeypatch.setattr(Writer, "_catch_up", fails)
+    calls = await in_one_group(
+        database,
+        *(database.files.add("p", f"film {n}", f"/{n}") for n in range(5)),
+        database.execute("UPDATE files SET folder = 'f'"),
+        database.files.add("p", "film last", "/l"),
+    )
+    assert [getattr(call, "name", call) for call in calls] == [
+        *(f"film {n}" for n in range(5)),
+        5,
+        "film last",
+    ]
+    assert len(await found(database, "film")) == 6
+
+
+async def test_a_damaged_index_refuses_each_add_of_a_group_and_stores_none(
+    database: Database,
+) -> None:
+    await database.profiles.ensure("p")
+    await database.files.add("p", "film", "/0")
+    await database.execute("DELETE FROM files_fts_data")
+    calls = await in_one_group(
+        database,
+        *(database.files.add("p", f"film {n}", f"/{n}") for n in range(3)),
+        database.profiles.ensure("q"),
+    )
+    assert [type(call) for call in calls[:3]] == [reelbase.DatabaseCorruptError] * 3
+    assert calls[3].id == "q"
+    assert await database.fetch_one(int, "SELECT count(*) FROM files") == 1

@@ -557,7 +557,7 @@ class FileRepository(Repository):
                 source_url=source_url,
                 created_at=self._now(),
             ),
-            self._index_new.count(),
+            self._index_new.catch_up(),
         )
         return file
 
@@ -579,7 +579,7 @@ class FileRepository(Repository):
             return []
         ids = [row["id"] for row in rows]
         _, _, added = await self._batch(
-            self._add.many(rows), self._index_new.count(), self._get_many.all(ids=ids)
+            self._add.many(rows), self._index_new.catch_up(), self._get_many.all(ids=ids)
         )
         return added
 

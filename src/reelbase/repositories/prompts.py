@@ -134,7 +134,7 @@ class PromptRepository(Repository):
     async def track(self, text: str) -> Prompt:
         """Counts a use of the text and returns the prompt; the first use creates it."""
         prompt, _ = await self._batch(
-            self.track_prompt.one(text=text, now=self._now()), self.index_new_prompts.count()
+            self.track_prompt.one(text=text, now=self._now()), self.index_new_prompts.catch_up()
         )
         return prompt
 

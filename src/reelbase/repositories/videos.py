@@ -293,7 +293,7 @@ class VideoRepository(AuditedRepository):
                 height=height,
                 created_at=self._now(),
             ),
-            self._index_new.count(),
+            self._index_new.catch_up(),
         )
         return video
 
@@ -310,7 +310,7 @@ class VideoRepository(AuditedRepository):
         if not rows:
             return []
         _, _, added = await self._batch(
-            self._add.many(rows), self._index_new.count(), self._newest.all(limit=len(rows))
+            self._add.many(rows), self._index_new.catch_up(), self._newest.all(limit=len(rows))
         )
         return added[::-1]
 

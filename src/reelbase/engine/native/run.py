@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.foreign_keys import BrokenReference, broken_reference
 from reelbase.engine.statements.step import (
+    CatchUp,
     Count,
     FetchAll,
     FetchOne,
@@ -159,6 +160,11 @@ def _count(native: sqlite3.Connection, step: Step[Any]) -> int:
     return _changed(native, step.statement.sql, step.parameters)
 
 
+def _catch_up(native: sqlite3.Connection, step: Step[Any]) -> int:
+    native.execute(step.statement.sql, step.parameters).close()
+    return 0
+
+
 def _changed(native: sqlite3.Connection, sql: str, parameters: Any) -> int:
     before = native.total_changes
     cursor = native.execute(sql, parameters)
@@ -196,5 +202,6 @@ _KINDS: dict[type[Step[Any]], Callable[[sqlite3.Connection, Any], Any]] = {
     FetchOne: _fetch_one,
     InsertOne: _insert_one,
     Count: _count,
+    CatchUp: _catch_up,
     RunMany: _run_many,
 }

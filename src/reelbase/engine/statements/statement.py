@@ -41,6 +41,7 @@ from reelbase.engine.statements.parameters import (
 from reelbase.engine.statements.row_types import check_row_type, fields_of, is_record
 from reelbase.engine.statements.rows import Decoder, RowDecoder, decoder_for, row_decoder_for
 from reelbase.engine.statements.step import (
+    CatchUp,
     Count,
     FetchAll,
     FetchOne,
@@ -325,6 +326,14 @@ class Command(Query[T]):
     def count(self, **params: Any) -> Step[int]:
         """The number of rows that it changes, cascades not counted. Not for SQL with RETURNING."""
         return Count(self, self.bind(params))
+
+    def catch_up(self) -> Step[int]:
+        """Brings an index up to date with all rows that came in since; gives 0.
+
+        Requests that share a commit run it once, at their end. So no other statement of its batch may read
+        that index, and none may change or delete rows that are indexed.
+        """
+        return CatchUp(self, self.bind({}))
 
     def many(self, rows: Iterable[Mapping[str, Any]]) -> Step[int]:
         """Runs the statement once per row; gives the number of rows that it changes in all."""

@@ -70,6 +70,10 @@ class Count(Step[int]):
     """The number of rows that the statement changed."""
 
 
+class CatchUp(Step[int]):
+    """Brings an index up to date; it may run later in the same transaction, once for many. Gives 0."""
+
+
 class RunMany(Step[int]):
     """Runs the statement once per row of parameters, and gives the number of rows changed in all.
 

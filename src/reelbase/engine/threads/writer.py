@@ -22,9 +22,10 @@ from reelbase.engine.file.open_files import Loss, file_of
 from reelbase.engine.file.refusals import explained_on
 from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.pragmas import set_pragma
-from reelbase.engine.native.run import run, run_all_or_none
+from reelbase.engine.native.run import run, run_all, run_all_or_none
 from reelbase.engine.native.transactions import roll_back
-from reelbase.engine.statements.step import Step
+from reelbase.engine.statements.statement import Statement
+from reelbase.engine.statements.step import CatchUp, Step
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.mailbox import Mailbox, Settled, settle
 from reelbase.engine.threads.queue import WaitingWorker
@@ -91,6 +92,10 @@ class Writer(WaitingWorker):
         self._transaction: Transaction | None = None  # the one that holds the connection
         self._noted: Transaction | None = None  # the last one that note_read() has logged
         self._is_closing = False
+        # On the thread: whether statements that bring an index up to date run once for the group, and
+        # those that its requests have asked for.
+        self._defers = False
+        self._behind: dict[Statement, CatchUp] = {}
 
     # On the event loop.
 
@@ -265,7 +270,23 @@ class Writer(WaitingWorker):
             return self._transaction.run_steps(native, request)
         if request.is_one:
             return run(native, request.steps[0], self.slow_query_seconds)
-        return run_all_or_none(native, request.steps, self.slow_query_seconds)
+        if not (self._defers and _catches_up(request)):
+            return run_all_or_none(native, request.steps, self.slow_query_seconds)
+        now = [step for step in request.steps if not isinstance(step, CatchUp)]
+        results = iter(run_all_or_none(native, now, self.slow_query_seconds))
+        for step in request.steps:
+            if isinstance(step, CatchUp):
+                self._behind[step.statement] = step
+        return [0 if isinstance(step, CatchUp) else next(results) for step in request.steps]
+
+    def _catch_up(self, native: sqlite3.Connection) -> bool:
+        """Brings the indexes up to date with the rows of the group. False when that failed."""
+        behind, self._behind = self._behind, {}
+        try:
+            run_all(native, tuple(behind.values()), self.slow_query_seconds)
+        except (DatabaseError, sqlite3.Error):
+            return False
+        return True
 
     def _run_outside(self, native: sqlite3.Connection, request: Request) -> None:
         self._in_hand = [request]
@@ -285,8 +306,14 @@ class Writer(WaitingWorker):
             self._settle((first.future, None, error))
             self._report()
             return
+        self._defers, self._behind = True, {}
         while True:
             request, changes = group[-1], native.total_changes
+            # A request of another kind may look at the indexes.
+            if self._behind and not _catches_up(request) and not self._catch_up(native):
+                roll_back(native)
+                self._run_alone(native, group)
+                return
             settled = self._run_request(native, request) or _cancelled(request)
             results.append(settled)
             if (
@@ -309,6 +336,10 @@ class Writer(WaitingWorker):
             if following is None:
                 break
             group.append(following)
+        if self._behind and not self._catch_up(native):
+            roll_back(native)
+            self._run_alone(native, group)
+            return
         failure = commit(native)
         if failure is not None:
             self._commit_failed(native, group, results, failure)
@@ -340,6 +371,7 @@ class Writer(WaitingWorker):
             return request
 
     def _run_alone(self, native: sqlite3.Connection, group: list[Request]) -> None:
+        self._defers = False
         for request in group:
             try:
                 self._begin(native, "BEGIN IMMEDIATE", self._data_level)
@@ -389,6 +421,10 @@ class Writer(WaitingWorker):
         if level != self._level:
             set_pragma(native, "synchronous", level)
             self._level = level
+
+
+def _catches_up(request: Request) -> bool:
+    return any(isinstance(step, CatchUp) for step in request.steps)
 
 
 def _cancelled(request: Request) -> Settled:

@@ -88,7 +88,7 @@ class GenerationAdditions(GenerationQueries):
         now = self._now()
         _, _, generation = await self._batch(
             PromptRepository.track_prompt.one(text=prompt, now=now),
-            PromptRepository.index_new_prompts.count(),
+            PromptRepository.index_new_prompts.catch_up(),
             self._create.one(
                 id=new_id() if id is None else id,
                 prompt=prompt,
@@ -125,7 +125,7 @@ class GenerationAdditions(GenerationQueries):
             PromptRepository.track_prompt.many(
                 [{"text": row["prompt"], "now": now} for row in rows]
             ),
-            PromptRepository.index_new_prompts.count(),
+            PromptRepository.index_new_prompts.catch_up(),
             self._create.many(rows),
             self._get_many.all(ids=[row["id"] for row in rows]),
         )
