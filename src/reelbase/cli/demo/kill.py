@@ -98,7 +98,7 @@ async def _killed_process(database: Database) -> tuple[int, str, str]:
         database.journal.mode,
         str(_LEASE_SECONDS),
         *sys.path,
-        stdin=asyncio.subprocess.PIPE,  # it ends when this process does, whatever becomes of it
+        stdin=asyncio.subprocess.PIPE,  # its end ends the process, also when this one is killed
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for this process, which ends the other one
