@@ -12,7 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -287,6 +287,27 @@ async def test_a_task_cancelled_inside_a_savepoint_undoes_only_that(
         with pytest.raises(asyncio.CancelledError):
             await task
         await unit.execute(ADD, ("after",))
+    assert look(ALL) == [("before",), ("after",)]
+
+
+async def test_a_savepoint_that_is_cancelled_twice_while_it_opens_is_gone(
+    notes: Database, look: Look
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        async with notes.transaction() as unit:
+            await unit.execute(ADD, ("before",))
+            loop.call_soon(task.cancel)
+            loop.call_soon(lambda: loop.call_soon(task.cancel))  # while the first cancel is undone
+            with suppress(asyncio.CancelledError):
+                async with unit.savepoint():
+                    await unit.execute(ADD, ("undone",))
+            await unit.execute(ADD, ("after",))
+
+    await asyncio.create_task(work())
     assert look(ALL) == [("before",), ("after",)]
 
 

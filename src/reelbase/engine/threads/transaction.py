@@ -199,9 +199,11 @@ class Transaction:
         try:
             await self._call_at_last(lambda native: self._guarded(native, _begin_savepoint))
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and not self._ended:
-                await self._conclude(self._undo_savepoint)
-            self._savepoints.remove(savepoint)
+            try:
+                if isinstance(error, asyncio.CancelledError) and not self._ended:
+                    await self._conclude(self._undo_savepoint)
+            finally:  # a second cancel comes out of the await above
+                self._savepoints.remove(savepoint)
             raise
         _innermost.set(savepoint)
         return savepoint
