@@ -87,7 +87,7 @@ class PlainProgress:
         self._has_shown = False
 
     def show(self, progress: Progress) -> None:
-        """Prints a line, at most one in some seconds."""
+        """Prints a line, at most one a second."""
         if time.monotonic() >= self._next_line:
             self._print(progress)
             self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES

@@ -91,7 +91,7 @@ WHERE NOT EXISTS (
   )
 """
 
-# Of the other search indexes, which rows they hold. A test says that none of the schema is missing.
+# The rows that each remaining search index holds. A test checks that no index of the schema is missing.
 _SEARCHED = {
     "videos": "TRUE",
     "prompts": "TRUE",

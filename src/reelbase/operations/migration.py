@@ -128,7 +128,7 @@ async def migrate(
 async def adopt(
     path: str | os.PathLike[str], *, busy_timeout: float = 5.0, setup: Setup | None = None
 ) -> int:
-    """Restores the marks of a database that has lost them, for example one that was read from a dump.
+    """Restores the marks of a database that has lost them, for example because it was read from a dump.
 
     The marks are the application id, the schema version and the ledger. They are set only if the tables,
     indexes and triggers are exactly those of a known version; a database that has its marks stays as it

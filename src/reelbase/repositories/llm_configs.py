@@ -337,7 +337,7 @@ class LlmConfigRepository(Repository):
                 return config
 
     async def activate(self, config_id: int) -> LlmConfig:
-        """Makes the configuration the one that its profile uses."""
+        """Makes the configuration the active one of its profile."""
         _, config = await self._batch(
             self._activate.count(id=config_id), self._get.one(id=config_id)
         )

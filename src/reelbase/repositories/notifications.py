@@ -163,7 +163,7 @@ class NotificationRepository(Repository):
         status: str = "info",
         data: dict[str, Any] | None = None,
     ) -> Notification:
-        """Adds a notification, or updates the profile's one with this progress_key.
+        """Adds a notification, or updates the profile's existing notification with this progress_key.
 
         An updated notification is unread and the newest again. Beyond 1000 the profile's oldest is deleted.
 

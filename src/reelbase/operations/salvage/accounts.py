@@ -42,7 +42,7 @@ class TableState(msgspec.Struct):
         return bool(self.gaps or self.partial or self.refused or self.lost_cells)
 
     def may_lack(self, page: Page) -> bool:
-        """Whether the page may be one that could not be reached."""
+        """Whether the page may belong to this table, at one of its gaps."""
         if self.table.has_rowid != (page.kind == TABLE_LEAF):
             return False
         if not self.table.has_rowid:

@@ -175,7 +175,7 @@ class PageFile:
         return data if len(data) == self.page_size else None
 
     def page(self, number: int) -> Page | None:
-        """The page with this number, if it is one of a b-tree; else None."""
+        """The page with this number, if it belongs to a b-tree; else None."""
         data = self.bytes_of(number)
         return None if data is None else parse(number, data, self.usable_bytes)
 

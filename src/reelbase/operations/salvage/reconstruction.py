@@ -1,4 +1,4 @@
-"""A new database from every row of a damaged one that can be read.
+"""Building a new database from every readable row of a damaged one.
 
 The schema is that of the file's version, together with the application's own objects. Tables are read
 page by page; pages that no tree leads to any more are read one by one; and rows that are on no readable
