@@ -129,9 +129,11 @@ def test_a_place_where_no_file_can_be_made_exits_with_1(
     _assert_one_line(capsys.readouterr().err)
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path, folder: Path) -> None:
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    assert exit_code_of("init", str(file)) == 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "reelbase", "demo", "--database", tmp_path / "a.db", folder],
+        [sys.executable, "-m", "reelbase", "inspect", file],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -146,12 +148,12 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path, folder: Path) -
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_output_that_cannot_be_written_is_an_error_in_one_line(
-    tmp_path: Path, folder: Path
-) -> None:
+def test_output_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    assert exit_code_of("init", str(file)) == 0
     with open("/dev/full", "w") as full:
         process = subprocess.run(
-            [sys.executable, "-m", "reelbase", "demo", "--database", tmp_path / "a.db", folder],
+            [sys.executable, "-m", "reelbase", "inspect", file],
             env=ENVIRONMENT,
             stdout=full,
             stderr=subprocess.PIPE,
