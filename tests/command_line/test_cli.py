@@ -161,7 +161,7 @@ def test_output_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path) -
             check=False,
         )
     assert process.returncode == 1
-    _assert_one_line(process.stderr)
+    _assert_one_line(process.stderr, "inspect")
 
 
 def test_the_module_runs_too() -> None:
@@ -292,7 +292,7 @@ def test_a_cancel_that_no_signal_asked_for_stays_one() -> None:
         run_async(work())
 
 
-def _assert_one_line(errors: str) -> None:
+def _assert_one_line(errors: str, command: str = "demo") -> None:
     assert errors.count("\n") == 1, errors
-    assert errors.startswith("reelbase demo: ")
+    assert errors.startswith(f"reelbase {command}: ")
     assert "Traceback" not in errors
