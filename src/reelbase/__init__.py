@@ -3,7 +3,8 @@
 from reelbase.engine.native import sqlite_version as _  # noqa: F401 - first, for it may refuse
 
 # isort: split
-from reelbase.database import Database, connect
+from reelbase.connector import connect
+from reelbase.database import Database
 from reelbase.engine.copies.retention import BackupReport
 from reelbase.engine.file.journal import JournalDecision, journal_mode_for
 from reelbase.engine.file.mounts import Filesystem, filesystem_of

@@ -1,4 +1,4 @@
-"""connect(), and the open Database."""
+"""The open Database: its repositories, units of work and snapshots, and the upkeep of its file."""
 
 from __future__ import annotations
 
@@ -8,50 +8,48 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
-import msgspec
-
+from reelbase.catalogue import Catalogue
+from reelbase.engine.copies.retention import checked_keep, make_copy
 from reelbase.engine.executor import call_site
-from reelbase.engine.file.connections import ConnectionSettings
 from reelbase.engine.file.journal import (
-    Durability,
-    JournalChoice,
     JournalDecision,
-    as_far_as_folder_syncs,
-    decide_off_loop,
-    kept,
-    relaxed_synchronous_for,
-    synchronous_for,
-    without_shared_memory,
 )
-from reelbase.engine.file.mounts import PROC_MOUNTS
 from reelbase.engine.file.open_files import file_of, journal_mode_of
-from reelbase.engine.file.paths import MEMORY, file_path, folder_path
-from reelbase.engine.ids import utc_now
-from reelbase.engine.maintenance.opening import (
-    open_read_only,
-    open_writer,
-    prepare_file,
-    prepare_to_read,
+from reelbase.engine.file.paths import MEMORY, file_path
+from reelbase.engine.file.side_files import SUFFIXES
+from reelbase.engine.maintenance.health import (
+    SEARCH_NOT_CHECKED,
+    HealthReport,
+    checkpoint,
+    health_report,
+    looked_at,
+    problems_of,
+    vacuum,
+    warnings_of,
 )
-from reelbase.engine.maintenance.upgrade import check
-from reelbase.engine.native.setup import Setup, checked_setup
-from reelbase.engine.schema.chain import Migrations
-from reelbase.engine.schema.identity import read_database_id
-from reelbase.engine.schema.search_indexes import make_damaged_search_indexes_empty
+from reelbase.engine.native.transactions import read_transaction
+from reelbase.engine.schema.damage import advice, tables_of
+from reelbase.engine.schema.figures import DatabaseStats, figures
+from reelbase.engine.schema.search_indexes import (
+    check_search_index,
+    make_damaged_search_indexes_empty,
+    merge_search_index,
+    search_indexes,
+)
 from reelbase.engine.schema.source import SCHEMA_VERSION
-from reelbase.engine.secrets import Secrets
-from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.schema.statistics import gather_statistics
 from reelbase.engine.statements.declarations import derivations
 from reelbase.engine.threads.connection import Connection
-from reelbase.engine.threads.executors import Clock, DatabaseExecutor, read_clock
+from reelbase.engine.threads.copying import Copying, Progress
+from reelbase.engine.threads.executors import DatabaseExecutor, ReadConnection
 from reelbase.engine.threads.functions import (
     FunctionExecutor,
     driven,
@@ -60,13 +58,11 @@ from reelbase.engine.threads.functions import (
     name_of,
     result_of,
 )
-from reelbase.engine.threads.mailbox import Mailbox
-from reelbase.engine.threads.readers import Readers
+from reelbase.engine.threads.readers import Purpose, Readers
 from reelbase.engine.threads.transaction import Transaction
 from reelbase.engine.threads.upkeep import Upkeep
 from reelbase.engine.threads.writer import Writer
-from reelbase.errors import DatabaseCorruptError, DatabaseIOError
-from reelbase.maintenance import Maintenance
+from reelbase.errors import DatabaseCorruptError
 from reelbase.options import ConnectOptions
 from reelbase.snapshot import Snapshot, SnapshotContext
 from reelbase.unit_of_work import UnitOfWork, UnitOfWorkContext
@@ -75,150 +71,18 @@ R = TypeVar("R")
 
 _log = logging.getLogger("reelbase")
 
-_MAX_SECONDS = 86_400  # SQLite counts busy_timeout in milliseconds of 31 bits
+# How long checkpoint() keeps writers waiting for readers to end.
+_CHECKPOINT_SECONDS = 1.0
 
 
-def connect(
-    path: str | os.PathLike[str],
-    *,
-    journal: JournalChoice = "auto",
-    durability: Durability = "balanced",
-    busy_timeout: float = 5.0,
-    readers: int | None = None,
-    create: bool = True,
-    migrate: bool = True,
-    migrations: Migrations | None = None,
-    secrets: Secrets | None = None,
-    mounts: str | os.PathLike[str] = PROC_MOUNTS,
-    clock: Clock | None = None,
-    slow_query: float | None = None,
-    slow_transaction: float = 1.0,
-    backup_dir: str | os.PathLike[str] | None = None,
-    setup: Setup | None = None,
-    read_only: bool = False,
-) -> Connecting:
-    """Opens a database, and makes it if it does not exist. ``await`` it, or use it with ``async with``.
-
-    Args:
-        path: a file, or ":memory:".
-        journal: "auto" chooses the journal mode by the filesystem; "wal" or "delete" sets it.
-        durability: "balanced" makes data survive a power cut, but may lose the last moments of progress
-            and heartbeats; "full" makes everything survive; "normal" may lose the last commits.
-        busy_timeout: seconds to wait for a lock, 0 to 86,400.
-        readers: the number of reading connections, 1 or more; None: 2 on WAL, 1 on a rollback journal.
-        create: True makes a missing file, and missing folders; False raises DatabaseIOError (code missing).
-        migrate: True runs pending migrations, after a copy of the database (``<name>.v<version>.bak``);
-            False raises SchemaError (code older) if there are any.
-        migrations: the application's own migrations, for its own tables; they run after the library's.
-        secrets: the keys that encrypt API keys; None: API keys cannot be stored or read.
-        mounts: the mount table in which the filesystem is looked up, in the format of /proc/mounts.
-        clock: returns the time that is stored, an aware datetime; None: the system's time.
-        slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every statement;
-            None: none.
-        slow_transaction: seconds from which a unit of work is reported as held for too long.
-        backup_dir: the folder of the copy before a migration, made if it is missing; None: the
-            database's folder.
-        setup: called with each sqlite3.Connection that is opened to the database or to a copy of it, on
-            the connection's own thread, to load the application's functions, collations and extensions.
-            It must not write, begin a transaction, attach a database, set an authorizer or a progress
-            handler, replace a function of SQLite, or change a setting of the library. It may be called on
-            several threads at once. The functions folded, stripped, spaced, excerpt and merged are the
-            library's. None: no setup.
-        read_only: reads an existing database, and writes neither the file nor side files. It may lie on
-            read-only media, and further processes may write it meanwhile. Every write raises
-            DatabaseReadOnlyError. It keeps its journal mode and is not migrated: SchemaError (code older)
-            if there are pending migrations. If no process has a WAL database open, and no side files can
-            be made, it is read without locks, and calls raise DatabaseIOError (code changed) once another
-            process has begun to write.
-
-    Returns:
-        An object to await, or to enter with ``async with``. It gives the Database; ``async with`` closes it.
-
-    Raises:
-        SchemaError: the file is not a reelbase database, or has another version; code stale_log, when the
-            log beside it is another database's; code side_files, when its side files would lie elsewhere.
-        DatabaseIOError: the file cannot be opened.
-        DatabaseCorruptError: the file is damaged, or is no database.
-        DatabaseBusyError: a lock was not free within busy_timeout.
-        DatabaseError: code forked, for a file that was open when this process was forked; code setup, when
-            setup raised or broke its rules. The file is unchanged.
-        ValueError: an option has a value that cannot be used.
-    """
-    is_memory = isinstance(path, str | os.PathLike) and os.fspath(path) == MEMORY
-    file = None if is_memory else file_path(path)
-    for name, seconds in (
-        ("busy_timeout", busy_timeout),
-        ("slow_query", slow_query or 0.0),
-        ("slow_transaction", slow_transaction),
-    ):
-        if not 0 <= seconds <= _MAX_SECONDS:
-            raise invalid_argument(
-                name, f"must be 0 to {_MAX_SECONDS} seconds, not {seconds}", where="connect"
-            )
-    if migrations is not None and not isinstance(migrations, Migrations):
-        raise TypeError(f"migrations must be Migrations, not {type(migrations).__name__}")
-    if secrets is not None and not isinstance(secrets, Secrets):
-        raise TypeError(f"secrets must be Secrets, not {type(secrets).__name__}")
-    if read_only and is_memory:
-        raise invalid_argument(
-            "read_only",
-            "a database in memory is new, and there is nothing to read",
-            where="connect",
-        )
-    if readers is not None and readers < 1:
-        raise invalid_argument("readers", f"must be 1 or more, not {readers}", where="connect")
-    return Connecting(
-        ConnectOptions(
-            path=file,
-            journal=journal,
-            durability=durability,
-            busy_timeout_seconds=busy_timeout,
-            readers=readers,
-            create=create,
-            migrate=migrate,
-            migrations=migrations,
-            backup_dir=None if backup_dir is None else folder_path(backup_dir, "backup_dir"),
-            setup=checked_setup(setup),
-            secrets=secrets,
-            mounts=mounts,
-            clock=clock or utc_now,
-            slow_query_seconds=slow_query,
-            slow_transaction_seconds=slow_transaction,
-            read_only=read_only,
-        )
-    )
-
-
-class Connecting:
-    """The result of connect(): awaitable, and an async context manager that closes the database."""
-
-    def __init__(self, options: ConnectOptions) -> None:
-        self._options = options
-        self._database: Database | None = None
-
-    def __await__(self) -> Generator[object, None, Database]:
-        return _open(self._options).__await__()
-
-    async def __aenter__(self) -> Database:
-        self._database = await _open(self._options)
-        return self._database
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._database is not None:
-            await self._database.close()
-
-
-class Database(Maintenance):
+class Database(Catalogue):
     """An open database. Each call is a durable transaction of its own.
 
     It belongs to the event loop that opened it. Many tasks may call it at once; their calls share hops and
     commits.
     """
+
+    _executor: DatabaseExecutor
 
     def __init__(
         self,
@@ -229,9 +93,13 @@ class Database(Maintenance):
         upkeep: Upkeep | None,
         database_id: UUID,
     ) -> None:
-        executor = DatabaseExecutor(writer, readers, options.clock, options.secrets)
-        super().__init__(executor, writer, readers, upkeep, journal, options.path, database_id)
+        super().__init__(DatabaseExecutor(writer, readers, options.clock, options.secrets))
         self._options = options
+        self._journal = journal
+        self._writer = writer
+        self._readers = readers
+        self._upkeep = upkeep
+        self._database_id = database_id
         if upkeep is not None:
             upkeep.start()
         self._closing: asyncio.Task[None] | None = None
@@ -241,8 +109,26 @@ class Database(Maintenance):
 
     def __del__(self) -> None:
         if not self._executor.is_closed and not self._writer.connection.inherited:
-            _close_soon(self._readers, self._writer.connection)
+            close_soon(self._readers, self._writer.connection)
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=1)
+
+    @property
+    def path(self) -> Path | None:
+        """The absolute path of the file; None for ":memory:"."""
+        return self._options.path
+
+    @property
+    def journal(self) -> JournalDecision:
+        """The journal mode in use, and the reason for it."""
+        return self._journal
+
+    @property
+    def database_id(self) -> UUID:
+        """The id of the database, made when it was created. Its backups, and their restores, keep it.
+
+        An import makes a database with a new id. A file that was copied by other means has the same id.
+        """
+        return self._database_id
 
     @property
     def schema_version(self) -> int:
@@ -415,6 +301,199 @@ class Database(Maintenance):
         async with self.transaction() as unit:
             await unit._executor.run(*steps)
 
+    async def backup(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        keep: int | None = None,
+    ) -> None:
+        """Copies the database, as it is at one moment, to the new file target, while writers go on.
+
+        The copy is complete, verified (integrity, schema, rows of each table) and on the disk before
+        it gets its name; until then it is ``<target>.<random>.partial``. If the backup is cancelled or
+        fails, that file is removed. Only its owner may read the copy.
+
+        On WAL the log grows as long as the copy takes. On a rollback journal the copy lets writers in, and
+        restarts when one has written; after three attempts writers wait for it, up to busy_timeout. On
+        ":memory:" they always wait.
+
+        Args:
+            target: the new file.
+            progress: called on the event loop with done_pages and total_pages, in the last call equal; an
+                exception that it raises ends the backup.
+            keep: the number of copies in the folder of target that stay, the new one included: once the
+                copy is in place, the oldest copies that backup() has made of this database are removed.
+                None: all stay. A copy is recognised by the id and the name that it holds, so a renamed
+                copy is never removed, nor a file of another database or program.
+
+        Raises:
+            DatabaseIOError: code exists, when target exists; code missing, when its folder does not.
+            DatabaseFullError: there is no room for the copy; nothing remains.
+            DatabaseCorruptError: the copy is not sound.
+            DatabaseBusyError: a lock was not free within busy_timeout.
+        """
+        checked_keep(keep)
+        path = self._checked_target(target)
+        async with self._read_connection("backup", call_site()) as session:
+            copying = Copying(progress, has_ended=lambda: session.has_ended)
+            work = partial(
+                make_copy, target=path, original=self.path, keep=keep, on_step=copying.on_step
+            )
+            await copying.finish(session.call(work))
+
+    async def check(self, *, full: bool = False) -> HealthReport:
+        """Looks for damage of tables (quick_check), tables, indexes and triggers that differ from the
+        schema's, rows that refer to a missing row, a journal mode that another program has changed, damaged
+        search indexes, and a file that was replaced or deleted.
+
+        full: looks for damaged indexes as well, by comparing every entry with its row (integrity_check),
+        and compares search indexes with the tables that hold their texts. It takes longer with
+        many indexes. Without it an index that lacks a row is not found, although queries miss that row. The
+        report's looked_at lists the parts that were checked, and its advice how to mend the problems.
+
+        Reads the whole database. Writers wait while a search index is checked (about a second for
+        a million short texts); on a rollback journal, during the whole check. In a database that was opened
+        read-only the search indexes are not checked; warnings and looked_at show that.
+        """
+        self._executor.refuse_if_unusable()
+        if self._upkeep is not None:
+            loss = await self._writer.connection.call(self._upkeep.loss)
+            if loss is not None:
+                return health_report([loss.sentence], [], self._journal.mode, looked_at=["file"])
+        async with self._read_connection("check", call_site()) as session:
+            damage = await session.call(partial(problems_of, decided=self._journal.mode, full=full))
+            mode = await session.call(journal_mode_of)
+            is_shared = await self._writer.connection.call(self._is_open_elsewhere)
+            warnings = await session.call(partial(warnings_of, is_shared=is_shared))
+        read_only = self._writer.is_read_only
+        problems, warnings = damage.problems, warnings + damage.warnings
+        if read_only and damage.search_indexes:
+            warnings.append(SEARCH_NOT_CHECKED)
+        for name in () if read_only else damage.search_indexes:
+            found = await self._writer.call_outside(
+                partial(check_search_index, name=name, full=full)
+            )
+            problems += found[0]
+            warnings += found[1]
+        return health_report(
+            problems,
+            warnings,
+            mode,
+            looked_at=looked_at(full=full, read_only=read_only),
+            advice=advice(self.path, damage),
+        )
+
+    async def stats(self) -> DatabaseStats:
+        """The numbers of rows and bytes of the database, from one read transaction. It counts every row."""
+        self._executor.refuse_if_unusable()
+
+        def count(native: sqlite3.Connection) -> DatabaseStats:
+            with read_transaction(native):
+                return figures(native, str(self.path or ""), self._database_id)
+
+        async with self._read_connection("stats", call_site()) as session:
+            stats: DatabaseStats = await session.call(count)
+            return stats
+
+    async def optimize(self) -> None:
+        """Merges the segments of the search indexes, and gathers statistics (ANALYZE) of the application's
+        own tables, which all connections use at once.
+
+        The library's own tables have no statistics: the plans of its statements are tested without them,
+        and statistics of an idle queue would make a claim read every job that ever finished. Statistics
+        that another program has gathered of these tables are removed by connect(), by this method, and
+        while the database is open.
+
+        It is quick, and worth calling once a day. Writers go on in between. Raises DatabaseCorruptError
+        (details: damaged, their names) at the end when tables or search indexes are damaged: all the rest
+        is done.
+        """
+        self._executor.refuse_if_unusable()
+        async with self._read_connection("optimize", call_site()) as session:
+            tables, indexes = await session.call(tables_of), await session.call(search_indexes)
+        damaged: dict[str, DatabaseCorruptError] = {}
+        try:
+            await self._writer.call_outside(gather_statistics)
+        except DatabaseCorruptError:
+            for table in tables:
+                try:
+                    await self._writer.call_outside(partial(gather_statistics, table=table))
+                except DatabaseCorruptError as error:
+                    damaged[table] = error
+        for name in indexes:
+            try:
+                await self._merge(name)
+            except DatabaseCorruptError as error:
+                damaged[name] = error
+        if damaged:
+            raise DatabaseCorruptError(
+                f"optimize: {', '.join(damaged)}: damaged, and left out; everything else is done. "
+                "check(full=True) says what mends it; rebuild_search() makes search indexes from nothing",
+                details={"damaged": list(damaged)},
+            ) from next(iter(damaged.values()))
+
+    async def _merge(self, search_index: str) -> None:
+        is_first = True
+        while await self._writer.call(
+            partial(merge_search_index, name=search_index, is_first=is_first)
+        ):
+            is_first = False
+
+    async def vacuum(self) -> None:
+        """Rebuilds the file without the free space that deleted rows have left. Writers wait for it.
+
+        For a while it needs free space of up to twice the size of the database; DatabaseFullError, before
+        anything is done, when there is less. Inside a unit of work of the same task it raises DatabaseError
+        (code inside_unit). After a cancel the rebuild may still have been done.
+        """
+        self._executor.refuse_if_unusable()
+        await self._writer.call_outside(partial(vacuum, path=self.path))
+        await self.checkpoint()  # the rebuilt pages are in the write-ahead log
+
+    async def checkpoint(self) -> bool:
+        """Moves the write-ahead log into the database file and empties it. This also happens
+        automatically; call it before you copy or measure the file.
+
+        False when that was not possible because a reader, or a writer of another process, still needs the
+        log. True without a write-ahead log, when there is nothing to do.
+        """
+        self._executor.refuse_if_unusable()
+        done: bool = await self._writer.call_outside(
+            partial(checkpoint, patience_seconds=_CHECKPOINT_SECONDS)
+        )
+        return done
+
+    def _is_open_elsewhere(self) -> bool:
+        file = file_of(self._writer.connection.native)
+        return file is not None and file.is_open_elsewhere()
+
+    def _checked_target(self, target: str | os.PathLike[str]) -> Path:
+        self._executor.refuse_if_unusable()
+        path = file_path(target, "target")
+        if str(path) in {f"{self.path}{suffix}" for suffix in SUFFIXES}:
+            raise ValueError(
+                f"target: {str(target)!r} is a name that SQLite itself uses beside the database"
+            )
+        return path
+
+    @asynccontextmanager
+    async def _read_connection(self, what: Purpose, where: str) -> AsyncIterator[ReadConnection]:
+        """A reader for the caller's exclusive use; for ":memory:" its only connection, in a transaction."""
+        if self._readers is not None:
+            reader = await self._readers.borrow(what, where)
+            try:
+                yield reader
+            finally:
+                self._readers.give_back(reader)
+        else:
+            transaction = Transaction(self._writer, "BEGIN", where)
+            await transaction.begin()
+            try:
+                yield transaction
+            finally:
+                await transaction.roll_back()
+
     async def close(self) -> None:
         """Closes the database. Idempotent. Errors while closing are logged, not raised.
 
@@ -440,107 +519,9 @@ class Database(Maintenance):
         await self._writer.connection.shut()
 
 
-async def _open(options: ConnectOptions) -> Database:
-    read_clock(options.clock)  # a naive clock fails here, and not at the first write
-    connection = Connection()
-    readers: Readers | None = None
-    try:
-        made: list[Path] = []
-        decision = await _decide(options, connection, made)
-        path = MEMORY if options.path is None else str(options.path)
-        settings = ConnectionSettings(
-            path=path,
-            journal_mode=decision.mode,
-            busy_timeout_seconds=options.busy_timeout_seconds,
-            setup=options.setup,
-            read_only=options.read_only,
-        )
-        await connection.open(
-            partial(open_read_only, settings, own=options.migrations)
-            if options.read_only
-            else partial(
-                open_writer,
-                settings,
-                migrate=options.migrate,
-                own=options.migrations,
-                backup_dir=options.backup_dir,
-                is_new=bool(made),
-                may_fall_back=options.journal == "auto",
-            )
-        )
-        if options.path is not None and decision.mode == "wal" and options.journal == "auto":
-            actual = await connection.call(lambda: journal_mode_of(connection.native))
-            if actual != "wal":
-                fall_back = partial(without_shared_memory, decision, options.path)
-                decision = await connection.call(fall_back)
-                settings = msgspec.structs.replace(settings, journal_mode=decision.mode)
-        # Not earlier: the traceback of a failed opening would keep the mailbox's descriptor open.
-        mailbox = Mailbox()
-        if options.path is not None:
-            readers = Readers(settings, options.slow_query_seconds, mailbox)
-            await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
-        database_id = await connection.call(lambda: read_database_id(connection.native))
-    except BaseException:
-        _close_soon(readers, connection)
-        raise
-    writer = Writer(
-        connection,
-        mailbox,
-        synchronous=decision.synchronous,
-        relaxed_synchronous=relaxed_synchronous_for(decision, options.durability),
-        busy_timeout_seconds=options.busy_timeout_seconds,
-        slow_query_seconds=options.slow_query_seconds,
-        read_only_path=path if options.read_only else None,
-    )
-    file = file_of(connection.native)
-    upkeep = (
-        Upkeep(settings.path, file, options.mounts, decision, writer, readers)
-        if file and readers
-        else None
-    )
-    return Database(options, decision, writer, readers, upkeep, database_id)
-
-
-def _close_soon(readers: Readers | None, writer: Connection) -> None:
+def close_soon(readers: Readers | None, writer: Connection) -> None:
     """Closes the connections without waiting, the writer last."""
     if readers is None:
         writer.close_soon()
     else:
         readers.close_soon(writer.close_soon)
-
-
-async def _decide(
-    options: ConnectOptions, connection: Connection, made: list[Path]
-) -> JournalDecision:
-    """The journal mode to open with. When this returns, the file exists, and is empty or the library's. A
-    file that did not exist is appended to made."""
-    try:
-        decision = await decide_off_loop(
-            options.path,
-            journal=options.journal,
-            durability=options.durability,
-            mounts=options.mounts,
-        )
-    except OSError as error:
-        raise DatabaseIOError(f"cannot open {options.path}: {error}") from error
-    if options.path is None:
-        return decision
-    if options.read_only:
-        mode = await connection.call(partial(prepare_to_read, options.path, mounts=options.mounts))
-        return kept(decision, mode, options.durability)
-    existing_mode = await connection.call(
-        partial(
-            prepare_file,
-            options.path,
-            create=options.create,
-            refuse=partial(check, migrate=options.migrate, own=options.migrations),
-            busy_timeout_seconds=options.busy_timeout_seconds,
-            mounts=options.mounts,
-            on_made=made.append,
-        )
-    )
-    if existing_mode and options.journal == "auto" and not decision.filesystem.is_known:
-        # The filesystem is unknown, so there is no reason to change the mode.
-        synchronous = synchronous_for(existing_mode, options.durability)
-        decision = msgspec.structs.replace(decision, mode=existing_mode, synchronous=synchronous)
-    return await connection.call(partial(as_far_as_folder_syncs, decision, options.path))

@@ -338,7 +338,7 @@ async def test_writers_go_on_after_a_vacuum_that_waited_between_them(database: D
 async def test_a_checkpoint_that_a_reader_holds_up_says_so(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reelbase.maintenance._CHECKPOINT_SECONDS", 0.05)
+    monkeypatch.setattr("reelbase.database._CHECKPOINT_SECONDS", 0.05)
     async with reelbase.connect(path, journal="wal") as database:
         await database.profiles.ensure("p")
         async with database.snapshot() as view:

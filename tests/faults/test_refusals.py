@@ -26,8 +26,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import reelbase
-from reelbase import CommitUncertainError, Database, DatabaseError
-from reelbase import database as database_module
+from reelbase import CommitUncertainError, Database, DatabaseError, connector
 from reelbase.engine.file import filesystem, new_file
 from reelbase.engine.schema import figures
 from reelbase.engine.schema.chain import migrations
@@ -478,7 +477,7 @@ def links_or_nothing() -> None:
 
 def synced_in_vain() -> None:
     """A rollback journal's folder is synced; its answer does not count."""
-    setattr(database_module, "as_far_as_folder_syncs", lambda decision, path: decision)  # noqa: B010
+    setattr(connector, "as_far_as_folder_syncs", lambda decision, path: decision)  # noqa: B010
 
 
 def new_files_stay() -> None:
