@@ -112,6 +112,24 @@ async def unit(run: Run) -> None:
         await unit.execute(ADD, (run.tag, "b"))
 
 
+async def unit_as_a_function(run: Run) -> None:
+    async def both(unit: reelbase.UnitOfWork) -> None:
+        await unit.execute(ADD, (run.tag, "a"))
+        async with unit.savepoint():
+            await unit.fetch_all(int, "SELECT tag FROM pairs WHERE tag = ?", (run.tag,))
+        await unit.execute(ADD, (run.tag, "b"))
+
+    await run.database.atomically(both)
+
+
+async def snapshot_as_a_function(run: Run) -> None:
+    async def twice(view: reelbase.Snapshot) -> None:
+        counts = [await view.fetch_one(int, "SELECT count(*) FROM numbers") for _ in range(2)]
+        assert counts[0] == counts[1]
+
+    await run.database.reading(twice)
+
+
 async def unit_with_savepoints(run: Run) -> None:
     async with run.database.transaction() as unit:
         run.units.append(unit)
@@ -219,6 +237,8 @@ async def a_bit_of_everything(run: Run) -> None:
 SCENARIOS: tuple[Callable[[Run], Coroutine[Any, Any, None]], ...] = (
     autocommit,
     unit,
+    unit_as_a_function,
+    snapshot_as_a_function,
     unit_with_savepoints,
     unit_with_stubborn_savepoint,
     unit_rolled_back,
