@@ -210,10 +210,11 @@ class Database(Catalogue):
                 is_cancelled=is_cancelled,
             )
             unit = UnitOfWork(executor, executor)
-            drive: Callable[[], R] = partial(context.run, driven, function, unit, *args, **kwargs)
+            drive: Callable[[], Any] = partial(context.run, driven, function, unit, *args, **kwargs)
             began = time.monotonic()
             try:
-                return in_savepoint(executor, native, drive)
+                result: R = in_savepoint(executor, native, drive)
+                return result
             finally:
                 seconds = time.monotonic() - began
                 if seconds > options.slow_transaction_seconds:
@@ -259,8 +260,9 @@ class Database(Catalogue):
                 is_cancelled=is_cancelled,
             )
             view = Snapshot(executor)
-            drive: Callable[[], R] = partial(context.run, driven, function, view, *args, **kwargs)
-            return in_read_transaction(executor, native, drive)
+            drive: Callable[[], Any] = partial(context.run, driven, function, view, *args, **kwargs)
+            result: R = in_read_transaction(executor, native, drive)
+            return result
 
         holder = self._readers or self._writer
         return await result_of(holder.submit_function(work))

@@ -54,7 +54,10 @@ _LEVELS: dict[Synchronous, int] = {"normal": 1, "full": 2, "extra": 3}
 class _FunctionRequest(Request):
     """Work in a savepoint of its own."""
 
-    undoes_itself = True
+    @property
+    def undoes_itself(self) -> bool:
+        """As of Request."""
+        return True
 
 
 class _OutsideRequest(Request):
