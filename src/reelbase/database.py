@@ -210,11 +210,14 @@ class Database(Catalogue):
                 is_cancelled=is_cancelled,
             )
             unit = UnitOfWork(executor, executor)
-            drive: Callable[[], Any] = partial(context.run, driven, function, unit, *args, **kwargs)
+
+            def drive() -> R:
+                result: R = context.run(driven, function, unit, *args, **kwargs)
+                return result
+
             began = time.monotonic()
             try:
-                result: R = in_savepoint(executor, native, drive)
-                return result
+                return in_savepoint(executor, native, drive)
             finally:
                 seconds = time.monotonic() - began
                 if seconds > options.slow_transaction_seconds:
@@ -260,9 +263,12 @@ class Database(Catalogue):
                 is_cancelled=is_cancelled,
             )
             view = Snapshot(executor)
-            drive: Callable[[], Any] = partial(context.run, driven, function, view, *args, **kwargs)
-            result: R = in_read_transaction(executor, native, drive)
-            return result
+
+            def drive() -> R:
+                result: R = context.run(driven, function, view, *args, **kwargs)
+                return result
+
+            return in_read_transaction(executor, native, drive)
 
         holder = self._readers or self._writer
         return await result_of(holder.submit_function(work))
