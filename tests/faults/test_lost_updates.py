@@ -53,8 +53,8 @@ async def total(path: Path, journal: str) -> int:
 
 
 @pytest.fixture
-async def counted(path: Path, journal: str) -> Path:
-    async with connect(path, journal) as database:
+async def counted(path: Path, mode: str) -> Path:
+    async with connect(path, mode) as database:
         await database.execute("CREATE TABLE counter (value INTEGER NOT NULL)")
         await database.execute("INSERT INTO counter VALUES (0)")
     return path
@@ -88,10 +88,10 @@ async def test_no_update_is_lost_over_8_processes(counted: Path, mode: str, figu
 
 
 async def test_updates_that_read_outside_are_lost_and_that_is_seen(
-    counted: Path, journal: str
+    counted: Path, mode: str
 ) -> None:
-    await add(counted, journal, UNITS, add_one_carelessly)
-    assert await total(counted, journal) < UNITS
+    await add(counted, mode, UNITS, add_one_carelessly)
+    assert await total(counted, mode) < UNITS
 
 
 if __name__ == "__main__":
