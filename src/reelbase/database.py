@@ -197,30 +197,19 @@ class Database(Catalogue):
                 of the same group are not affected.
         """
         self._executor.refuse_if_unusable()
-        options, now, context = self._options, self._executor.now(), copy_context()
+        new_executor, context = self._new_function_executor(), copy_context()
 
-        def work(native: sqlite3.Connection, is_cancelled: Callable[[], bool]) -> R:
-            executor = FunctionExecutor(
-                native,
-                now,
-                actor,
-                options.secrets,
-                options.slow_query_seconds,
-                may_write=True,
-                is_cancelled=is_cancelled,
-            )
+        def work(native: sqlite3.Connection, is_cancelled: Callable[[], bool]) -> Any:
+            executor = new_executor(native, actor=actor, may_write=True, is_cancelled=is_cancelled)
             unit = UnitOfWork(executor, executor)
-
-            def drive() -> R:
-                result: R = context.run(driven, function, unit, *args, **kwargs)
-                return result
-
             began = time.monotonic()
             try:
-                return in_savepoint(executor, native, drive)
+                return in_savepoint(
+                    executor, native, partial(context.run, driven, function, unit, *args, **kwargs)
+                )
             finally:
                 seconds = time.monotonic() - began
-                if seconds > options.slow_transaction_seconds:
+                if seconds > self._options.slow_transaction_seconds:
                     _log.warning(
                         "%s has held the database for %.1f s, and all other writes have waited for it: "
                         "do slow work outside of it",
@@ -228,7 +217,8 @@ class Database(Catalogue):
                         seconds,
                     )
 
-        return await result_of(self._writer.submit_function(work))
+        result: R = await result_of(self._writer.submit_function(work))
+        return result
 
     async def reading(
         self, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs: Any
@@ -250,28 +240,28 @@ class Database(Catalogue):
             Exception: of any type that the function raises.
         """
         self._executor.refuse_if_unusable()
-        options, now, context = self._options, self._executor.now(), copy_context()
+        new_executor, context = self._new_function_executor(), copy_context()
 
-        def work(native: sqlite3.Connection, is_cancelled: Callable[[], bool]) -> R:
-            executor = FunctionExecutor(
-                native,
-                now,
-                None,
-                options.secrets,
-                options.slow_query_seconds,
-                may_write=False,
-                is_cancelled=is_cancelled,
-            )
+        def work(native: sqlite3.Connection, is_cancelled: Callable[[], bool]) -> Any:
+            executor = new_executor(native, actor=None, may_write=False, is_cancelled=is_cancelled)
             view = Snapshot(executor)
-
-            def drive() -> R:
-                result: R = context.run(driven, function, view, *args, **kwargs)
-                return result
-
-            return in_read_transaction(executor, native, drive)
+            return in_read_transaction(
+                executor, native, partial(context.run, driven, function, view, *args, **kwargs)
+            )
 
         holder = self._readers or self._writer
-        return await result_of(holder.submit_function(work))
+        result: R = await result_of(holder.submit_function(work))
+        return result
+
+    def _new_function_executor(self) -> Callable[..., FunctionExecutor]:
+        """Makes the executor of a function that is called now; the thread adds its connection."""
+        options = self._options
+        return partial(
+            FunctionExecutor,
+            now=self._executor.now(),
+            secrets=options.secrets,
+            slow_query_seconds=options.slow_query_seconds,
+        )
 
     def snapshot(self) -> SnapshotContext:
         """``async with database.snapshot() as view``: all reads through view see the moment of entry.

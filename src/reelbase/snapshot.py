@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from reelbase.catalogue import Catalogue
 from reelbase.engine.executor import Executor
 from reelbase.engine.native.pragmas import set_pragma
+from reelbase.engine.native.transactions import take_snapshot
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.threads.executors import Clock, SnapshotExecutor, read_clock
 from reelbase.engine.threads.mailbox import notify
@@ -39,7 +40,7 @@ class Snapshot(ReadingCatalogue):
 def _pin(native: sqlite3.Connection) -> None:
     """Begins the read transaction. BEGIN alone takes no snapshot yet; the first read does."""
     native.execute("BEGIN")
-    native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    take_snapshot(native)
 
 
 def _refuse_writes(native: sqlite3.Connection) -> None:

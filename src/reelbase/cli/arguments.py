@@ -10,7 +10,7 @@ from pathlib import Path
 import reelbase
 from reelbase import Database
 from reelbase.cli.process import UsageError
-from reelbase.operations.existing import checked_path, journal_mode_of_file
+from reelbase.operations import database_file
 
 BUSY_SECONDS = 30.0
 LONG_SECONDS = 86_400.0  # a command's unit of work may take as long as it needs
@@ -29,7 +29,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def file_path(text: str, name: str = "FILE") -> Path:
     """The absolute path that an argument names. name: the argument's, for the error."""
     try:
-        return checked_path(text, name)
+        return database_file.file_path(text, name)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -38,7 +38,7 @@ def file_path(text: str, name: str = "FILE") -> Path:
 async def existing(text: str) -> AsyncIterator[Database]:
     """Opens an existing database in its own journal mode, which is the application's decision."""
     path = file_path(text)
-    mode = await journal_mode_of_file(path, busy_timeout=BUSY_SECONDS)
+    mode = await database_file.journal_mode_of_file(path, busy_timeout=BUSY_SECONDS)
     if mode is None:
         raise UsageError(f"{path} is empty; name a database")
     async with reelbase.connect(

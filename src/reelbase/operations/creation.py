@@ -13,16 +13,9 @@ from functools import cache
 import msgspec
 
 from reelbase.engine.native.errors import result_code
+from reelbase.engine.native.names import quoted
 from reelbase.operations.own_objects import OwnObject
-from reelbase.operations.table_rows import (
-    FULL_TEXT,
-    TREES,
-    TableRows,
-    folded,
-    quoted,
-    rows_of,
-    unchecked,
-)
+from reelbase.operations.table_rows import FULL_TEXT, TREES, TableRows, folded, rows_of, unchecked
 
 # Triggers have a namespace of their own: a trigger may have the name of a table.
 _NAMED = """

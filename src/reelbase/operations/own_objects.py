@@ -10,9 +10,10 @@ from typing import Literal
 
 import msgspec
 
+from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.fingerprint import names_of
 from reelbase.engine.schema.source import SCHEMA_VERSION
-from reelbase.operations.table_rows import folded, quoted, shadow_tables
+from reelbase.operations.table_rows import folded, shadow_tables
 
 # By type, in the order in which objects can be created; within a type, in the order of their creation.
 _OBJECTS = """

@@ -21,6 +21,7 @@ from reelbase.engine.file.temporary_files import folder_for, temporary_files
 from reelbase.engine.maintenance.opening import prepare_file
 from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.interruption import interruptible
+from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.derivation import derive
 from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership
 from reelbase.engine.threads.copying import OnStep, on_a_thread
@@ -32,7 +33,7 @@ from reelbase.operations.schema_rows import (
     value_of,
     without_triggers,
 )
-from reelbase.operations.table_rows import TableRows, quoted, rows_of
+from reelbase.operations.table_rows import TableRows, rows_of
 
 _ORDINARY = """
 SELECT name

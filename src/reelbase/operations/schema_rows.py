@@ -6,8 +6,9 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
+from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.fingerprint import names_of
-from reelbase.operations.table_rows import TableRows, quoted
+from reelbase.operations.table_rows import TableRows
 
 COUNTERS = "sqlite_sequence"
 

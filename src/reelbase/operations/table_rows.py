@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from reelbase.engine.native.names import quoted
 from reelbase.engine.native.pragmas import set_pragma
 
 _SHADOWS = """
@@ -155,11 +156,6 @@ def unchecked(native: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         set_pragma(native, "ignore_check_constraints", 0)
-
-
-def quoted(name: str) -> str:
-    """A name as SQL takes it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def folded(name: str) -> str:

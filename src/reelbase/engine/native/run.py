@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.foreign_keys import BrokenReference, broken_reference
+from reelbase.engine.native.transactions import begin_savepoint, end_savepoint, undo_savepoint
 from reelbase.engine.statements.step import (
     CatchUp,
     Count,
@@ -28,10 +29,6 @@ R = TypeVar("R")
 _sql_log = logging.getLogger("reelbase.sql")
 
 _SLOW_SECONDS = 0.001
-
-_BEGIN_SAVEPOINT = "SAVEPOINT reelbase_steps"
-_UNDO_SAVEPOINT = "ROLLBACK TO reelbase_steps"
-_END_SAVEPOINT = "RELEASE reelbase_steps"
 
 
 def run(native: sqlite3.Connection, step: Step[R], slow_query_seconds: float | None = None) -> R:
@@ -104,15 +101,13 @@ def run_all_or_none(
     native: sqlite3.Connection, steps: Sequence[Step[Any]], slow_query_seconds: float | None = None
 ) -> list[Any]:
     """As run_all(), in a savepoint: when a step fails, all steps are undone; the transaction goes on."""
-    native.execute(_BEGIN_SAVEPOINT)
+    begin_savepoint(native)
     try:
         results = run_all(native, steps, slow_query_seconds)
     except BaseException:
-        if native.in_transaction:  # some errors make SQLite roll everything back by itself
-            native.execute(_UNDO_SAVEPOINT)
-            native.execute(_END_SAVEPOINT)
+        undo_savepoint(native)
         raise
-    native.execute(_END_SAVEPOINT)
+    end_savepoint(native)
     return results
 
 

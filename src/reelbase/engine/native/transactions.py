@@ -1,4 +1,4 @@
-"""Read transactions, rollbacks and the switch for foreign keys, on a sqlite3.Connection."""
+"""Read transactions, savepoints, rollbacks and the switch for foreign keys, on a sqlite3.Connection."""
 
 from __future__ import annotations
 
@@ -30,10 +30,35 @@ def read_transaction(native: sqlite3.Connection) -> Iterator[None]:
     was_begun = native.in_transaction
     with deferred_transaction(native):
         if not was_begun:
-            # BEGIN alone takes no snapshot yet. And SQLite's backup of a connection that has read in its
-            # transaction never restarts.
-            native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            # SQLite's backup of a connection that has read in its transaction never restarts.
+            take_snapshot(native)
         yield
+
+
+def take_snapshot(native: sqlite3.Connection) -> None:
+    """Makes this the moment that an open read transaction sees: BEGIN alone takes no snapshot yet."""
+    native.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
+# They nest, and end in the reverse order of their beginning, so that one name does for all of them.
+
+
+def begin_savepoint(native: sqlite3.Connection) -> None:
+    """Opens a savepoint inside a transaction."""
+    native.execute("SAVEPOINT reelbase")
+
+
+def end_savepoint(native: sqlite3.Connection) -> None:
+    """Keeps what was written since the savepoint was opened."""
+    native.execute("RELEASE reelbase")
+
+
+def undo_savepoint(native: sqlite3.Connection) -> None:
+    """Undoes the writes since the savepoint was opened, and ends it. Some errors make SQLite roll everything
+    back by itself: then there is none any more."""
+    if native.in_transaction:
+        native.execute("ROLLBACK TO reelbase")
+        native.execute("RELEASE reelbase")
 
 
 def roll_back(native: sqlite3.Connection) -> None:

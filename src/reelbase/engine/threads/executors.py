@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -151,9 +151,7 @@ class SnapshotExecutor:
     async def run(self, *steps: Step[Any]) -> list[Any]:
         """As of Executor."""
         self._refuse_if_ended()
-        for step in steps:
-            if step.statement.writes:
-                raise DatabaseReadOnlyError(f"{step.name} writes; a snapshot only reads")
+        refuse_writes(steps)
         return await self._connection.submit(steps)
 
     async def run_one(self, step: Step[R]) -> R:
@@ -207,6 +205,13 @@ class UnitExecutor:
         transaction = self._transaction
         transaction.hold(cursor)
         return CursorHost(False, transaction.call, partial(transaction.let_go, cursor))
+
+
+def refuse_writes(steps: Iterable[Step[Any]]) -> None:
+    """Raises DatabaseReadOnlyError for the first step that writes."""
+    for step in steps:
+        if step.statement.writes:
+            raise DatabaseReadOnlyError(f"{step.name} writes; a snapshot only reads")
 
 
 def _nothing() -> None:

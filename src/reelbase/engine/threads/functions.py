@@ -20,21 +20,20 @@ from typing import Any, Generic, TypeVar
 from reelbase.engine.executor import CursorHost, HeldCursor
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.native.run import run, run_all, run_all_or_none
-from reelbase.engine.native.transactions import deferred_transaction
+from reelbase.engine.native.transactions import (
+    begin_savepoint,
+    deferred_transaction,
+    end_savepoint,
+    undo_savepoint,
+)
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.raw import RawStatement
 from reelbase.engine.statements.step import RunMany, Step
+from reelbase.engine.threads.executors import refuse_writes
 from reelbase.engine.threads.transaction import State
-from reelbase.errors import DatabaseClosedError, DatabaseError, DatabaseReadOnlyError
+from reelbase.errors import DatabaseClosedError, DatabaseError
 
 R = TypeVar("R")
-
-_BEGIN_FUNCTION = "SAVEPOINT reelbase_function"
-_UNDO_FUNCTION = "ROLLBACK TO reelbase_function"
-_END_FUNCTION = "RELEASE reelbase_function"
-_BEGIN_SAVEPOINT = "SAVEPOINT reelbase_unit"
-_UNDO_SAVEPOINT = "ROLLBACK TO reelbase_unit"
-_END_SAVEPOINT = "RELEASE reelbase_unit"
 
 
 class Answer(Generic[R]):
@@ -70,11 +69,11 @@ class FunctionExecutor:
     def __init__(
         self,
         native: sqlite3.Connection,
+        *,
         now: datetime,
         actor: str | None,
         secrets: Secrets | None,
         slow_query_seconds: float | None,
-        *,
         may_write: bool,
         is_cancelled: Callable[[], bool],
     ) -> None:
@@ -88,7 +87,6 @@ class FunctionExecutor:
         self._may_write = may_write
         self._is_cancelled = is_cancelled
         self._thread = threading.get_ident()
-        self._has_ended = False
         self._lost: BaseException | None = None
         self._savepoints: list[object] = []
         self._cursors: list[HeldCursor] = []
@@ -117,37 +115,36 @@ class FunctionExecutor:
     async def begin_savepoint(self) -> object:
         """As of Transaction."""
         self._refuse_if_unusable()
-        self._native.execute(_BEGIN_SAVEPOINT)
+        begin_savepoint(self._native)
         savepoint = object()
         self._savepoints.append(savepoint)
         return savepoint
 
     async def end_savepoint(self, savepoint: object, *, keep: bool) -> None:
         """As of Transaction."""
-        if self._has_ended or not self._native.in_transaction:
+        if self.state != "open" or not self._native.in_transaction:
             return
         if self._savepoints[-1] is not savepoint:
             raise DatabaseError(
                 "savepoints must end in the reverse order of their beginning", code="savepoint"
             )
         self._savepoints.pop()
-        if not keep:
+        if keep:
+            end_savepoint(self._native)
+        else:
             self._drain_cursors()
-            self._native.execute(_UNDO_SAVEPOINT)
-        self._native.execute(_END_SAVEPOINT)
+            undo_savepoint(self._native)
 
     async def roll_back(self) -> None:
         """Undoes all writes and ends the unit; the function may go on, and its result is returned."""
         self.was_rolled_back = True
-        self.end()
+        self.end("rolled_back")
 
     def _results_of(self, steps: Sequence[Step[Any]]) -> list[Any]:
         self._refuse_if_unusable()
         native, slow_query_seconds = self._native, self._slow_query_seconds
         if not self._may_write:
-            for step in steps:
-                if step.statement.writes:
-                    raise DatabaseReadOnlyError(f"{step.name} writes; a snapshot only reads")
+            refuse_writes(steps)
         is_alone = len(steps) == 1 and _undoes_itself(steps[0])
         changes = native.total_changes
         try:
@@ -176,7 +173,7 @@ class FunctionExecutor:
             cursor.drain(self._native)
 
     def _refuse_if_unusable(self) -> None:
-        if self._has_ended:
+        if self.state != "open":
             raise DatabaseClosedError(
                 "this unit of work ended with its function", code="unit_ended"
             )
@@ -198,9 +195,9 @@ class FunctionExecutor:
                 code="transaction_lost",
             ) from self._lost
 
-    def end(self) -> None:
+    def end(self, state: State) -> None:
         """Closes the open cursors; later calls are refused."""
-        self._has_ended = True
+        self.state = state
         for cursor in self._cursors:
             cursor.close(self._native)
 
@@ -212,34 +209,31 @@ def _undoes_itself(step: Step[Any]) -> bool:
 
 
 def in_savepoint(
-    executor: FunctionExecutor, native: sqlite3.Connection, drive: Callable[[], R]
-) -> R:
+    executor: FunctionExecutor, native: sqlite3.Connection, drive: Callable[[], Any]
+) -> Any:
     """Drives a function inside a transaction; one that fails, or rolls back, undoes only itself."""
-    native.execute(_BEGIN_FUNCTION)
+    begin_savepoint(native)
     try:
         result = drive()
         executor.refuse_if_lost()
     except BaseException as error:
-        executor.end()
-        executor.state = "rolled_back"
-        if native.in_transaction:
-            native.execute(_UNDO_FUNCTION)
-            native.execute(_END_FUNCTION)
+        executor.end("rolled_back")
+        undo_savepoint(native)
         if isinstance(error, Exception):
             raise
         raise Escape(error) from error
-    executor.end()
-    executor.state = "unknown"  # until COMMIT, which a further request of the group may prevent
     if executor.was_rolled_back:
-        executor.state = "rolled_back"
-        native.execute(_UNDO_FUNCTION)
-    native.execute(_END_FUNCTION)
+        executor.end("rolled_back")
+        undo_savepoint(native)
+    else:
+        executor.end("unknown")  # until COMMIT, which a further request of the group may prevent
+        end_savepoint(native)
     return result
 
 
 def in_read_transaction(
-    executor: FunctionExecutor, native: sqlite3.Connection, drive: Callable[[], R]
-) -> R:
+    executor: FunctionExecutor, native: sqlite3.Connection, drive: Callable[[], Any]
+) -> Any:
     """Drives a function in one read transaction."""
     with deferred_transaction(native), _only_reading(native):
         try:
@@ -249,7 +243,7 @@ def in_read_transaction(
         except BaseException as error:
             raise Escape(error) from error
         finally:
-            executor.end()
+            executor.end("rolled_back")
 
 
 @contextlib.contextmanager

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from reelbase.engine.executor import Cleanup, HeldCursor
 from reelbase.engine.file.commit import commit, commit_error
 from reelbase.engine.native.run import run_all, run_all_or_none
-from reelbase.engine.native.transactions import roll_back
+from reelbase.engine.native.transactions import (
+    begin_savepoint,
+    end_savepoint,
+    roll_back,
+    undo_savepoint,
+)
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.worker import Request
 from reelbase.errors import (
@@ -31,9 +36,6 @@ if TYPE_CHECKING:
 
 State = Literal["open", "committed", "rolled_back", "unknown"]
 R = TypeVar("R")
-_BEGIN_SAVEPOINT = "SAVEPOINT reelbase_unit"
-_UNDO_SAVEPOINT = "ROLLBACK TO reelbase_unit"
-_END_SAVEPOINT = "RELEASE reelbase_unit"
 
 
 class _Savepoint:
@@ -197,7 +199,7 @@ class Transaction:
         savepoint = _Savepoint(_innermost.get())
         self._savepoints.append(savepoint)
         try:
-            await self._call_at_last(lambda native: self._guarded(native, _begin_savepoint))
+            await self._call_at_last(lambda native: self._guarded(native, begin_savepoint))
         except BaseException as error:
             try:
                 if isinstance(error, asyncio.CancelledError) and not self._ended:
@@ -221,7 +223,7 @@ class Transaction:
             )
         self._savepoints.pop()
         if keep:
-            await self._conclude(lambda native: self._guarded(native, self._release_savepoint))
+            await self._conclude(lambda native: self._guarded(native, end_savepoint))
         else:
             await self._conclude(self._undo_savepoint)
 
@@ -365,17 +367,8 @@ class Transaction:
 
     def _undo_savepoint(self, native: sqlite3.Connection) -> None:
         self._drain_cursors(native)
-        if native.in_transaction:
-            native.execute(_UNDO_SAVEPOINT)
-            native.execute(_END_SAVEPOINT)
-
-    def _release_savepoint(self, native: sqlite3.Connection) -> None:
-        native.execute(_END_SAVEPOINT)
+        undo_savepoint(native)
 
 
 def _may_write(steps: Sequence[Step[Any]]) -> bool:
     return any(step.statement.may_write for step in steps)
-
-
-def _begin_savepoint(native: sqlite3.Connection) -> None:
-    native.execute(_BEGIN_SAVEPOINT)

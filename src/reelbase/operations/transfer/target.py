@@ -23,6 +23,7 @@ from reelbase.engine.maintenance.upgrade import apply, build
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.header import is_empty
 from reelbase.engine.native.interruption import interruptible
+from reelbase.engine.native.names import quoted
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.native.transactions import without_references
 from reelbase.engine.schema import chain
@@ -38,7 +39,7 @@ from reelbase.operations.schema_rows import (
     rows_of_schema,
     without_triggers,
 )
-from reelbase.operations.table_rows import TableRows, quoted, unchecked
+from reelbase.operations.table_rows import TableRows, unchecked
 from reelbase.operations.transfer.format import (
     ExportReader,
     Header,

@@ -1,4 +1,4 @@
-"""Looking at an existing database file, for commands that must not create, migrate or convert it."""
+"""An existing database file, as commands see it that must not create, migrate or convert it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from reelbase.engine.file.paths import file_path
 from reelbase.engine.maintenance.opening import prepare_file
 from reelbase.engine.schema.source import check_ownership
 
-
-def checked_path(path: str, name: str) -> Path:
-    """The absolute path. Raises InvalidArgumentError, which names the argument, when no file can have it."""
-    return file_path(path, name)
+__all__ = ["file_path", "journal_mode_of_file"]
 
 
 async def journal_mode_of_file(
