@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from abc import abstractmethod
 from collections import deque
 from typing import Any
 
@@ -31,9 +32,9 @@ class WaitingWorker(Worker):
         # another process. None while it moves. Written on the thread.
         self._stuck_since: float | None = None
 
+    @abstractmethod
     def _holder(self) -> str:
         """The holder that keeps the queue from moving, for the text of an error."""
-        raise NotImplementedError
 
     def withdraw(self, future: asyncio.Future[Any]) -> bool:
         """Takes a request out of the queue; False when the thread has already taken it."""

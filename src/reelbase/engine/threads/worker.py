@@ -12,6 +12,7 @@ import contextlib
 import sqlite3
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
@@ -78,7 +79,7 @@ class Request(msgspec.Struct, eq=False):
         return self.call is None and not self.is_one
 
 
-class Worker:
+class Worker(ABC):
     """A connection and the queue that its thread empties.
 
     Two threads, no lock: deques are atomic, and ``is_awake`` is written so that the worst case is one
@@ -174,9 +175,9 @@ class Worker:
             return request.context.run(self._run_steps, native, request)
         return self._run_steps(native, request)
 
+    @abstractmethod
     def _run_steps(self, native: sqlite3.Connection, request: Request) -> Any:
         """On the thread: the result of a request's steps."""
-        raise NotImplementedError
 
     def _drain(self) -> None:
         """On the thread: runs all waiting requests, reports, and sleeps."""
@@ -195,9 +196,9 @@ class Worker:
         # Report last: it wakes the loop's thread, which should not have to compete with this one.
         self._report()
 
+    @abstractmethod
     def _run_waiting(self, native: sqlite3.Connection) -> None:
         """On the thread: runs requests until none waits."""
-        raise NotImplementedError
 
     def _give_up(self, native: sqlite3.Connection, error: BaseException) -> None:
         """On the thread: an error that no request caused (MemoryError …) fails the requests in hand.
