@@ -199,14 +199,19 @@ class Database(Catalogue):
         self._executor.refuse_if_unusable()
         new_executor, context = self._new_function_executor(), copy_context()
 
+        callbacks: list[Callable[[], object]] = []
+
         def work(native: sqlite3.Connection, is_cancelled: Callable[[], bool]) -> Any:
             executor = new_executor(native, actor=actor, may_write=True, is_cancelled=is_cancelled)
             unit = UnitOfWork(executor, executor)
+            callbacks.clear()  # of a run that was undone
             began = time.monotonic()
             try:
-                return in_savepoint(
+                result = in_savepoint(
                     executor, native, partial(context.run, driven, function, unit, *args, **kwargs)
                 )
+                callbacks.extend(executor.callbacks)
+                return result
             finally:
                 seconds = time.monotonic() - began
                 if seconds > self._options.slow_transaction_seconds:
@@ -217,7 +222,7 @@ class Database(Catalogue):
                         seconds,
                     )
 
-        result: R = await result_of(self._writer.submit_function(work))
+        result: R = await result_of(self._writer.submit_function(work, callbacks))
         return result
 
     async def reading(
@@ -249,8 +254,12 @@ class Database(Catalogue):
                 executor, native, partial(context.run, driven, function, view, *args, **kwargs)
             )
 
-        holder = self._readers or self._writer
-        result: R = await result_of(holder.submit_function(work))
+        future = (
+            self._readers.submit_function(work)
+            if self._readers is not None
+            else self._writer.submit_function(work, ())
+        )
+        result: R = await result_of(future)
         return result
 
     def _new_function_executor(self) -> Callable[..., FunctionExecutor]:

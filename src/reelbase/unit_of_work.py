@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import warnings
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
@@ -41,6 +42,10 @@ class UnitTransaction(Protocol):
 
     async def end_savepoint(self, savepoint: Any, *, keep: bool) -> None:
         """Keeps or undoes the writes since the savepoint."""
+        ...
+
+    def after_commit(self, callback: Callable[[], object]) -> None:
+        """Has callback called on the loop after COMMIT, in the caller's context."""
         ...
 
     async def roll_back(self) -> None:
@@ -105,6 +110,23 @@ class UnitOfWork(Catalogue):
             await self._transaction.end_savepoint(savepoint, keep=False)
             raise
         await self._transaction.end_savepoint(savepoint, keep=True)
+
+    def after_commit(self, callback: Callable[[], object]) -> None:
+        """Has callback called on the event loop once the unit is stored, and before the caller goes on.
+
+        It is for what follows from a commit and must not happen without it: to wake a worker, to remove a
+        file. Callbacks are called in the order in which they were given, those of units in the order of the
+        commits; also if the caller was cancelled during COMMIT. A callback is not called after a
+        rollback, after CommitUncertainError, or if the savepoint in which it was given is undone, nor if the
+        process ends first: what must happen in any case belongs into a row, such as a job.
+
+        callback: a plain callable without arguments, in whose context this call is made. An error that it
+        raises goes to the loop's exception handler, and the further ones are called. TypeError for an async
+        function: start a task in the callback instead.
+        """
+        if not callable(callback) or inspect.iscoroutinefunction(callback):
+            raise TypeError(f"callback must be a plain callable, not async: {callback!r}")
+        self._transaction.after_commit(callback)
 
     async def rollback(self) -> None:
         """Undoes all writes and ends the unit: later calls on it raise DatabaseClosedError (code unit_ended).

@@ -13,6 +13,7 @@ import inspect
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextvars import copy_context
 from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -58,6 +59,13 @@ class Escape(Exception):
         self.raised = raised
 
 
+class _Savepoint:
+    """An open savepoint. callbacks: the number of callbacks that the unit had then."""
+
+    def __init__(self, callbacks: int) -> None:
+        self.callbacks = callbacks
+
+
 class FunctionExecutor:
     """Runs steps immediately, on the connection's thread, and is the transaction of its unit.
 
@@ -88,7 +96,8 @@ class FunctionExecutor:
         self._is_cancelled = is_cancelled
         self._thread = threading.get_ident()
         self._lost: BaseException | None = None
-        self._savepoints: list[object] = []
+        self.callbacks: list[Callable[[], object]] = []  # for after COMMIT
+        self._savepoints: list[_Savepoint] = []
         self._cursors: list[HeldCursor] = []
 
     # For the calls of the unit.
@@ -112,15 +121,15 @@ class FunctionExecutor:
         self._cursors.append(cursor)
         return CursorHost(False, self._call, partial(self._let_go, cursor))
 
-    async def begin_savepoint(self) -> object:
+    async def begin_savepoint(self) -> _Savepoint:
         """As of Transaction."""
         self._refuse_if_unusable()
         begin_savepoint(self._native)
-        savepoint = object()
+        savepoint = _Savepoint(len(self.callbacks))
         self._savepoints.append(savepoint)
         return savepoint
 
-    async def end_savepoint(self, savepoint: object, *, keep: bool) -> None:
+    async def end_savepoint(self, savepoint: _Savepoint, *, keep: bool) -> None:
         """As of Transaction."""
         if self.state != "open" or not self._native.in_transaction:
             return
@@ -132,12 +141,19 @@ class FunctionExecutor:
         if keep:
             end_savepoint(self._native)
         else:
+            del self.callbacks[savepoint.callbacks :]
             self._drain_cursors()
             undo_savepoint(self._native)
+
+    def after_commit(self, callback: Callable[[], object]) -> None:
+        """As of Transaction."""
+        self._refuse_if_unusable()
+        self.callbacks.append(partial(copy_context().run, callback))
 
     async def roll_back(self) -> None:
         """Undoes all writes and ends the unit; the function may go on, and its result is returned."""
         self.was_rolled_back = True
+        self.callbacks.clear()
         self.end("rolled_back")
 
     def _results_of(self, steps: Sequence[Step[Any]]) -> list[Any]:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -81,6 +81,13 @@ def _receive(signal: int, posted: deque[list[Settled]]) -> None:
 def _unwatch(loop: asyncio.AbstractEventLoop, signal: int) -> None:
     loop.remove_reader(signal)
     os.close(signal)
+
+
+def call_back(loop: asyncio.AbstractEventLoop, callbacks: Iterable[Callable[[], object]]) -> None:
+    """Calls callbacks on the loop, in order, each by itself: an error of one goes to the loop's exception
+    handler, and the next is called all the same."""
+    for callback in callbacks:
+        notify(loop, callback)
 
 
 def notify(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -24,6 +24,7 @@ from reelbase.engine.native.transactions import (
     undo_savepoint,
 )
 from reelbase.engine.statements.step import Step
+from reelbase.engine.threads.mailbox import call_back
 from reelbase.engine.threads.worker import Request
 from reelbase.errors import (
     CommitUncertainError,
@@ -39,10 +40,12 @@ R = TypeVar("R")
 
 
 class _Savepoint:
-    """An open savepoint. outer: the savepoint in whose block it was opened, perhaps of another unit."""
+    """An open savepoint. outer: the savepoint in whose block it was opened, perhaps of another unit.
+    callbacks: the number of callbacks that the unit had then."""
 
-    def __init__(self, outer: _Savepoint | None) -> None:
+    def __init__(self, outer: _Savepoint | None, callbacks: int) -> None:
         self.outer = outer
+        self.callbacks = callbacks
 
 
 # The savepoint in whose block the code runs. Tasks that are started in the block inherit it.
@@ -81,6 +84,7 @@ class Transaction:
         self, writer: Writer, begin_sql: Literal["BEGIN IMMEDIATE", "BEGIN"], where: str
     ) -> None:
         self._writer = writer
+        self._loop = asyncio.get_running_loop()
         self.begin_sql = begin_sql
         self.where = where
         self._task: asyncio.Task[Any] | None = None
@@ -92,6 +96,7 @@ class Transaction:
         self.was_rolled_back = False  # by roll_back(), on purpose
         self._lost: BaseException | None = None
         self._savepoints: list[_Savepoint] = []
+        self._callbacks: list[Callable[[], object]] = []
         self._cursors: list[HeldCursor] = []
         self._cleanups: list[Cleanup] = []
 
@@ -196,7 +201,7 @@ class Transaction:
         """Opens a savepoint and returns it, for end_savepoint()."""
         self._refuse_if_ended()
         self._refuse_in_savepoint_of_others()
-        savepoint = _Savepoint(_innermost.get())
+        savepoint = _Savepoint(_innermost.get(), len(self._callbacks))
         self._savepoints.append(savepoint)
         try:
             await self._call_at_last(lambda native: self._guarded(native, begin_savepoint))
@@ -225,7 +230,14 @@ class Transaction:
         if keep:
             await self._conclude(lambda native: self._guarded(native, end_savepoint))
         else:
+            del self._callbacks[savepoint.callbacks :]
             await self._conclude(self._undo_savepoint)
+
+    def after_commit(self, callback: Callable[[], object]) -> None:
+        """Has callback called on the loop after COMMIT, in the caller's context."""
+        self._refuse_if_ended()
+        self._refuse_in_savepoint_of_others()
+        self._callbacks.append(partial(copy_context().run, callback))
 
     @property
     def has_ended(self) -> bool:
@@ -351,6 +363,7 @@ class Transaction:
         failure = commit(native)
         if failure is None:
             self.state = "committed"
+            call_back(self._loop, self._callbacks)
             return
         error = commit_error(failure, "unit of work")
         self.state = "unknown" if isinstance(error, CommitUncertainError) else "rolled_back"

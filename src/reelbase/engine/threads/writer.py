@@ -27,7 +27,7 @@ from reelbase.engine.native.transactions import roll_back
 from reelbase.engine.statements.statement import Statement
 from reelbase.engine.statements.step import CatchUp, Step
 from reelbase.engine.threads.connection import Connection
-from reelbase.engine.threads.mailbox import Mailbox, Settled, settle
+from reelbase.engine.threads.mailbox import Mailbox, Settled, call_back, settle
 from reelbase.engine.threads.queue import WaitingWorker
 from reelbase.engine.threads.transaction import Transaction
 from reelbase.engine.threads.worker import Request
@@ -51,8 +51,10 @@ _GROUP_SECONDS = 0.02
 _LEVELS: dict[Synchronous, int] = {"normal": 1, "full": 2, "extra": 3}
 
 
-class _FunctionRequest(Request):
-    """Work in a savepoint of its own."""
+class _FunctionRequest(Request, kw_only=True):
+    """Work in a savepoint of its own. callbacks: what the work wants to have called after COMMIT."""
+
+    callbacks: Sequence[Callable[[], object]]
 
     @property
     def undoes_itself(self) -> bool:
@@ -121,13 +123,20 @@ class Writer(WaitingWorker):
         return self._enqueue(Request(self.new_reply(), call=work))
 
     def submit_function(
-        self, work: Callable[[sqlite3.Connection, Callable[[], bool]], R]
+        self,
+        work: Callable[[sqlite3.Connection, Callable[[], bool]], R],
+        callbacks: Sequence[Callable[[], object]],
     ) -> asyncio.Future[R]:
         """Runs work, which undoes itself when it fails, as a durable transaction of its own. It may be run
-        again: a request of its group may fail in a way that undoes the whole group."""
+        again: a request of its group may fail in a way that undoes the whole group.
+
+        callbacks: filled by work; they are called on the loop after COMMIT.
+        """
         reply = self.new_reply()
         return self._enqueue(
-            _FunctionRequest(reply, call=lambda native: work(native, reply.cancelled))
+            _FunctionRequest(
+                reply, call=lambda native: work(native, reply.cancelled), callbacks=callbacks
+            )
         )
 
     def call_outside(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
@@ -347,6 +356,7 @@ class Writer(WaitingWorker):
         if failure is not None:
             self._commit_failed(native, group, results, failure)
             return
+        self._call_back(group)
         self._settled += results
         self._report()
 
@@ -386,6 +396,8 @@ class Writer(WaitingWorker):
                 roll_back(native)
             elif native.in_transaction and (failure := commit(native)) is not None:
                 settled = (request.future, None, commit_error(failure, "commit"))
+            else:
+                self._call_back([request])
             self._settle(settled)
         self._report()
 
@@ -403,6 +415,11 @@ class Writer(WaitingWorker):
         for future, _, own_error in results:
             self._settle((future, None, own_error or commit_error(failure, "commit")))
         self._report()
+
+    def _call_back(self, committed: Sequence[Request]) -> None:
+        for request in committed:
+            if isinstance(request, _FunctionRequest):
+                call_back(self._loop, request.callbacks)
 
     def _begin(self, native: sqlite3.Connection, begin_sql: str, level: int) -> None:
         if self._stuck_since is None:
