@@ -57,7 +57,6 @@ class Listing:
     order: tuple[str, ...] = ("created_at", "id")
     newest_first: bool = True
     has_limit: bool = False
-    page: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ FILES = Case(
         Listing("list_for_profile", _of_profile, has_limit=True),
         Listing("list", lambda _owner: {}, has_limit=True),
         Listing("derived_from", _of_file),
-        Listing("page", _of_profile, page=True),
+        Listing("page", _of_profile),
     ),
     changes={
         "name": "",
@@ -381,7 +380,7 @@ VIDEOS = Case(
     takes_id=False,
     listings=(
         Listing("list", lambda _owner: {}, has_limit=True),
-        Listing("page", lambda _owner: {}, page=True),
+        Listing("page", lambda _owner: {}),
         Listing("list_for_project", lambda owner: {"project_id": owner.project_id}),
     ),
     changes={

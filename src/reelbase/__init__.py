@@ -16,8 +16,9 @@ from reelbase.engine.schema.figures import DatabaseStats
 from reelbase.engine.schema.ledger import AppliedMigration
 from reelbase.engine.schema.source import SCHEMA_VERSION, schema_sql
 from reelbase.engine.secrets import Secrets
+from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.parameters import JsonValue
-from reelbase.engine.statements.statement import Command, Insertion, Query
+from reelbase.engine.statements.statement import Command, Insertion, PageQuery, Query
 from reelbase.errors import (
     CommitUncertainError,
     ConstraintError,
@@ -191,6 +192,8 @@ __all__ = [
     "NewVideo",
     "Notification",
     "NotificationRepository",
+    "Page",
+    "PageQuery",
     "Profile",
     "ProfileRepository",
     "ProfileSetting",

@@ -63,6 +63,7 @@ async def test_a_value_that_cannot_be_used_names_the_method_and_its_parameter(
         "FileRepository.get: file_id": database.files.get("not-an-id"),
         "FileRepository.page: tags": database.files.page("anna", tags=[" "]),
         "FileRepository.page: limit": database.files.page("anna", limit=-1),
+        "FileRepository.page: after": database.files.page("anna", after="x"),
         "TagRepository.attach: names": database.tags.attach(some, " "),
         "JobRepository.claim: lease": database.jobs.claim("w", lease=-1.0),
         "JobRepository.heartbeat: lease": database.jobs.heartbeat(some, "w", lease=float("nan")),
@@ -90,7 +91,7 @@ async def test_a_value_of_the_wrong_type_is_a_type_error_in_the_same_words(
     database: Database,
 ) -> None:
     calls: dict[str, Any] = {
-        "FileRepository.page: after": database.files.page("anna", after="x"),  # type: ignore[arg-type]
+        "FileRepository.page: after": database.files.page("anna", after=7),  # type: ignore[arg-type]
         "FileRepository.page: tags": database.files.page("anna", tags="x"),
         "FileRepository.add_many: files": database.files.add_many("anna", "x"),  # type: ignore[arg-type]
         "JobRepository.purge: older_than": database.jobs.purge(3),  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
@@ -48,14 +47,9 @@ from reelbase import (
     Database,
     DatabaseReadOnlyError,
     JobStatus,
-    NewFile,
-    NewSegment,
-    NewVideo,
     RecordNotFoundError,
 )
 from reelbase.engine.ids import _Sequence, new_id
-from reelbase.engine.native.functions import create_functions
-from reelbase.engine.statements.step import Step
 
 every_repository = pytest.mark.parametrize("case", CASES, ids=name_of)
 every_uuid_key = pytest.mark.parametrize(
@@ -69,11 +63,6 @@ every_list = pytest.mark.parametrize(
 every_offset_list = pytest.mark.parametrize(
     ("case", "listing"),
     [(case, listing) for case in CASES for listing in case.listings if listing.has_limit],
-    ids=name_of,
-)
-every_page = pytest.mark.parametrize(
-    ("case", "listing"),
-    [(case, listing) for case in CASES for listing in case.listings if listing.page],
     ids=name_of,
 )
 every_update = pytest.mark.parametrize(
@@ -415,44 +404,6 @@ async def test_offset_paging_visits_everything_once(
     assert await case.listed(database, listing, owner, limit=None, offset=3) == everything[3:]
 
 
-@every_page
-@pytest.mark.parametrize("step", [0, 1], ids=["ties", "forwards"])
-async def test_keyset_paging_visits_everything_once(
-    case: Case,
-    listing: Listing,
-    step: int,
-    database: Database,
-    owner: Owner,
-    clock: FrozenClock,
-) -> None:
-    for _ in range(11):
-        clock.advance(step)
-        await case.add(database, owner)
-    everything = await case.listed(database, listing, owner, limit=None)
-    assert everything == ordered(everything, listing)
-    for limit in range(1, len(everything) + 2):
-        visited: list[Any] = []
-        while page := await case.listed(
-            database, listing, owner, after=visited[-1] if visited else None, limit=limit
-        ):
-            visited += page
-        assert visited == everything
-
-
-@every_page
-async def test_keyset_paging_is_not_disturbed_by_what_comes_and_goes(
-    case: Case, listing: Listing, database: Database, owner: Owner
-) -> None:
-    for _ in range(9):
-        await case.add(database, owner)
-    everything = await case.listed(database, listing, owner)
-    visited = await case.listed(database, listing, owner, limit=4)
-    await case.add(database, owner)
-    await case.on(database).delete(visited[-1].id)
-    visited += await case.listed(database, listing, owner, after=visited[-1], limit=50)
-    assert visited == everything
-
-
 @every_offset_list
 @pytest.mark.parametrize("name", ["limit", "offset"])
 async def test_a_negative_limit_or_offset_is_a_value_error(
@@ -469,17 +420,6 @@ async def test_a_limit_of_0_gives_nothing(
     await case.add(database, owner)
     assert await case.listed(database, listing, owner, limit=0) == []
     assert await case.listed(database, listing, owner, limit=2**63 - 1, offset=2**63 - 1) == []
-
-
-@every_page
-async def test_a_page_of_0_is_empty_and_a_negative_one_a_value_error(
-    case: Case, listing: Listing, database: Database, owner: Owner
-) -> None:
-    added = await case.add(database, owner)
-    for after in (None, added):
-        assert await case.listed(database, listing, owner, after=after, limit=0) == []
-        with pytest.raises(ValueError, match="limit"):
-            await case.listed(database, listing, owner, after=after, limit=-1)
 
 
 async def test_the_children_of_a_batch_are_listed_in_their_order(
@@ -951,66 +891,6 @@ async def test_ids_are_made_in_order(case: Case, database: Database, owner: Owne
     assert ids == sorted(ids)
     assert [str(id) for id in ids] == sorted(map(str, ids))
     assert len(set(ids)) == 20
-
-
-async def test_a_page_amid_equal_times_costs_what_the_first_one_does(
-    database: Database, path: Path
-) -> None:
-    await database.profiles.ensure("p")
-    project = await database.projects.add("p", "/w")
-    await database.videos.add_many(project.id, [NewVideo("v", "/v", 1.0, 25, 1, 10, 10)] * 2000)
-    files = await database.files.add_many("p", [NewFile("f", "/f")] * 2000)
-    transcript = await database.transcripts.add("p", files[0].id, "t")
-    await database.segments.replace_all(transcript.id, [NewSegment(0.0, 1.0, "s")] * 2000)
-    pages: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
-        "videos": lambda after: database.videos.page(after=after, limit=50),
-        "files": lambda after: database.files.page("p", after=after, limit=50),
-        "segments": lambda after: database.segments.page(transcript.id, after=after, limit=50),
-    }
-    everything: dict[str, list[Any]] = {
-        "videos": await database.videos.page(limit=None),
-        "files": await database.files.page("p", limit=None),
-        "segments": await database.segments.list_for_transcript(transcript.id),
-    }
-    for name, page in pages.items():
-        rows = everything[name]
-        assert len(rows) == 2000
-        first = operations_of(await step_of(database, page(None)), path)
-        last = operations_of(await step_of(database, page(rows[-51])), path)
-        assert await page(rows[-51]) == rows[-50:]
-        assert 50 < last < 1.5 * first, name
-
-
-async def step_of(database: Database, awaitable: Awaitable[Any]) -> Step[Any]:
-    """The one step that a call runs."""
-    executor, steps = database._executor, list[Step[Any]]()
-    run_one = executor.run_one
-
-    def recorded(step: Step[Any]) -> Awaitable[Any]:
-        steps.append(step)
-        return run_one(step)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executor, "run_one", recorded)
-        await awaitable
-    (step,) = steps
-    return step
-
-
-def operations_of(step: Step[Any], path: Path) -> int:
-    """How many operations of SQLite's machine it takes."""
-    count = 0
-
-    def counted() -> int:
-        nonlocal count
-        count += 1
-        return 0
-
-    with closing(sqlite3.connect(path)) as native:
-        create_functions(native)
-        native.set_progress_handler(counted, 1)
-        native.execute(step.statement.sql, step.parameters).fetchall()
-    return count
 
 
 def test_ids_increase_within_one_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:

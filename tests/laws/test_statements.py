@@ -664,7 +664,7 @@ def statement_calls() -> Iterator[tuple[str, ast.Call]]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Subscript):
                 name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
-                if name.partition("[")[0] in ("Query", "Command", "Insertion"):
+                if name.partition("[")[0] in ("Query", "PageQuery", "Command", "Insertion"):
                     yield f"{path.name}:{node.lineno}", node
 
 

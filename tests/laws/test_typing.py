@@ -33,6 +33,7 @@ from reelbase import (
     LlmTemplate,
     LlmTemplateRepository,
     NewFile,
+    Page,
     Profile,
     ProfileRepository,
     Query,
@@ -145,7 +146,7 @@ async def test_editing(database: Database) -> None:
     assert_type(video.frame_rate, Fraction)
     assert_type(video.total_frames, int)
     assert_type(await database.videos.add_many(project.id, []), list[reelbase.Video])
-    assert_type(await database.videos.page(after=video), list[reelbase.Video])
+    assert_type(await database.videos.page(after=video), Page[reelbase.Video])
     assert_type(await database.videos.search("f"), list[reelbase.Video])
     clip = await database.project_clips.add(project.id, video.id, 0, 50)
     assert_type(
@@ -199,7 +200,12 @@ async def test_library(database: Database) -> None:
     assert_type(await database.files.get(str(file.id)), File)
     assert_type(await database.files.find(file.id), File | None)
     assert_type(await database.files.list_for_profile("ann", limit=1), list[File])
-    assert_type(await database.files.page("ann", after=file, folder=None), list[File])
+    page = await database.files.page("ann", after=file, folder=None)
+    assert_type(page, Page[File])
+    assert_type(page.next, str | None)
+    assert_type(page[1:], list[File])
+    assert_type([found for found in page], list[File])  # noqa: C416
+    assert_type(await database.files.page("ann", after=page.next), Page[File])
     assert_type(await database.files.find_by_hash("ann", "h"), File | None)
     assert_type(await database.files.update(file.id, name="new"), File)
     transcript = assert_type(await database.transcripts.add("ann", file.id, "t"), Transcript)
@@ -291,7 +297,7 @@ async def test_a_snapshot_has_what_reads(database: Database) -> None:
     file = await database.files.add("ann", "n", "p")
     async with database.snapshot() as view:
         assert_type(await view.files.get(file_id=file.id), File)
-        assert_type(await view.files.page("ann", after=None, limit=5), list[File])
+        assert_type(await view.files.page("ann", after=None, limit=5), Page[File])
         assert_type(await view.jobs.list_for_profile("ann"), list[Job])
         assert_type(await view.projects.count(), int)
         assert_type(view.repository(JobRepository), JobRepository)

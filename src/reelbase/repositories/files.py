@@ -15,8 +15,9 @@ from reelbase.engine.file_names import FileName, escaped
 from reelbase.engine.ids import END_OF_TIME, MAX_ID, new_id
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import wrong_type
+from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.search import match_expression
-from reelbase.engine.statements.statement import Command, Insertion, Query
+from reelbase.engine.statements.statement import Command, Insertion, PageQuery, Query
 from reelbase.repositories.file_processing import FileStatus, FileStatusLike
 from reelbase.repositories.tags import normalized
 
@@ -111,7 +112,7 @@ class FileRepository(Repository):
         """,
     )
 
-    _page = Query(
+    _page = PageQuery(
         File,
         """
         SELECT *
@@ -146,6 +147,7 @@ class FileRepository(Repository):
         ORDER BY created_at DESC, id DESC
         LIMIT :limit
         """,
+        keyset={"created_at": END_OF_TIME, "id": MAX_ID},
         params={"search": FileName, "status": FileStatus, "tags": builtins.list[str]},
     )
 
@@ -225,19 +227,19 @@ class FileRepository(Repository):
         self,
         profile_id: str,
         *,
-        after: File | None = None,
+        after: File | str | None = None,
         limit: int | None = 50,
         tags: Iterable[str] = (),
         type: str | None = None,
         folder: str | UnsetType | None = UNSET,
         status: FileStatusLike | None = None,
         search: str | None = None,
-    ) -> builtins.list[File]:
+    ) -> Page[File]:
         """A page of a profile's files, newest first, by keyset.
 
         Args:
             profile_id: the profile.
-            after: the last file of the page before; None: the first page.
+            after: ``next`` of the page before, or its last file; None: the first page.
             limit: at most this many; None: all.
             tags: only files with all of these tags, compared as in tags.ensure().
             type: only files of this type; None: any.
@@ -247,13 +249,15 @@ class FileRepository(Repository):
                 ``_`` are ordinary characters. None: any name.
 
         Returns:
-            The files; [] after the last page.
+            The files; with ``next``, the token of the next page, or None on the last one.
+
+        Raises:
+            InvalidArgumentError: after is no token of this listing; a status or a tag is none.
         """
         if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
             raise wrong_type("tags", f"must be a list of str, not {builtins.type(tags).__name__}")
         filters: dict[str, Any] = {
             "profile_id": profile_id,
-            "limit": limit,
             "filter_type": type is not None,
             "type": type,
             "filter_folder": folder is not UNSET,
@@ -264,11 +268,7 @@ class FileRepository(Repository):
             "filter_search": search is not None,
             "search": search,
         }
-        created_at, last_id = END_OF_TIME, MAX_ID
-        if after is not None:
-            self._expect("after", after, File)
-            created_at, last_id = after.created_at, after.id
-        return await self._run(self._page.all(created_at=created_at, id=last_id, **filters))
+        return await self._run(self._page.page(after=after, limit=limit, **filters))
 
     async def find_by_hash(self, profile_id: str, content_hash: str) -> File | None:
         """The profile's newest file with this content, or None."""

@@ -11,7 +11,8 @@ from msgspec import UnsetType
 
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import wrong_type
-from reelbase.engine.statements.statement import Command, Query
+from reelbase.engine.statements.pages import Page
+from reelbase.engine.statements.statement import Command, PageQuery, Query
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -145,7 +146,7 @@ class SegmentRepository(Repository):
     )
 
     # Two ranges: SQLite plans (start_time, id) > (…) by the time alone when the id is the rowid.
-    _page = Query(
+    _page = PageQuery(
         Segment,
         """
         SELECT *
@@ -164,6 +165,7 @@ class SegmentRepository(Repository):
         ORDER BY start_time, id
         LIMIT :limit
         """,
+        keyset={"start_time": -1.0, "id": 0},
     )
 
     _at = Query(
@@ -247,28 +249,29 @@ class SegmentRepository(Repository):
         return await self._run(self._get.optional(id=segment_id))
 
     async def page(
-        self, transcript_id: UUID | str, *, after: Segment | None = None, limit: int | None = 500
-    ) -> list[Segment]:
+        self,
+        transcript_id: UUID | str,
+        *,
+        after: Segment | str | None = None,
+        limit: int | None = 500,
+    ) -> Page[Segment]:
         """A page of the transcript's segments, by start, then id, by keyset: the last page takes no longer
         than the first.
 
         Args:
             transcript_id: the transcript.
-            after: the last segment of the page before; None: the first page.
+            after: ``next`` of the page before, or its last segment; None: the first page.
             limit: at most this many; None: all.
 
         Returns:
-            The segments; [] after the last page, and for an unknown transcript.
+            The segments; [] also for an unknown transcript. With ``next``, the token of the next page, or
+            None on the last one.
+
+        Raises:
+            InvalidArgumentError: after is no token of this listing.
         """
-        start_time, last_id = -1.0, 0  # before the first one
-        if after is not None:
-            self._expect("after", after, Segment)
-            start_time, last_id = after.start_time, after.id
-        return await self._run(
-            self._page.all(
-                transcript_id=transcript_id, start_time=start_time, id=last_id, limit=limit
-            )
-        )
+        step = self._page.page(after=after, limit=limit, transcript_id=transcript_id)
+        return await self._run(step)
 
     async def list_for_transcript(self, transcript_id: UUID | str) -> list[Segment]:
         """All of the transcript's segments, by start, then id; [] also for an unknown transcript."""

@@ -15,8 +15,9 @@ from msgspec import UnsetType
 from reelbase.engine.file_names import FileName, escaped
 from reelbase.engine.ids import END_OF_TIME, MAX_ROWID
 from reelbase.engine.statements.arguments import wrong_type
+from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.search import match_expression
-from reelbase.engine.statements.statement import Command, Query
+from reelbase.engine.statements.statement import Command, PageQuery, Query
 from reelbase.repositories.audit import AuditedRepository
 
 
@@ -164,7 +165,7 @@ class VideoRepository(AuditedRepository):
 
     # Two ranges: SQLite plans (created_at, id) < (…) by the time alone when the id is the rowid, and
     # add_many() gives many videos one time.
-    _page = Query(
+    _page = PageQuery(
         Video,
         """
         SELECT *
@@ -181,6 +182,7 @@ class VideoRepository(AuditedRepository):
         ORDER BY created_at DESC, id DESC
         LIMIT :limit
         """,
+        keyset={"created_at": END_OF_TIME, "id": MAX_ROWID},
     )
 
     _list_for_project = Query(
@@ -331,15 +333,21 @@ class VideoRepository(AuditedRepository):
         return await self._run(self._list.all(limit=limit, offset=offset))
 
     async def page(
-        self, *, after: Video | None = None, limit: int | None = 100
-    ) -> builtins.list[Video]:
-        """A page of the videos of all projects, newest first, by keyset. after: the last video of the page
-        before; None: the first page."""
-        created_at, last_id = END_OF_TIME, MAX_ROWID
-        if after is not None:
-            self._expect("after", after, Video)
-            created_at, last_id = after.created_at, after.id
-        return await self._run(self._page.all(created_at=created_at, id=last_id, limit=limit))
+        self, *, after: Video | str | None = None, limit: int | None = 100
+    ) -> Page[Video]:
+        """A page of the videos of all projects, newest first, by keyset.
+
+        Args:
+            after: ``next`` of the page before, or its last video; None: the first page.
+            limit: at most this many; None: all.
+
+        Returns:
+            The videos; with ``next``, the token of the next page, or None on the last one.
+
+        Raises:
+            InvalidArgumentError: after is no token of this listing.
+        """
+        return await self._run(self._page.page(after=after, limit=limit))
 
     async def list_for_project(self, project_id: int) -> builtins.list[Video]:
         """A project's videos, newest first."""

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.foreign_keys import BrokenReference, broken_reference
 from reelbase.engine.native.transactions import begin_savepoint, end_savepoint, undo_savepoint
+from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.step import (
     CatchUp,
     Count,
     FetchAll,
     FetchOne,
     FetchOptional,
+    FetchPage,
     InsertOne,
     RunMany,
     Step,
@@ -116,12 +118,24 @@ def run_all_or_none(
 
 
 def _fetch_all(native: sqlite3.Connection, step: Step[Any]) -> list[Any]:
+    return step.statement.decode(*_read_all(native, step))
+
+
+def _fetch_page(native: sqlite3.Connection, step: FetchPage[Any]) -> Page[Any]:
+    description, rows = _read_all(native, step)
+    records = step.statement.decode(description, rows[: step.limit])
+    is_last = not records or len(records) == len(rows)
+    return Page(records, next=None if is_last else step.keyset.token_of(records[-1], step.listing))
+
+
+def _read_all(native: sqlite3.Connection, step: Step[Any]) -> tuple[Any, list[Any]]:
+    """The cursor's description and all rows."""
     cursor = native.execute(step.statement.sql, step.parameters)
     try:
         rows = cursor.fetchall()
     finally:
         cursor.close()
-    return step.statement.decode(cursor.description, rows)
+    return cursor.description, rows
 
 
 def _fetch_optional(native: sqlite3.Connection, step: Step[Any]) -> Any:
@@ -193,6 +207,7 @@ def _bound(step: RunMany) -> Iterator[Any]:
 
 _KINDS: dict[type[Step[Any]], Callable[[sqlite3.Connection, Any], Any]] = {
     FetchAll: _fetch_all,
+    FetchPage: _fetch_page,
     FetchOptional: _fetch_optional,
     FetchOne: _fetch_one,
     InsertOne: _insert_one,

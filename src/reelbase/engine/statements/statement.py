@@ -19,6 +19,7 @@ fields of the same name; parameters that are no fields are declared in ``params`
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +27,7 @@ import msgspec
 
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.engine.statements.in_lists import INSTEAD, parameters_in_lists
+from reelbase.engine.statements.pages import Keyset, Page
 from reelbase.engine.statements.parameters import (
     ARRAYS,
     INT64,
@@ -38,7 +40,12 @@ from reelbase.engine.statements.parameters import (
     to_moment,
     to_offset,
 )
-from reelbase.engine.statements.row_types import check_row_type, fields_of, is_record
+from reelbase.engine.statements.row_types import (
+    check_row_type,
+    fields_of,
+    is_record,
+    is_typed_dict,
+)
 from reelbase.engine.statements.rows import Decoder, RowDecoder, decoder_for, row_decoder_for
 from reelbase.engine.statements.step import (
     CatchUp,
@@ -46,6 +53,7 @@ from reelbase.engine.statements.step import (
     FetchAll,
     FetchOne,
     FetchOptional,
+    FetchPage,
     InsertOne,
     RunMany,
     Step,
@@ -291,6 +299,95 @@ class Query(Statement, Generic[T]):
     def one(self, **params: Any) -> Step[T]:
         """The first row. Running it raises RecordNotFoundError when there is none."""
         return FetchOne(self, self.bind(params))
+
+
+class PageQuery(Query[T]):
+    """A Query that reads pages by keyset: each continues after the last row of the page before, so that the
+    last page takes no longer than the first.
+
+        _page = PageQuery(
+            Note,
+            "SELECT * FROM notes WHERE id < :id ORDER BY id DESC LIMIT :limit",
+            keyset={"id": 2**63 - 1},
+        )
+
+        async def page(self, after: Note | str | None = None) -> Page[Note]:
+            return await self._run(self._page.page(after=after, limit=50))
+
+    Args:
+        row_type: as of Query; a record.
+        sql: as of Query, with ``LIMIT :limit``. Its WHERE leaves out the rows up to the place that the
+            parameters of the keyset give.
+        keyset: the columns by which the rows are ordered, in that order, the last of them unique; each with
+            a value that precedes every row's. They are fields of the record without NULLs, and parameters.
+        params: as of Query.
+        entity: as of Query.
+    """
+
+    def __init__(
+        self,
+        row_type: type[T],
+        sql: str,
+        *,
+        keyset: Mapping[str, Any],
+        params: Mapping[str, Any] | None = None,
+        entity: str | None = None,
+    ) -> None:
+        super().__init__(row_type, sql, params=params, entity=entity)
+        if not is_record(row_type) or is_typed_dict(row_type):
+            raise TypeError(f"pages are of records with attributes: {in_one_line(sql)}")
+        if missing := {"limit", *keyset} - self._converters.keys():
+            names = ", ".join(f":{name}" for name in sorted(missing))
+            raise TypeError(f"no parameter {names}: {in_one_line(sql)}")
+        self._keyset = Keyset(keyset, self._converters)
+
+    def page(self, *, after: T | str | None, limit: int | None, **params: Any) -> Step[Page[T]]:
+        """A page of rows.
+
+        Args:
+            after: the last row of the page before, or its ``next``; None: the first page.
+            limit: at most this many; None: all.
+            params: the further parameters. A token is refused where they differ from those of its page.
+        """
+        bound = self.bind({**params, **self._keyset.start, "limit": limit})
+        wanted = bound["limit"]
+        listing = self._listing(bound)
+        if after is not None:
+            bound |= self._place(after, listing)
+        if 0 < wanted < INT64[-1]:
+            bound["limit"] = wanted + 1  # shows whether there is a next page
+        return FetchPage(
+            self,
+            bound,
+            keyset=self._keyset,
+            listing=listing,
+            limit=None if wanted < 0 else wanted,
+        )
+
+    def _listing(self, bound: Mapping[str, Any]) -> int:
+        """The number of the listing: of this statement with these filters, in every process."""
+        place = {"limit", *self._keyset.start}
+        filters = [(name, value) for name, value in bound.items() if name not in place]
+        return zlib.crc32(ascii((self.name, filters)).encode())
+
+    def _place(self, after: T | str, listing: int) -> dict[str, Any]:
+        """The parameters of the keyset. TypeError or InvalidArgumentError name ``after``."""
+        try:
+            if isinstance(after, str):
+                return self._keyset.place_at(after, listing)
+            if isinstance(after, self.row_type):
+                return self._keyset.place_of(after)
+        except TypeError as error:
+            raise wrong_type("after", error, value=after, where=self.name) from None
+        except ValueError as error:
+            raise invalid_argument("after", error, value=after, where=self.name) from None
+        given = type(after).__name__
+        raise wrong_type(
+            "after",
+            f"must be {self.row_type.__name__} or the text of a page's next, not {given}",
+            value=after,
+            where=self.name,
+        )
 
 
 class Command(Query[T]):

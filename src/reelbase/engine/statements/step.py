@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from reelbase.engine.statements.pages import Keyset, Page
+
 if TYPE_CHECKING:
     from reelbase.engine.statements.statement import Statement
 
@@ -23,7 +25,7 @@ def in_one_line(sql: str) -> str:
 
 class Step(msgspec.Struct, Generic[R_co], eq=False):
     """A statement with bound parameters; R_co is the type of its result. The subclasses return all rows,
-    the first row, the new row, or the number of rows.
+    a page of them, the first row, the new row, or the number of rows.
 
     caller: the public method that runs it, ``FileRepository.update``; '' for SQL of no repository.
     """
@@ -50,6 +52,19 @@ class Step(msgspec.Struct, Generic[R_co], eq=False):
 
 class FetchAll(Step[list[T]]):
     """Every row."""
+
+    reads_all = True
+
+
+class FetchPage(Step[Page[T]], kw_only=True):
+    """A page of rows, and where the next one begins. The statement gives one row more if there is one.
+
+    limit: how many rows the page holds; None: all.  listing: the number of the listing in tokens.
+    """
+
+    keyset: Keyset
+    listing: int
+    limit: int | None
 
     reads_all = True
 
