@@ -117,6 +117,13 @@ from reelbase.repositories.unsupported_urls import UnsupportedUrl, UnsupportedUr
 from reelbase.repositories.videos import NewVideo, Video, VideoChanges, VideoRepository
 from reelbase.snapshot import Snapshot
 from reelbase.unit_of_work import UnitOfWork
+from reelbase.workers.handlers import (
+    Handler,
+    HandlerFunction,
+    JobFailure,
+    JobHandler,
+)
+from reelbase.workers.runs import BlockingJobRun, JobRun
 
 __version__ = "0.1.0"
 
@@ -128,6 +135,7 @@ __all__ = [
     "AuditRepository",
     "AuditedRepository",
     "BackupReport",
+    "BlockingJobRun",
     "Clip",
     "ClipRepository",
     "Command",
@@ -164,12 +172,17 @@ __all__ = [
     "GenerationStats",
     "GenerationStatus",
     "GenerationStatusLike",
+    "Handler",
+    "HandlerFunction",
     "HealthReport",
     "Insertion",
     "InvalidArgumentError",
     "InvalidTransitionError",
     "Job",
+    "JobFailure",
+    "JobHandler",
     "JobRepository",
+    "JobRun",
     "JobStatus",
     "JobStatusLike",
     "JournalDecision",

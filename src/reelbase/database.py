@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from functools import partial
@@ -66,6 +66,8 @@ from reelbase.errors import DatabaseCorruptError
 from reelbase.options import ConnectOptions
 from reelbase.snapshot import Snapshot, SnapshotContext
 from reelbase.unit_of_work import UnitOfWork, UnitOfWorkContext
+from reelbase.workers.handlers import Handler
+from reelbase.workers.worker import Worker
 
 R = TypeVar("R")
 
@@ -271,6 +273,68 @@ class Database(Catalogue):
             secrets=options.secrets,
             slow_query_seconds=options.slow_query_seconds,
         )
+
+    async def work(
+        self,
+        handlers: Mapping[str, Handler],
+        *,
+        concurrency: int = 4,
+        worker: str | None = None,
+        types: Iterable[str] | None = None,
+        grace: float = 30.0,
+        lease: float = 60.0,
+    ) -> None:
+        """Works on jobs until it is stopped: claims them, has handlers work on them, stores what comes of it.
+
+            async def transcribe(run: reelbase.JobRun) -> dict | None:
+                file = await database.files.get(run.job.params["file_id"])
+                ...
+                await run.progress(0.5)
+                ...
+                return {"transcript_id": str(transcript.id)}
+
+            await database.work({"transcribe": transcribe})
+
+        The result of a handler, a dict or None, becomes that of its job. If a handler raises, its job
+        fails with the text of the exception, or is queued again after a while if it has attempts left
+        (max_attempts of jobs.add()). Leases are renewed meanwhile. When a job is cancelled, deleted or taken
+        over by another worker, run.cancelled is True and the task of its handler is cancelled.
+
+        Cancel the call to stop it, or send SIGTERM: it claims no more jobs, waits for its handlers, cancels
+        those that take longer than grace, and gives their jobs back, which uses up no attempt. A second
+        cancel ends the grace. SIGTERM is heeded if the program has no handler of its own for it, in the
+        main thread; the call then returns.
+
+        If a process is killed, its jobs are claimed again once their leases have expired. A handler should
+        therefore be one that can be repeated.
+
+        Args:
+            handlers: for each type of job a function, or a JobHandler with a timeout or a backoff.
+                ``async def`` is called with a JobRun, on the event loop; any other function with a
+                BlockingJobRun, in a thread.
+            concurrency: how many jobs it works on at once.
+            worker: the name of the worker, which no other may have at the same time; None: a new one.
+            types: only jobs of these types, which need handlers; None: of all types in handlers.
+            grace: seconds for handlers to finish after a stop, 0 to 86,400.
+            lease: seconds until another worker takes over the jobs of one that was killed, 0.1 to 86,400.
+
+        Raises:
+            InvalidArgumentError: an argument cannot be used; the text says which.
+            DatabaseClosedError: the database was closed meanwhile. Jobs that it had claimed stay claimed
+                until their leases expire, so stop it first.
+            DatabaseError: the database is damaged or read-only. While it is busy or its disk full, the
+                call tries again.
+        """
+        self._executor.refuse_if_unusable()
+        await Worker(
+            self.jobs,
+            handlers,
+            concurrency=concurrency,
+            worker=worker,
+            types=types,
+            grace=grace,
+            lease=lease,
+        ).run()
 
     def snapshot(self) -> SnapshotContext:
         """``async with database.snapshot() as view``: all reads through view see the moment of entry.

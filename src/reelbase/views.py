@@ -208,6 +208,7 @@ class JobView:
     list = Reading(JobRepository.list)
     list_children = Reading(JobRepository.list_children)
     list_unfinished = Reading(JobRepository.list_unfinished)
+    held_by = Reading(JobRepository.held_by)
     find_referencing_file = Reading(JobRepository.find_referencing_file)
     find_referencing_transcript = Reading(JobRepository.find_referencing_transcript)
 

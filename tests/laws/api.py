@@ -32,9 +32,11 @@ def _lines(name: str, value: Any) -> Iterator[str]:
         yield f"{name}{_signature(value)}" if inspect.isfunction(value) else name
     elif issubclass(value, enum.Enum):
         yield f"enum {name}: {', '.join(f'{member.name}={member.value!r}' for member in value)}"
-    elif issubclass(value, Exception):
+    elif issubclass(value, reelbase.DatabaseError):
         bases = ", ".join(base.__name__ for base in value.__bases__)
-        yield f"error {name}({bases}): code={value.code!r} http_status={value.http_status}"  # type: ignore[attr-defined]
+        yield f"error {name}({bases}): code={value.code!r} http_status={value.http_status}"
+    elif issubclass(value, Exception):
+        yield f"exception {name}{_signature(value.__init__)}"
     elif issubclass(value, msgspec.Struct):
         yield f"record {name}({', '.join(_fields(value))})"
         yield from _members(name, value)

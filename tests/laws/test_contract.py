@@ -23,7 +23,9 @@ PUBLIC = {name: getattr(reelbase, name) for name in reelbase.__all__}
 CLASSES = {name: value for name, value in PUBLIC.items() if isinstance(value, type)}
 RECORDS = {name: value for name, value in CLASSES.items() if issubclass(value, msgspec.Struct)}
 ENUMS = {name: value for name, value in CLASSES.items() if issubclass(value, enum.Enum)}
-ERRORS = {name: value for name, value in CLASSES.items() if issubclass(value, Exception)}
+ERRORS = {
+    name: value for name, value in CLASSES.items() if issubclass(value, reelbase.DatabaseError)
+}
 HOLDERS = [Database, UnitOfWork, Snapshot]
 
 

@@ -686,6 +686,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("jobs", "succeed"): lambda world: {"job_id": world.running_id},
     ("jobs", "fail"): lambda world: {"job_id": world.running_id, "error": "e"},
     ("jobs", "release"): lambda world: {"job_id": world.running_id, "worker": "w"},
+    ("jobs", "held_by"): lambda world: {"worker": "w"},
     ("jobs", "cancel"): lambda world: {"job_id": world.queued_id},
     ("jobs", "retry"): lambda world: {"job_id": world.finished_id},
     ("jobs", "progress"): lambda world: {"job_id": world.running_id, "progress": 0.5},

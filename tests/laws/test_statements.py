@@ -141,6 +141,7 @@ MAY_SORT = {
     "DownloadQueries._counts_by_status": "six groups",
     "ErrorLogRepository._top_domains": "by their counts, which no index has",
     "SessionRepository._list": "the ties of an index whose name and column are pinned",
+    "JobClaims._held": "the running jobs of one worker",
     "JobQueries._find_referencing_file": "DISTINCT over the jobs that name one file",
     "JobQueries._find_referencing_transcript": "DISTINCT over the jobs that name one transcript",
     "VideoRepository._search": "the best match first, which only the search itself knows",

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from reelbase.engine.ids import moment_after
 from reelbase.engine.statements.parameters import at_least_0, clamped
-from reelbase.engine.statements.statement import Command
+from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job
 
@@ -151,6 +151,20 @@ class JobClaims(JobQueries):
         relaxed=True,
     )
 
+    # The leases are compared, so that the index of running jobs is used.
+    _held = Query(
+        tuple[UUID, int],
+        """
+        SELECT id, attempts
+        FROM jobs
+        WHERE status = 'running'
+          AND lease_expires_at > ''
+          AND worker = :worker
+        ORDER BY lease_expires_at NULLS FIRST, id
+        """,
+        params={"worker": str},
+    )
+
     async def claim(
         self, worker: str, *, types: Iterable[str] | None = None, lease: float = 60.0
     ) -> Job | None:
@@ -227,3 +241,8 @@ class JobClaims(JobQueries):
             ),
             self._get,
         )
+
+    async def held_by(self, worker: str) -> dict[UUID, int]:
+        """The ids of the running jobs that this worker holds, under an expired lease too, each with the
+        number of its attempt; {} when it holds none."""
+        return dict(await self._run(self._held.all(worker=worker)))

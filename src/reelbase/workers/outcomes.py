@@ -1,0 +1,121 @@
+"""Outcomes: what becomes of a job once its handler has ended, or was stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from typing import Any
+
+import msgspec
+
+from reelbase.repositories.jobs import Job, JobRepository
+from reelbase.workers.handlers import JobFailure, JobHandler, exponential_backoff
+from reelbase.workers.runs import Attempt
+
+_log = logging.getLogger("reelbase")
+
+_TRACEBACK_LENGTH = 16_384  # characters, of its end
+
+
+class Success(msgspec.Struct, frozen=True):
+    """The handler has returned."""
+
+    result: dict[str, Any] | None
+
+    async def store(self, jobs: JobRepository, job: Job, worker: str) -> None:
+        """Ends the job: as failed, if the result cannot be stored."""
+        try:
+            await jobs.succeed(job.id, self.result, worker=worker, attempt=job.attempts)
+        except (TypeError, ValueError) as error:
+            problem = f"the result of the handler cannot be stored: {error}"
+            await Failure(problem, error_code="result").store(jobs, job, worker)
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The handler has raised, or its time was up. The fields are the arguments of jobs.fail()."""
+
+    error: str
+    error_code: str | None = None
+    error_details: dict[str, Any] | None = None
+    retry_in: float | None = None
+
+    async def store(self, jobs: JobRepository, job: Job, worker: str) -> None:
+        """Ends the job as failed, or queues it again."""
+        holder: dict[str, Any] = {"worker": worker, "attempt": job.attempts}
+        try:
+            await jobs.fail(
+                job.id,
+                self.error,
+                error_code=self.error_code,
+                error_details=self.error_details,
+                retry_in=self.retry_in,
+                **holder,
+            )
+        except (TypeError, ValueError) as error:  # what a JobFailure or a backoff gave
+            await jobs.fail(job.id, f"{self.error} ({error})", **holder)
+
+
+class Release(msgspec.Struct, frozen=True):
+    """The worker stops, and the handler has not finished."""
+
+    async def store(self, jobs: JobRepository, job: Job, worker: str) -> None:
+        """Puts the job back into the queue."""
+        await jobs.release(job.id, worker, attempt=job.attempts)
+
+
+Outcome = Success | Failure | Release
+
+
+def outcome_of(attempt: Attempt, handler: JobHandler) -> Outcome | None:
+    """What to store about an attempt that is over. None: nothing, because the job is not the worker's any
+    more, or because its handler does not end, and until the lease ends nobody else may begin.
+
+    A handler that was told to stop and returns a result has finished. One that returns None has not: it
+    may have swallowed the CancelledError.
+    """
+    job, task = attempt.job, attempt.task
+    if attempt.reason == "lost":
+        return None
+    raised = _raised(task)
+    if task.done() and raised is None and (attempt.reason is None or task.result() is not None):
+        return Success(task.result())
+    if attempt.reason == "stopping":
+        return Release() if task.done() else None
+    if attempt.reason == "timeout":
+        error = f"it took longer than its timeout of {handler.timeout} s"
+        if not task.done():
+            error += ", and its handler still runs although it was cancelled"
+        return Failure(error, error_code="timeout", retry_in=_retry_in(handler, job))
+    assert raised is not None
+    if isinstance(raised, JobFailure):
+        return Failure(raised.error, raised.error_code, raised.error_details, raised.retry_in)
+    details = {
+        "type": f"{type(raised).__module__}.{type(raised).__qualname__}",
+        "traceback": "".join(traceback.format_exception(raised))[-_TRACEBACK_LENGTH:],
+    }
+    return Failure(_text_of(raised), "exception", details, _retry_in(handler, job))
+
+
+def _raised(task: asyncio.Task[Any]) -> BaseException | None:
+    if not task.done():
+        return None
+    if task.cancelled():
+        return asyncio.CancelledError("the handler was cancelled from inside")
+    return task.exception()
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as failure:
+        text = f"its text cannot be made: {type(failure).__name__}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _retry_in(handler: JobHandler, job: Job) -> float:
+    try:
+        return (handler.backoff or exponential_backoff)(job.attempts)
+    except Exception:
+        _log.exception("job %s (%s): its backoff has failed", job.id, job.type)
+        return exponential_backoff(job.attempts)

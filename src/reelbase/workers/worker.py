@@ -1,0 +1,220 @@
+"""The worker: it claims jobs, has handlers work on them, renews leases, and stops without losing a job."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reelbase.engine.ids import new_id
+from reelbase.engine.statements.arguments import invalid_argument, wrong_type
+from reelbase.errors import InvalidTransitionError, RecordNotFoundError
+from reelbase.repositories.jobs import Job, JobRepository
+from reelbase.workers.handlers import Handler, called, checked_handlers
+from reelbase.workers.outcomes import Outcome, Release, outcome_of
+from reelbase.workers.runs import PATIENCE_SECONDS, TRANSIENT, Attempt, JobRun
+from reelbase.workers.termination import stopped_by_sigterm
+
+_log = logging.getLogger("reelbase")
+
+_LOOK_SECONDS = 0.01  # between two looks for jobs that other processes have added
+_CANCEL_SECONDS = 0.25  # between two looks for jobs that were cancelled or lost
+_RENEWALS_PER_LEASE = 4
+_FIRST_PAUSE_SECONDS = 0.1  # after a failed call
+_LONGEST_PAUSE_SECONDS = 5.0
+_LONGEST_SECONDS = 86_400.0
+
+
+class Worker:
+    """Jobs of some types, up to a number of them at once, until it is stopped.
+
+    Each slot claims a job, waits for its handler, and stores the outcome while it claims the next one. A
+    slot that finds no job waits for its turn; one that finds a job passes the turn on. So one claim tells
+    an idle worker that the queue is empty, and all slots are at work as long as it is not.
+    """
+
+    def __init__(
+        self,
+        jobs: JobRepository,
+        handlers: Mapping[str, Handler],
+        *,
+        concurrency: int,
+        worker: str | None,
+        types: Iterable[str] | None,
+        grace: float,
+        lease: float,
+    ) -> None:
+        self._handlers = checked_handlers(handlers, types)
+        self._types = list(self._handlers)
+        self._concurrency = _checked_concurrency(concurrency)
+        self._grace = _checked_seconds("grace", grace, at_least=0.0)
+        self._lease = _checked_seconds("lease", lease, at_least=0.1)
+        self._name = _checked_name(worker)
+        self._jobs = jobs
+        self._attempts: set[Attempt] = set()
+        self._turn: asyncio.Queue[None] = asyncio.Queue(1)
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Works until it is stopped, then gives back the jobs that its handlers have not finished."""
+        slots = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+        services = [
+            asyncio.create_task(service())
+            for service in (self._stopping.wait, self._look, self._renew, self._find_lost)
+        ]
+        tasks: list[asyncio.Task[Any]] = [*slots, *services]
+        try:
+            with stopped_by_sigterm(self._stopping.set):
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # a cancel stops it in the same way as SIGTERM
+            try:
+                await self._stop(slots, 0.0 if any(map(_error_of, tasks)) else self._grace)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        for error in filter(None, map(_error_of, tasks)):
+            raise error
+
+    async def _stop(self, slots: list[asyncio.Task[None]], grace: float) -> None:
+        self._stopping.set()
+        self._pass_turn()
+        try:
+            await asyncio.wait(slots, timeout=grace)
+        finally:  # a second cancel ends the grace
+            for attempt in self._attempts:
+                attempt.stop("stopping")
+            await asyncio.wait(slots, timeout=PATIENCE_SECONDS + _LONGEST_PAUSE_SECONDS)
+
+    # A slot.
+
+    async def _work(self) -> None:
+        job = await self._claim()
+        while not (job is None and self._stopping.is_set()):
+            if job is None:
+                await self._turn.get()
+                job = await self._claim()
+                continue
+            attempt = Attempt(self._jobs, job, self._name, self._lease)
+            outcome = await self._outcome(attempt)
+            _, job = await asyncio.gather(self._store(attempt, outcome), self._claim())
+        self._pass_turn()
+
+    async def _claim(self) -> Job | None:
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._stopping.is_set():
+            try:
+                job = await self._jobs.claim(self._name, types=self._types, lease=self._lease)
+            except TRANSIENT as error:
+                _log.warning("worker %s cannot claim a job: %s", self._name, error)
+                await self._pause(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                continue
+            if job is not None and self._stopping.is_set():
+                await Release().store(self._jobs, job, self._name)
+                return None
+            if job is not None:
+                self._pass_turn()
+            return job
+        return None
+
+    async def _outcome(self, attempt: Attempt) -> Outcome | None:
+        handler = self._handlers[attempt.job.type]
+        attempt.start(called(handler, JobRun(attempt)), handler.timeout)
+        self._attempts.add(attempt)
+        await attempt.over
+        return outcome_of(attempt, handler)
+
+    async def _store(self, attempt: Attempt, outcome: Outcome | None) -> None:
+        """Stores the outcome, as soon as the database can be written, unless the job is lost before."""
+        job, pause = attempt.job, _FIRST_PAUSE_SECONDS
+        try:
+            while outcome is not None and attempt.reason != "lost":
+                try:
+                    await outcome.store(self._jobs, job, self._name)
+                    return
+                except TRANSIENT as error:
+                    _log.warning("job %s: its outcome cannot be stored yet: %s", job.id, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        except (InvalidTransitionError, RecordNotFoundError) as error:
+            _log.info("job %s: its outcome is not needed any more: %s", job.id, error)
+        except BaseException:
+            _log.error("job %s (%s): its outcome was not stored: %r", job.id, job.type, outcome)
+            raise
+        finally:
+            self._attempts.discard(attempt)
+
+    def _pass_turn(self) -> None:
+        """Has the next slot that waits, or will wait, look for a job."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._turn.put_nowait(None)
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits, but not longer than until the worker stops."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    # What goes on beside the slots.
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._pass_turn()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / _RENEWALS_PER_LEASE)
+            await asyncio.gather(*(attempt.renew() for attempt in self._attempts))
+
+    async def _find_lost(self) -> None:
+        """Stops the handlers of jobs that were cancelled, deleted or taken over by another worker."""
+        while True:
+            await asyncio.sleep(_CANCEL_SECONDS)
+            attempts = list(self._attempts)  # before the read, which then sees their claims
+            if not attempts:
+                continue
+            try:
+                held = await self._jobs.held_by(self._name)
+            except TRANSIENT as error:
+                _log.warning("worker %s cannot look for cancelled jobs: %s", self._name, error)
+                continue
+            for attempt in attempts:
+                if held.get(attempt.job.id) != attempt.job.attempts:
+                    attempt.stop("lost")
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None
+
+
+def _checked_concurrency(concurrency: int) -> int:
+    if not isinstance(concurrency, int) or isinstance(concurrency, bool):
+        raise wrong_type("concurrency", f"must be int, not {type(concurrency).__name__}")
+    if concurrency < 1:
+        raise invalid_argument("concurrency", f"must be 1 or more, not {concurrency}")
+    return concurrency
+
+
+def _checked_seconds(name: str, seconds: float, *, at_least: float) -> float:
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        raise wrong_type(name, f"must be a number of seconds, not {type(seconds).__name__}")
+    if not at_least <= seconds <= _LONGEST_SECONDS:
+        problem = f"must be {at_least:g} to {_LONGEST_SECONDS:g} seconds, not {seconds}"
+        raise invalid_argument(name, problem)
+    return float(seconds)
+
+
+def _checked_name(worker: str | None) -> str:
+    """The name, or one that no other worker has: leases are told apart by it."""
+    if worker is None:
+        return f"{socket.gethostname()}-{os.getpid()}-{new_id().hex[-8:]}"
+    if not isinstance(worker, str):
+        raise wrong_type("worker", f"must be str, not {type(worker).__name__}")
+    if not worker:
+        raise invalid_argument("worker", "must not be empty")
+    return worker
