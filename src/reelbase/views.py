@@ -121,6 +121,7 @@ class NotificationView:
     find = Reading(NotificationRepository.find)
     list_for_profile = Reading(NotificationRepository.list_for_profile)
     unread_count = Reading(NotificationRepository.unread_count)
+    page = Reading(NotificationRepository.page)
 
 
 class TranscriptView:
@@ -131,6 +132,7 @@ class TranscriptView:
     list_for_profile = Reading(TranscriptRepository.list_for_profile)
     list_for_file = Reading(TranscriptRepository.list_for_file)
     search = Reading(TranscriptRepository.search)
+    page = Reading(TranscriptRepository.page)
 
 
 class SegmentView:
@@ -211,6 +213,8 @@ class JobView:
     held_by = Reading(JobRepository.held_by)
     find_referencing_file = Reading(JobRepository.find_referencing_file)
     find_referencing_transcript = Reading(JobRepository.find_referencing_transcript)
+    page = Reading(JobRepository.page)
+    counts_by_status = Reading(JobRepository.counts_by_status)
 
 
 class SessionView:
@@ -232,6 +236,7 @@ class DownloadView:
     list = Reading(DownloadRepository.list)
     queue_depth = Reading(DownloadRepository.queue_depth)
     counts_by_status = Reading(DownloadRepository.counts_by_status)
+    page = Reading(DownloadRepository.page)
 
 
 class ConfigView:
@@ -304,6 +309,7 @@ class AuditView:
     get_history = Reading(AuditRepository.get_history)
     list = Reading(AuditRepository.list)
     count = Reading(AuditRepository.count)
+    page = Reading(AuditRepository.page)
 
 
 class GenerationView:
@@ -317,6 +323,7 @@ class GenerationView:
     pending = Reading(GenerationRepository.pending)
     count = Reading(GenerationRepository.count)
     stats = Reading(GenerationRepository.stats)
+    page = Reading(GenerationRepository.page)
 
 
 class PromptView:

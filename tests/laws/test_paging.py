@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import re
 import sqlite3
@@ -14,7 +15,17 @@ from uuid import UUID
 
 import pytest
 from conftest import FrozenClock
-from samples import FILES, VIDEOS, Case, Owner, make_owner
+from samples import (
+    DOWNLOADS,
+    FILES,
+    GENERATIONS,
+    JOBS,
+    TRANSCRIPTS,
+    VIDEOS,
+    Case,
+    Owner,
+    make_owner,
+)
 from test_contract import methods_of, repositories_of
 
 import reelbase
@@ -23,6 +34,7 @@ from reelbase.engine.native.functions import create_functions
 from reelbase.engine.statements.step import Step
 
 Add = Callable[[Database, Owner], Awaitable[Any]]
+Arguments = Callable[[Owner], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -30,18 +42,20 @@ class Listing:
     """A listing that page() gives.
 
     add: makes a row of the listing, at the time of the clock.  arguments: the filters.  order: the columns.
+    lists: the method that lists the same rows in the same order, or None.
     """
 
     attribute: str
     table: str
     add: Add
-    arguments: Callable[[Owner], dict[str, Any]] = lambda _owner: {}
+    arguments: Arguments = lambda _owner: {}
     order: tuple[str, ...] = ("created_at", "id")
     newest_first: bool = True
+    lists: str | None = None
 
     def __str__(self) -> str:
-        names = self.arguments(Owner("", UUID(int=0)))
-        return "-".join([self.attribute, *names])
+        filters = self.arguments(Owner("owner", UUID(int=0)))
+        return "-".join([self.attribute, *(f"{name}={value}" for name, value in filters.items())])
 
     async def page(self, database: Database, owner: Owner, **more: Any) -> Page[Any]:
         page: Page[Any] = await getattr(database, self.attribute).page(
@@ -72,6 +86,18 @@ def of_profile(owner: Owner) -> dict[str, Any]:
     return {"profile_id": owner.profile_id}
 
 
+def of_all(**filters: Any) -> Arguments:
+    return lambda _owner: filters
+
+
+def of_profile_and(**filters: Any) -> Arguments:
+    return lambda owner: of_profile(owner) | filters
+
+
+def of_session(owner: Owner) -> dict[str, Any]:
+    return {"session_id": owner.session_id}
+
+
 def by(case: Case) -> Add:
     async def add(database: Database, owner: Owner) -> Any:
         return await case.add(database, owner)
@@ -91,10 +117,23 @@ async def add_segment(database: Database, owner: Owner) -> Any:
     )
 
 
+async def add_notification(database: Database, owner: Owner) -> Any:
+    return await database.notifications.push(owner.profile_id, "info", "title")
+
+
+async def add_cancelled_job(database: Database, owner: Owner) -> Any:
+    job = await JOBS.add(database, owner)
+    return await database.jobs.cancel(job.id)
+
+
+async def add_entry(database: Database, owner: Owner) -> Any:
+    return await database.audit.log_create("shelf", owner.profile_id)
+
+
 LISTINGS = (
-    Listing("files", "files", by(FILES), of_profile),
-    Listing("files", "files", by(FILES), lambda owner: of_profile(owner) | {"type": "video"}),
-    Listing("videos", "videos", by(VIDEOS)),
+    Listing("files", "files", by(FILES), of_profile, lists="list_for_profile"),
+    Listing("files", "files", by(FILES), of_profile_and(type="video")),
+    Listing("videos", "videos", by(VIDEOS), lists="list"),
     Listing(
         "segments",
         "transcript_segments",
@@ -102,6 +141,50 @@ LISTINGS = (
         lambda owner: {"transcript_id": owner.file_id},
         order=("start_time", "id"),
         newest_first=False,
+        lists="list_for_transcript",
+    ),
+    *(
+        Listing("transcripts", "transcripts", by(TRANSCRIPTS), arguments, lists="list_for_profile")
+        for arguments in (of_profile, of_profile_and(load_file=True))
+    ),
+    *(
+        Listing(
+            "notifications",
+            "notifications",
+            add_notification,
+            arguments,
+            order=("updated_at", "id"),
+            lists="list_for_profile",
+        )
+        for arguments in (of_profile, of_profile_and(unread_only=True))
+    ),
+    Listing("jobs", "jobs", by(JOBS), lists="list"),
+    Listing("jobs", "jobs", by(JOBS), of_all(active_only=True), lists="list"),
+    Listing("jobs", "jobs", by(JOBS), of_profile, lists="list_for_profile"),
+    Listing("jobs", "jobs", by(JOBS), of_profile_and(active_only=True), lists="list_for_profile"),
+    Listing("jobs", "jobs", by(JOBS), of_profile_and(status="queued")),
+    Listing("jobs", "jobs", by(JOBS), of_profile_and(type="transcribe")),
+    Listing("jobs", "jobs", add_cancelled_job, of_all(status="cancelled")),
+    Listing("jobs", "jobs", add_cancelled_job, of_profile_and(status="cancelled")),
+    Listing("generations", "generations", by(GENERATIONS), lists="list"),
+    Listing("generations", "generations", by(GENERATIONS), of_all(status="pending"), lists="list"),
+    Listing("downloads", "downloads", by(DOWNLOADS), lists="list"),
+    Listing("downloads", "downloads", by(DOWNLOADS), of_all(active_only=True), lists="list"),
+    Listing("downloads", "downloads", by(DOWNLOADS), of_session),
+    Listing(
+        "downloads",
+        "downloads",
+        by(DOWNLOADS),
+        lambda owner: of_session(owner) | {"active_only": True},
+    ),
+    Listing("audit", "audit_log", add_entry, order=("timestamp", "id"), lists="list"),
+    Listing(
+        "audit",
+        "audit_log",
+        add_entry,
+        lambda owner: {"entity_type": "shelf", "entity_id": owner.profile_id},
+        order=("timestamp", "id"),
+        lists="get_history",
     ),
 )
 every_listing = pytest.mark.parametrize("listing", LISTINGS, ids=str)
@@ -138,6 +221,22 @@ async def test_a_walk_by_tokens_visits_each_row_once_in_order(
         assert [record for page in pages for record in page] == everything
         assert all(len(page) == limit for page in pages[:-1])
         assert 1 <= len(pages[-1]) <= limit
+
+
+@pytest.mark.parametrize("listing", [each for each in LISTINGS if each.lists], ids=str)
+async def test_pages_hold_what_the_list_holds(
+    listing: Listing, database: Database, owner: Owner
+) -> None:
+    bob = await make_owner(database, "bob")
+    for other in LISTINGS:
+        await other.add(database, owner)
+        await other.add(database, bob)
+    method = getattr(getattr(database, listing.attribute), str(listing.lists))
+    unlimited = {"limit": None} if "limit" in inspect.signature(method).parameters else {}
+    everything = await method(**listing.arguments(owner), **unlimited)
+    pages = await listing.walk(database, owner, 2)
+    assert len(everything) >= 1
+    assert [record for page in pages for record in page] == everything
 
 
 @every_listing

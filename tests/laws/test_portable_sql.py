@@ -70,6 +70,9 @@ EXCEPTIONS = {
     ("unary plus", "JobQueries._list_active"): (
         "keeps SQLite from the index of all jobs that have no parent, the finished ones among them"
     ),
+    ("unary plus", "JobPages._page_of_all_active"): (
+        "keeps SQLite from the index of all jobs that have no parent, the finished ones among them"
+    ),
     ("functions", "DownloadLifecycle._cancel_entries"): (
         "changes() costs nothing; in PostgreSQL a look at the playlist says the same"
     ),

@@ -649,6 +649,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("transcripts", "get"): lambda world: {"transcript_id": world.transcript_id},
     ("transcripts", "find"): lambda world: {"transcript_id": world.transcript_id},
     ("transcripts", "list_for_profile"): _profile,
+    ("transcripts", "page"): _profile,
     ("transcripts", "list_for_file"): _file,
     ("transcripts", "update"): lambda world: {"transcript_id": world.transcript_id, "text": "new"},
     ("transcripts", "delete"): lambda world: {"transcript_id": world.transcript_id},
@@ -675,6 +676,8 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("jobs", "find"): lambda world: {"job_id": world.queued_id},
     ("jobs", "list_for_profile"): _profile,
     ("jobs", "list"): _paging,
+    ("jobs", "page"): _profile,
+    ("jobs", "counts_by_status"): _profile,
     ("jobs", "list_children"): lambda world: {"parent_id": world.queued_id},
     ("jobs", "find_referencing_file"): lambda world: _profile(world) | _file(world),
     ("jobs", "find_referencing_transcript"): lambda world: (
@@ -706,6 +709,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("downloads", "find"): _download,
     ("downloads", "list_for_session"): _session,
     ("downloads", "list"): _paging,
+    ("downloads", "page"): _session,
     ("downloads", "list_children"): lambda world: {"parent_id": world.download_id},
     ("downloads", "claim"): lambda world: {"worker": "w", "lease": 60.0},
     ("downloads", "heartbeat"): lambda world: _download(world) | {"worker": "w"},
@@ -782,6 +786,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("audit", "log_delete"): _entity,
     ("audit", "get_history"): _entity,
     ("audit", "list"): _paging,
+    ("audit", "page"): _entity,
     ("audit", "prune"): lambda world: {"older_than": timedelta(0)},
     ("generations", "create"): lambda world: {
         "prompt": "p",
@@ -794,6 +799,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("generations", "get"): _generation,
     ("generations", "find"): _generation,
     ("generations", "list"): _paging,
+    ("generations", "page"): lambda world: {"limit": 5},
     ("generations", "pending"): lambda world: {"limit": 5},
     ("generations", "create_many"): lambda world: {
         "generations": [NewGeneration("p", "m", 1.0, 1, 1, "f")]
@@ -854,6 +860,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("notifications", "get"): _notification,
     ("notifications", "find"): _notification,
     ("notifications", "list_for_profile"): _profile,
+    ("notifications", "page"): _profile,
     ("notifications", "unread_count"): _profile,
     ("notifications", "mark_read"): _profile,
     ("notifications", "mark_all_read"): _profile,
@@ -1041,7 +1048,7 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         return ("", "done", "\ud800", 5, None, ["success"], Unknown())
     if typing.get_origin(annotation) is Mapping:
         return (5, "ab", [5], {1: 2}, {"k": math.nan}, {"k": "\ud800"})
-    if members == {int, str}:  # an entity's id, kept as it is given
+    if members - {type(None)} == {int, str}:  # an entity's id, kept as it is given
         return (*wrong, 1.5, True, b"x", ["x"], Unknown(), "\ud800", 2**63)
     if DownloadStatus in members or GenerationStatus in members:
         return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown())

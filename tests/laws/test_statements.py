@@ -87,6 +87,7 @@ for _name, _table in (
     MAY_SCAN[_name, _table] = "all of them, in the order of an index, and no further than the limit"
 for _name, _table in (
     ("DownloadQueries._counts_by_status", "downloads"),
+    ("JobPages._counts_of_all", "jobs"),
     ("ErrorLogRepository._count", "error_log"),
     ("SessionRepository._count", "sessions"),
     ("UnsupportedUrlRepository._count", "unsupported_urls"),
@@ -139,6 +140,8 @@ MAY_SORT = {
     "TagRepository._unknown_file": "the order the caller gave, which no index has",
     "DownloadAdditions._get_many": "the order the caller gave, which no index has",
     "DownloadQueries._counts_by_status": "six groups",
+    "JobPages._counts": "five groups",
+    "JobPages._counts_of_all": "five groups",
     "ErrorLogRepository._top_domains": "by their counts, which no index has",
     "SessionRepository._list": "the ties of an index whose name and column are pinned",
     "JobClaims._held": "the running jobs of one worker",

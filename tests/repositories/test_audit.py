@@ -25,6 +25,7 @@ from reelbase import (
     Command,
     ConstraintError,
     Database,
+    InvalidArgumentError,
     Project,
     ProjectClip,
     RecordNotFoundError,
@@ -500,3 +501,20 @@ async def test_ones_own_repository_is_audited_by_one_declaration(database: Datab
         ("shelf", 1, "DELETE", {}, "ann"),
         ("shelf", 2, "DELETE", {}, "ann"),
     ]
+
+
+async def test_a_page_of_one_entity_needs_its_type_and_its_id(database: Database) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"AuditRepository.page: entity_id: "):
+        await database.audit.page("shelf")
+    with pytest.raises(InvalidArgumentError, match=r"AuditRepository.page: entity_type: "):
+        await database.audit.page(entity_id=7)
+
+
+async def test_pages_tell_an_entity_with_a_number_from_one_with_a_text(database: Database) -> None:
+    by_number = [await database.audit.log_create("shelf", 7) for _ in range(3)]
+    await database.audit.log_create("shelf", "7")
+    page = await database.audit.page("shelf", 7, limit=2)
+    rest = await database.audit.page("shelf", 7, limit=2, after=page.next)
+    assert [*page, *rest] == by_number[::-1]
+    with pytest.raises(InvalidArgumentError, match="the token of another listing"):
+        await database.audit.page("shelf", "7", after=page.next)

@@ -119,3 +119,26 @@ async def test_nobody_is_told_nothing(database: Database) -> None:
     with pytest.raises(ConstraintError) as caught:
         await database.notifications.push("nobody", "t", "x")
     assert caught.value.kind == "foreign_key"
+
+
+async def test_pages_of_unread_ones_go_on_while_they_are_read(database: Database) -> None:
+    pushed = [await database.notifications.push("ann", "info", f"{n}") for n in range(6)]
+    page = await database.notifications.page("ann", limit=2, unread_only=True)
+    await database.notifications.mark_read("ann", *(shown.id for shown in page))
+    rest = await database.notifications.page("ann", after=page.next, unread_only=True)
+    assert [*page, *rest] == pushed[::-1]
+    assert await database.notifications.page("ann", unread_only=True) == rest
+
+
+async def test_one_that_is_rewritten_between_two_pages_moves_to_the_front(
+    database: Database, clock: FrozenClock
+) -> None:
+    push = database.notifications.push
+    for n in range(4):
+        await push("ann", "upload", f"{n}", progress_key=f"{n}")
+    page = await database.notifications.page("ann", limit=2)
+    clock.advance(1)
+    await push("ann", "upload", "done", progress_key="0")
+    rest = await database.notifications.page("ann", after=page.next)
+    assert [notification.title for notification in (*page, *rest)] == ["3", "2", "1"]
+    assert (await titles(database))[0] == "done"

@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from reelbase.engine.ids import moment_before
+from reelbase.engine.ids import END_OF_TIME, MAX_ROWID, moment_before
 from reelbase.engine.repository import Repository
-from reelbase.engine.statements.statement import Command, Query
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.statements.pages import Page
+from reelbase.engine.statements.statement import Command, PageQuery, Query
 from reelbase.engine.statements.step import Step
 
 A = TypeVar("A")
@@ -125,6 +127,52 @@ class AuditRepository(Repository):
         """,
     )
 
+    # Two ranges: SQLite plans (timestamp, id) < (…) by the time alone when the id is the rowid, and a unit
+    # of work gives all its entries one time.
+    _page = PageQuery(
+        AuditEntry,
+        """
+        SELECT *
+        FROM (
+            SELECT *
+            FROM audit_log
+            WHERE timestamp = :timestamp
+              AND id < :id
+            UNION ALL
+            SELECT *
+            FROM audit_log
+            WHERE timestamp < :timestamp
+          ) AS audit_log
+        ORDER BY timestamp DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset={"timestamp": END_OF_TIME, "id": MAX_ROWID},
+    )
+
+    _page_of_entity = PageQuery(
+        AuditEntry,
+        """
+        SELECT *
+        FROM (
+            SELECT *
+            FROM audit_log
+            WHERE entity_type = :entity_type
+              AND entity_id = :entity_id
+              AND timestamp = :timestamp
+              AND id < :id
+            UNION ALL
+            SELECT *
+            FROM audit_log
+            WHERE entity_type = :entity_type
+              AND entity_id = :entity_id
+              AND timestamp < :timestamp
+          ) AS audit_log
+        ORDER BY timestamp DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset={"timestamp": END_OF_TIME, "id": MAX_ROWID},
+    )
+
     _count = Query(
         int,
         """
@@ -219,6 +267,40 @@ class AuditRepository(Repository):
     async def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[AuditEntry]:
         """The changes of all entities, newest first. limit None: all."""
         return await self._run(self._list.all(limit=limit, offset=offset))
+
+    async def page(
+        self,
+        entity_type: str | None = None,
+        entity_id: int | str | None = None,
+        *,
+        after: AuditEntry | str | None = None,
+        limit: int | None = 100,
+    ) -> Page[AuditEntry]:
+        """A page of the changes of all entities or of one, newest first, by keyset.
+
+        Args:
+            entity_type: the kind of the entity; None: all entities.
+            entity_id: its id; 7 and "7" are two entities. None with entity_type None.
+            after: ``next`` of the page before, or its last entry; None: the first page.
+            limit: at most this many; None: all.
+
+        Returns:
+            The entries; [] also for an unknown entity. With ``next``, the token of the next page, or None on
+            the last one.
+
+        Raises:
+            InvalidArgumentError: after is no token of this listing; of entity_type and entity_id only one
+                was passed.
+        """
+        if entity_type is None and entity_id is None:
+            return await self._run(self._page.page(after=after, limit=limit))
+        if entity_type is None or entity_id is None:
+            missing = "entity_type" if entity_type is None else "entity_id"
+            raise invalid_argument(missing, "an entity has both, entity_type and entity_id")
+        step = self._page_of_entity.page(
+            after=after, limit=limit, entity_type=entity_type, entity_id=entity_id
+        )
+        return await self._run(step)
 
     async def count(self) -> int:
         """How many entries there are."""

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from reelbase.engine.file_names import Message
+from reelbase.engine.ids import END_OF_TIME, MAX_ROWID
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument
-from reelbase.engine.statements.statement import Command, Query
+from reelbase.engine.statements.pages import Page
+from reelbase.engine.statements.statement import Command, PageQuery, Query
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -93,6 +95,53 @@ class NotificationRepository(Repository):
         ORDER BY updated_at DESC, id DESC
         LIMIT :limit
         """,
+    )
+
+    # Two ranges: SQLite plans (updated_at, id) < (…) by the time alone when the id is the rowid.
+    _page = PageQuery(
+        Notification,
+        """
+        SELECT *
+        FROM (
+            SELECT *
+            FROM notifications
+            WHERE profile_id = :profile_id
+              AND updated_at = :updated_at
+              AND id < :id
+            UNION ALL
+            SELECT *
+            FROM notifications
+            WHERE profile_id = :profile_id
+              AND updated_at < :updated_at
+          ) AS notifications
+        ORDER BY updated_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset={"updated_at": END_OF_TIME, "id": MAX_ROWID},
+    )
+
+    _page_of_unread = PageQuery(
+        Notification,
+        """
+        SELECT *
+        FROM (
+            SELECT *
+            FROM notifications
+            WHERE profile_id = :profile_id
+              AND NOT is_read
+              AND updated_at = :updated_at
+              AND id < :id
+            UNION ALL
+            SELECT *
+            FROM notifications
+            WHERE profile_id = :profile_id
+              AND NOT is_read
+              AND updated_at < :updated_at
+          ) AS notifications
+        ORDER BY updated_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset={"updated_at": END_OF_TIME, "id": MAX_ROWID},
     )
 
     _unread_count = Query(
@@ -221,6 +270,35 @@ class NotificationRepository(Repository):
         """
         query = self._list_unread if unread_only else self._list
         return await self._run(query.all(profile_id=profile_id, limit=limit))
+
+    async def page(
+        self,
+        profile_id: str,
+        *,
+        after: Notification | str | None = None,
+        limit: int | None = 50,
+        unread_only: bool = False,
+    ) -> Page[Notification]:
+        """A page of a profile's notifications, the last written first, by keyset.
+
+        A notification that is written again between two pages moves to the front: a walk from the front
+        shows it again or, if it was not shown yet, not at all.
+
+        Args:
+            profile_id: the profile.
+            after: ``next`` of the page before, or its last notification; None: the first page.
+            limit: at most this many; None: all.
+            unread_only: only unread ones.
+
+        Returns:
+            The notifications; [] also for an unknown profile. With ``next``, the token of the next page, or
+            None on the last one.
+
+        Raises:
+            InvalidArgumentError: after is no token of this listing.
+        """
+        query = self._page_of_unread if unread_only else self._page
+        return await self._run(query.page(after=after, limit=limit, profile_id=profile_id))
 
     async def unread_count(self, profile_id: str) -> int:
         """How many notifications of the profile are unread; 0 for an unknown profile."""

@@ -8,10 +8,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from reelbase.engine.ids import new_id
+from reelbase.engine.ids import END_OF_TIME, MAX_ID, new_id
 from reelbase.engine.repository import Repository
+from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.search import match_expression
-from reelbase.engine.statements.statement import Command, Query
+from reelbase.engine.statements.statement import Command, PageQuery, Query
 from reelbase.repositories.files import File
 from reelbase.repositories.segments import Segment
 
@@ -114,6 +115,55 @@ class TranscriptRepository(Repository):
           AND transcripts.profile_id = :profile_id
         ORDER BY transcripts.created_at DESC, transcripts.id DESC
         """,
+    )
+
+    _page = PageQuery(
+        Transcript,
+        """
+        SELECT
+          id, profile_id, file_id, text, llm_explanation, language, created_at, NULL AS file
+        FROM transcripts
+        WHERE profile_id = :profile_id
+          AND (created_at, id) < (:created_at, :id)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset={"created_at": END_OF_TIME, "id": MAX_ID},
+    )
+
+    _page_with_files = PageQuery(
+        Transcript,
+        """
+        SELECT
+          transcripts.id,
+          transcripts.profile_id,
+          transcripts.file_id,
+          transcripts.text,
+          transcripts.llm_explanation,
+          transcripts.language,
+          transcripts.created_at,
+          files.id AS "file.id",
+          files.profile_id AS "file.profile_id",
+          files.name AS "file.name",
+          files.path AS "file.path",
+          files.type AS "file.type",
+          files.folder AS "file.folder",
+          files.source_file_id AS "file.source_file_id",
+          files.origin AS "file.origin",
+          files.size_bytes AS "file.size_bytes",
+          files.content_type AS "file.content_type",
+          files.content_hash AS "file.content_hash",
+          files.source_url AS "file.source_url",
+          files.created_at AS "file.created_at"
+        FROM transcripts
+        CROSS JOIN files
+        WHERE files.id = transcripts.file_id
+          AND transcripts.profile_id = :profile_id
+          AND (transcripts.created_at, transcripts.id) < (:created_at, :id)
+        ORDER BY transcripts.created_at DESC, transcripts.id DESC
+        LIMIT :limit
+        """,
+        keyset={"created_at": END_OF_TIME, "id": MAX_ID},
     )
 
     _list_for_file = Query(
@@ -244,6 +294,32 @@ class TranscriptRepository(Repository):
         """A profile's transcripts, newest first; load_file fills ``file``, in the same statement."""
         query = self._list_for_profile_with_files if load_file else self._list_for_profile
         return await self._run(query.all(profile_id=profile_id))
+
+    async def page(
+        self,
+        profile_id: str,
+        *,
+        after: Transcript | str | None = None,
+        limit: int | None = 50,
+        load_file: bool = False,
+    ) -> Page[Transcript]:
+        """A page of a profile's transcripts, newest first, by keyset.
+
+        Args:
+            profile_id: the profile.
+            after: ``next`` of the page before, or its last transcript; None: the first page.
+            limit: at most this many; None: all.
+            load_file: fills ``file``, in the same statement.
+
+        Returns:
+            The transcripts; [] also for an unknown profile. With ``next``, the token of the next page, or
+            None on the last one.
+
+        Raises:
+            InvalidArgumentError: after is no token of this listing.
+        """
+        query = self._page_with_files if load_file else self._page
+        return await self._run(query.page(after=after, limit=limit, profile_id=profile_id))
 
     async def list_for_file(self, file_id: UUID | str) -> list[Transcript]:
         """A file's transcripts, newest first."""

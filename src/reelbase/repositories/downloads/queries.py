@@ -5,9 +5,13 @@ from __future__ import annotations
 import builtins
 from uuid import UUID
 
+from reelbase.engine.ids import END_OF_TIME, MAX_ID
 from reelbase.engine.repository import Repository
-from reelbase.engine.statements.statement import Query
+from reelbase.engine.statements.pages import Page
+from reelbase.engine.statements.statement import PageQuery, Query
 from reelbase.repositories.downloads.records import Download, DownloadStatus, StatusCount
+
+_NEWEST_FIRST = {"created_at": END_OF_TIME, "id": MAX_ID}
 
 
 class DownloadQueries(Repository):
@@ -79,6 +83,58 @@ class DownloadQueries(Repository):
         """,
     )
 
+    _page = PageQuery(
+        Download,
+        """
+        SELECT *
+        FROM downloads
+        WHERE (created_at, id) < (:created_at, :id)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
+    _page_of_active = PageQuery(
+        Download,
+        """
+        SELECT *
+        FROM downloads
+        WHERE (status = 'queued' OR status = 'extracting' OR status = 'downloading')
+          AND (created_at, id) < (:created_at, :id)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
+    _page_for_session = PageQuery(
+        Download,
+        """
+        SELECT *
+        FROM downloads
+        WHERE session_id = :session_id
+          AND (created_at, id) < (:created_at, :id)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
+    _page_of_active_for_session = PageQuery(
+        Download,
+        """
+        SELECT *
+        FROM downloads
+        WHERE session_id = :session_id
+          AND (status = 'queued' OR status = 'extracting' OR status = 'downloading')
+          AND (created_at, id) < (:created_at, :id)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
     _count_active = Query(
         int,
         """
@@ -132,6 +188,36 @@ class DownloadQueries(Repository):
         """
         query = self._list_active if active_only else self._list
         return await self._run(query.all(limit=limit, offset=offset))
+
+    async def page(
+        self,
+        session_id: str | None = None,
+        *,
+        after: Download | str | None = None,
+        limit: int | None = 50,
+        active_only: bool = False,
+    ) -> Page[Download]:
+        """A page of downloads, newest first, by keyset.
+
+        Args:
+            session_id: the session; None: all sessions.
+            after: ``next`` of the page before, or its last download; None: the first page.
+            limit: at most this many; None: all.
+            active_only: only queued, extracting and downloading ones. Those of a session are found by
+                reading its other downloads, too.
+
+        Returns:
+            The downloads; [] also for an unknown session. With ``next``, the token of the next page, or None
+            on the last one.
+
+        Raises:
+            InvalidArgumentError: after is no token of this listing.
+        """
+        if session_id is None:
+            query = self._page_of_active if active_only else self._page
+            return await self._run(query.page(after=after, limit=limit))
+        query = self._page_of_active_for_session if active_only else self._page_for_session
+        return await self._run(query.page(after=after, limit=limit, session_id=session_id))
 
     async def queue_depth(self) -> int:
         """How many downloads are active: queued, extracting or downloading."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 from uuid import UUID
 
+from reelbase.engine.ids import END_OF_TIME, MAX_ID
 from reelbase.engine.repository import Repository
-from reelbase.engine.statements.statement import Query
+from reelbase.engine.statements.pages import Page
+from reelbase.engine.statements.statement import PageQuery, Query
 from reelbase.repositories.generations.records import (
     Generation,
     GenerationStats,
@@ -49,6 +51,31 @@ class GenerationQueries(Repository):
         ORDER BY created_at DESC, id DESC
         LIMIT :limit OFFSET :offset
         """,
+    )
+
+    _page = PageQuery(
+        Generation,
+        """
+        SELECT *
+        FROM generations
+        WHERE (created_at, id) < (:created_at, :id)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset={"created_at": END_OF_TIME, "id": MAX_ID},
+    )
+
+    _page_with_status = PageQuery(
+        Generation,
+        """
+        SELECT *
+        FROM generations
+        WHERE status = :status
+          AND (created_at, id) < (:created_at, :id)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset={"created_at": END_OF_TIME, "id": MAX_ID},
     )
 
     _list_for_model = Query(
@@ -146,6 +173,30 @@ class GenerationQueries(Repository):
             return await self._run(self._list.all(limit=limit, offset=offset))
         step = self._list_with_status.all(status=status, limit=limit, offset=offset)
         return await self._run(step)
+
+    async def page(
+        self,
+        *,
+        after: Generation | str | None = None,
+        limit: int | None = 50,
+        status: GenerationStatusLike | None = None,
+    ) -> Page[Generation]:
+        """A page of generations, newest first, by keyset.
+
+        Args:
+            after: ``next`` of the page before, or its last generation; None: the first page.
+            limit: at most this many; None: all.
+            status: only generations with this status; None: all.
+
+        Returns:
+            The generations; with ``next``, the token of the next page, or None on the last one.
+
+        Raises:
+            InvalidArgumentError: after is no token of this listing; status is none.
+        """
+        if status is None:
+            return await self._run(self._page.page(after=after, limit=limit))
+        return await self._run(self._page_with_status.page(after=after, limit=limit, status=status))
 
     async def list_for_model(
         self, model_name: str, *, limit: int | None = 100, offset: int = 0

@@ -35,11 +35,12 @@ from reelbase.repositories.jobs.claims import JobClaims
 from reelbase.repositories.jobs.completion import JobCompletion
 from reelbase.repositories.jobs.control import JobControl
 from reelbase.repositories.jobs.housekeeping import JobHousekeeping
+from reelbase.repositories.jobs.pages import JobPages
 from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike, RecoveryReport
 from reelbase.repositories.jobs.submission import JobSubmission
 
 
-class JobRepository(JobSubmission, JobClaims, JobCompletion, JobControl, JobHousekeeping):
+class JobRepository(JobSubmission, JobClaims, JobCompletion, JobControl, JobHousekeeping, JobPages):
     """The queue of jobs, table ``jobs``: added by the application, claimed and ended by workers.
 
     queued -> running -> succeeded, failed, cancelled; queued may be cancelled. A lease that expires, and

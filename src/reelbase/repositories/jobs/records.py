@@ -71,3 +71,10 @@ class RecoveryReport(msgspec.Struct, frozen=True):
 
     failed: int
     left_queued: int
+
+
+class StatusCount(msgspec.Struct, frozen=True):
+    """How many jobs have a status."""
+
+    status: JobStatus
+    count: int

@@ -1,0 +1,201 @@
+"""Pages of top-level jobs, and how many jobs have each status."""
+
+from __future__ import annotations
+
+from reelbase.engine.ids import END_OF_TIME, MAX_ID
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.statements.pages import Page
+from reelbase.engine.statements.statement import PageQuery, Query
+from reelbase.repositories.jobs.queries import JobQueries
+from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike, StatusCount
+
+_NEWEST_FIRST = {"created_at": END_OF_TIME, "id": MAX_ID}
+_ACTIVE = (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+class JobPages(JobQueries):
+    """How jobs are looked through."""
+
+    _page = PageQuery(
+        Job,
+        """
+        SELECT *
+        FROM jobs
+        WHERE profile_id = :profile_id
+          AND parent_id IS NULL
+          AND (created_at, id) < (:created_at, :id)
+          AND (NOT :filter_type OR type = :type)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
+    _page_of_all = PageQuery(
+        Job,
+        """
+        SELECT *
+        FROM jobs
+        WHERE parent_id IS NULL
+          AND (created_at, id) < (:created_at, :id)
+          AND (NOT :filter_type OR type = :type)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
+    _page_of_active = PageQuery(
+        Job,
+        """
+        SELECT *
+        FROM jobs
+        WHERE profile_id = :profile_id
+          AND parent_id IS NULL
+          AND status IN ('queued', 'running')
+          AND (created_at, id) < (:created_at, :id)
+          AND (NOT :filter_status OR status = :status)
+          AND (NOT :filter_type OR type = :type)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
+    # The + keeps SQLite from using the index of all jobs without a parent, which has the finished ones, too.
+    _page_of_all_active = PageQuery(
+        Job,
+        """
+        SELECT *
+        FROM jobs
+        WHERE +parent_id IS NULL
+          AND status IN ('queued', 'running')
+          AND (created_at, id) < (:created_at, :id)
+          AND (NOT :filter_status OR status = :status)
+          AND (NOT :filter_type OR type = :type)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
+    _page_of_ended = PageQuery(
+        Job,
+        """
+        SELECT *
+        FROM jobs
+        WHERE profile_id = :profile_id
+          AND status = :status
+          AND parent_id IS NULL
+          AND finished_at IS NOT NULL
+          AND (created_at, id) < (:created_at, :id)
+          AND (NOT :filter_type OR type = :type)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
+    _page_of_all_ended = PageQuery(
+        Job,
+        """
+        SELECT *
+        FROM jobs
+        WHERE status = :status
+          AND parent_id IS NULL
+          AND finished_at IS NOT NULL
+          AND (created_at, id) < (:created_at, :id)
+          AND (NOT :filter_type OR type = :type)
+        ORDER BY created_at DESC, id DESC
+        LIMIT :limit
+        """,
+        keyset=_NEWEST_FIRST,
+    )
+
+    _counts = Query(
+        StatusCount,
+        """
+        SELECT status, count(*) AS count
+        FROM jobs
+        WHERE profile_id = :profile_id
+          AND parent_id IS NULL
+          AND (NOT :filter_type OR type = :type)
+        GROUP BY status
+        ORDER BY status
+        """,
+        params={"profile_id": str, "type": str},
+    )
+
+    _counts_of_all = Query(
+        StatusCount,
+        """
+        SELECT status, count(*) AS count
+        FROM jobs
+        WHERE parent_id IS NULL
+          AND (NOT :filter_type OR type = :type)
+        GROUP BY status
+        ORDER BY status
+        """,
+        params={"type": str},
+    )
+
+    async def page(
+        self,
+        profile_id: str | None = None,
+        *,
+        after: Job | str | None = None,
+        limit: int | None = 50,
+        active_only: bool = False,
+        status: JobStatusLike | None = None,
+        type: str | None = None,
+    ) -> Page[Job]:
+        """A page of top-level jobs, newest first, by keyset.
+
+        Args:
+            profile_id: the profile; None: all profiles.
+            after: ``next`` of the page before, or its last job; None: the first page.
+            limit: at most this many; None: all.
+            active_only: only queued and running jobs.
+            status: only jobs with this status; None: any.
+            type: only jobs of this type; None: any. The jobs of other types between them are read, too.
+
+        Returns:
+            The jobs; [] also for an unknown profile. With ``next``, the token of the next page, or None on
+            the last one.
+
+        Raises:
+            InvalidArgumentError: after is no token of this listing; active_only excludes the status.
+        """
+        filters: dict[str, object] = {"filter_type": type is not None, "type": type}
+        if profile_id is not None:
+            filters["profile_id"] = profile_id
+        if active_only or status in _ACTIVE:
+            if status is not None and status not in _ACTIVE:
+                raise invalid_argument("status", f"is no status of an active job: {status!r}")
+            filters |= {"filter_status": status is not None, "status": status}
+            query = self._page_of_all_active if profile_id is None else self._page_of_active
+        elif status is not None:
+            filters["status"] = status
+            query = self._page_of_all_ended if profile_id is None else self._page_of_ended
+        else:
+            query = self._page_of_all if profile_id is None else self._page
+        return await self._run(query.page(after=after, limit=limit, **filters))
+
+    async def counts_by_status(
+        self, profile_id: str | None = None, *, type: str | None = None
+    ) -> dict[JobStatus, int]:
+        """How many top-level jobs have each status that occurs.
+
+        Args:
+            profile_id: the profile; None: all profiles.
+            type: only jobs of this type; None: any.
+
+        Returns:
+            The numbers; {} when there are no such jobs.
+        """
+        filters: dict[str, object] = {"filter_type": type is not None, "type": type}
+        if profile_id is None:
+            step = self._counts_of_all.all(**filters)
+        else:
+            step = self._counts.all(profile_id=profile_id, **filters)
+        return {row.status: row.count for row in await self._run(step)}

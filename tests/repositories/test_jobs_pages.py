@@ -1,0 +1,85 @@
+"""Pages of jobs by profile, status and type, and the numbers of jobs by status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reelbase import Database, InvalidArgumentError, Job, JobStatus
+
+
+@pytest.fixture
+async def jobs(database: Database) -> dict[str, Job]:
+    """Jobs of two profiles, by profile, type and status; each batch has a child."""
+    await database.profiles.ensure("ann")
+    await database.profiles.ensure("bob")
+    found: dict[str, Job] = {}
+    for profile in ("ann", "bob"):
+        for type in ("scan", "cut"):
+            for status in JobStatus:
+                job = await database.jobs.add(profile, type, {})
+                if status is not JobStatus.QUEUED:
+                    job = await database.jobs.update(job.id, status=status)
+                found[f"{profile} {type} {status}"] = job
+        batch, _ = await database.jobs.add_batch(profile, "batch", {}, [{}])
+        found[f"{profile} batch queued"] = batch
+    return found
+
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"active_only": True},
+    {"type": "scan"},
+    {"type": "batch"},
+    {"type": "unknown"},
+    {"active_only": True, "type": "cut"},
+    {"active_only": True, "status": "running"},
+    *({"status": status} for status in JobStatus),
+    *({"status": str(status), "type": "scan"} for status in JobStatus),
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("profile", ["ann", None])
+async def test_a_page_holds_the_top_level_jobs_that_pass_every_filter(
+    database: Database, jobs: dict[str, Job], profile: str | None, filters: dict[str, Any]
+) -> None:
+    expected = [
+        job
+        for job in jobs.values()
+        if profile in (None, job.profile_id)
+        and filters.get("type") in (None, job.type)
+        and filters.get("status") in (None, job.status)
+        and not (filters.get("active_only") and job.status.is_finished)
+    ]
+    found: list[Job] = []
+    page = await database.jobs.page(profile, limit=2, **filters)
+    found += page
+    while page.next is not None:
+        page = await database.jobs.page(profile, limit=2, after=page.next, **filters)
+        found += page
+    assert found == expected[::-1]
+
+
+async def test_a_status_that_no_active_job_has_is_refused_among_active_jobs(
+    database: Database,
+) -> None:
+    with pytest.raises(InvalidArgumentError, match="page: status: is no status of an active job"):
+        await database.jobs.page(active_only=True, status="failed")
+    with pytest.raises(InvalidArgumentError, match="page: status: must be one of queued"):
+        await database.jobs.page(status="done")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("type", [None, "scan", "batch", "unknown"])
+@pytest.mark.parametrize("profile", ["ann", "bob", "unknown", None])
+async def test_jobs_are_counted_by_status(
+    database: Database, jobs: dict[str, Job], profile: str | None, type: str | None
+) -> None:
+    expected: dict[JobStatus, int] = {}
+    for job in jobs.values():
+        if profile in (None, job.profile_id) and type in (None, job.type):
+            expected[job.status] = expected.get(job.status, 0) + 1
+    counts = await database.jobs.counts_by_status(profile, type=type)
+    assert counts == expected
+    assert all(isinstance(status, JobStatus) for status in counts)
