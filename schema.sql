@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 13;
+PRAGMA user_version = 14;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -42,7 +42,8 @@ VALUES
   (10, 'downloads_queue', '8fe483593ab42fc4ba977d4848a5bc9d054aea5c7b7c6802977ffca6c75571bf'),
   (11, 'statistics', '652c8f8d0e65206148191f5f73f302741abcd46af539b47cb8979bbe1c1d60a9'),
   (12, 'file_search', 'fe8d654108c2159f8497251f6698b54d454e5c4a5a9f552c2bc4d474e49f74a1'),
-  (13, 'workers', 'e928449940cee6d9ab65bcc5a68558adeb8051b8624a9022e6bbc81339de4cd7');
+  (13, 'workers', 'e928449940cee6d9ab65bcc5a68558adeb8051b8624a9022e6bbc81339de4cd7'),
+  (14, 'due_jobs', '6e30ddbfe82791118c55256cb5d9aeca08c91b2e09c25c408e2b47228cfc0d2f');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -211,6 +212,10 @@ CREATE TABLE jobs (
   updated_at        TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   started_at        TEXT,
   finished_at       TEXT,
+  is_batch          INTEGER NOT NULL DEFAULT 0  -- it has children; triggers keep it
+    CONSTRAINT jobs_is_batch CHECK (is_batch IN (0, 1)),
+  is_due            INTEGER NOT NULL DEFAULT 0  -- a claim has found that its run_after has come
+    CONSTRAINT jobs_is_due CHECK (is_due IN (0, 1)),
   CONSTRAINT jobs_pk PRIMARY KEY (id),
   CONSTRAINT jobs_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
   CONSTRAINT jobs_parent FOREIGN KEY (parent_id) REFERENCES jobs (id) ON DELETE CASCADE,
@@ -250,8 +255,15 @@ CREATE INDEX jobs_children ON jobs (parent_id, created_at, id) WHERE parent_id I
 CREATE INDEX jobs_children_unfinished ON jobs (parent_id)
   WHERE parent_id IS NOT NULL AND status IN ('queued', 'running');
 CREATE INDEX jobs_unfinished ON jobs (created_at, id) WHERE status IN ('queued', 'running');
-CREATE INDEX jobs_queue ON jobs (priority DESC, created_at, id) WHERE status = 'queued';
-CREATE INDEX jobs_queue_by_type ON jobs (type, priority DESC, created_at, id) WHERE status = 'queued';
+-- What may be claimed, and what waits for its time: a claim lets in what has become due, and reads no more than that.
+CREATE INDEX jobs_queue ON jobs (priority DESC, created_at, id)
+  WHERE status = 'queued' AND (run_after IS NULL OR is_due) AND NOT is_batch;
+CREATE INDEX jobs_queue_by_type ON jobs (type, priority DESC, created_at, id)
+  WHERE status = 'queued' AND (run_after IS NULL OR is_due) AND NOT is_batch;
+CREATE INDEX jobs_waiting ON jobs (run_after, id)
+  WHERE status = 'queued' AND run_after IS NOT NULL AND NOT is_due;
+CREATE INDEX jobs_waiting_by_type ON jobs (type, run_after, id)
+  WHERE status = 'queued' AND run_after IS NOT NULL AND NOT is_due;
 CREATE INDEX jobs_leases ON jobs (lease_expires_at) WHERE status = 'running';
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE parent_id IS NULL AND finished_at IS NOT NULL;
 
@@ -327,10 +339,11 @@ WHEN NEW.parent_id IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM jobs WHERE parent_id = NEW.parent_id AND id <> NEW.id)
 BEGIN
   UPDATE jobs
-  SET completed = 0,
+  SET is_batch = 1,
+      completed = 0,
       progress = 0
   WHERE id = NEW.parent_id
-    AND (completed <> 0 OR progress <> 0);
+    AND (NOT is_batch OR completed <> 0 OR progress <> 0);
 END;
 
 -- A parent follows its children. Triggers, because many statements change a child, and so does a cascade, and a
@@ -401,8 +414,27 @@ BEGIN
   UPDATE jobs
   SET total = max(total - 1, 0),
       completed = max(completed - (OLD.finished_at IS NOT NULL), 0),
-      progress = min(1.0, 1.0 * max(completed - (OLD.finished_at IS NOT NULL), 0) / max(total - 1, 1))
+      progress = min(1.0, 1.0 * max(completed - (OLD.finished_at IS NOT NULL), 0) / max(total - 1, 1)),
+      is_batch = EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = OLD.parent_id)
   WHERE id = OLD.parent_id;
+END;
+
+-- Nothing in the library gives a job another parent; people at the prompt may.
+CREATE TRIGGER jobs_child_moved AFTER UPDATE OF parent_id ON jobs
+WHEN NEW.parent_id IS NOT OLD.parent_id
+BEGIN
+  UPDATE jobs
+  SET is_batch = EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
+  WHERE id IN (OLD.parent_id, NEW.parent_id);
+END;
+
+-- A trigger, because several statements make a job wait again.
+CREATE TRIGGER jobs_waits_again AFTER UPDATE OF run_after ON jobs
+WHEN NEW.is_due AND NEW.run_after IS NOT OLD.run_after
+BEGIN
+  UPDATE jobs
+  SET is_due = 0
+  WHERE id = NEW.id;
 END;
 
 

@@ -295,6 +295,7 @@ JOBS = Case(
         "error_details": {"line": 3},
     },
     foreign_keys=("profile_id", "parent_id"),
+    columns_beside=frozenset({"is_batch", "is_due"}),
 )
 
 SESSIONS = Case(

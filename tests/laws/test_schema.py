@@ -345,6 +345,8 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "jobs_result": [{"result": text} for text in _NO_OBJECTS],
     "jobs_error_details": [{"error_details": text} for text in _NO_OBJECTS],
     "jobs_lease": [{"worker": None}, {"status": "queued"}],
+    "jobs_is_batch": [{"is_batch": 2}, {"is_batch": -1}],
+    "jobs_is_due": [{"is_due": 2}, {"is_due": -1}],
     "jobs_finished": [
         {"finished_at": MOMENT},
         {"status": "queued", "lease_expires_at": None, "finished_at": MOMENT},

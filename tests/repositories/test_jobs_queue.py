@@ -316,6 +316,61 @@ async def test_a_job_waits_until_its_run_after(jobs: JobRepository, clock: Froze
     assert await claimed_ids(jobs, types=["t"]) == [job.id]
 
 
+@pytest.mark.parametrize("types", [None, ["t"]])
+async def test_a_job_that_becomes_due_takes_its_place_by_its_age(
+    jobs: JobRepository, clock: FrozenClock, types: list[str] | None
+) -> None:
+    older = await jobs.add("anna", "t", {}, run_after=START + timedelta(seconds=10))
+    clock.advance(1)
+    younger = await jobs.add("anna", "t", {})
+    clock.advance(9)
+    assert await claimed_ids(jobs, types=types) == [older.id, younger.id]
+
+
+@pytest.mark.parametrize("types", [None, ["t"]])
+async def test_a_job_that_was_due_once_waits_again_when_it_is_told_to(
+    jobs: JobRepository, clock: FrozenClock, types: list[str] | None
+) -> None:
+    job = await jobs.add("anna", "t", {}, run_after=START + timedelta(seconds=10), max_attempts=3)
+    clock.advance(10)
+    assert await claimed_ids(jobs, types=types) == [job.id]
+    await jobs.fail(job.id, "busy", retry_in=30)
+    clock.advance(29.999)
+    assert await jobs.claim("w", types=types) is None
+    clock.advance(0.001)
+    assert await claimed_ids(jobs, types=types) == [job.id]
+
+
+@pytest.mark.parametrize("types", [None, ["t"]])
+async def test_a_clock_that_was_wrong_lets_no_job_run_too_early(
+    jobs: JobRepository, clock: FrozenClock, types: list[str] | None
+) -> None:
+    job, early = [
+        await jobs.add(
+            "anna", "t", {}, priority=number, run_after=START + timedelta(days=1 + number)
+        )
+        for number in range(2)
+    ]
+    clock.advance(timedelta(days=3000).total_seconds())
+    assert (await claimed_ids(jobs, types=types))[0] == early.id
+    await jobs.release(job.id, "w")
+    clock.advance(-timedelta(days=3000).total_seconds())
+    assert await jobs.claim("w", types=types) is None
+    clock.advance(timedelta(days=1).total_seconds())
+    assert await claimed_ids(jobs, types=types) == [job.id]
+
+
+@pytest.mark.parametrize("types", [None, ["t", "u"]])
+async def test_all_of_very_many_jobs_that_become_due_at_once_are_claimed(
+    jobs: JobRepository, clock: FrozenClock, types: list[str] | None
+) -> None:
+    later = START + timedelta(seconds=10)
+    _, children = await jobs.add_batch("anna", "t", {}, [{}] * 2500, run_after=later)
+    last = await jobs.add("anna", "u", {}, run_after=later)
+    clock.advance(10)
+    assert {*await claimed_ids(jobs, types=types)} == {child.id for child in children} | {last.id}
+
+
 async def test_a_parent_that_has_children_is_never_claimed(jobs: JobRepository) -> None:
     parent, (child,) = await jobs.add_batch("anna", "t", {}, [{}])
     assert await claimed_ids(jobs) == [child.id]
@@ -344,6 +399,17 @@ async def test_a_parent_that_lost_its_children_is_a_job_like_others(jobs: JobRep
     other = await jobs.add("anna", "t", {})
     await jobs.delete(child.id)
     assert await claimed_ids(jobs) == [parent.id, other.id]
+
+
+async def test_a_parent_is_told_by_its_children_however_they_came(
+    database: Database, jobs: JobRepository
+) -> None:
+    """People at the prompt may give a job another parent, too."""
+    first, second = [await jobs.add("anna", "t", {}, priority=number) for number in (2, 1)]
+    child = await jobs.add("anna", "t", {}, first.id)
+    move = "UPDATE jobs SET parent_id = ? WHERE id = ?"
+    await database.execute(move, [second.id, child.id])
+    assert await claimed_ids(jobs) == [first.id, child.id]
 
 
 async def test_a_claim_in_a_unit_that_is_rolled_back_never_happened(

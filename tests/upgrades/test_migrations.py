@@ -102,12 +102,20 @@ def old(tmp_path: Path) -> Path:
 
 
 def contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table that version 1 has, but for the ledger."""
-    with closing(sqlite3.connect(path)) as connection:
-        return {
-            table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
-            for table in (*ROWS, "job_references", "my_notes")
-        }
+    """Every row of every table that version 1 has, but for the ledger, in the columns of version 1."""
+    with (
+        closing(sqlite3.connect(":memory:")) as first,
+        closing(sqlite3.connect(path)) as connection,
+    ):
+        apply(first, [(SCRIPTS[0].name, FIRST)])
+        first.execute("CREATE TABLE my_notes (text TEXT)")
+        found = {}
+        for table in (*ROWS, "job_references", "my_notes"):
+            columns = ", ".join(row[1] for row in first.execute(f"PRAGMA table_info({table})"))
+            found[table] = connection.execute(
+                f"SELECT {columns} FROM {table} ORDER BY 1"
+            ).fetchall()
+        return found
 
 
 def version_of(path: Path) -> int:
@@ -263,6 +271,14 @@ def test_a_migration_sets_its_version_and_leaves_transactions_to_others(script: 
 
 
 # An old database is opened
+
+
+async def test_a_batch_of_an_old_database_is_still_a_batch(old: Path) -> None:
+    async with reelbase.connect(old) as database:
+        (parent,) = await database.jobs.list_for_profile("änn")
+        (child,) = await database.jobs.list_children(parent.id)
+        assert await database.jobs.claim("w") == await database.jobs.get(child.id)
+        assert await database.jobs.claim("w") is None
 
 
 @file_modes

@@ -1,0 +1,112 @@
+"""What a call costs does not grow with the rows that it does not return, counted in SQLite's own steps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from conftest import FrozenClock
+
+import reelbase
+from reelbase import Database
+
+FEW, MANY = 50, 2_000
+PAST, FUTURE = "2026-01-01T00:00:00.000Z", "2027-01-01T00:00:00.000Z"
+
+_ids = count()
+
+
+def new_ids(rows: int) -> list[str]:
+    return [f"00000000-0000-7000-8000-{next(_ids):012x}" for _ in range(rows)]
+
+
+@asynccontextmanager
+async def in_memory() -> AsyncIterator[Database]:
+    """A database of one connection, which reads and writes."""
+    async with reelbase.connect(":memory:", clock=FrozenClock()) as database:
+        await database.profiles.ensure("anna")
+        yield database
+
+
+async def steps_of(database: Database, call: Callable[[], Awaitable[Any]]) -> int:
+    """The steps of SQLite's machine that a call takes, once its statements are compiled."""
+    await call()
+    steps = count()
+    connection = database._writer.connection
+
+    def counted() -> int:
+        next(steps)
+        return 0
+
+    await connection.call(lambda: connection.native.set_progress_handler(counted, 1))
+    await call()
+    await connection.call(lambda: connection.native.set_progress_handler(None, 1))
+    return next(steps)
+
+
+# Claims
+
+
+async def add_finished(database: Database, rows: int) -> None:
+    await database.execute_many(
+        "INSERT INTO jobs (id, profile_id, type, status, finished_at)"
+        " VALUES (?, 'anna', 't', 'succeeded', ?)",
+        [(id, PAST) for id in new_ids(rows)],
+    )
+
+
+async def add_scheduled(database: Database, rows: int) -> None:
+    await database.execute_many(
+        "INSERT INTO jobs (id, profile_id, type, priority, run_after)"
+        " VALUES (?, 'anna', 't', ?, ?)",
+        [(id, number, FUTURE) for number, id in enumerate(new_ids(rows))],
+    )
+
+
+async def add_batches(database: Database, rows: int) -> None:
+    """Batches that come before everything else, and whose children wait."""
+    parents = new_ids(rows)
+    await database.execute_many(
+        "INSERT INTO jobs (id, profile_id, type, priority, created_at) VALUES (?, 'anna', 't', 9, ?)",
+        [(id, PAST) for id in parents],
+    )
+    await database.execute_many(
+        "INSERT INTO jobs (id, profile_id, parent_id, type, run_after)"
+        " VALUES (?, 'anna', ?, 't', ?)",
+        [(id, parent, FUTURE) for id, parent in zip(new_ids(rows), parents, strict=True)],
+    )
+
+
+async def add_let_in(database: Database, rows: int) -> None:
+    """Jobs of another type whose time has come."""
+    await database.execute_many(
+        "INSERT INTO jobs (id, profile_id, type, run_after, created_at)"
+        " VALUES (?, 'anna', 'other', ?, ?)",
+        [(id, PAST, FUTURE) for id in new_ids(rows)],
+    )
+    for _ in range(rows // 1000 + 1):
+        await database.jobs.claim("w", types=["other"])
+    assert not await database.fetch_one(int, "SELECT count(*) FROM jobs WHERE NOT is_due")
+
+
+@pytest.mark.parametrize("types", [None, ["t", "u"]], ids=["any", "typed"])
+@pytest.mark.parametrize(
+    "fill",
+    [add_finished, add_scheduled, add_batches, add_let_in],
+    ids=["finished", "scheduled", "batches", "overdue"],
+)
+async def test_a_claim_of_a_job_costs_the_same_beside_any_number_of_others(
+    fill: Callable[[Database, int], Awaitable[None]], types: list[str] | None
+) -> None:
+    costs = []
+    for rows in (FEW, MANY):
+        async with in_memory() as database:
+            await fill(database, rows)
+            for _ in range(2):
+                await database.jobs.add("anna", "t", {})
+            costs.append(await steps_of(database, lambda: database.jobs.claim("w", types=types)))
+            assert await database.jobs.claim("w", types=["t"]) is None
+    assert costs[1] <= costs[0] * 1.2, costs
