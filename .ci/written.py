@@ -1,5 +1,5 @@
 """Writes what follows from other files: the ledger and the version in schema.sql and in the package from
-the migrations, and the text of the public surface."""
+the migrations, the text of the public surface, and the types of the synchronous door."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def main() -> None:
     replace(SCHEMA, re.escape(ledger) + "[^;]*;", ledger + ",\n".join(rows) + ";")
     replace(SCHEMA, r"PRAGMA user_version = \d+;", f"PRAGMA user_version = {len(rows)};")
     replace(SOURCE, r"\nSCHEMA_VERSION = \d+\n", f"\nSCHEMA_VERSION = {len(rows)}\n")
-    subprocess.run([sys.executable, ROOT / "tests/laws/api.py"], check=True)
+    for script in ("api.py", "sync_stub.py"):
+        subprocess.run([sys.executable, ROOT / "tests/laws" / script], check=True)
 
 
 if __name__ == "__main__":

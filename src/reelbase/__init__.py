@@ -10,7 +10,6 @@ from reelbase.engine.file.journal import JournalDecision, journal_mode_for
 from reelbase.engine.file.mounts import Filesystem, filesystem_of
 from reelbase.engine.ids import new_id
 from reelbase.engine.maintenance.health import HealthReport
-from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.schema.figures import DatabaseStats
@@ -117,6 +116,7 @@ from reelbase.repositories.transcripts import SegmentHit, Transcript, Transcript
 from reelbase.repositories.unsupported_urls import UnsupportedUrl, UnsupportedUrlRepository
 from reelbase.repositories.videos import NewVideo, Video, VideoChanges, VideoRepository
 from reelbase.snapshot import Snapshot
+from reelbase.synchronous import SyncDatabase, SyncSnapshot, SyncUnitOfWork, connect_sync
 from reelbase.unit_of_work import UnitOfWork
 from reelbase.workers.handlers import (
     Handler,
@@ -224,7 +224,6 @@ __all__ = [
     "PurgeReport",
     "PurgedDownload",
     "Query",
-    "Record",
     "RecordNotFoundError",
     "RecoveryReport",
     "RepairReport",
@@ -251,6 +250,9 @@ __all__ = [
     "SummaryPromptVersion",
     "SummaryRepository",
     "SummaryStatus",
+    "SyncDatabase",
+    "SyncSnapshot",
+    "SyncUnitOfWork",
     "Tag",
     "TagRepository",
     "Transcript",
@@ -264,6 +266,7 @@ __all__ = [
     "adopt",
     "backup",
     "connect",
+    "connect_sync",
     "filesystem_of",
     "journal_mode_for",
     "migrate",

@@ -122,7 +122,7 @@ class SnapshotContext:
     def __del__(self) -> None:
         # Entered by hand and never left: its read transaction would keep the log from being emptied.
         connection = self._connection
-        if connection is None or connection.has_ended:
+        if connection is None or connection.has_ended or self._writer.connection.inherited:
             return
         if isinstance(connection, Transaction):
             notify(self._loop, connection.abandon)

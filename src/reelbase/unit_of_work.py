@@ -188,7 +188,8 @@ class UnitOfWorkContext:
 
     def __del__(self) -> None:
         # Entered by hand and never left: all later writes would wait for it until close().
-        if self._is_inside and self._transaction.state == "open":
+        transaction = self._transaction
+        if self._is_inside and transaction.state == "open" and not transaction.is_inherited:
             notify(self._loop, self._transaction.abandon)
             warnings.warn(
                 f"unclosed: {self._transaction}; it is rolled back",

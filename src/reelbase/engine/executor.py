@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from threading import Thread
+from types import FrameType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from reelbase.engine.secrets import Secrets
@@ -39,10 +42,37 @@ class CursorHost(NamedTuple):
     release: Callable[[], None]
 
 
+class CallTask(asyncio.Task[R]):
+    """A task that runs a call of another thread, which waits for it."""
+
+    waiting_thread: Thread
+
+
+def caller() -> Thread | asyncio.Task[Any] | None:
+    """What tells callers apart: the thread that waits for this task, or else the task. None: no task runs."""
+    task = asyncio.current_task() if asyncio._get_running_loop() else None
+    return task.waiting_thread if isinstance(task, CallTask) else task
+
+
 def call_site() -> str:
     """The file and line from which the calling function was called."""
-    frame = sys._getframe(2)
+    waiting = caller()
+    frame = _application_frame(waiting) if isinstance(waiting, Thread) else None
+    frame = frame or sys._getframe(2)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _application_frame(waiting: Thread) -> FrameType | None:
+    """The frame of a waiting thread that has called the library; None when the thread has moved on."""
+    frame = sys._current_frames().get(waiting.ident or 0)
+    was_inside = False
+    while frame is not None:
+        is_inside = str(frame.f_globals.get("__name__")).startswith("reelbase.")
+        if was_inside and not is_inside:
+            return frame
+        was_inside = is_inside
+        frame = frame.f_back
+    return None
 
 
 class Executor(Protocol):

@@ -6,9 +6,10 @@ import builtins
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
+import msgspec
+
 from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_before
-from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.credentials import text_without_credentials, url_without_credentials
@@ -36,7 +37,7 @@ def _beginning(error: str) -> str:
     return words[0] if len(words) > 1 else beginning
 
 
-class ErrorLogEntry(Record, frozen=True):
+class ErrorLogEntry(msgspec.Struct, frozen=True):
     """A failed download. url and error hold no credentials. domain: the host; None for a URL without one."""
 
     id: int
@@ -49,7 +50,7 @@ class ErrorLogEntry(Record, frozen=True):
     created_at: datetime
 
 
-class DomainErrors(Record, frozen=True):
+class DomainErrors(msgspec.Struct, frozen=True):
     """How many errors of a domain the log holds."""
 
     domain: str

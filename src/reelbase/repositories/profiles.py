@@ -5,12 +5,13 @@ from __future__ import annotations
 import builtins
 from datetime import datetime
 
-from reelbase.engine.record import Record
+import msgspec
+
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 
 
-class Profile(Record, frozen=True):
+class Profile(msgspec.Struct, frozen=True):
     """An owner. id: chosen by the application.  active_…: the profile's current choices, or None."""
 
     id: str

@@ -6,9 +6,10 @@ import builtins
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
+import msgspec
+
 from reelbase.engine.executor import Executor
 from reelbase.engine.ids import moment_after, moment_before
-from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 
@@ -27,7 +28,7 @@ class Deletions:
         cls.count += 1
 
 
-class Session(Record, frozen=True):
+class Session(msgspec.Struct, frozen=True):
     """A browser. id: chosen by the application.  last_seen: as exact as the ``every`` of touch()."""
 
     id: str
@@ -35,7 +36,7 @@ class Session(Record, frozen=True):
     last_seen: datetime
 
 
-class SessionSummary(Record, frozen=True):
+class SessionSummary(msgspec.Struct, frozen=True):
     """A session and its number of downloads of any status."""
 
     id: str

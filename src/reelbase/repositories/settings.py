@@ -9,7 +9,6 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.parameters import JsonValue
@@ -19,7 +18,7 @@ D = TypeVar("D")
 T = TypeVar("T")
 
 
-class ProfileSetting(Record, frozen=True):
+class ProfileSetting(msgspec.Struct, frozen=True):
     """A preference. value: any JSON, null included."""
 
     profile_id: str

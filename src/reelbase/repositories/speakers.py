@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from reelbase.engine.record import Record
+import msgspec
+
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.statement import Command, Query
 
 
-class Speaker(Record, frozen=True):
+class Speaker(msgspec.Struct, frozen=True):
     """A voice. label: the recognizer's name for it (SPEAKER_00).  display_name: the name that a person gave.
 
     suggested_name, confidence (0 to 1): a machine's guess.  is_verified: a person gave the name.
@@ -28,7 +29,7 @@ class Speaker(Record, frozen=True):
     created_at: datetime
 
 
-class SpeakerName(Record, frozen=True):
+class SpeakerName(msgspec.Struct, frozen=True):
     """A name that a profile has given. file_count: in how many files a speaker has this name."""
 
     name: str

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from reelbase.engine.record import Record
+import msgspec
+
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.engine.statements.search import folded
 from reelbase.engine.statements.statement import Command, Query
 
 
-class Tag(Record, frozen=True):
+class Tag(msgspec.Struct, frozen=True):
     """A word. name: as it was first written.  file_count: how many files have it."""
 
     id: int

@@ -24,7 +24,6 @@ from reelbase.engine.file.mounts import (
     locate,
 )
 from reelbase.engine.file.paths import file_path, real_path
-from reelbase.engine.record import Record
 from reelbase.engine.statements.arguments import invalid_argument
 
 JournalMode = Literal["wal", "delete", "memory"]
@@ -58,7 +57,7 @@ _KNOWN: Final = {
 }
 
 
-class JournalDecision(Record, frozen=True):
+class JournalDecision(msgspec.Struct, frozen=True):
     """The journal mode and synchronous level of a database, and the reason in one sentence."""
 
     mode: JournalMode

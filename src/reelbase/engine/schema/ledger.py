@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from reelbase.engine.record import Record
+import msgspec
+
 from reelbase.engine.schema import chain
 from reelbase.engine.schema.chain import Migration, Migrations
 from reelbase.errors import SchemaError
@@ -24,7 +25,7 @@ CREATE TABLE IF NOT EXISTS application_migrations (
 """
 
 
-class AppliedMigration(Record, frozen=True):
+class AppliedMigration(msgspec.Struct, frozen=True):
     """A line of the ledger. application: the migration's owner; None: the package."""
 
     application: str | None

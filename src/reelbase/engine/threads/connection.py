@@ -45,6 +45,7 @@ class Connection(aiosqlite.Connection):
         # A thread that is no daemon would keep the interpreter alive until the connection is closed.
         self._thread.daemon = True
         self._thread.name = "reelbase"
+        _threads.add(self._thread)
         self._thread.start()
         _open_connections.add(self)
 
@@ -163,6 +164,12 @@ def _close(holding: Holding) -> object:
 
 
 _open_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def is_of_a_connection(thread: threading.Thread) -> bool:
+    """Whether the thread is one of the library's own."""
+    return thread in _threads
 
 
 def _close_at_exit() -> None:

@@ -117,6 +117,14 @@ class RowStream(Generic[T]):
             raise StopAsyncIteration
         return self._rows.popleft()
 
+    async def next_rows(self) -> list[T]:
+        """The rows of the next batch, without those that were taken one by one; [] at the end."""
+        if not self._rows and not self._is_last:
+            await self._fill()
+        rows = list(self._rows)
+        self._rows.clear()
+        return rows
+
     async def __aenter__(self) -> RowStream[T]:
         return self
 

@@ -14,7 +14,7 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from reelbase.engine.executor import Cleanup, HeldCursor
+from reelbase.engine.executor import Cleanup, HeldCursor, caller
 from reelbase.engine.file.commit import commit, commit_error
 from reelbase.engine.native.run import run_all, run_all_or_none
 from reelbase.engine.native.transactions import (
@@ -87,7 +87,7 @@ class Transaction:
         self._loop = asyncio.get_running_loop()
         self.begin_sql = begin_sql
         self.where = where
-        self._task: asyncio.Task[Any] | None = None
+        self._opener: object = None  # the task, or the waiting thread, that has begun it
         self.has_written = False
         self.inbox: deque[Request] = deque()
         self.state: State = "open"
@@ -106,20 +106,20 @@ class Transaction:
 
     # On the event loop.
 
-    def is_of_this_task(self) -> bool:
-        """Whether the current task has begun it, and has not ended it yet."""
-        if self._task is None or self._ended:
+    def is_of_this_caller(self) -> bool:
+        """Whether the task, or the thread, that calls has begun it and has not ended it yet."""
+        if self._opener is None or self._ended:
             return False
-        return self._task is asyncio.current_task()
+        return self._opener is caller()
 
     async def begin(self) -> None:
         """Waits its turn and begins. DatabaseBusyError after busy_timeout. A cancel leaves no transaction."""
-        if self._task is not None:
+        if self._opener is not None:
             raise DatabaseError(
                 "this transaction() was entered before; call it for each block",
                 code="entered_twice",
             )
-        self._task = asyncio.current_task()
+        self._opener = caller()
         future = self._writer.enqueue_transaction(self)
         try:
             await future
@@ -243,6 +243,11 @@ class Transaction:
     def has_ended(self) -> bool:
         """Whether it has been told to end: its caller has no use for further results."""
         return self._ended
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this is a forked child of the process that began it."""
+        return self._writer.connection.inherited
 
     def hold(self, cursor: HeldCursor) -> None:
         """Has the cursor drained before the transaction writes, and closed before it ends."""

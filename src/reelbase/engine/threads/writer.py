@@ -189,9 +189,9 @@ class Writer(WaitingWorker):
         return request.future
 
     def _refuse_inside(self) -> None:
-        """Raises for a call by the task whose unit holds the connection: it would wait for itself."""
+        """Raises for a call by the caller whose unit holds the connection: it would wait for itself."""
         holder = self._transaction
-        if holder is not None and holder.is_of_this_task():
+        if holder is not None and holder.is_of_this_caller():
             raise DatabaseError(
                 f"this call through the Database would wait for {holder}, in which it is made; "
                 "make it on that one",
@@ -200,9 +200,9 @@ class Writer(WaitingWorker):
             )
 
     def note_read(self) -> None:
-        """Logs a read through the Database by the task whose unit has written: it does not see the writes."""
+        """Logs a read through the Database by the caller whose unit has written: it misses the writes."""
         holder = self._transaction
-        if holder is None or holder is self._noted or not holder.is_of_this_task():
+        if holder is None or holder is self._noted or not holder.is_of_this_caller():
             return
         if holder.has_written:
             self._noted = holder

@@ -10,8 +10,6 @@ from uuid import UUID
 import msgspec
 
 from reelbase.engine.file_names import FileName, Message
-from reelbase.engine.ids import IdLike
-from reelbase.engine.record import Record
 
 
 class GenerationStatus(enum.StrEnum):
@@ -30,7 +28,7 @@ GenerationStatusLike = (
 )
 
 
-class Generation(Record, frozen=True):
+class Generation(msgspec.Struct, frozen=True):
     """A piece of music. sample_rate: samples a second.  file_path: where the audio is, or will be.
 
     completed_at: when it was completed, failed or was cancelled.  metadata: further data of the
@@ -96,7 +94,7 @@ class Generation(Record, frozen=True):
 _OF_THE_QUEUE = ("priority", "attempts", "max_attempts", "worker", "lease_expires_at")
 
 
-class NewGeneration(Record, frozen=True):
+class NewGeneration(msgspec.Struct, frozen=True):
     """A generation to be created; the fields are those of Generation."""
 
     prompt: str
@@ -105,14 +103,14 @@ class NewGeneration(Record, frozen=True):
     sample_rate: int
     channels: int
     file_path: str
-    id: IdLike | None = None
+    id: UUID | str | None = None
     model_version: str | None = None
     metadata: dict[str, Any] | None = None
     priority: int = 0
     max_attempts: int = 1
 
 
-class GenerationStats(Record, frozen=True):
+class GenerationStats(msgspec.Struct, frozen=True):
     """The numbers of generations and prompts, from one read transaction."""
 
     total_generations: int

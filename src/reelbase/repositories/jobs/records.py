@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
+
 from reelbase.engine.file_names import Message
-from reelbase.engine.record import Record
 
 
 class JobStatus(enum.StrEnum):
@@ -30,7 +31,7 @@ class JobStatus(enum.StrEnum):
 JobStatusLike = JobStatus | Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
-class Job(Record, frozen=True):
+class Job(msgspec.Struct, frozen=True):
     """Work to be done, being done, or done.
 
     parent_id: the batch it belongs to.  progress: 0 to 1.  total, completed: numbers of work items; for a
@@ -64,7 +65,7 @@ class Job(Record, frozen=True):
     finished_at: datetime | None
 
 
-class RecoveryReport(Record, frozen=True):
+class RecoveryReport(msgspec.Struct, frozen=True):
     """The result of recover(). failed: how many jobs failed, children included.  left_queued: how many jobs
     are queued afterwards."""
 
@@ -72,7 +73,7 @@ class RecoveryReport(Record, frozen=True):
     left_queued: int
 
 
-class StatusCount(Record, frozen=True):
+class StatusCount(msgspec.Struct, frozen=True):
     """How many jobs have a status."""
 
     status: JobStatus

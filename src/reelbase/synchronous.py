@@ -1,0 +1,19 @@
+"""The synchronous door, connect_sync(), and what it gives. The stub beside this module has their types."""
+
+from reelbase.blocking import (
+    SyncContext,
+    SyncDatabase,
+    SyncRows,
+    SyncSnapshot,
+    SyncUnitOfWork,
+    connect_sync,
+)
+
+__all__ = [
+    "SyncContext",
+    "SyncDatabase",
+    "SyncRows",
+    "SyncSnapshot",
+    "SyncUnitOfWork",
+    "connect_sync",
+]
