@@ -10,6 +10,7 @@ from reelbase.engine.file.journal import JournalDecision, journal_mode_for
 from reelbase.engine.file.mounts import Filesystem, filesystem_of
 from reelbase.engine.ids import new_id
 from reelbase.engine.maintenance.health import HealthReport
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.schema.figures import DatabaseStats
@@ -224,6 +225,7 @@ __all__ = [
     "PurgeReport",
     "PurgedDownload",
     "Query",
+    "Record",
     "RecordNotFoundError",
     "RecoveryReport",
     "RepairReport",

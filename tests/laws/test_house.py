@@ -15,12 +15,14 @@ from reelbase.catalogue import Catalogue, _Attribute
 PACKAGE = Path(reelbase.__file__).parent
 
 # Each room, and the rooms that it may import from.  src/README.md says what each is for.
-DATA = {"errors", "file_names", "statements"}
+DATA = {"errors", "file_names", "record", "statements"}
 SEAM = DATA | {"secrets", "executor"}
 ON_THE_THREAD = DATA | {"native"}
 ON_THE_FILE = ON_THE_THREAD | {"file"}
 ARROWS: dict[str, set[str]] = {
     "file_names": set(),
+    "record_schema": {"file_names"},
+    "record": {"record_schema"},  # when pydantic asks
     "errors": {"file_names"},
     "statements": {"errors", "file_names"},
     "ids": DATA,
@@ -36,7 +38,16 @@ ARROWS: dict[str, set[str]] = {
     "raw_sql": SEAM | {"threads"},
 }
 # They know statements and no connection, so that another engine could run them.
-KNOW_NO_SQLITE = {"file_names", "errors", "statements", "ids", "secrets", "executor", "repository"}
+KNOW_NO_SQLITE = {
+    "file_names",
+    "record",
+    "errors",
+    "statements",
+    "ids",
+    "secrets",
+    "executor",
+    "repository",
+}
 
 
 def modules(folder: Path) -> list[Path]:

@@ -638,7 +638,7 @@ def test_the_engine_knows_no_entity() -> None:
 
 def test_a_repository_knows_no_connection() -> None:
     allowed = re.compile(
-        r"reelbase\.(errors|repositories\..*|engine\.(statements\..*|executor|file_names|ids|repository))"
+        r"reelbase\.(errors|repositories\..*|engine\.(statements\..*|executor|file_names|ids|record|repository))"
     )
     forbidden = re.compile(
         r"connections?|cursors?|native|commit|rollback|roll_back|begin|savepoint|execute(_?many)?"

@@ -8,11 +8,18 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
 
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
+
+# The id of a row that is to be added: it may be text, but msgspec decodes no union of UUID and str.
+if TYPE_CHECKING:
+    IdLike = UUID | str
+else:
+    IdLike = UUID
 
 # Past every key: a page that begins after them, newest first, begins with the newest row.
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from reelbase.engine.copies.backup import translated, write_copy
 from reelbase.engine.copies.safety_copies import newest_copy
 from reelbase.engine.file.connections import ConnectionSettings, open_native, open_set_up
@@ -30,6 +28,7 @@ from reelbase.engine.maintenance.upgrade import OnProgress, Upgrade, bring_up_to
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.header import is_empty, user_version
 from reelbase.engine.native.setup import Setup, checked_setup
+from reelbase.engine.record import Record
 from reelbase.engine.schema import ledger
 from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.schema.ledger import AppliedMigration
@@ -44,7 +43,7 @@ _log = logging.getLogger("reelbase")
 Progress = Callable[[str, int, int], None]
 
 
-class MigrationStep(msgspec.Struct, frozen=True):
+class MigrationStep(Record, frozen=True):
     """A migration that was run, or would be. application: the application's name; None: reelbase itself."""
 
     application: str | None
@@ -52,7 +51,7 @@ class MigrationStep(msgspec.Struct, frozen=True):
     name: str
 
 
-class MigrationReport(msgspec.Struct, frozen=True):
+class MigrationReport(Record, frozen=True):
     """The result of migrate(): the migrations that it ran, or would run.
 
     steps: in order; empty: none was pending.  copy: the safety copy, the database as it was before; None

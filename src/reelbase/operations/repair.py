@@ -20,8 +20,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from reelbase.engine.copies.backup import partial_file, translated
 from reelbase.engine.file.connections import NativeConnection
 from reelbase.engine.file.filesystem import publish, sync_file, sync_folder, take_mode, take_owner
@@ -32,6 +30,7 @@ from reelbase.engine.maintenance.opening import size_of_usable_file
 from reelbase.engine.maintenance.restore import in_use, refuse_if_open
 from reelbase.engine.native.header import application_id, user_version
 from reelbase.engine.native.setup import Setup, checked_setup
+from reelbase.engine.record import Record
 from reelbase.engine.schema.derivation import fill
 from reelbase.engine.schema.fingerprint import differences
 from reelbase.engine.schema.ledger import ledger_differences
@@ -65,7 +64,7 @@ _BLOCK_BYTES = 4096
 _LOGS = ("-wal", "-journal")
 
 
-class RepairReport(msgspec.Struct, frozen=True):
+class RepairReport(Record, frozen=True):
     """The result of repair().
 
     copy: the damaged file, byte for byte; its log, if it had one, is beside it. None: the file was sound,

@@ -13,9 +13,8 @@ from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-import msgspec
-
 from reelbase.engine.ids import END_OF_TIME, MAX_ROWID, moment_before
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.pages import Page
@@ -33,7 +32,7 @@ class AuditAction(enum.StrEnum):
     DELETE = "DELETE"
 
 
-class AuditEntry(msgspec.Struct, frozen=True):
+class AuditEntry(Record, frozen=True):
     """A change of an entity.
 
     entity_id: int or str, as it was given.  changes: for an UPDATE ``{"old": …, "new": …}`` for every field

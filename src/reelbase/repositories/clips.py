@@ -6,15 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from reelbase.engine.ids import new_id
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.files import File
 
 
-class Clip(msgspec.Struct, frozen=True):
+class Clip(Record, frozen=True):
     """A piece of a file, in seconds from its start. file: None unless load_file was passed."""
 
     id: UUID

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.parameters import JsonValue
@@ -18,7 +19,7 @@ D = TypeVar("D")
 T = TypeVar("T")
 
 
-class ConfigEntry(msgspec.Struct, frozen=True):
+class ConfigEntry(Record, frozen=True):
     """A setting. value: any JSON, null included."""
 
     key: str

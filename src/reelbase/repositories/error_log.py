@@ -6,10 +6,9 @@ import builtins
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-import msgspec
-
 from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_before
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.credentials import text_without_credentials, url_without_credentials
@@ -37,7 +36,7 @@ def _beginning(error: str) -> str:
     return words[0] if len(words) > 1 else beginning
 
 
-class ErrorLogEntry(msgspec.Struct, frozen=True):
+class ErrorLogEntry(Record, frozen=True):
     """A failed download. url and error hold no credentials. domain: the host; None for a URL without one."""
 
     id: int
@@ -50,7 +49,7 @@ class ErrorLogEntry(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-class DomainErrors(msgspec.Struct, frozen=True):
+class DomainErrors(Record, frozen=True):
     """How many errors of a domain the log holds."""
 
     domain: str

@@ -36,10 +36,9 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
-import msgspec
-
 from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_after, moment_before
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.parameters import clamped
 from reelbase.engine.statements.statement import Command, Query
@@ -80,7 +79,7 @@ FileStatusLike = (
 )
 
 
-class FileProcessing(msgspec.Struct, frozen=True):
+class FileProcessing(Record, frozen=True):
     """A file's status. progress: 0 to 1.  max_retries: 0 is no limit.  heartbeat_at: the worker's last
     sign of life.  recovery_attempts: how often recover_stuck() has reset it.  worker: the
     worker that was passed to start(), or None.

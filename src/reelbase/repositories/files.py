@@ -12,7 +12,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from reelbase.engine.file_names import FileName, escaped
-from reelbase.engine.ids import END_OF_TIME, MAX_ID, new_id
+from reelbase.engine.ids import END_OF_TIME, MAX_ID, IdLike, new_id
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.pages import Page
@@ -22,7 +23,7 @@ from reelbase.repositories.file_processing import FileStatus, FileStatusLike
 from reelbase.repositories.tags import normalized
 
 
-class File(msgspec.Struct, frozen=True):
+class File(Record, frozen=True):
     """A media file. path: where its bytes are.  size_bytes, content_hash: of its bytes.
 
     folder: the label of files that were added together.  source_file_id: the file that it was made from.
@@ -58,15 +59,15 @@ class FileChanges(TypedDict, total=False):
     source_url: str | UnsetType | None
 
 
-class NewFile(msgspec.Struct, frozen=True):
+class NewFile(Record, frozen=True):
     """A file to be added; the fields are those of File."""
 
     name: FileName
     path: FileName
     type: str | None = None
     folder: FileName | None = None
-    id: UUID | str | None = None
-    source_file_id: UUID | str | None = None
+    id: IdLike | None = None
+    source_file_id: IdLike | None = None
     origin: str | None = None
     size_bytes: int | None = None
     content_type: str | None = None

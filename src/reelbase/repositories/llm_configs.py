@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.parameters import has_surrogates
@@ -15,7 +15,7 @@ from reelbase.engine.statements.statement import Command, Query
 from reelbase.errors import ConstraintError
 
 
-class LlmConfig(msgspec.Struct, frozen=True):
+class LlmConfig(Record, frozen=True):
     """A language model that a profile may use.
 
     has_api_key: whether a key is stored.  is_active: true for exactly one configuration of a profile that
@@ -51,7 +51,7 @@ class LlmConfigChanges(TypedDict, total=False):
     api_key: str | UnsetType | None
 
 
-class LlmConfigCheck(msgspec.Struct, frozen=True):
+class LlmConfigCheck(Record, frozen=True):
     """A test of a configuration. status: success or failed."""
 
     id: int

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-import msgspec
 from msgspec import UnsetType
 
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.files import FileRepository
 
 
-class MediaInfo(msgspec.Struct, frozen=True):
+class MediaInfo(Record, frozen=True):
     """The technical data of a file; None: unknown.
 
     duration: seconds.  frame_rate_num / frame_rate_den: frames a second.  width, height: pixels.

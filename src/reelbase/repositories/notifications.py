@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from reelbase.engine.file_names import Message
 from reelbase.engine.ids import END_OF_TIME, MAX_ROWID
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.statement import Command, PageQuery, Query
 
 
-class Notification(msgspec.Struct, frozen=True):
+class Notification(Record, frozen=True):
     """A message. progress_key: the key of a stream of progress, whose row is updated in place; None: a
     single message.  progress: in the application's own measure.
     """

@@ -5,13 +5,12 @@ from __future__ import annotations
 import builtins
 from datetime import datetime
 
-import msgspec
-
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 
 
-class Profile(msgspec.Struct, frozen=True):
+class Profile(Record, frozen=True):
     """An owner. id: chosen by the application.  active_…: the profile's current choices, or None."""
 
     id: str

@@ -6,15 +6,15 @@ import builtins
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-import msgspec
 from msgspec import UnsetType
 
+from reelbase.engine.record import Record
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
 
 
-class ProjectClip(msgspec.Struct, frozen=True):
+class ProjectClip(Record, frozen=True):
     """Frames in_point to out_point of a video, half-open: the frame out_point is not part of it."""
 
     id: int

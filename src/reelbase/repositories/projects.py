@@ -6,16 +6,16 @@ import builtins
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-import msgspec
 from msgspec import UnsetType
 
 from reelbase.engine.file_names import FileName
+from reelbase.engine.record import Record
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.audit import AuditedRepository
 from reelbase.repositories.videos import Video
 
 
-class Project(msgspec.Struct, frozen=True):
+class Project(Record, frozen=True):
     """A piece of editing work. workspace_path: where its files are."""
 
     id: int
@@ -34,7 +34,7 @@ class ProjectChanges(TypedDict, total=False):
     workspace_path: str | UnsetType
 
 
-class ProjectStats(msgspec.Struct, frozen=True):
+class ProjectStats(Record, frozen=True):
     """A project and its numbers of videos and clips."""
 
     id: int
@@ -47,7 +47,7 @@ class ProjectStats(msgspec.Struct, frozen=True):
     clip_count: int
 
 
-class ProjectWithVideos(msgspec.Struct, frozen=True):
+class ProjectWithVideos(Record, frozen=True):
     """A project and its videos, newest first."""
 
     project: Project

@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.search import match_expression
 from reelbase.engine.statements.statement import Command, Query
 
 
-class Prompt(msgspec.Struct, frozen=True):
+class Prompt(Record, frozen=True):
     """A text that was used as a prompt at least once; texts are compared exactly."""
 
     id: int

@@ -9,13 +9,14 @@ from uuid import UUID
 import msgspec
 from msgspec import UnsetType
 
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.statement import Command, PageQuery, Query
 
 
-class Segment(msgspec.Struct, frozen=True):
+class Segment(Record, frozen=True):
     """A stretch of speech. start_time, end_time: seconds from the start of the file.
 
     words: the words with their times, as the recognizer gave them, or None.
@@ -42,7 +43,7 @@ class SegmentChanges(TypedDict, total=False):
     words: list[Any] | UnsetType | None
 
 
-class NewSegment(msgspec.Struct, frozen=True):
+class NewSegment(Record, frozen=True):
     """A segment to be stored; the fields are those of Segment."""
 
     start_time: float

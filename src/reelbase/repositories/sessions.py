@@ -6,10 +6,9 @@ import builtins
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
-import msgspec
-
 from reelbase.engine.executor import Executor
 from reelbase.engine.ids import moment_after, moment_before
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 
@@ -28,7 +27,7 @@ class Deletions:
         cls.count += 1
 
 
-class Session(msgspec.Struct, frozen=True):
+class Session(Record, frozen=True):
     """A browser. id: chosen by the application.  last_seen: as exact as the ``every`` of touch()."""
 
     id: str
@@ -36,7 +35,7 @@ class Session(msgspec.Struct, frozen=True):
     last_seen: datetime
 
 
-class SessionSummary(msgspec.Struct, frozen=True):
+class SessionSummary(Record, frozen=True):
     """A session and its number of downloads of any status."""
 
     id: str

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
-
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.statement import Command, Query
 
 
-class Speaker(msgspec.Struct, frozen=True):
+class Speaker(Record, frozen=True):
     """A voice. label: the recognizer's name for it (SPEAKER_00).  display_name: the name that a person gave.
 
     suggested_name, confidence (0 to 1): a machine's guess.  is_verified: a person gave the name.
@@ -29,7 +28,7 @@ class Speaker(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-class SpeakerName(msgspec.Struct, frozen=True):
+class SpeakerName(Record, frozen=True):
     """A name that a profile has given. file_count: in how many files a speaker has this name."""
 
     name: str

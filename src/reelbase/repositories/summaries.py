@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any, NoReturn
 from uuid import UUID
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from reelbase.engine.file_names import Message
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.search import match_expression
 from reelbase.engine.statements.statement import Command, Query
@@ -27,7 +27,7 @@ class SummaryStatus(StrEnum):
     FAILED = "failed"
 
 
-class Summary(msgspec.Struct, frozen=True):
+class Summary(Record, frozen=True):
     """A version of a summary. content: None unless completed.  completed_at: when it was completed or
     failed."""
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-import msgspec
 from msgspec import UnsetType
 
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.profiles import Profile
 
 
-class SummaryPrompt(msgspec.Struct, frozen=True):
+class SummaryPrompt(Record, frozen=True):
     """A prompt. profile_id None: a system prompt, for all profiles.
 
     content_type: the application's own word for a kind of recording (meeting, interview, podcast …);
@@ -41,7 +41,7 @@ class SummaryPromptChanges(TypedDict, total=False):
     prompt_text: str | UnsetType
 
 
-class SummaryPromptVersion(msgspec.Struct, frozen=True):
+class SummaryPromptVersion(Record, frozen=True):
     """A text that a prompt has, or had. created_at: since when."""
 
     prompt_id: int

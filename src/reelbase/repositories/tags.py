@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
-
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.engine.statements.search import folded
 from reelbase.engine.statements.statement import Command, Query
 
 
-class Tag(msgspec.Struct, frozen=True):
+class Tag(Record, frozen=True):
     """A word. name: as it was first written.  file_count: how many files have it."""
 
     id: int

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
-
 from reelbase.engine.ids import new_id
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 
 
-class LlmTemplate(msgspec.Struct, frozen=True):
+class LlmTemplate(Record, frozen=True):
     """Messages and models. srt_…: for the repair of subtitles; '' means the application's default."""
 
     id: UUID

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from reelbase.engine.ids import END_OF_TIME, MAX_ID, new_id
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.search import match_expression
@@ -17,7 +17,7 @@ from reelbase.repositories.files import File
 from reelbase.repositories.segments import Segment
 
 
-class Transcript(msgspec.Struct, frozen=True):
+class Transcript(Record, frozen=True):
     """The text of a file. language: as the application writes it.  file: None unless load_file was passed."""
 
     id: UUID
@@ -30,7 +30,7 @@ class Transcript(msgspec.Struct, frozen=True):
     file: File | None
 
 
-class SegmentHit(msgspec.Struct, frozen=True):
+class SegmentHit(Record, frozen=True):
     """A segment that a search has found. snippet: its text; for a long text about 200 characters around the
     first match.
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import builtins
 from datetime import datetime, timedelta
 
-import msgspec
-
 from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_before
+from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.credentials import text_without_credentials, url_without_credentials
 
 
-class UnsupportedUrl(msgspec.Struct, frozen=True):
+class UnsupportedUrl(Record, frozen=True):
     """A URL that no extractor supports. session_id: the session that tried it; it may be deleted."""
 
     id: int

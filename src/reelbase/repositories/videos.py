@@ -14,6 +14,7 @@ from msgspec import UnsetType
 
 from reelbase.engine.file_names import FileName, escaped
 from reelbase.engine.ids import END_OF_TIME, MAX_ROWID
+from reelbase.engine.record import Record
 from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.search import match_expression
@@ -21,7 +22,7 @@ from reelbase.engine.statements.statement import Command, PageQuery, Query
 from reelbase.repositories.audit import AuditedRepository
 
 
-class Video(msgspec.Struct, frozen=True):
+class Video(Record, frozen=True):
     """A video. duration: seconds.  framerate_num / framerate_den: frames a second."""
 
     id: int
@@ -58,7 +59,7 @@ class VideoChanges(TypedDict, total=False):
     height: int | UnsetType
 
 
-class NewVideo(msgspec.Struct, frozen=True):
+class NewVideo(Record, frozen=True):
     """A video to be added; the fields are those of Video."""
 
     filename: FileName

@@ -21,13 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from reelbase.engine.copies.backup import OnStep, translated, write_copy
 from reelbase.engine.file.filesystem import sync_folder
 from reelbase.engine.file.side_files import SUFFIXES
 from reelbase.engine.native.errors import result_code
 from reelbase.engine.native.header import application_id
+from reelbase.engine.record import Record
 from reelbase.engine.schema.identity import (
     DatabaseIdentity,
     mark_as_copy,
@@ -45,7 +44,7 @@ _log = logging.getLogger("reelbase")
 _SMALLEST_PAGE_BYTES = 512
 
 
-class BackupReport(msgspec.Struct, frozen=True):
+class BackupReport(Record, frozen=True):
     """The result of a backup. copy: the new file. removed: the older copies that were removed, oldest
     first."""
 

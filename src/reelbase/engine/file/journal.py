@@ -24,6 +24,7 @@ from reelbase.engine.file.mounts import (
     locate,
 )
 from reelbase.engine.file.paths import file_path, real_path
+from reelbase.engine.record import Record
 from reelbase.engine.statements.arguments import invalid_argument
 
 JournalMode = Literal["wal", "delete", "memory"]
@@ -57,7 +58,7 @@ _KNOWN: Final = {
 }
 
 
-class JournalDecision(msgspec.Struct, frozen=True):
+class JournalDecision(Record, frozen=True):
     """The journal mode and synchronous level of a database, and the reason in one sentence."""
 
     mode: JournalMode

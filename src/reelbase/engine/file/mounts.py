@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from reelbase.engine.record import Record
+
 if sys.platform == "win32":
     import ctypes
 
@@ -30,7 +32,7 @@ LOCAL_TYPES: Final = frozenset({
 BSD_LOCAL_TYPES: Final = LOCAL_TYPES | {"apfs", "hfs", "ufs"}
 
 
-class Filesystem(msgspec.Struct, frozen=True):
+class Filesystem(Record, frozen=True):
     """The filesystem of a path. `mount_point` is empty when detection failed; see `is_known`."""
 
     mount_point: str

@@ -6,8 +6,6 @@ import logging
 import sqlite3
 from pathlib import Path
 
-import msgspec
-
 from reelbase.engine.copies.backup import size_of
 from reelbase.engine.file.filesystem import Need, refuse_without_room
 from reelbase.engine.file.open_files import journal_mode_of
@@ -21,6 +19,7 @@ from reelbase.engine.native.extensions import (
     table_by_table,
     unchecked_tables,
 )
+from reelbase.engine.record import Record
 from reelbase.engine.schema.damage import MOST_PROBLEMS, Damage, damage_of
 from reelbase.engine.schema.fingerprint import differences
 from reelbase.engine.schema.ledger import ledger_differences
@@ -31,7 +30,7 @@ from reelbase.engine.schema.statistics import analyzed_tables, remove_statistics
 _log = logging.getLogger("reelbase")
 
 
-class HealthReport(msgspec.Struct, frozen=True):
+class HealthReport(Record, frozen=True):
     """The result of check().
 
     ok: there are no problems.  problems: in sentences; at most a hundred of a kind.

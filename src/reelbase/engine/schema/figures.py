@@ -7,16 +7,15 @@ import sqlite3
 from typing import Literal
 from uuid import UUID
 
-import msgspec
-
 from reelbase.engine.file.paths import real_path
 from reelbase.engine.native.extensions import missing_in, tables_of
 from reelbase.engine.native.header import user_version
 from reelbase.engine.native.names import quoted
+from reelbase.engine.record import Record
 from reelbase.errors import DatabaseIOError
 
 
-class DatabaseStats(msgspec.Struct, frozen=True):
+class DatabaseStats(Record, frozen=True):
     """The figures of a database, all from one read transaction.
 
     rows: the number of rows of every table by name, the application's own included. Without the tables

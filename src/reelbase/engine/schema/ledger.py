@@ -6,8 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
-
+from reelbase.engine.record import Record
 from reelbase.engine.schema import chain
 from reelbase.engine.schema.chain import Migration, Migrations
 from reelbase.errors import SchemaError
@@ -25,7 +24,7 @@ CREATE TABLE IF NOT EXISTS application_migrations (
 """
 
 
-class AppliedMigration(msgspec.Struct, frozen=True):
+class AppliedMigration(Record, frozen=True):
     """A line of the ledger. application: the migration's owner; None: the package."""
 
     application: str | None

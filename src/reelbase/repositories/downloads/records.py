@@ -6,9 +6,8 @@ import enum
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
-
 from reelbase.engine.file_names import FileName, Message
+from reelbase.engine.record import Record
 
 
 class DownloadStatus(enum.StrEnum):
@@ -27,7 +26,7 @@ class DownloadStatus(enum.StrEnum):
         return self in (self.QUEUED, self.EXTRACTING, self.DOWNLOADING)
 
 
-class Download(msgspec.Struct, frozen=True):
+class Download(Record, frozen=True):
     """A URL to be fetched, being fetched, or fetched.
 
     progress_percent: 0 to 100.  filesize: bytes.  speed, eta: in the downloader's words.
@@ -64,14 +63,14 @@ class Download(msgspec.Struct, frozen=True):
     lease_expires_at: datetime | None = None
 
 
-class PurgedDownload(msgspec.Struct, frozen=True):
+class PurgedDownload(Record, frozen=True):
     """A download whose row is deleted. filename: the file that the application has to unlink, or None."""
 
     id: UUID
     filename: FileName | None
 
 
-class PurgeReport(msgspec.Struct, frozen=True):
+class PurgeReport(Record, frozen=True):
     """The result of a purge. deleted: the downloads, oldest first.  active_skipped: how many downloads of
     any age are active, and stay.  sessions_deleted: how many sessions were deleted with the downloads."""
 
@@ -80,7 +79,7 @@ class PurgeReport(msgspec.Struct, frozen=True):
     sessions_deleted: int
 
 
-class StatusCount(msgspec.Struct, frozen=True):
+class StatusCount(Record, frozen=True):
     """How many downloads have a status."""
 
     status: DownloadStatus

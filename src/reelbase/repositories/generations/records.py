@@ -10,6 +10,8 @@ from uuid import UUID
 import msgspec
 
 from reelbase.engine.file_names import FileName, Message
+from reelbase.engine.ids import IdLike
+from reelbase.engine.record import Record
 
 
 class GenerationStatus(enum.StrEnum):
@@ -28,7 +30,7 @@ GenerationStatusLike = (
 )
 
 
-class Generation(msgspec.Struct, frozen=True):
+class Generation(Record, frozen=True):
     """A piece of music. sample_rate: samples a second.  file_path: where the audio is, or will be.
 
     completed_at: when it was completed, failed or was cancelled.  metadata: further data of the
@@ -94,7 +96,7 @@ class Generation(msgspec.Struct, frozen=True):
 _OF_THE_QUEUE = ("priority", "attempts", "max_attempts", "worker", "lease_expires_at")
 
 
-class NewGeneration(msgspec.Struct, frozen=True):
+class NewGeneration(Record, frozen=True):
     """A generation to be created; the fields are those of Generation."""
 
     prompt: str
@@ -103,14 +105,14 @@ class NewGeneration(msgspec.Struct, frozen=True):
     sample_rate: int
     channels: int
     file_path: str
-    id: UUID | str | None = None
+    id: IdLike | None = None
     model_version: str | None = None
     metadata: dict[str, Any] | None = None
     priority: int = 0
     max_attempts: int = 1
 
 
-class GenerationStats(msgspec.Struct, frozen=True):
+class GenerationStats(Record, frozen=True):
     """The numbers of generations and prompts, from one read transaction."""
 
     total_generations: int

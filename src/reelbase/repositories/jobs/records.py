@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-import msgspec
-
 from reelbase.engine.file_names import Message
+from reelbase.engine.record import Record
 
 
 class JobStatus(enum.StrEnum):
@@ -31,7 +30,7 @@ class JobStatus(enum.StrEnum):
 JobStatusLike = JobStatus | Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(Record, frozen=True):
     """Work to be done, being done, or done.
 
     parent_id: the batch it belongs to.  progress: 0 to 1.  total, completed: numbers of work items; for a
@@ -65,7 +64,7 @@ class Job(msgspec.Struct, frozen=True):
     finished_at: datetime | None
 
 
-class RecoveryReport(msgspec.Struct, frozen=True):
+class RecoveryReport(Record, frozen=True):
     """The result of recover(). failed: how many jobs failed, children included.  left_queued: how many jobs
     are queued afterwards."""
 
@@ -73,7 +72,7 @@ class RecoveryReport(msgspec.Struct, frozen=True):
     left_queued: int
 
 
-class StatusCount(msgspec.Struct, frozen=True):
+class StatusCount(Record, frozen=True):
     """How many jobs have a status."""
 
     status: JobStatus
