@@ -37,6 +37,8 @@ from reelbase.errors import (
     SchemaError,
     SecretError,
 )
+from reelbase.importers.importing import import_from
+from reelbase.importers.outcome import ImportReport
 from reelbase.operations.backup import backup, restore
 from reelbase.operations.migration import (
     MigrationReport,
@@ -177,6 +179,7 @@ __all__ = [
     "Handler",
     "HandlerFunction",
     "HealthReport",
+    "ImportReport",
     "Insertion",
     "InvalidArgumentError",
     "InvalidTransitionError",
@@ -270,6 +273,7 @@ __all__ = [
     "connect",
     "connect_sync",
     "filesystem_of",
+    "import_from",
     "journal_mode_for",
     "migrate",
     "migration_history",

@@ -208,8 +208,9 @@ class SchemaError(DatabaseError):
 
     code: ``foreign``, ``newer``, ``older``, ``downgrade``, ``unversioned``, ``empty``, ``hard_linked``,
     ``drifted``, ``edited``, ``gap``, ``forbidden``, ``dependent``, ``broken_reference``,
-    ``unknown_schema``; ``side_files`` (the file or a side file is a mount of its own, or a link or a folder
-    has the name of a side file), ``stale_log`` (a -wal or -journal of another database lies beside it).
+    ``unknown_schema``; ``incomplete`` (the dump of another application is cut off); ``side_files`` (the file
+    or a side file is a mount of its own, or a link or a folder has the name of a side file), ``stale_log``
+    (a -wal or -journal of another database lies beside it).
     """
 
     code = "schema"

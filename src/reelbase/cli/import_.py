@@ -1,4 +1,4 @@
-"""``reelbase import``: makes a database from an export."""
+"""``reelbase import``: makes a database from an export, or from the database of another application."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import BinaryIO
 import msgspec
 
 from reelbase import SCHEMA_VERSION
-from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, file_path
+from reelbase.cli import foreign
+from reelbase.cli.arguments import BUSY_SECONDS, add_json, file_path
 from reelbase.cli.display import shown
 from reelbase.cli.export import EDGES
 from reelbase.cli.output import counted, print_facts
 from reelbase.cli.process import UsageError, run_async
 from reelbase.operations.transfer import import_lines
 from reelbase.operations.transfer.format import Header
-from reelbase.operations.transfer.target import ImportReport
+from reelbase.operations.transfer.target import StoredExport
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -35,22 +36,40 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the command, with its arguments."""
     parser = subparsers.add_parser(
         "import",
-        help="make a database from an export",
+        help="make a database from an export, or from another application's database",
+        usage=(
+            "%(prog)s [--json] FILE SOURCE\n"
+            "       %(prog)s --from [APP] OLD NEW [--dry-run] [--json]"
+        ),
         description=(
             "Makes a database from an export, your own tables, indexes, views and triggers included: a new"
             " file, or an empty database; all of it or nothing. An export of an earlier release is migrated."
             " A statement in it may create the object that it is said to create, and nothing else. The new"
             " database has an identity of its own."
+            " With --from: makes the database NEW from OLD, which another application has made and which is"
+            " only read. Each row is imported, adjusted by a rule that has a name, or rejected; rejected"
+            " rows, and what has no place here, go to NEW.rejects.ndjson. The exit code is 1 when a row was"
+            " rejected."
         ),
     )
-    add_database(parser)
-    parser.add_argument("source", metavar="SOURCE", help="a file, a folder, or - for the input")
+    parser.add_argument("file", metavar="FILE", help="the database; with --from OLD")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        nargs="?",
+        help="a file, a folder, or - for the input; with --from NEW",
+    )
+    foreign.add_arguments(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
+    if foreign.is_meant(arguments):
+        return foreign.run(arguments)
+    if arguments.source is None:
+        raise UsageError("name the SOURCE: the export, or - for the input")
     path = file_path(arguments.file)
     with _source(arguments.source) as source:
         report = run_async(_import(path, source))
@@ -62,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _import(path: Path, source: _Stream | _Folder) -> ImportReport:
+async def _import(path: Path, source: _Stream | _Folder) -> StoredExport:
     with shown("rows", at_the_end=", being indexed") as progress:
         return await import_lines(
             path, source, locate=source.locate, busy_timeout=BUSY_SECONDS, progress=progress

@@ -27,6 +27,11 @@ def domain_of(url: str) -> str | None:
         return None
 
 
+def error_without_credentials(error: str) -> str:
+    """The error as the log keeps it: credentials in it are masked, and it is cut to 2000 characters."""
+    return text_without_credentials(_beginning(error))[:_ERROR_LENGTH]
+
+
 def _beginning(error: str) -> str:
     """The beginning of a long error, without the word that the cut would tear."""
     if len(error) <= _ERROR_LENGTH_CONSIDERED:
@@ -155,9 +160,7 @@ class ErrorLogRepository(Repository):
             self._add.one(
                 url=masked,
                 domain=domain_of(masked),
-                error=text_without_credentials(_beginning(self._expect("error", error, str)))[
-                    :_ERROR_LENGTH
-                ],
+                error=error_without_credentials(self._expect("error", error, str)),
                 format_id=format_id,
                 media_type=media_type,
                 session_id=session_id,

@@ -61,7 +61,7 @@ class LlmConfigCheck(Record, frozen=True):
     tested_at: datetime
 
 
-def _place(config_id: int | None) -> str:
+def place_of_key(config_id: int | None) -> str:
     """The text that a stored key is bound to."""
     return f"the API key of llm config {config_id}"
 
@@ -407,7 +407,7 @@ class LlmConfigRepository(Repository):
         profile_id, stored = await self._run(self._api_key.one(id=config_id))
         if stored is None:
             return None
-        return self._secrets().decrypt(stored, owner=profile_id, place=_place(config_id))
+        return self._secrets().decrypt(stored, owner=profile_id, place=place_of_key(config_id))
 
     async def rotate_keys(self) -> int:
         """Encrypts all API keys that an older secret has encrypted with the current one. Returns how many.
@@ -418,7 +418,7 @@ class LlmConfigRepository(Repository):
         rows = []
         for config_id, profile_id, stored in await self._run(self._api_keys.all()):
             if not secrets.is_current(stored):
-                text = secrets.decrypt(stored, owner=profile_id, place=_place(config_id))
+                text = secrets.decrypt(stored, owner=profile_id, place=place_of_key(config_id))
                 encrypted = self._encrypted(text, profile_id, config_id)
                 rows.append({"id": config_id, "api_key": encrypted, "old_api_key": stored})
         return await self._run(self._rotate.many(rows))
@@ -432,4 +432,4 @@ class LlmConfigRepository(Repository):
         for name, text in (("api_key", api_key), ("profile_id", profile_id)):
             if has_surrogates(self._expect(name, text, str)):
                 raise invalid_argument(name, "holds a lone surrogate")
-        return self._secrets().encrypt(api_key, owner=profile_id, place=_place(config_id))
+        return self._secrets().encrypt(api_key, owner=profile_id, place=place_of_key(config_id))

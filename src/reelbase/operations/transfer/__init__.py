@@ -18,7 +18,7 @@ from reelbase.engine.threads.copying import OnStep, Progress, on_a_thread
 from reelbase.errors import SchemaError
 from reelbase.operations.transfer.format import ExportReader
 from reelbase.operations.transfer.source import ExportReport, Write, write_export
-from reelbase.operations.transfer.target import ImportReport, store_export
+from reelbase.operations.transfer.target import StoredExport, store_export
 
 
 async def export_lines(
@@ -64,7 +64,7 @@ async def import_lines(
     locate: Callable[[int], str] = "line {}".format,
     busy_timeout: float = 5.0,
     progress: Progress | None = None,
-) -> ImportReport:
+) -> StoredExport:
     """Makes a database from the lines of an export of this schema version or an earlier one.
 
     An error leaves path unchanged.
@@ -87,7 +87,7 @@ async def import_lines(
         ConstraintError: a row, named by its line, breaks a rule.
     """
 
-    def store(on_step: OnStep) -> ImportReport:
+    def store(on_step: OnStep) -> StoredExport:
         with translated(f"importing into {path}"):
             return store_export(
                 path,

@@ -109,7 +109,7 @@ def row_line(table: str, columns: Sequence[str], values: Iterable[Value]) -> byt
     Returns:
         The line, as JSON.
     """
-    json = [value if type(value) in _AS_THEY_ARE else _to_json(value) for value in values]
+    json = [value if type(value) in _AS_THEY_ARE else json_value(value) for value in values]
     return _line({table: dict(zip(columns, json, strict=True))})
 
 
@@ -217,7 +217,8 @@ _OF_BYTES = {"blob": bytes, "text": MalformedText}
 _AS_THEY_ARE = frozenset({int, str, type(None)})
 
 
-def _to_json(value: Value) -> Json:
+def json_value(value: Value) -> Json:
+    """A value as a line holds it: an object for what JSON cannot hold."""
     if isinstance(value, bytes):
         kind = "text" if isinstance(value, MalformedText) else "blob"
         return {kind: base64.b64encode(value).decode()}

@@ -1,4 +1,4 @@
-"""Storing an export in a new file, or in an empty database."""
+"""Storing an export, or the rows of another application, in a new file or in an empty database."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -49,6 +49,17 @@ from reelbase.operations.transfer.format import (
 )
 from reelbase.operations.transfer.source import ROWS_BETWEEN_STEPS
 
+_TRIGGERS = """
+SELECT 'trigger', name
+FROM sqlite_schema
+WHERE type = 'trigger'
+"""
+
+_PARENTS = """
+SELECT "table"
+FROM pragma_foreign_key_list(?)
+"""
+
 # Views first, then virtual tables, whose shadow tables are dropped with them.
 _CREATED = """
 SELECT CASE type WHEN 'view' THEN 'view' ELSE 'table' END, name
@@ -65,10 +76,30 @@ FROM pragma_foreign_key_check(?)
 LIMIT 1
 """
 
+# What triggers write for rows that come one by one.
+_REFERENCES = """
+INSERT OR IGNORE INTO job_references (target_id, target_type, job_id)
+SELECT target_id, target_type, job_id
+FROM job_references_in_json
+"""
+
+_FILE_NUMBERS = """
+INSERT INTO file_numbers (file_id)
+SELECT id
+FROM files
+ORDER BY rowid
+"""
+
+_COUNTER = """
+SELECT seq
+FROM sqlite_sequence
+WHERE name = ?
+"""
+
 Row = tuple[TableRows, list[Value]]
 
 
-class ImportReport(msgspec.Struct, frozen=True):
+class StoredExport(msgspec.Struct, frozen=True):
     """The result of an import. schema_version: that of the export.  rows: the number of rows of each table.
     objects: the number of tables, indexes, views and triggers of the application."""
 
@@ -79,7 +110,7 @@ class ImportReport(msgspec.Struct, frozen=True):
 
 def store_export(
     path: Path, reader: ExportReader, *, busy_timeout_seconds: float, on_step: OnStep
-) -> ImportReport:
+) -> StoredExport:
     """Creates the file path, or fills it if it is a database without rows; in one transaction.
 
     A new file gets its name when it is complete and synced. An error leaves path unchanged.
@@ -102,7 +133,95 @@ def store_export(
     ):
         _make_way(native, path)
         _Import(native, reader, header, on_step).run()
-    return ImportReport(header.schema_version, header.rows, header.objects)
+    return StoredExport(header.schema_version, header.rows, header.objects)
+
+
+def store_rows(
+    path: Path,
+    fill: Callable[[RowStore], None],
+    *,
+    busy_timeout_seconds: float,
+    on_step: Callable[[], None],
+    keep: bool = True,
+) -> dict[str, int]:
+    """Like store_export(), for rows that are made one by one, in this version of the schema.
+
+    The schema's triggers are off: they would count again what the rows say already, and log each of them as
+    a creation. Foreign keys are on, so that a row comes after the row that it refers to.
+
+    Args:
+        path: the file.
+        fill: called once, to insert the rows; an exception from it ends the work.
+        busy_timeout_seconds: how long to wait for another process that has locked the database.
+        on_step: called now and then; an exception from it ends the work.
+        keep: False stores the rows, and then leaves path as it was.
+
+    Returns:
+        The numbers of rows, by table.
+    """
+    counts: dict[str, int] = {}
+    with (
+        contextlib.suppress(_NotKept),
+        _opened(path, busy_timeout_seconds) as native,
+        temporary_files(native, folder_for(native, 0, path.parent)),
+        write_transaction(native, f"importing into {path}"),
+        interruptible(native, on_step),
+    ):
+        _make_way(native, path)
+        build(native, SCHEMA_VERSION)
+        with without_triggers(native, SCHEMA_VERSION):
+            store = RowStore(native)
+            fill(store)
+            counts |= store.counts
+            counts["job_references"] = native.execute(_REFERENCES).rowcount
+            if not keep:
+                raise _NotKept
+            native.execute(_FILE_NUMBERS)
+        derive(native, SCHEMA_VERSION)
+        on_step()  # the last moment at which the work can be cancelled
+    return counts
+
+
+class _NotKept(Exception):
+    """Ends a trial, so that nothing of it stays."""
+
+
+class RowStore:
+    """Inserts the rows of another application, in the transaction that is open. counts: by table."""
+
+    def __init__(self, native: sqlite3.Connection) -> None:
+        self._native = native
+        self._inserts: dict[tuple[str, ...], str] = {}
+        self.counts: dict[str, int] = {}
+
+    def insert(self, table: str, values: Mapping[str, Value]) -> None:
+        """Inserts a row; columns without a value get their defaults.
+
+        Raises sqlite3.IntegrityError for a row that breaks a rule of the schema; then it is not stored.
+        """
+        key = (table, *values)
+        sql = self._inserts.get(key)
+        if sql is None:
+            sql = self._inserts[key] = TableRows(table, list(values)).insert
+        self._native.execute(sql, list(values.values()))
+        self.counts[table] = self.counts.get(table, 0) + 1
+
+    def set(self, table: str, key: Value, column: str, value: Value) -> None:
+        """Changes a value of the row with that id: for a reference to a row that came later.
+
+        Raises sqlite3.IntegrityError when the row that it refers to is missing; then nothing changes.
+        """
+        self._native.execute(
+            f"UPDATE {quoted(table)} SET {quoted(column)} = ? WHERE id = ?", (value, key)
+        )
+
+    def count_on_from(self, table: str, last: int) -> None:
+        """Makes the next id of a table greater than last, so that ids of deleted rows do not come again."""
+        row = self._native.execute(_COUNTER, (table,)).fetchone()
+        if row is None:
+            self._native.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, last))
+        elif row[0] < last:
+            self._native.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, table))
 
 
 @contextlib.contextmanager
@@ -141,8 +260,28 @@ def _make_way(native: sqlite3.Connection, path: Path) -> None:
         raise _not_empty(f"{path} has rows already (in {held[0]})")
     if own := own_objects(native, version):
         raise _not_empty(f"{path} holds more than the schema already ({own[0]})")
-    for kind, name in native.execute(_CREATED).fetchall():
+    created = native.execute(_TRIGGERS).fetchall() + native.execute(_CREATED).fetchall()
+    for kind, name in _children_first(native, created):
         native.execute(f"DROP {kind} {quoted(name)}")
+
+
+def _children_first(
+    native: sqlite3.Connection, created: list[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """The objects in an order in which they can be dropped where foreign keys are on: a table after those
+    that refer to it. In a circle any may be the first."""
+    parents = {
+        name: {parent for (parent,) in native.execute(_PARENTS, (name,))} - {name}
+        for kind, name in created
+        if kind == "table"
+    }
+    yield from ((kind, name) for kind, name in created if kind != "table")
+    while parents:
+        referred = set().union(*parents.values())
+        free = [name for name in parents if name not in referred] or list(parents)[:1]
+        for name in free:
+            del parents[name]
+            yield "table", name
 
 
 def _not_empty(problem: str) -> DatabaseError:

@@ -1,0 +1,139 @@
+"""``reelbase import --from``: makes a database from the one of another application."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import tzinfo
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+import reelbase
+from reelbase import ImportReport
+from reelbase.cli.arguments import BUSY_SECONDS, file_path
+from reelbase.cli.display import shown
+from reelbase.cli.output import Table, counted, in_one_line, print_facts, print_tables
+from reelbase.cli.process import UsageError, run_async
+from reelbase.importers.importing import NAMES
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """The result, as of ImportReport. rejects: the path of the file; None: there is none."""
+
+    database: str
+    dry_run: bool
+    application: str
+    read: dict[str, int]
+    imported: dict[str, int]
+    adjusted: dict[str, int]
+    rejected: dict[str, int]
+    no_home: dict[str, int]
+    ids: dict[str, dict[str, str]]
+    notes: list[str]
+    rejects: str | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of an import from another application."""
+    group = parser.add_argument_group("from another application")
+    group.add_argument(
+        "--from",
+        dest="application",
+        metavar="APP",
+        help=f"{', '.join(NAMES)}; left out: the one whose tables OLD has",
+    )
+    group.add_argument("--dry-run", action="store_true", help="try and count, but make no file")
+    group.add_argument(
+        "--timezone",
+        metavar="ZONE",
+        type=_zone,
+        help="of times that a mirumoji of 2025 stored, such as Europe/Berlin (default: this machine's)",
+    )
+    group.add_argument(
+        "--strip-prefix",
+        metavar="PREFIX",
+        default="",
+        help="cut from the paths of a mirumoji of 2025: media_files/profiles/",
+    )
+
+
+def is_meant(arguments: argparse.Namespace) -> bool:
+    """Whether the import is from another application."""
+    return arguments.application is not None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; the exit code: 1 when a row was rejected."""
+    application, old, new = arguments.application, arguments.file, arguments.source
+    if new is None:  # --from OLD NEW
+        application, old, new = None, application, old
+        if old in NAMES:
+            raise UsageError("name OLD, the application's database, and NEW, the database to make")
+    elif application not in NAMES:
+        raise UsageError(f"--from {application}: name one of {', '.join(NAMES)}, or leave it out")
+    path = file_path(new, "NEW")
+    report = run_async(_import(arguments, application, str(file_path(old, "OLD")), str(path)))
+    _show(report, arguments, str(path))
+    return 1 if report.rejected else 0
+
+
+async def _import(
+    arguments: argparse.Namespace, application: str | None, old: str, new: str
+) -> ImportReport:
+    with shown("rows", at_the_end=", being indexed") as progress:
+        return await reelbase.import_from(
+            application,
+            old,
+            new,
+            dry_run=arguments.dry_run,
+            zone=arguments.timezone,
+            strip_prefix=arguments.strip_prefix,
+            busy_timeout=BUSY_SECONDS,
+            progress=progress,
+        )
+
+
+def _show(report: ImportReport, arguments: argparse.Namespace, database: str) -> None:
+    if not arguments.json:
+        parts = {
+            "rows read": report.read,
+            "rows imported": report.imported,
+            "adjusted": report.adjusted,
+            "rejected": report.rejected,
+            "no home": report.no_home,
+        }
+        tables = [
+            Table(title, ("", "number"), [(what, f"{number:,}") for what, number in counts.items()])
+            for title, counts in parts.items()
+            if counts
+        ]
+        print_tables(tables)
+        for note in report.notes:
+            print(in_one_line(note))
+    facts = _Facts(
+        database,
+        arguments.dry_run,
+        report.application,
+        report.read,
+        report.imported,
+        report.adjusted,
+        report.rejected,
+        report.no_home,
+        report.ids,
+        report.notes,
+        None if report.rejects is None else str(report.rejects),
+    )
+    verb = "would be imported" if facts.dry_run else "imported"
+    rejected = sum(report.rejected.values())
+    line = (
+        f"{database}: {counted(sum(report.imported.values()), 'row')} of {report.application} {verb},"
+        f" {counted(rejected, 'row')} rejected"
+    )
+    print_facts(facts, arguments, [f"{line}; see {facts.rejects}" if facts.rejects else line])
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise argparse.ArgumentTypeError(f"{name!r} is no time zone; write Europe/Berlin") from None
