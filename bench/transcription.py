@@ -183,7 +183,7 @@ async def _reading(name: str, library: _Library, database: Database) -> _Reading
     return _Reading(
         SegmentHit,
         TranscriptRepository._search.all(
-            profile_id=PROFILE, expression=match_expression(_QUERY), limit=_GALLERY
+            profile_id=PROFILE, expression=match_expression(_QUERY), limit=_GALLERY, offset=0
         ),
         lambda database: database.transcripts.search(PROFILE, _QUERY, limit=_GALLERY),
     )

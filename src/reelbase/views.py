@@ -105,6 +105,7 @@ class TagView:
     find_by_name = Reading(TagRepository.find_by_name)
     list_for_profile = Reading(TagRepository.list_for_profile)
     for_file = Reading(TagRepository.for_file)
+    for_files = Reading(TagRepository.for_files)
 
 
 class SettingsView:

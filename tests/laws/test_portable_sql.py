@@ -87,7 +87,7 @@ EXCEPTIONS = {
 # The functions that both have, and PostgreSQL's of the same names as SQLite's and the library's.
 FUNCTIONS = {
     *("count", "coalesce", "first_value", "length", "max", "rtrim", "substr"),
-    *("excerpt", "folded", "iif", "instr", "json_each", "merged", "spaced", "stripped"),
+    *("excerpt", "folded", "iif", "instr", "json_each", "marked", "merged", "spaced", "stripped"),
 }
 
 # What makes a boolean of its operands.

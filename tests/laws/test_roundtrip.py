@@ -843,6 +843,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("tags", "find_by_name"): lambda world: _profile(world) | {"name": "n"},
     ("tags", "list_for_profile"): _profile,
     ("tags", "for_file"): _file,
+    ("tags", "for_files"): _files,
     ("tags", "attach"): _file,
     ("tags", "detach"): lambda world: _file(world) | {"name": "t"},
     ("tags", "attach_many"): _files,

@@ -157,6 +157,7 @@ MAY_SORT = {
     "SummaryPromptRepository._list": "the system's prompts and a profile's own: a handful",
     "TagRepository._list_for_profile": "by their counts, which no index has",
     "TagRepository._for_file": "a file's few tags",
+    "TagRepository._for_files": "the few tags of some files",
     "DownloadLeases._claim": "two candidates",
     "GenerationLeases._claim": "two candidates",
     "GenerationAdditions._get_many": "the order the caller gave, which no index has",
@@ -218,6 +219,7 @@ def plain() -> Iterator[sqlite3.Connection]:
         connection.create_function("stripped", 1, lambda text: text, deterministic=True)
         connection.create_function("spaced", 1, lambda text: text, deterministic=True)
         connection.create_function("excerpt", 2, lambda text, query: text, deterministic=True)
+        connection.create_function("marked", 2, lambda text, query: "[]", deterministic=True)
         connection.create_function("merged", 2, lambda old, new: new, deterministic=True)
         yield connection
 

@@ -9,7 +9,14 @@ from uuid import uuid4
 import pytest
 from samples import contents
 
-from reelbase import ConstraintError, Database, File, RecordNotFoundError
+from reelbase import (
+    ConstraintError,
+    Database,
+    File,
+    InvalidArgumentError,
+    NewFile,
+    RecordNotFoundError,
+)
 
 
 @pytest.fixture
@@ -250,3 +257,21 @@ async def test_of_several_files_an_unknown_one_keeps_all_as_they_are(
         with pytest.raises(RecordNotFoundError, match=f"file '{unknown}' not found"):
             await call
     assert contents(path) == before
+
+
+async def test_the_tags_of_many_files_take_one_statement(database: Database) -> None:
+    await database.profiles.ensure("ann")
+    files = await database.files.add_many("ann", [NewFile(f"{n}", "p") for n in range(4)])
+    ids = [file.id for file in files]
+    await database.tags.attach(ids[0], "zoo", "Art")
+    await database.tags.attach(ids[2], "zoo")
+    unknown = uuid4()
+    found = await database.tags.for_files([ids[2], str(ids[0]), ids[1], unknown, ids[0]])
+    assert list(found) == [ids[2], ids[0], ids[1], unknown]
+    assert [tag.name for tag in found[ids[0]]] == ["Art", "zoo"]
+    for id, tags in found.items():
+        assert tags == await database.tags.for_file(id)
+    assert [tag.file_count for tag in found[ids[0]]] == [1, 2]
+    assert await database.tags.for_files([]) == {}
+    with pytest.raises(InvalidArgumentError, match=r"for_files: file_ids: .*number 1 of the list"):
+        await database.tags.for_files([ids[0], "x"])

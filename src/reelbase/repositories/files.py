@@ -368,7 +368,7 @@ class FileRepository(Repository):
             LIMIT 10000
           ) AS found
           ORDER BY score, id
-          LIMIT :limit
+          LIMIT :limit OFFSET :offset
         ) AS best
         CROSS JOIN files
         WHERE files.id = best.file_id
@@ -378,7 +378,7 @@ class FileRepository(Repository):
     )
 
     async def search(
-        self, profile_id: str, query: str, *, limit: int | None = 50
+        self, profile_id: str, query: str, *, limit: int | None = 50, offset: int = 0
     ) -> builtins.list[File]:
         """Finds the profile's files by the words of their name, folder, path and title (of media_info).
 
@@ -390,6 +390,7 @@ class FileRepository(Repository):
                 phrase, scripts without spaces (Chinese, Thai …) as substrings; case, accents and width do
                 not count. No query is an error.
             limit: at most this many; None: all.
+            offset: this many, the best ones, are skipped first.
 
         Returns:
             The files, the best match first; [] for a query without a word. Of more than 10,000 matches the
@@ -399,7 +400,9 @@ class FileRepository(Repository):
         if expression is None:
             return []
         return await self._run(
-            self._search.all(profile_id=profile_id, expression=expression, limit=limit)
+            self._search.all(
+                profile_id=profile_id, expression=expression, limit=limit, offset=offset
+            )
         )
 
     async def rebuild_search(self) -> int:

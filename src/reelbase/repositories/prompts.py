@@ -119,7 +119,7 @@ class PromptRepository(Repository):
         CROSS JOIN prompts
         WHERE prompts.id = prompts_fts.rowid
         ORDER BY prompts_fts.rank, prompts.id
-        LIMIT :limit
+        LIMIT :limit OFFSET :offset
         """,
         params={"expression": str},
     )
@@ -159,17 +159,19 @@ class PromptRepository(Repository):
         """The first of list()."""
         return await self.list(limit=limit)
 
-    async def search(self, query: str, limit: int | None = 20) -> builtins.list[Prompt]:
+    async def search(
+        self, query: str, limit: int | None = 20, *, offset: int = 0
+    ) -> builtins.list[Prompt]:
         """Prompts that have all words of the query, the best match first.
 
         The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
         (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; a
-        query without a word finds no prompt.
+        query without a word finds no prompt. offset: this many, the best ones, are skipped first.
         """
         expression = match_expression(self._expect("query", query, str))
         if expression is None:
             return []
-        return await self._run(self._search.all(expression=expression, limit=limit))
+        return await self._run(self._search.all(expression=expression, limit=limit, offset=offset))
 
     async def rebuild_search(self) -> int:
         """Rebuilds the search index of prompts, also for rows that another program has written. Returns how

@@ -118,7 +118,7 @@ class SummaryRepository(Repository):
         WHERE summaries.id = summaries_fts.rowid
           AND summaries.profile_id = :profile_id
         ORDER BY summaries_fts.rank, summaries.id DESC
-        LIMIT :limit
+        LIMIT :limit OFFSET :offset
         """,
         params={"expression": str},
     )
@@ -336,7 +336,9 @@ class SummaryRepository(Repository):
         """Every version of the file's summary, with any status, newest first."""
         return await self._run(self._list_for_file.all(file_id=file_id))
 
-    async def search(self, profile_id: str, query: str, limit: int | None = 50) -> list[Summary]:
+    async def search(
+        self, profile_id: str, query: str, limit: int | None = 50, *, offset: int = 0
+    ) -> list[Summary]:
         """Finds the profile's summaries by the words of their texts.
 
         Args:
@@ -345,6 +347,7 @@ class SummaryRepository(Repository):
                 phrase, scripts without spaces (Chinese, Thai …) as substrings; case, accents and width do
                 not count. No query is an error.
             limit: at most this many; None: all.
+            offset: this many, the best ones, are skipped first.
 
         Returns:
             The summaries, the best match first; [] for a query without a word.
@@ -353,7 +356,9 @@ class SummaryRepository(Repository):
         if expression is None:
             return []
         return await self._run(
-            self._search.all(profile_id=profile_id, expression=expression, limit=limit)
+            self._search.all(
+                profile_id=profile_id, expression=expression, limit=limit, offset=offset
+            )
         )
 
     async def rebuild_search(self) -> int:

@@ -23,6 +23,13 @@ class Tag(Record, frozen=True):
     file_count: int
 
 
+class TagOfFile(Record, frozen=True):
+    """A tag, and a file that has it."""
+
+    file_id: UUID
+    tag: Tag
+
+
 def normalized(name: str, parameter: str = "name") -> str:
     """The form in which names of tags are compared: folded, without spaces at its ends.
 
@@ -106,6 +113,39 @@ class TagRepository(Repository):
         ORDER BY name, id
         """,
         params={"file_id": UUID},
+    )
+
+    # Each tag is counted once, and not once a file.
+    _for_files = Query(
+        TagOfFile,
+        """
+        SELECT
+          file_tags.file_id,
+          tags.id AS "tag.id",
+          tags.profile_id AS "tag.profile_id",
+          tags.name AS "tag.name",
+          tags.created_at AS "tag.created_at",
+          counted.file_count AS "tag.file_count"
+        FROM json_each(:file_ids) AS wanted
+        CROSS JOIN file_tags
+        CROSS JOIN tags
+        CROSS JOIN (
+          SELECT tag_id, count(*) AS file_count
+          FROM file_tags
+          WHERE tag_id IN (
+              SELECT used.tag_id
+              FROM json_each(:file_ids) AS asked
+              CROSS JOIN file_tags AS used
+              WHERE used.file_id = asked.value
+            )
+          GROUP BY tag_id
+        ) AS counted
+        WHERE file_tags.file_id = wanted.value
+          AND tags.id = file_tags.tag_id
+          AND counted.tag_id = file_tags.tag_id
+        ORDER BY tags.name, tags.id
+        """,
+        params={"file_ids": list},
     )
 
     _known_file = Query(
@@ -387,6 +427,17 @@ class TagRepository(Repository):
     async def for_file(self, file_id: UUID | str) -> list[Tag]:
         """A file's tags by name; [] also for an unknown file."""
         return await self._run(self._for_file.all(file_id=file_id))
+
+    async def for_files(self, file_ids: Iterable[UUID | str]) -> dict[UUID, list[Tag]]:
+        """The tags of several files, in one statement: each file's by name.
+
+        Returns a list for every id, in the order given; [] for a file without tags and for an unknown file.
+        """
+        ids = list(dict.fromkeys(self._ids("file_ids", file_ids)))
+        tags: dict[UUID, list[Tag]] = {UUID(id): [] for id in ids}
+        for row in await self._run(self._for_files.all(file_ids=ids)):
+            tags[row.file_id].append(row.tag)
+        return tags
 
     async def attach(self, file_id: UUID | str, *names: str) -> list[Tag]:
         """Puts tags on a file, all or none, and returns all tags of the file, by name.

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
+from reelbase.engine.file_names import FileName
 from reelbase.engine.ids import END_OF_TIME, MAX_ID, new_id
 from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
@@ -34,7 +35,10 @@ class SegmentHit(Record, frozen=True):
     """A segment that a search has found. snippet: its text; for a long text about 200 characters around the
     first match.
 
-    rank: the smaller, the better (bm25 of FTS5, negative).
+    rank: the smaller, the better (bm25 of FTS5, negative).  file_name: the name of the file.  marked: the
+    snippet in pieces, of which every second one (the second, the fourth …) matched; together they are the
+    snippet. Nothing in them is markup: escape each piece for HTML as any text, then put <mark> around the
+    second, the fourth …
     """
 
     segment: Segment
@@ -42,6 +46,8 @@ class SegmentHit(Record, frozen=True):
     file_id: UUID
     snippet: str
     rank: float
+    file_name: FileName
+    marked: list[str]
 
 
 class TranscriptRepository(Repository):
@@ -195,7 +201,9 @@ class TranscriptRepository(Repository):
           transcript_segments.transcript_id,
           best.file_id,
           excerpt(transcript_segments.text, :expression) AS snippet,
-          best.score AS rank
+          best.score AS rank,
+          files.name AS file_name,
+          marked(excerpt(transcript_segments.text, :expression), :expression) AS marked
         FROM (
           SELECT id, score, file_id
           FROM (
@@ -213,10 +221,12 @@ class TranscriptRepository(Repository):
             LIMIT 10000
           ) AS found
           ORDER BY score, id
-          LIMIT :limit
+          LIMIT :limit OFFSET :offset
         ) AS best
         CROSS JOIN transcript_segments
+        CROSS JOIN files
         WHERE transcript_segments.id = best.id
+          AND files.id = best.file_id
         ORDER BY best.score, best.id
         """,
         params={"expression": str, "profile_id": str},
@@ -326,7 +336,7 @@ class TranscriptRepository(Repository):
         return await self._run(self._list_for_file.all(file_id=file_id))
 
     async def search(
-        self, profile_id: str, query: str, *, limit: int | None = 50
+        self, profile_id: str, query: str, *, limit: int | None = 50, offset: int = 0
     ) -> list[SegmentHit]:
         """Finds segments of the profile's transcripts by their words.
 
@@ -336,6 +346,7 @@ class TranscriptRepository(Repository):
                 phrase, scripts without spaces (Chinese, Thai …) as substrings; case, accents and width do
                 not count. No query is an error.
             limit: at most this many; None: all.
+            offset: this many, the best ones, are skipped first.
 
         Returns:
             The segments, the best match first; [] for a query without a word. Of more than 10,000 matches
@@ -345,7 +356,9 @@ class TranscriptRepository(Repository):
         if expression is None:
             return []
         return await self._run(
-            self._search.all(profile_id=profile_id, expression=expression, limit=limit)
+            self._search.all(
+                profile_id=profile_id, expression=expression, limit=limit, offset=offset
+            )
         )
 
     async def update(

@@ -217,7 +217,7 @@ class VideoRepository(AuditedRepository):
         CROSS JOIN videos
         WHERE videos.id = videos_fts.rowid
         ORDER BY videos_fts.rank, videos.id
-        LIMIT :limit
+        LIMIT :limit OFFSET :offset
         """,
         params={"expression": str},
     )
@@ -354,17 +354,19 @@ class VideoRepository(AuditedRepository):
         """A project's videos, newest first."""
         return await self._run(self._list_for_project.all(project_id=project_id))
 
-    async def search(self, query: str, *, limit: int | None = 100) -> builtins.list[Video]:
+    async def search(
+        self, query: str, *, limit: int | None = 100, offset: int = 0
+    ) -> builtins.list[Video]:
         """Videos whose filename or path has all words of the query, the best match first.
 
         The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
         (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; a
-        query without a word finds no video.
+        query without a word finds no video. offset: this many, the best ones, are skipped first.
         """
         expression = match_expression(escaped(self._expect("query", query, str)))
         if expression is None:
             return []
-        return await self._run(self._search.all(expression=expression, limit=limit))
+        return await self._run(self._search.all(expression=expression, limit=limit, offset=offset))
 
     async def rebuild_search(self) -> int:
         """Rebuilds the search index of videos, also for rows that another program has written. Returns how

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from reelbase.engine.statements.search import excerpt, folded, spaced
+from reelbase.engine.statements.search import excerpt, folded, marked, spaced
 
 
 def create_functions(native: sqlite3.Connection) -> None:
@@ -16,6 +16,7 @@ def create_functions(native: sqlite3.Connection) -> None:
     native.create_function("stripped", 1, _stripped, deterministic=True)
     native.create_function("spaced", 1, spaced, deterministic=True)
     native.create_function("excerpt", 2, excerpt, deterministic=True)
+    native.create_function("marked", 2, _marked, deterministic=True)
     native.create_function("merged", 2, _merged, deterministic=True)
 
 
@@ -27,6 +28,11 @@ def _folded(text: str | None) -> str | None:
 def _stripped(text: str | None) -> str | None:
     """stripped(text): SQLite's trim() removes ASCII spaces only."""
     return None if text is None else text.strip()
+
+
+def _marked(text: str, expression: str) -> str:
+    """marked(text, expression): a JSON array of the pieces."""
+    return msgspec.json.encode(marked(text, expression)).decode()
 
 
 def _merged(old: str, new: str) -> str:

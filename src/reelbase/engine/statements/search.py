@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, lru_cache
 
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.parameters import has_surrogates
@@ -75,6 +76,7 @@ _PRIVATE = 0xF0000  # planes 0 and 1 become 15 and 16
 
 _QUOTED = re.compile('"([^"]*)"')
 _EXCERPT_LENGTH = 200
+_ASCII_WORD = re.compile("[a-z0-9]+")
 _APART = f"(?:{_SET_APART.pattern}|{_EMOJI.pattern})"
 _GAP = re.compile(f" (?={_APART})|(?<={_APART}) ")
 
@@ -133,6 +135,7 @@ def _letter(character: str) -> str:
 _INDEXED = _Indexed()
 
 
+@lru_cache(maxsize=8)  # a search asks for the part, and then again for what is marked in it
 def excerpt(text: str, expression: str) -> str:
     """A short text unchanged; of a long text the part around the first phrase of the expression that it
     holds, in any form. The part is cut between words, with an ellipsis for each cut."""
@@ -178,6 +181,79 @@ def _plain_character(character: str) -> str:
     )
 
 
+def marked(text: str, expression: str) -> list[str]:
+    """The text in pieces, by turns outside of and inside of what the phrases of the expression match. The
+    first and the last piece are outside, and may be ''."""
+    pieces: list[str] = []
+    place = 0
+    for start, end in _matches(text, expression):
+        if start <= place and pieces:
+            pieces[-1] += text[place:end]
+        else:
+            pieces += [text[place:start], text[start:end]]
+        place = max(place, end)
+    return [*pieces, text[place:]]
+
+
+def _matches(text: str, expression: str) -> Iterator[tuple[int, int]]:
+    """Where phrases begin and end in the text, in the order of their beginnings; they may overlap."""
+    phrases, last = _phrases(expression)
+    words = _words(text)
+    for number, (first, start, _) in enumerate(words):
+        for phrase in phrases.get(first, ()):
+            part = words[number : number + len(phrase)]
+            if [word for word, _, _ in part] == phrase:
+                yield start, part[-1][2]
+        if last and first.startswith(last[0]):
+            part = words[number : number + len(last)]
+            *others, end = [word for word, _, _ in part]
+            if [*others, end[: len(last[-1])]] == last:
+                yield start, part[-1][2]
+
+
+@lru_cache(maxsize=32)  # the same for every row of a search
+def _phrases(expression: str) -> tuple[dict[str, list[list[str]]], list[str]]:
+    """The words of each phrase, by the first one; and those of the last phrase if its last word is a prefix,
+    else []."""
+    phrases = [[word for word, _, _ in _words(phrase)] for phrase in _QUOTED.findall(expression)]
+    last = phrases.pop() if expression.endswith("*") else []
+    by_first: dict[str, list[list[str]]] = {}
+    for phrase in filter(None, phrases):
+        by_first.setdefault(phrase[0], []).append(phrase)
+    return by_first, last
+
+
+def _words(text: str) -> list[tuple[str, int, int]]:
+    """The words as the index tells them apart, in plain form, with their beginnings and ends in the text. A
+    character of a script without spaces is a word of its own."""
+    if text.isascii():
+        return [(found[0], *found.span()) for found in _ASCII_WORD.finditer(text.lower())]
+    words: list[tuple[str, int, int]] = []
+    is_open = False
+    for place, character in enumerate(text):
+        plain, is_apart, is_letter = _kind(character)
+        if _UNSEEN_SPACE.match(text, place) or (plain and not is_letter):
+            is_open = False
+        elif words and ((is_open and not is_apart) or (not plain and words[-1][2] == place)):
+            word, start, _ = words[-1]
+            words[-1] = (word + plain, start, place + 1)
+        elif plain:
+            words.append((plain, place, place + 1))
+            is_open = not is_apart
+    return words
+
+
+@cache
+def _kind(character: str) -> tuple[str, bool, bool]:
+    """The character in plain form, whether it is a word of its own, and whether it is a part of words."""
+    plain = _plain_character(character)
+    if ord(character) >= _PRIVATE:
+        character = chr(ord(character) - _PRIVATE)
+    is_apart = bool(_SET_APART.match(character) or _EMOJI.match(character))
+    is_letter = is_apart or any(unicodedata.category(part)[0] in "LMN" for part in plain)
+    return plain, is_apart, is_letter
+
+
 def match_expression(query: str) -> str | None:
     """The FTS5 expression for a query that a person typed; None when there is no word in it.
 
@@ -190,7 +266,7 @@ def match_expression(query: str) -> str | None:
     is_open = False
     for match in _PART.finditer(query):
         quoted, bare = match.groups()
-        words = _words(bare if quoted is None else quoted)
+        words = _pieces(bare if quoted is None else quoted)
         if words:
             # A word such as foo-bar is one phrase: the tokenizer splits it the same way in the text.
             phrases.append('"' + " ".join(words) + '"')
@@ -202,7 +278,7 @@ def match_expression(query: str) -> str | None:
     return " ".join((*dict.fromkeys(phrases), last))
 
 
-def _words(text: str) -> list[str]:
+def _pieces(text: str) -> list[str]:
     """The pieces of a part that holds a letter, a digit or an emoji; [] for one that holds none.
 
     A piece without any is kept, too: SQLite's tables of letters are older (Unicode 6.1), and two words of
