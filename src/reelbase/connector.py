@@ -226,6 +226,9 @@ async def _open(options: ConnectOptions) -> Database:
             readers = Readers(settings, options.slow_query_seconds, mailbox)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
         database_id = await connection.call(lambda: read_database_id(connection.native))
+        file = file_of(connection.native)
+        if file is not None and not options.read_only and not decision.filesystem.is_network:
+            await connection.call(file.take_turns)
     except BaseException:
         close_soon(readers, connection)
         raise
@@ -238,7 +241,6 @@ async def _open(options: ConnectOptions) -> Database:
         slow_query_seconds=options.slow_query_seconds,
         read_only_path=path if options.read_only else None,
     )
-    file = file_of(connection.native)
     upkeep = (
         Upkeep(settings.path, file, options.mounts, decision, writer, readers)
         if file and readers

@@ -59,7 +59,9 @@ def read_and_close(*files: str | Path) -> None:
 
 
 def side_files(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.parent.iterdir() if entry.name != path.name)
+    """SQLite's own, and not that of the turnstile."""
+    others = {path.name, f"{path.name}-turn"}
+    return sorted(entry.name for entry in path.parent.iterdir() if entry.name not in others)
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def refused_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any) -> None:
         raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr(locks, "_set", refuse)
+    monkeypatch.setattr(locks, "lock_byte", refuse)
 
 
 # Locks that the process itself drops.
@@ -95,10 +97,8 @@ async def test_a_file_that_the_process_reads_itself_loses_no_write(
         await database.config.set("before", 1)
         read_and_close(*(f"{path}{suffix}" for suffix in files))
         assert elsewhere(path, "SELECT count(*) FROM config") == "(1,)"
-        assert side_files(path) == [
-            "media.db-shm",
-            "media.db-wal",
-        ]  # the other one has not tidied up
+        # The other one has not tidied up.
+        assert side_files(path) == ["media.db-shm", "media.db-wal"]
         for number in range(3):
             await database.config.set(f"after {number}", number)
         elsewhere(path, "UPDATE config SET value = '7' WHERE key = 'before'")

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
-import sys
 
-if sys.platform == "linux":
-    import fcntl
-
-    IS_AVAILABLE = True
-else:
-    IS_AVAILABLE = False
+from reelbase.engine.file.byte_locks import (
+    EXCLUSIVE,
+    IS_AVAILABLE,
+    SHARED,
+    UNLOCKED,
+    close_descriptor,
+    holder_of,
+    lock_byte,
+    posix_holder_of,
+)
 
 # Of the database file (SQLite's os.h): a connection that waits for exclusive access locks the first byte, a
 # writer with a rollback journal the second, a reader the 510 bytes from the third on, and an exclusive
@@ -32,9 +34,6 @@ _SHARED_FIRST, _SHARED_LAST = 0x40000002, 0x40000002 + 509
 # Of the -shm file (sqlite.org/walformat.html, 2.3): a writer locks the first, each connection the second.
 _WAL_WRITE_BYTE = 120
 _WAL_OPEN_BYTE = 128
-
-# struct flock: l_type, l_whence, l_start, l_len, l_pid.
-_FLOCK = "hhqqi4x"
 
 
 class FileLocks:
@@ -66,13 +65,13 @@ class FileLocks:
         self._can_tell = None
         with contextlib.suppress(OSError):
             if self._shm is not None and not _is_in_place(self._shm, f"{self._path}-shm"):
-                _close(self._shm)  # an old -shm, which SQLite has deleted
+                close_descriptor(self._shm)  # an old -shm, which SQLite has deleted
                 self._shm = None
             if is_wal:
                 self._shm = _open(f"{self._path}-shm") if self._shm is None else self._shm
                 self._log = _open(f"{self._path}-wal")
-                _set(self._file, fcntl.F_RDLCK, _SHARED_LAST)
-                _set(self._shm, fcntl.F_RDLCK, _WAL_OPEN_BYTE)
+                lock_byte(self._file, SHARED, _SHARED_LAST)
+                lock_byte(self._shm, SHARED, _WAL_OPEN_BYTE)
                 self._holds = True
 
     def end(self) -> None:
@@ -80,8 +79,8 @@ class FileLocks:
         self._holds = False
         with contextlib.suppress(OSError):
             if self._shm is not None:
-                _set(self._shm, fcntl.F_UNLCK, _WAL_OPEN_BYTE)
-            _set(self._file, fcntl.F_UNLCK, _SHARED_LAST)
+                lock_byte(self._shm, UNLOCKED, _WAL_OPEN_BYTE)
+            lock_byte(self._file, UNLOCKED, _SHARED_LAST)
         self._close_log()
 
     def is_log_deleted(self) -> bool:
@@ -101,31 +100,24 @@ class FileLocks:
 
     def _has_write_lock(self) -> bool:
         if self._shm is None:
-            return _holder(self._file, fcntl.F_OFD_GETLK, _RESERVED) == os.getpid()
-        return _holder(self._shm, fcntl.F_OFD_GETLK, _WAL_WRITE) == os.getpid()
+            return holder_of(self._file, _RESERVED_BYTE) == os.getpid()
+        return holder_of(self._shm, _WAL_WRITE_BYTE) == os.getpid()
 
     def is_open_elsewhere(self) -> bool:
         """Whether another process has the WAL database open, in this container or in another one."""
         # Asked as for a POSIX lock: locks of this process do not count, and begin() locks other bytes.
-        return _holder(self._file, fcntl.F_GETLK, _SHARED) is not None
+        return posix_holder_of(self._file, _SHARED_FIRST) is not None
 
     def close(self) -> None:
         """Closes the descriptors, which also gives the locks back."""
         for descriptor in self.descriptors:
-            _close(descriptor)
+            close_descriptor(descriptor)
         self._close_log()
 
     def _close_log(self) -> None:
         log, self._log = self._log, None
         if log is not None:
-            _close(log)
-
-
-def _close(descriptor: int) -> None:
-    """Closes a descriptor. Its number is free afterwards, even if a lost mount answers with an error
-    (close(2))."""
-    with contextlib.suppress(OSError):
-        os.close(descriptor)
+            close_descriptor(log)
 
 
 def _is_in_place(descriptor: int, path: str) -> bool:
@@ -137,30 +129,6 @@ def _is_in_place(descriptor: int, path: str) -> bool:
 
 def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _set(descriptor: int, kind: int, byte: int, count: int = 1) -> None:
-    asked = struct.pack(_FLOCK, kind, os.SEEK_SET, byte, count, 0)
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, asked)
-
-
-def _asked(byte: int) -> bytes:
-    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
-
-
-if IS_AVAILABLE:
-    _RESERVED, _SHARED, _WAL_WRITE, _WAL_OPEN = map(
-        _asked, (_RESERVED_BYTE, _SHARED_FIRST, _WAL_WRITE_BYTE, _WAL_OPEN_BYTE)
-    )
-
-
-def _holder(descriptor: int, command: int, asked: bytes) -> int | None:
-    """The process that has locked a byte; None: no process, or the filesystem does not say."""
-    try:
-        kind, _, _, _, process = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, command, asked))
-    except OSError:
-        return None
-    return None if kind == fcntl.F_UNLCK else int(process)
 
 
 def is_index_in_use(path: str) -> bool:
@@ -175,7 +143,7 @@ def is_index_in_use(path: str) -> bool:
     except OSError:
         return True
     try:
-        return _holder(descriptor, fcntl.F_GETLK, _WAL_OPEN) is not None
+        return posix_holder_of(descriptor, _WAL_OPEN_BYTE) is not None
     finally:
         os.close(descriptor)
 
@@ -192,7 +160,7 @@ def delete_index(path: str) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             count = _SHARED_LAST - _PENDING_BYTE + 1
-            _set(descriptor, fcntl.F_WRLCK, _PENDING_BYTE, count)
+            lock_byte(descriptor, EXCLUSIVE, _PENDING_BYTE, count)
             os.unlink(f"{path}-shm")
         finally:
             os.close(descriptor)

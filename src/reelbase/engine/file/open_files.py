@@ -16,8 +16,10 @@ import threading
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
-from reelbase.engine.file.locks import IS_AVAILABLE, FileLocks, delete_index, is_index_in_use
+from reelbase.engine.file.byte_locks import IS_AVAILABLE
+from reelbase.engine.file.locks import FileLocks, delete_index, is_index_in_use
 from reelbase.engine.file.paths import real_path, uri_of
+from reelbase.engine.file.turnstile import Turnstile, open_turnstile
 from reelbase.engine.file.unlocked import Unlocked
 from reelbase.engine.native.setup import Guarded
 from reelbase.errors import DatabaseError, DatabaseIOError
@@ -70,6 +72,7 @@ class OpenFile:
         self.log_path = ""
         self.log: Identity | None = None
         self.locks: FileLocks | None = None
+        self.turnstile: Turnstile | None = None
         self._deletes_index = False
         self._open = 0
         self._in_use = 0  # the open connections that are not closing
@@ -108,6 +111,12 @@ class OpenFile:
             if journal_mode == "wal":
                 self.log_path = f"{path}-wal"
                 self.log = self.log or identity_of(self.log_path)
+
+    def take_turns(self) -> None:
+        """Has the writers of this process take turns with those of other processes from now on, where the
+        filesystem has a place for that. Called after guard()."""
+        with _listing:
+            self.turnstile = self.turnstile or open_turnstile(self._path)
 
     def is_open_elsewhere(self) -> bool:
         """Whether another process has the WAL database open that this one writes; False, too, if that is
@@ -149,6 +158,8 @@ class OpenFile:
             if self._open:
                 return
             del _files[self.identity]
+            if self.turnstile is not None:
+                self.turnstile.close()
             if self.locks is None and not self._deletes_index:
                 return
             found = set(_descriptors(self._path, self.identity, _links()))
@@ -356,9 +367,13 @@ def _inherit() -> None:
     _listing = threading.Lock()  # a thread of the parent may hold the old one
     _inherited.update(_files)
     _inherited_links = _links()
+    # Else the child would keep the locks of a parent that was killed.
     for locks in [file.locks for file in _files.values()] + list(_parked.values()):
         if locks is not None:
-            locks.close()  # else the child would keep the locks of a parent that was killed
+            locks.close()
+    for file in _files.values():
+        if file.turnstile is not None:
+            file.turnstile.close_inherited()
     _files.clear()
     _parked.clear()
 

@@ -429,7 +429,10 @@ class Writer(WaitingWorker):
             file = self._file
             if file is not None and file.locks is not None and file.locks.is_log_deleted():
                 file.refuse_lost_log()
-            native.execute(begin_sql)
+            if file is None or file.turnstile is None:
+                native.execute(begin_sql)
+            else:  # of a file, where no other transaction is begun here
+                file.turnstile.begin(native, self.busy_timeout_seconds)
             if file is not None and file.locks is not None:
                 file.locks.watch()
         except sqlite3.Error as error:
