@@ -410,7 +410,7 @@ class Try:
 
     def look_for_leftovers(self, expected: set[str]) -> None:
         found = {path.name for path in self.place.run.iterdir()}
-        suffixes = ("-wal", "-shm", "-journal")
+        suffixes = ("-wal", "-shm", "-journal", "-turn")
         extra = found - expected - {f"{name}{suffix}" for name in expected for suffix in suffixes}
         if self.point.call in ("unlink", "rmdir"):
             extra = set()  # what cannot be removed stays
