@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
-from reelbase import UnitOfWork
+from reelbase import Database, UnitOfWork
 from reelbase.cli.arguments import add_database, add_json, existing
 from reelbase.cli.output import counted, print_facts
 from reelbase.cli.process import run_async
@@ -39,9 +39,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "purge",
         help="delete old finished jobs and downloads, idle sessions and log entries",
         description=(
-            "Deletes, in one transaction, jobs and downloads that ended longer ago than AGE, idle"
-            " sessions and old log entries, and lists the files of the deleted downloads: the command"
-            " itself unlinks none."
+            "Deletes jobs and downloads that ended longer ago than AGE, idle sessions and old log"
+            " entries, and lists the files of the deleted downloads: the command itself unlinks none."
+            " A few hundred rows are a transaction, so that an application can write meanwhile."
         ),
     )
     add_database(parser)
@@ -72,33 +72,36 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _purge(file: str, kinds: list[str], older_than: timedelta, is_dry_run: bool) -> _Facts:
-    async with existing(file) as database, database.transaction(actor="reelbase purge") as unit:
-        deleted, files = await _delete(unit, kinds, older_than)
+    async with existing(file) as database:
         if is_dry_run:
-            await unit.rollback()
+            async with database.transaction() as unit:
+                deleted, files = await _delete(unit, kinds, older_than)
+                await unit.rollback()
+        else:
+            deleted, files = await _delete(database, kinds, older_than)
     return _Facts(str(database.path), is_dry_run, deleted, files)
 
 
 async def _delete(
-    unit: UnitOfWork, kinds: list[str], older_than: timedelta
+    on: Database | UnitOfWork, kinds: list[str], older_than: timedelta
 ) -> tuple[dict[str, int], list[str]]:
     deleted: dict[str, int] = {}
     files: list[str] = []
     if "jobs" in kinds:
-        deleted["jobs"] = await unit.jobs.purge(older_than)
+        deleted["jobs"] = await on.jobs.purge(older_than)
     if "downloads" in kinds:
-        report = await unit.downloads.purge(older_than)
+        report = await on.downloads.purge(older_than)
         deleted["downloads"] = len(report.deleted)
         files += [download.filename for download in report.deleted if download.filename]
     if "sessions" in kinds:
-        report = await unit.downloads.purge_idle(older_than)
+        report = await on.downloads.purge_idle(older_than)
         deleted["sessions"] = report.sessions_deleted
         files += [download.filename for download in report.deleted if download.filename]
     if "logs" in kinds:
-        deleted["logs"] = await unit.error_log.prune(older_than)
-        deleted["logs"] += await unit.unsupported_urls.prune(older_than)
+        deleted["logs"] = await on.error_log.prune(older_than)
+        deleted["logs"] += await on.unsupported_urls.prune(older_than)
     if "audit" in kinds:
-        deleted["audit"] = await unit.audit.prune(older_than)
+        deleted["audit"] = await on.audit.prune(older_than)
     return deleted, files
 
 

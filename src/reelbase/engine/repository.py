@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeVar, overload
 from uuid import UUID
@@ -21,6 +22,10 @@ from reelbase.engine.statements.parameters import to_id
 from reelbase.engine.statements.statement import Command, Query, record_not_found
 from reelbase.engine.statements.step import Step
 from reelbase.errors import InvalidTransitionError, RecordNotFoundError, SecretError
+
+# How many rows of a kind a slice of _slices() deletes, and the seconds between two slices.
+SLICE = 500
+_PAUSE = 0.01
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -122,6 +127,18 @@ class Repository(PublicFace):
     async def _batch(self, *steps: Step[Any]) -> tuple[Any, ...]:
         """Runs statements in order, in one hop, all or nothing. They cannot see each other's results."""
         return tuple(await self._execute(*steps))
+
+    async def _slices(self, *steps: Step[Any]) -> AsyncIterator[tuple[Any, ...]]:
+        """Runs statements that change at most SLICE rows again and again, until they change none.
+
+        Gives the results of each time. On a Database each time is a transaction of its own, so that other
+        writers get their turn: those of this process as always, those of others in the pause. In a unit of
+        work all of it is a part of the unit.
+        """
+        while any(changed := await self._batch(*steps)):
+            yield changed
+            if self._commits():
+                await asyncio.sleep(_PAUSE)
 
     def _execute(self, *steps: Step[Any]) -> Awaitable[list[Any]]:
         """Runs the statements of _batch()."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from reelbase.engine.ids import END_OF_TIME, MAX_ROWID, moment_before
 from reelbase.engine.record import Record
-from reelbase.engine.repository import Repository
+from reelbase.engine.repository import SLICE, Repository
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.statement import Command, PageQuery, Query
@@ -184,9 +184,15 @@ class AuditRepository(Repository):
         AuditEntry,
         """
         DELETE FROM audit_log
-        WHERE timestamp < :before
+        WHERE id IN (
+          SELECT id
+          FROM audit_log
+          WHERE timestamp < :before
+          ORDER BY timestamp, id
+          LIMIT :slice
+        )
         """,
-        params={"before": datetime},
+        params={"before": datetime, "slice": int},
     )
 
     async def log_create(
@@ -306,8 +312,13 @@ class AuditRepository(Repository):
         return await self._run(self._count.one())
 
     async def prune(self, older_than: timedelta) -> int:
-        """Deletes the entries that are older than this. Returns how many."""
-        return await self._run(self._prune.count(before=moment_before(self._now(), older_than)))
+        """Deletes the entries that are older than this. Returns how many.
+
+        Other writers get their turn meanwhile: every few hundred entries are a transaction of their own,
+        unless this is called in a unit of work.
+        """
+        prune = self._prune.count(before=moment_before(self._now(), older_than), slice=SLICE)
+        return sum([count async for (count,) in self._slices(prune)])
 
     async def _log(
         self,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import builtins
 from collections import OrderedDict
 from datetime import datetime, timedelta
+from typing import Any
 
 from reelbase.engine.executor import Executor
 from reelbase.engine.ids import moment_after, moment_before
 from reelbase.engine.record import Record
-from reelbase.engine.repository import Repository
+from reelbase.engine.repository import SLICE, Repository
 from reelbase.engine.statements.statement import Command, Query
 
 # Sessions whose last touch is remembered; the least recently touched one is forgotten first.
@@ -101,19 +102,52 @@ class SessionRepository(Repository):
         """,
     )
 
+    # Their downloads first, because a session may have more of them than a slice.
+    _purge_downloads = Command(
+        Session,
+        """
+        DELETE FROM downloads
+        WHERE id IN (
+          SELECT downloads.id
+          FROM (
+            SELECT id
+            FROM sessions
+            WHERE last_seen < :before
+              AND NOT EXISTS (
+                SELECT 1
+                FROM downloads AS active
+                WHERE active.session_id = sessions.id
+                  AND active.status IN ('queued', 'extracting', 'downloading')
+              )
+            LIMIT :slice
+          ) AS idle
+          CROSS JOIN downloads
+          WHERE downloads.session_id = idle.id
+          LIMIT :slice
+        )
+        """,
+        params={"before": datetime, "slice": int},
+    )
+
     _purge_idle = Command(
         Session,
         """
         DELETE FROM sessions
-        WHERE last_seen < :before
-          AND NOT EXISTS (
-            SELECT 1
-            FROM downloads
-            WHERE downloads.session_id = sessions.id
-              AND downloads.status IN ('queued', 'extracting', 'downloading')
+        WHERE id IN (
+            SELECT id
+            FROM sessions
+            WHERE last_seen < :before
+              AND NOT EXISTS (
+                SELECT 1
+                FROM downloads
+                WHERE downloads.session_id = sessions.id
+                  AND downloads.status IN ('queued', 'extracting', 'downloading')
+              )
+            LIMIT :slice
           )
+          AND NOT EXISTS (SELECT 1 FROM downloads WHERE downloads.session_id = sessions.id)
         """,
-        params={"before": datetime},
+        params={"before": datetime, "slice": int},
     )
 
     _delete = Command(
@@ -184,11 +218,13 @@ class SessionRepository(Repository):
         sessions.
 
         A session with an active download is kept. downloads.purge_idle() does the same and reports the
-        files to unlink.
+        files to unlink. Other writers get their turn meanwhile: every few hundred sessions or downloads are
+        a transaction of their own, unless this is called in a unit of work.
         """
+        bounds: dict[str, Any] = {"before": moment_before(self._now(), older_than), "slice": SLICE}
+        steps = self._purge_downloads.count(**bounds), self._purge_idle.count(**bounds)
         try:
-            before = moment_before(self._now(), older_than)
-            return await self._run(self._purge_idle.count(before=before))
+            return sum([count async for _, count in self._slices(*steps)])
         finally:
             Deletions.happened()
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_before
 from reelbase.engine.record import Record
-from reelbase.engine.repository import Repository
+from reelbase.engine.repository import SLICE, Repository
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.credentials import text_without_credentials, url_without_credentials
 
@@ -68,9 +68,15 @@ class UnsupportedUrlRepository(Repository):
         UnsupportedUrl,
         """
         DELETE FROM unsupported_urls
-        WHERE created_at < :before
+        WHERE id IN (
+          SELECT id
+          FROM unsupported_urls
+          WHERE created_at < :before
+          ORDER BY created_at, id
+          LIMIT :slice
+        )
         """,
-        params={"before": datetime},
+        params={"before": datetime, "slice": int},
     )
 
     async def add(
@@ -112,5 +118,10 @@ class UnsupportedUrlRepository(Repository):
         return await self._run(self._clear.count())
 
     async def prune(self, older_than: timedelta) -> int:
-        """Deletes the entries that are older than this. Returns how many."""
-        return await self._run(self._prune.count(before=moment_before(self._now(), older_than)))
+        """Deletes the entries that are older than this. Returns how many.
+
+        Other writers get their turn meanwhile: every few hundred entries are a transaction of their own,
+        unless this is called in a unit of work.
+        """
+        prune = self._prune.count(before=moment_before(self._now(), older_than), slice=SLICE)
+        return sum([count async for (count,) in self._slices(prune)])

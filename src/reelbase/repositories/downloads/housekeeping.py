@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from reelbase.engine.ids import moment_before
+from reelbase.engine.ids import END_OF_TIME, moment_before
+from reelbase.engine.repository import SLICE
 from reelbase.engine.statements.statement import Command
 from reelbase.repositories.downloads.queries import DownloadQueries
 from reelbase.repositories.downloads.records import Download, PurgedDownload, PurgeReport
@@ -65,66 +67,77 @@ class DownloadHousekeeping(DownloadQueries):
         PurgedDownload,
         """
         DELETE FROM downloads
-        WHERE completed_at < :before
+        WHERE id IN (
+          SELECT id
+          FROM downloads
+          WHERE completed_at < :before
+          LIMIT :slice
+        )
         RETURNING *
         """,
-        params={"before": datetime},
-    )
-
-    _purge_all = Command(
-        PurgedDownload,
-        """
-        DELETE FROM downloads
-        WHERE completed_at IS NOT NULL
-        RETURNING *
-        """,
+        params={"before": datetime, "slice": int},
     )
 
     _purge_of_idle_sessions = Command(
         PurgedDownload,
         """
         DELETE FROM downloads
-        WHERE completed_at IS NOT NULL
-          AND session_id IN (
-            SELECT sessions.id
+        WHERE id IN (
+          SELECT downloads.id
+          FROM (
+            SELECT id
             FROM sessions
-            WHERE sessions.last_seen < :before
+            WHERE last_seen < :before
               AND NOT EXISTS (
                 SELECT 1
                 FROM downloads AS active
                 WHERE active.session_id = sessions.id
                   AND active.status IN ('queued', 'extracting', 'downloading')
               )
-          )
+            LIMIT :slice
+          ) AS idle
+          CROSS JOIN downloads
+          WHERE downloads.session_id = idle.id
+          LIMIT :slice
+        )
         RETURNING *
         """,
-        params={"before": datetime},
+        params={"before": datetime, "slice": int},
     )
 
     _delete_empty_sessions = Command(
         Download,
         """
         DELETE FROM sessions
-        WHERE NOT EXISTS (
-          SELECT 1
-          FROM downloads
-          WHERE downloads.session_id = sessions.id
+        WHERE id IN (
+          SELECT id
+          FROM sessions
+          WHERE NOT EXISTS (SELECT 1 FROM downloads WHERE downloads.session_id = sessions.id)
+          LIMIT :slice
         )
         """,
+        params={"slice": int},
     )
 
     _delete_empty_idle_sessions = Command(
         Download,
         """
         DELETE FROM sessions
-        WHERE last_seen < :before
-          AND NOT EXISTS (
-            SELECT 1
-            FROM downloads
-            WHERE downloads.session_id = sessions.id
+        WHERE id IN (
+            SELECT id
+            FROM sessions
+            WHERE last_seen < :before
+              AND NOT EXISTS (
+                SELECT 1
+                FROM downloads AS active
+                WHERE active.session_id = sessions.id
+                  AND active.status IN ('queued', 'extracting', 'downloading')
+              )
+            LIMIT :slice
           )
+          AND NOT EXISTS (SELECT 1 FROM downloads WHERE downloads.session_id = sessions.id)
         """,
-        params={"before": datetime},
+        params={"before": datetime, "slice": int},
     )
 
     async def recover(
@@ -166,45 +179,48 @@ class DownloadHousekeeping(DownloadQueries):
         """Deletes downloads that ended longer ago than this, and reports the files to unlink.
 
         None: every finished download, and the sessions that are then without downloads.
+
+        Other writers get their turn meanwhile: every few hundred downloads are a transaction of their own.
+        If this is cancelled or fails, a part of them is deleted, and not reported; call it in a unit of work
+        to have all or nothing.
         """
-        if older_than is None:
-            try:
-                deleted, skipped, sessions = await self._batch(
-                    self._purge_all.all(),
-                    self._count_active.one(),
-                    self._delete_empty_sessions.count(),
-                )
-            finally:
-                Deletions.happened()
-            return _report(deleted, skipped, sessions)
-        deleted, skipped = await self._batch(
-            self._purge.all(before=moment_before(self._now(), older_than)), self._count_active.one()
-        )
-        return _report(deleted, skipped, 0)
+        # Every finished download ended before the end of time.
+        before = END_OF_TIME if older_than is None else moment_before(self._now(), older_than)
+        purge = self._purge.all(before=before, slice=SLICE)
+        deleted = [download async for (purged,) in self._slices(purge) for download in purged]
+        if older_than is not None:
+            return await self._report(deleted, 0)
+        empty = self._delete_empty_sessions.count(slice=SLICE)
+        try:
+            sessions = sum([count async for (count,) in self._slices(empty)])
+        finally:
+            Deletions.happened()
+        return await self._report(deleted, sessions)
 
     async def purge_idle(self, older_than: timedelta) -> PurgeReport:
         """Deletes the sessions last seen longer ago than this, and reports the files to unlink.
 
-        A session with an active download is kept, and so are its finished downloads.
+        A session with an active download is kept, and so are its finished downloads. Other writers get
+        their turn meanwhile, and a failure leaves a part deleted, as of purge().
         """
-        before = moment_before(self._now(), older_than)
+        bounds: dict[str, Any] = {"before": moment_before(self._now(), older_than), "slice": SLICE}
+        deleted: list[PurgedDownload] = []
+        sessions = 0
         try:
-            deleted, skipped, sessions = await self._batch(
-                self._purge_of_idle_sessions.all(before=before),
-                self._count_active.one(),
-                self._delete_empty_idle_sessions.count(before=before),
-            )
+            async for purged, emptied in self._slices(
+                self._purge_of_idle_sessions.all(**bounds),
+                self._delete_empty_idle_sessions.count(**bounds),
+            ):
+                deleted += purged
+                sessions += emptied
         finally:
             Deletions.happened()
-        return _report(deleted, skipped, sessions)
+        return await self._report(deleted, sessions)
 
-
-def _report(
-    deleted: list[PurgedDownload], active_skipped: int, sessions_deleted: int
-) -> PurgeReport:
-    # RETURNING has no order of its own; ids sort by the time of their creation.
-    return PurgeReport(
-        deleted=sorted(deleted, key=lambda purged: purged.id),
-        active_skipped=active_skipped,
-        sessions_deleted=sessions_deleted,
-    )
+    async def _report(self, deleted: list[PurgedDownload], sessions_deleted: int) -> PurgeReport:
+        # RETURNING has no order of its own; ids sort by the time of their creation.
+        return PurgeReport(
+            deleted=sorted(deleted, key=lambda purged: purged.id),
+            active_skipped=await self._run(self._count_active.one()),
+            sessions_deleted=sessions_deleted,
+        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_before
+from reelbase.engine.repository import SLICE
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job, RecoveryReport
@@ -141,20 +143,54 @@ class JobHousekeeping(JobQueries):
         """,
     )
 
+    # Children first, because a batch may have more of them than a slice.
+    _purge_children = Command(
+        Job,
+        """
+        DELETE FROM jobs
+        WHERE id IN (
+          SELECT jobs.id
+          FROM (
+            SELECT id
+            FROM jobs
+            WHERE parent_id IS NULL
+              AND finished_at < :before
+              AND NOT EXISTS (
+                SELECT 1
+                FROM jobs AS child
+                WHERE child.parent_id = jobs.id
+                  AND child.status IN ('queued', 'running')
+              )
+            LIMIT :slice
+          ) AS parent
+          CROSS JOIN jobs
+          WHERE jobs.parent_id = parent.id
+          LIMIT :slice
+        )
+        """,
+        params={"before": datetime, "slice": int},
+    )
+
     _purge = Command(
         Job,
         """
         DELETE FROM jobs
-        WHERE parent_id IS NULL
-          AND finished_at < :before
-          AND NOT EXISTS (
-            SELECT 1
-            FROM jobs AS child
-            WHERE child.parent_id = jobs.id
-              AND child.status IN ('queued', 'running')
+        WHERE id IN (
+            SELECT id
+            FROM jobs
+            WHERE parent_id IS NULL
+              AND finished_at < :before
+              AND NOT EXISTS (
+                SELECT 1
+                FROM jobs AS child
+                WHERE child.parent_id = jobs.id
+                  AND child.status IN ('queued', 'running')
+              )
+            LIMIT :slice
           )
+          AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
         """,
-        params={"before": datetime},
+        params={"before": datetime, "slice": int},
     )
 
     async def recover(self, *, message: str = "interrupted by restart") -> RecoveryReport:
@@ -197,6 +233,9 @@ class JobHousekeeping(JobQueries):
     async def purge(self, older_than: timedelta) -> int:
         """Deletes top-level jobs that finished longer ago than this, with their children. Returns how many.
 
-        A job with an unfinished child is kept.
+        A job with an unfinished child is kept. Other writers get their turn meanwhile: every few hundred
+        jobs are a transaction of their own, unless this is called in a unit of work.
         """
-        return await self._run(self._purge.count(before=moment_before(self._now(), older_than)))
+        bounds: dict[str, Any] = {"before": moment_before(self._now(), older_than), "slice": SLICE}
+        steps = self._purge_children.count(**bounds), self._purge.count(**bounds)
+        return sum([count async for _, count in self._slices(*steps)])
