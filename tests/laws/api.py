@@ -15,6 +15,9 @@ from typing import Any
 import msgspec
 
 import reelbase
+import reelbase.fastapi
+import reelbase.litestar
+import reelbase.starlette
 from reelbase import Repository
 from reelbase.catalogue import _Attribute
 
@@ -24,6 +27,10 @@ FILE = Path(__file__).with_name("api.txt")
 def api() -> str:
     """Every public name, in the order of __all__, with its signature, fields, members or attributes."""
     lines = [line for name in reelbase.__all__ for line in _lines(name, getattr(reelbase, name))]
+    for door in (reelbase.fastapi, reelbase.litestar, reelbase.starlette):
+        short = door.__name__.rpartition(".")[2]
+        for name in door.__all__:
+            lines += _lines(f"{short}.{name}", getattr(door, name))
     return "\n".join(lines) + "\n"
 
 

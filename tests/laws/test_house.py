@@ -176,3 +176,33 @@ def test_a_wrong_arrow_is_found() -> None:
     native = PACKAGE / "engine" / "native" / "run.py"
     arrows = ARROWS | {"native": ARROWS["native"] - {"statements"}}
     assert any("engine.statements" in line for line in against_the_arrows([native], arrows))
+
+
+# The modules for web frameworks and what they share: each, and the modules that may import it.
+DOORS: dict[str, set[str]] = {
+    "web": {"fastapi", "litestar", "starlette"},
+    "starlette": {"fastapi"},
+    "fastapi": set(),
+    "litestar": set(),
+}
+
+
+def test_a_framework_is_known_to_its_module_alone() -> None:
+    """So that nothing is imported, and nothing need be installed, but what an application asks for."""
+    for path in modules(PACKAGE):
+        module = path.relative_to(PACKAGE).with_suffix("").as_posix()
+        for name in imports(path):
+            top, _, rest = name.partition(".")
+            if top in DOORS:
+                assert module == top, (path, name)
+            elif top.startswith("pydantic"):
+                assert module == "engine/record_schema", (path, name)
+            elif top == "reelbase" and (door := rest.partition(".")[0]) in DOORS:
+                assert module in DOORS[door], (path, name)
+
+
+def test_the_modules_for_web_frameworks_import_no_engine() -> None:
+    for door in DOORS:
+        names = list(imports(PACKAGE / f"{door}.py"))
+        assert names
+        assert not [name for name in names if name.startswith("reelbase.engine")]

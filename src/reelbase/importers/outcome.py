@@ -10,10 +10,11 @@ from typing import IO
 
 import msgspec
 
+from reelbase.engine.record import Record
 from reelbase.operations.transfer.format import Value, json_value
 
 
-class ImportReport(msgspec.Struct, frozen=True):
+class ImportReport(Record, frozen=True):
     """The result of an import from another application.
 
     read: rows of the old database, by its tables.  imported: rows of the new one, by its tables.

@@ -1,0 +1,46 @@
+"""How an application tests its routes: no server, a database in memory, and a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from fastapi_application import app
+
+import reelbase
+from reelbase.fastapi import get_database
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[reelbase.Database]:
+    async with reelbase.connect(":memory:", clock=lambda: NOW) as database:
+        yield database
+
+
+@pytest.fixture
+async def client(database: reelbase.Database) -> AsyncIterator[httpx.AsyncClient]:
+    app.dependency_overrides[get_database] = lambda: database
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+    app.dependency_overrides.clear()
+
+
+async def test_a_file_is_added_with_its_job(
+    client: httpx.AsyncClient, database: reelbase.Database
+) -> None:
+    answer = await client.post("/profiles/ann/files", json={"name": "a.mkv", "path": "in/a.mkv"})
+    assert answer.status_code == 201
+    assert answer.json()["file"]["created_at"] == "2026-01-31T12:00:00Z"
+    (job,) = await database.jobs.list_for_profile("ann")
+    assert job.params == {"file_id": answer.json()["file"]["id"]}
+
+
+async def test_a_file_without_a_path_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/profiles/ann/files", json={"name": "a.mkv"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "path"]

@@ -1,0 +1,112 @@
+"""The recipes of the cookbook that are no web application."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from in_lists import names_of
+
+import reelbase
+from reelbase import Database, Job
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def once(journal: str) -> None:
+    if journal != "wal":
+        pytest.skip("recipes do not depend on the journal")
+
+
+async def test_the_files_of_a_list_are_found_at_once(database: Database) -> None:
+    await database.profiles.ensure("ann")
+    files = [await database.files.add("ann", f"{number}.mkv", "p") for number in range(3)]
+    asked = [files[2].id, files[0].id, uuid4()]
+    assert await names_of(database, asked) == {files[0].id: "0.mkv", files[2].id: "2.mkv"}
+    assert await names_of(database, []) == {}
+
+
+# The worker process
+
+
+async def job_of(database: Database, seconds: float) -> Job:
+    await database.profiles.ensure("ann")
+    file = await database.files.add("ann", "a.mkv", "p")
+    params = {"file_id": str(file.id), "seconds": seconds}
+    return await database.jobs.add("ann", "transcribe", params, max_attempts=2)
+
+
+async def until(database: Database, job: Job, is_so: Callable[[Job], bool]) -> Job:
+    end = time.monotonic() + 30
+    while not is_so(found := await database.jobs.get(job.id)):
+        assert time.monotonic() < end, found
+    return found
+
+
+def started(path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "worker_process.py"],
+        cwd=HERE,
+        env={**os.environ, "MEDIA_DATABASE": str(path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def test_a_worker_does_a_job_and_puts_the_next_one_back_when_it_is_stopped(
+    path: Path,
+) -> None:
+    async with reelbase.connect(path) as database:
+        first = await job_of(database, 0)
+        worker = started(path)
+        try:
+            done = await until(database, first, lambda job: job.status == "succeeded")
+            assert done.result is not None
+            assert await database.transcripts.get(done.result["transcript_id"])
+            second = await job_of(database, 60)
+            await until(database, second, lambda job: job.progress > 0 or job.status == "running")
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            _, said = worker.communicate(timeout=30)
+        assert (worker.returncode, said) == (0, "")
+        released = await database.jobs.get(second.id)
+        assert (released.status, released.worker, released.attempts) == ("queued", None, 0)
+
+
+# Deployment
+
+
+def test_a_root_that_is_read_only_is_enough(
+    mount_namespace: list[str], path: Path, tmp_path: Path
+) -> None:
+    """Only the folder of the database is written, also by a backup and VACUUM."""
+    program = """
+import asyncio, sys, reelbase
+
+async def main():
+    async with reelbase.connect(sys.argv[1]) as database:
+        await database.profiles.ensure("ann")
+        await database.vacuum()
+        await database.backup(sys.argv[1] + ".bak")
+        print((await database.check()).ok)
+
+asyncio.run(main())
+"""
+    mounts = 'mount --bind "$0" "$0" && mount -o remount,bind,ro / && ! touch /tmp/x 2>/dev/null'
+    command = [*mount_namespace, "sh", "-c", f'{mounts} && exec "$@"', str(tmp_path)]
+    done = subprocess.run(
+        [*command, sys.executable, "-B", "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
