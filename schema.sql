@@ -1,4 +1,4 @@
--- reelbase: the schema, version 13. The truth for every new database.
+-- reelbase: the schema, version 15. The truth for every new database.
 --
 --   sqlite3 media.db < schema.sql
 --
@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 14;
+PRAGMA user_version = 15;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -43,7 +43,8 @@ VALUES
   (11, 'statistics', '652c8f8d0e65206148191f5f73f302741abcd46af539b47cb8979bbe1c1d60a9'),
   (12, 'file_search', 'fe8d654108c2159f8497251f6698b54d454e5c4a5a9f552c2bc4d474e49f74a1'),
   (13, 'workers', 'e928449940cee6d9ab65bcc5a68558adeb8051b8624a9022e6bbc81339de4cd7'),
-  (14, 'due_jobs', '6e30ddbfe82791118c55256cb5d9aeca08c91b2e09c25c408e2b47228cfc0d2f');
+  (14, 'due_jobs', '6e30ddbfe82791118c55256cb5d9aeca08c91b2e09c25c408e2b47228cfc0d2f'),
+  (15, 'failed_jobs', '6ed619f54499123eb338b22efab5c2bba46fe5fbf717a69f5d842d614b8af5a2');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -249,6 +250,11 @@ CREATE INDEX jobs_newest_active ON jobs (profile_id, created_at DESC, id DESC)
   WHERE parent_id IS NULL AND status IN ('queued', 'running');
 -- Of all profiles, for administrators.
 CREATE INDEX jobs_newest_of_all ON jobs (created_at DESC, id DESC) WHERE parent_id IS NULL;
+-- The few that people look for among the many that succeeded; these cost no index.
+CREATE INDEX jobs_failed ON jobs (profile_id, status, created_at, id)
+  WHERE parent_id IS NULL AND status IN ('failed', 'cancelled');
+CREATE INDEX jobs_failed_of_all ON jobs (status, created_at, id)
+  WHERE parent_id IS NULL AND status IN ('failed', 'cancelled');
 -- The foreign key to profiles; those above leave jobs out, or are of all profiles.
 CREATE INDEX jobs_of_profile ON jobs (profile_id);
 CREATE INDEX jobs_children ON jobs (parent_id, created_at, id) WHERE parent_id IS NOT NULL;

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from test_paging import multiply, operations_of, step_of
 
 from reelbase import Database, InvalidArgumentError, Job, JobStatus
 
@@ -83,3 +85,23 @@ async def test_jobs_are_counted_by_status(
     counts = await database.jobs.counts_by_status(profile, type=type)
     assert counts == expected
     assert all(isinstance(status, JobStatus) for status in counts)
+
+
+async def test_a_failed_job_is_found_as_quickly_among_any_number_that_succeeded(
+    database: Database, path: Path
+) -> None:
+    await database.profiles.ensure("ann")
+    failed = await database.jobs.add("ann", "scan", {})
+    failed = await database.jobs.update(failed.id, status="failed")
+    succeeded = await database.jobs.update(
+        (await database.jobs.add("ann", "scan", {})).id, status="succeeded"
+    )
+    cost = []
+    for count in (1, 2000):
+        if count > 1:
+            await multiply(database, "jobs", succeeded.id, count)
+        for profile in ("ann", None):
+            page = database.jobs.page(profile, status="failed", limit=5)
+            cost.append(operations_of(await step_of(database, page), path))
+            assert await database.jobs.page(profile, status="failed", limit=5) == [failed]
+    assert cost[2:] == cost[:2]

@@ -10,7 +10,9 @@ from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike, StatusCount
 
 _NEWEST_FIRST = {"created_at": END_OF_TIME, "id": MAX_ID}
+# Few among many, so that they have indexes of their own.
 _ACTIVE = (JobStatus.QUEUED, JobStatus.RUNNING)
+_FAILED = (JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class JobPages(JobQueries):
@@ -24,6 +26,7 @@ class JobPages(JobQueries):
         WHERE profile_id = :profile_id
           AND parent_id IS NULL
           AND (created_at, id) < (:created_at, :id)
+          AND (NOT :filter_status OR status = :status)
           AND (NOT :filter_type OR type = :type)
         ORDER BY created_at DESC, id DESC
         LIMIT :limit
@@ -38,6 +41,7 @@ class JobPages(JobQueries):
         FROM jobs
         WHERE parent_id IS NULL
           AND (created_at, id) < (:created_at, :id)
+          AND (NOT :filter_status OR status = :status)
           AND (NOT :filter_type OR type = :type)
         ORDER BY created_at DESC, id DESC
         LIMIT :limit
@@ -79,7 +83,7 @@ class JobPages(JobQueries):
         keyset=_NEWEST_FIRST,
     )
 
-    _page_of_ended = PageQuery(
+    _page_of_failed = PageQuery(
         Job,
         """
         SELECT *
@@ -87,7 +91,7 @@ class JobPages(JobQueries):
         WHERE profile_id = :profile_id
           AND status = :status
           AND parent_id IS NULL
-          AND finished_at IS NOT NULL
+          AND status IN ('failed', 'cancelled')
           AND (created_at, id) < (:created_at, :id)
           AND (NOT :filter_type OR type = :type)
         ORDER BY created_at DESC, id DESC
@@ -96,14 +100,14 @@ class JobPages(JobQueries):
         keyset=_NEWEST_FIRST,
     )
 
-    _page_of_all_ended = PageQuery(
+    _page_of_all_failed = PageQuery(
         Job,
         """
         SELECT *
         FROM jobs
         WHERE status = :status
           AND parent_id IS NULL
-          AND finished_at IS NOT NULL
+          AND status IN ('failed', 'cancelled')
           AND (created_at, id) < (:created_at, :id)
           AND (NOT :filter_type OR type = :type)
         ORDER BY created_at DESC, id DESC
@@ -157,7 +161,8 @@ class JobPages(JobQueries):
             limit: at most this many; None: all.
             active_only: only queued and running jobs.
             status: only jobs with this status; None: any.
-            type: only jobs of this type; None: any. The jobs of other types between them are read, too.
+            type: only jobs of this type; None: any. A page of one type, and one of succeeded jobs, reads all
+                jobs that lie between them, too.
 
         Returns:
             The jobs; [] also for an unknown profile. With ``next``, the token of the next page, or None on
@@ -166,19 +171,23 @@ class JobPages(JobQueries):
         Raises:
             InvalidArgumentError: after is no token of this listing; active_only excludes the status.
         """
-        filters: dict[str, object] = {"filter_type": type is not None, "type": type}
+        if active_only and status is not None and status not in _ACTIVE:
+            raise invalid_argument("status", f"is no status of an active job: {status!r}")
+        filters: dict[str, object] = {
+            "filter_type": type is not None,
+            "type": type,
+            "status": status,
+        }
         if profile_id is not None:
             filters["profile_id"] = profile_id
-        if active_only or status in _ACTIVE:
-            if status is not None and status not in _ACTIVE:
-                raise invalid_argument("status", f"is no status of an active job: {status!r}")
-            filters |= {"filter_status": status is not None, "status": status}
-            query = self._page_of_all_active if profile_id is None else self._page_of_active
-        elif status is not None:
-            filters["status"] = status
-            query = self._page_of_all_ended if profile_id is None else self._page_of_ended
+        if status in _FAILED:
+            query = self._page_of_all_failed if profile_id is None else self._page_of_failed
         else:
-            query = self._page_of_all if profile_id is None else self._page
+            filters["filter_status"] = status is not None
+            if active_only or status in _ACTIVE:
+                query = self._page_of_all_active if profile_id is None else self._page_of_active
+            else:
+                query = self._page_of_all if profile_id is None else self._page
         return await self._run(query.page(after=after, limit=limit, **filters))
 
     async def counts_by_status(
