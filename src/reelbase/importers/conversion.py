@@ -166,6 +166,9 @@ class Conversion:
     def store(self, row: Row, table: str, values: Mapping[str, Value]) -> bool:
         """Inserts a row that is made of this old one. False, and the old one is rejected, when it breaks a
         rule of the schema."""
+        if "id" in values and values["id"] is None:  # SQLite would choose an integer
+            self.reject(row, f"NOT NULL constraint failed: {table}.id")
+            return False
         try:
             self._store.insert(table, values)
         except sqlite3.IntegrityError as error:

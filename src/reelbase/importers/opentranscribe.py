@@ -290,7 +290,7 @@ class _Conversion:
         self._profiles: dict[Value, str] = {}
         self._files: dict[Value, _File] = {}
         self._speakers: dict[Value, _File] = {}
-        self._choices: dict[str, dict[int, str | None]] = {name: {} for name in _CHOICES}
+        self._choices: dict[str, dict[Value, str | None]] = {name: {} for name in _CHOICES}
 
     def run(self) -> None:
         conversion = self._conversion
@@ -472,7 +472,7 @@ class _Conversion:
             "created_at": prompt["created_at"],
         }
         self._conversion.store(row, "summary_prompt_versions", first)
-        self._choices["active_summary_prompt_id"][int(str(prompt["id"]))] = owner
+        self._choices["active_summary_prompt_id"][prompt["id"]] = owner
 
     def _llm_config(self, row: Row) -> None:
         owner = self._owner(row)
@@ -488,7 +488,7 @@ class _Conversion:
             config["last_tested_at"] = config["updated_at"]
         config["api_key"] = self._api_key(row, owner)
         if self._conversion.store(row, "llm_configs", config):
-            self._choices["active_llm_config_id"][int(str(config["id"]))] = owner
+            self._choices["active_llm_config_id"][config["id"]] = owner
 
     def _api_key(self, row: Row, owner: str) -> bytes | None:
         """The API key under our secrets; None for none, or without both keys."""
