@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from datetime import tzinfo
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,6 +16,7 @@ from reelbase.cli.display import shown
 from reelbase.cli.output import Table, counted, in_one_line, print_facts, print_tables
 from reelbase.cli.process import UsageError, run_async
 from reelbase.importers.importing import NAMES
+from reelbase.importers.mapping import import_mapped
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -42,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="APP",
         help=f"{', '.join(NAMES)}; left out: the one whose tables OLD has",
     )
+    group.add_argument(
+        "--from-sqlite",
+        metavar="OLD",
+        help="a database of any other application, with --map; FILE is then NEW",
+    )
+    group.add_argument(
+        "--map", metavar="FILE", help="what becomes of its tables and columns (TOML)"
+    )
     group.add_argument("--dry-run", action="store_true", help="try and count, but make no file")
     group.add_argument(
         "--timezone",
@@ -59,26 +69,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def is_meant(arguments: argparse.Namespace) -> bool:
     """Whether the import is from another application."""
-    return arguments.application is not None
+    return (arguments.application, arguments.from_sqlite, arguments.map) != (None, None, None)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; the exit code: 1 when a row was rejected."""
-    application, old, new = arguments.application, arguments.file, arguments.source
-    if new is None:  # --from OLD NEW
-        application, old, new = None, application, old
-        if old in NAMES:
-            raise UsageError("name OLD, the application's database, and NEW, the database to make")
-    elif application not in NAMES:
-        raise UsageError(f"--from {application}: name one of {', '.join(NAMES)}, or leave it out")
-    path = file_path(new, "NEW")
-    report = run_async(_import(arguments, application, str(file_path(old, "OLD")), str(path)))
+    if arguments.from_sqlite is None and arguments.map is None:
+        application, old, new = _named(arguments)
+        path = file_path(new, "NEW")
+        report = run_async(_import(arguments, application, file_path(old, "OLD"), path))
+    elif arguments.from_sqlite is None or arguments.map is None or arguments.source is not None:
+        raise UsageError("write --from-sqlite OLD --map FILE NEW")
+    else:
+        path = file_path(arguments.file, "NEW")
+        report = run_async(_import_mapped(arguments, file_path(arguments.from_sqlite, "OLD"), path))
     _show(report, arguments, str(path))
     return 1 if report.rejected else 0
 
 
+def _named(arguments: argparse.Namespace) -> tuple[str | None, str, str]:
+    """The application, None where it is left out; OLD and NEW."""
+    application: str = arguments.application
+    old: str = arguments.file
+    new: str | None = arguments.source
+    if new is None:  # --from OLD NEW
+        if application in NAMES:
+            raise UsageError("name OLD, the application's database, and NEW, the database to make")
+        return None, application, old
+    if application not in NAMES:
+        raise UsageError(f"--from {application}: name one of {', '.join(NAMES)}, or leave it out")
+    return application, old, new
+
+
+async def _import_mapped(arguments: argparse.Namespace, old: Path, new: Path) -> ImportReport:
+    with shown("rows", at_the_end=", being indexed") as progress:
+        return await import_mapped(
+            file_path(arguments.map, "--map"),
+            old,
+            new,
+            dry_run=arguments.dry_run,
+            busy_timeout=BUSY_SECONDS,
+            progress=progress,
+        )
+
+
 async def _import(
-    arguments: argparse.Namespace, application: str | None, old: str, new: str
+    arguments: argparse.Namespace, application: str | None, old: Path, new: Path
 ) -> ImportReport:
     with shown("rows", at_the_end=", being indexed") as progress:
         return await reelbase.import_from(

@@ -39,17 +39,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="make a database from an export, or from another application's database",
         usage=(
             "%(prog)s [--json] FILE SOURCE\n"
-            "       %(prog)s --from [APP] OLD NEW [--dry-run] [--json]"
+            "       %(prog)s --from [APP] OLD NEW [--dry-run] [--json]\n"
+            "       %(prog)s --from-sqlite OLD --map FILE NEW [--dry-run] [--json]"
         ),
         description=(
             "Makes a database from an export, your own tables, indexes, views and triggers included: a new"
             " file, or an empty database; all of it or nothing. An export of an earlier release is migrated."
             " A statement in it may create the object that it is said to create, and nothing else. The new"
             " database has an identity of its own."
-            " With --from: makes the database NEW from OLD, which another application has made and which is"
-            " only read. Each row is imported, adjusted by a rule that has a name, or rejected; rejected"
-            " rows, and what has no place here, go to NEW.rejects.ndjson. The exit code is 1 when a row was"
-            " rejected."
+            " With --from or --from-sqlite: makes the database NEW from OLD, which another application has"
+            " made and which is only read. Each row is imported, adjusted by a rule that has a name, or"
+            " rejected; rejected rows, and what has no place here, go to NEW.rejects.ndjson. The exit code is"
+            " 1 when a row was rejected."
         ),
     )
     parser.add_argument("file", metavar="FILE", help="the database; with --from OLD")

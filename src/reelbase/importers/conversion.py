@@ -16,7 +16,6 @@ from reelbase.importers.source import OldDatabase
 from reelbase.operations.transfer.format import Value
 from reelbase.operations.transfer.target import RowStore
 
-_ROWS_BETWEEN_STEPS = 500
 _SAYS_NOTHING = (None, 0, "", "[]", "{}", "null")
 
 
@@ -34,25 +33,30 @@ class Options(msgspec.Struct, frozen=True):
     secrets: Secrets | None = None
 
 
+def _names(names: str | tuple[str, ...]) -> list[str]:
+    return names.split() if isinstance(names, str) else list(names)
+
+
 class Shape(msgspec.Struct, frozen=True):
     """A table that the importer knows.
 
-    needed: columns without which it is not the application's table.  optional: columns that came later.
-    no_column: columns that the schema has no place for; those of one text, separated by commas, are
-    counted together.  ignored: columns whose values mean nothing once the application has ended, or are
-    never imported (passwords).  is_optional: the whole table came later.
+    needed: columns without which it is not the application's table: a text of names, or a tuple of them.
+    optional: columns that came later.  no_column: columns that the schema has no place for; those of one
+    text, separated by commas, are counted together.  ignored: columns whose values mean nothing once the
+    application has ended, or are never imported (passwords).  is_optional: the whole table came later.
     """
 
-    needed: str
+    needed: str | tuple[str, ...]
     optional: str = ""
     no_column: tuple[str, ...] = ()
-    ignored: str = ""
+    ignored: str | tuple[str, ...] = ""
     is_optional: bool = False
 
     def known(self) -> set[str]:
         """The names of all columns."""
         lost = ",".join(self.no_column).replace(",", " ")
-        return {*self.needed.split(), *self.optional.split(), *lost.split(), *self.ignored.split()}
+        all_of_them = (self.needed, self.optional, lost, self.ignored)
+        return {name for names in all_of_them for name in _names(names)}
 
 
 class Application(msgspec.Struct, frozen=True):
@@ -82,7 +86,7 @@ class Application(msgspec.Struct, frozen=True):
             if table is None:
                 missing += [] if shape.is_optional else [f"table {name}"]
                 continue
-            lacks = [column for column in shape.needed.split() if column not in table.columns]
+            lacks = [column for column in _names(shape.needed) if column not in table.columns]
             missing += [f"{name}.{column}" for column in lacks]
         return missing
 

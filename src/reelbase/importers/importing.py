@@ -83,14 +83,14 @@ async def import_from(
         raise invalid_argument("application", f"is none of {', '.join(NAMES)}: {application!r}")
     candidates = [each for each in APPLICATIONS if application in (None, each.name)]
     options = Options(zone, strip_prefix, encryption_key, secrets)
-    work = _Import(
+    work = ForeignImport(
         file_path(old, "old"), file_path(new, "new"), candidates, options, dry_run, busy_timeout
     )
     return await on_a_thread(work.run, progress)
 
 
-class _Import:
-    """An import, as a thread runs it."""
+class ForeignImport:
+    """An import, as a thread runs it: from the first of the candidates whose tables the old database has."""
 
     def __init__(
         self,
@@ -110,6 +110,7 @@ class _Import:
         self._done = self._total = 0
 
     def run(self, on_step: OnStep) -> ImportReport:
+        """Imports. on_step: called now and then with (done_rows, total_rows)."""
         self._on_step = on_step
         with (
             translated(f"importing into {self._new}"),

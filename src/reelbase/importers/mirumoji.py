@@ -122,24 +122,14 @@ def _refer_to_sources(conversion: Conversion) -> None:
 
 
 def _convert_jobs(conversion: Conversion) -> None:
-    parents: dict[Value, tuple[Value, str | None]] = {}  # id: profile, status in the old database
-    children: set[Value] = set()
+    queued: set[Value] = set()
     for row in conversion.rows("jobs", "parent_id"):
         job = valued(JOBS, row)
         status, parent = row.word("status", "jobs.status in capitals"), job["parent_id"]
-        is_child = parent is not None
-        if is_child and (
-            parent in children or parents.get(parent, (job["profile_id"],))[0] != job["profile_id"]
-        ):
-            conversion.reject(row, "a parent job is of the same profile and has no parent itself")
-            continue
-        is_stuck = is_child and status == "queued" and parents.get(parent, ("", ""))[1] != "queued"
+        is_stuck = parent is not None and status == "queued" and parent not in queued
         _end(row, job, status, is_stuck=is_stuck)
-        if conversion.store(row, "jobs", job):
-            if is_child:
-                children.add(job["id"])
-            else:
-                parents[job["id"]] = (job["profile_id"], status)
+        if conversion.store(row, "jobs", job) and status == "queued":
+            queued.add(job["id"])
 
 
 def _end(row: Row, job: dict[str, Value], status: str | None, *, is_stuck: bool) -> None:

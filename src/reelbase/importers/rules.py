@@ -58,9 +58,9 @@ class Row(dict[str, Value]):
         """Says that a rule has changed a value of this row."""
         self._outcome.adjust(rule)
 
-    def new_id(self, table: str, new: object) -> None:
-        """Says which id the row has in the new database."""
-        self._outcome.new_id(table, self["id"], new)
+    def new_id(self, table: str, new: object, column: str = "id") -> None:
+        """Says which id the row has in the new database. column: that of its old id."""
+        self._outcome.new_id(table, self.text(column), new)
 
     def text(self, column: str) -> str | None:
         """The text of a column."""
@@ -142,14 +142,14 @@ def uuid(column: str, kind: str) -> Rule:
     return lambda row: uuid_of(row[column], kind)
 
 
-def own_uuid(table: str, rule: str | None = None) -> Rule:
-    """uuid() for the row's own column id: it says so if the id is a new one. rule: the name in the report."""
+def own_uuid(table: str, rule: str | None = None, column: str = "id") -> Rule:
+    """uuid() for the row's own id: it says so if the id is a new one. rule: the name in the report."""
 
     def own(row: Row) -> Value:
-        new = uuid_of(row["id"], table)
-        if new is not None and not is_uuid(row["id"]):
-            row.adjust(rule or f"{row.table}.id is no UUID: a new one (uuid5)")
-            row.new_id(table, new)
+        new = uuid_of(row[column], table)
+        if new is not None and not is_uuid(row[column]):
+            row.adjust(rule or f"{row.table}.{column} is no UUID: a new one (uuid5)")
+            row.new_id(table, new, column)
         return new
 
     return own

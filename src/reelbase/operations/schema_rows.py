@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterator
 
@@ -34,6 +35,8 @@ ORDER BY cid
 _HAS_COUNTERS = """
 SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence')
 """
+
+_CHECKING = re.compile(r"CREATE TRIGGER \S+ BEFORE ")
 
 _TRIGGERS = """
 SELECT name, sql
@@ -68,11 +71,20 @@ def has_counters(native: sqlite3.Connection) -> bool:
 
 
 @contextlib.contextmanager
-def without_triggers(native: sqlite3.Connection, version: int) -> Iterator[None]:
+def without_triggers(
+    native: sqlite3.Connection, version: int, *, with_checks: bool = False
+) -> Iterator[None]:
     """Drops the schema's triggers inside the block, and keeps those of the application. The rows that the
-    triggers once wrote are among the rows that are stored, so they must not fire again."""
+    triggers once wrote are among the rows that are stored, so they must not fire again.
+
+    with_checks: the triggers that write nothing, but refuse rows, stay.
+    """
     ours = names_of(version)
-    triggers = [row for row in native.execute(_TRIGGERS).fetchall() if row[0].lower() in ours]
+    triggers = [
+        (name, sql)
+        for name, sql in native.execute(_TRIGGERS).fetchall()
+        if name.lower() in ours and not (with_checks and _CHECKING.match(sql))
+    ]
     for name, _ in triggers:
         native.execute(f"DROP TRIGGER {quoted(name)}")
     yield

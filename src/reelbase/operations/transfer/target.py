@@ -146,8 +146,9 @@ def store_rows(
 ) -> dict[str, int]:
     """Like store_export(), for rows that are made one by one, in this version of the schema.
 
-    The schema's triggers are off: they would count again what the rows say already, and log each of them as
-    a creation. Foreign keys are on, so that a row comes after the row that it refers to.
+    The schema's triggers that write are off: they would count again what the rows say already, and log each
+    of them as a creation. Those that refuse rows are on, and so are foreign keys: a row comes after the row
+    that it refers to.
 
     Args:
         path: the file.
@@ -169,7 +170,7 @@ def store_rows(
     ):
         _make_way(native, path)
         build(native, SCHEMA_VERSION)
-        with without_triggers(native, SCHEMA_VERSION):
+        with without_triggers(native, SCHEMA_VERSION, with_checks=True):
             store = RowStore(native)
             fill(store)
             counts |= store.counts
