@@ -17,13 +17,14 @@ from typing import Any, TypeVar
 
 import pytest
 from samples import empty_database
-from test_statements import STATEMENTS, TRIGGERS, nothing
+from test_statements import STATEMENTS, TRIGGERS
 
 import reelbase
 from reelbase import Database
 from reelbase.engine.file.connections import NativeConnection
 from reelbase.engine.schema.chain import migrations
 from reelbase.engine.threads.connection import Connection
+from reelbase.testing.statements import nothing
 
 # tbl, idx, stat: a row of sqlite_stat1.
 Statistic = tuple[Any, Any, Any]

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
-from test_statements import STATEMENTS, bare
+from test_statements import STATEMENTS
 
 import reelbase
+from reelbase.testing.statements import bare
 
 INDEX = "PostgreSQL keeps the search index itself, as a generated column: there is nothing to run"
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -24,6 +24,20 @@ from reelbase import Command, Database, Query, Repository
 from reelbase.engine.statements.row_types import fields_of, is_record
 from reelbase.engine.statements.rows import decoder_for
 from reelbase.engine.statements.statement import Statement
+from reelbase.testing.statements import (
+    bare,
+    clock_in,
+    columns_of,
+    flat,
+    has_the_columns_of_its_rows,
+    is_of_its_kind,
+    needs_its_parameters,
+    nothing,
+    plan,
+    prepares,
+    reads_no_clock,
+    scanned,
+)
 
 PACKAGE = Path(reelbase.__file__).parent
 
@@ -224,19 +238,6 @@ def plain() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def nothing(statement: Query[Any]) -> dict[str, Any]:
-    return dict.fromkeys(statement.parameters)
-
-
-def plan(connection: sqlite3.Connection, sql: str, parameters: dict[str, Any]) -> list[str]:
-    return [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql, parameters)]
-
-
-def bare(sql: str) -> str:
-    """The SQL without the insides of its comments, texts and quoted names."""
-    return re.sub(r"--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"", lambda found: found[0][0] * 2, sql)
-
-
 def top_level(sql: str) -> str:
     """The SQL without what is in parentheses."""
     depth, kept = 0, []
@@ -246,36 +247,6 @@ def top_level(sql: str) -> str:
             kept.append(character)
         depth += character == "("
     return "".join(kept)
-
-
-def columns_of(connection: sqlite3.Connection, sql: str) -> list[str]:
-    """The columns of the statement's rows; [] when it returns none."""
-    writes = re.match(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", sql)
-    if writes:
-        _, returning, columns = sql.partition("RETURNING")
-        if not returning:
-            return []
-        sql = f"SELECT {columns} FROM {writes[1]} LIMIT 0"
-    parameters = dict.fromkeys(re.findall(r":(\w+)", sql)) | {"limit": 0, "offset": 0}
-    cursor = connection.execute(sql, parameters)
-    return [column[0] for column in cursor.description]
-
-
-def flat(struct: type[msgspec.Struct], columns: list[str], prefix: str = "") -> list[str]:
-    """The columns that the struct's fields need, one of a Struct type spread where it is spread."""
-    needed = []
-    for field in msgspec.structs.fields(struct):
-        name = prefix + field.name
-        nested = [
-            member
-            for member in (field.type, *getattr(field.type, "__args__", ()))
-            if isinstance(member, type) and issubclass(member, msgspec.Struct)
-        ]
-        if nested and name not in columns:
-            needed += flat(nested[0], columns, name + ".")
-        else:
-            needed.append(name)
-    return needed
 
 
 # Statements
@@ -317,8 +288,7 @@ def test_there_are_statements() -> None:
 
 @every_statement
 def test_it_prepares_against_the_schema(name: str, plain: sqlite3.Connection) -> None:
-    statement = STATEMENTS[name][2]
-    plain.execute("EXPLAIN " + statement.sql, nothing(statement)).close()
+    assert list(prepares(plain, STATEMENTS[name][2])) == []
 
 
 @every_statement
@@ -337,27 +307,18 @@ def test_its_columns_are_its_records_fields_in_their_order(
     name: str, plain: sqlite3.Connection
 ) -> None:
     statement = STATEMENTS[name][2]
+    assert list(has_the_columns_of_its_rows(plain, statement)) == []
     columns = columns_of(plain, statement.sql)
-    if not columns:
-        assert isinstance(statement, Command)
-    elif isinstance(statement.row_type, type) and issubclass(statement.row_type, msgspec.Struct):
+    if columns and is_record(statement.row_type):
         assert columns == flat(statement.row_type, columns)
         assert decoder_for(statement.row_type, tuple(columns))([]) == []
-    else:
-        assert len(columns) == (len(get_args(statement.row_type)) or 1)
 
 
 @every_statement
 def test_its_parameters_are_all_needed_and_none_is_missing(
     name: str, plain: sqlite3.Connection
 ) -> None:
-    statement = STATEMENTS[name][2]
-    parameters = nothing(statement)
-    plain.execute("EXPLAIN " + statement.sql, parameters).close()
-    for parameter in parameters:
-        others = {other: None for other in parameters if other != parameter}
-        with pytest.raises(sqlite3.ProgrammingError, match=parameter):
-            plain.execute("EXPLAIN " + statement.sql, others)
+    assert list(needs_its_parameters(plain, STATEMENTS[name][2])) == []
 
 
 @every_statement
@@ -384,14 +345,13 @@ def some_value(statement: Query[Any], parameter: str) -> Any:
 
 
 @every_statement
-def test_it_writes_if_and_only_if_it_is_a_command(name: str) -> None:
+def test_it_writes_if_and_only_if_it_is_a_command(name: str, plain: sqlite3.Connection) -> None:
     statement = STATEMENTS[name][2]
+    assert list(is_of_its_kind(plain, statement)) == []
     first = statement.sql.split(maxsplit=1)[0]
-    if isinstance(statement, Command):
-        assert first in ("INSERT", "UPDATE", "DELETE")
-    else:
-        assert first in ("SELECT", "WITH")
-        assert not re.search(r"\b(INSERT|UPDATE|DELETE)\b", bare(statement.sql))
+    assert first in (
+        ("INSERT", "UPDATE", "DELETE") if isinstance(statement, Command) else ("SELECT", "WITH")
+    )
 
 
 KEYWORDS = """
@@ -422,18 +382,8 @@ def test_it_names_its_columns(name: str) -> None:
 
 
 @every_statement
-def test_no_clock_and_no_randomness_runs_in_it(name: str) -> None:
-    statement = STATEMENTS[name][2]
-    assert no_clock(statement.sql)
-
-
-def no_clock(sql: str) -> bool:
-    code = re.sub(r"--[^\n]*", "", sql)
-    return not re.search(
-        r"'now'|\bCURRENT_|\b(?:random|randomblob|date|time|datetime|julianday|unixepoch|strftime)\s*\(",
-        code,
-        re.IGNORECASE,
-    )
+def test_no_clock_and_no_randomness_runs_in_it(name: str, plain: sqlite3.Connection) -> None:
+    assert list(reads_no_clock(plain, STATEMENTS[name][2])) == []
 
 
 @every_statement
@@ -526,19 +476,6 @@ def test_where_nulls_can_occur_the_order_says_where_they_go(
             ), term
 
 
-def scanned(steps: list[str]) -> list[str]:
-    """The tables that the plan reads from end to end; no tables are subqueries and JSON arrays."""
-    made = {
-        found[1] for step in steps if (found := re.match(r"(?:CO-ROUTINE|MATERIALIZE) (\w+)", step))
-    }
-    return [
-        found[1]
-        for step in steps
-        if (found := re.match(r"SCAN (?!CONSTANT ROW|\w+ VIRTUAL TABLE)(\w+)", step))
-        and found[1] not in made
-    ]
-
-
 @every_statement
 def test_it_never_scans_a_table(name: str, plain: sqlite3.Connection) -> None:
     statement = STATEMENTS[name][2]
@@ -598,7 +535,7 @@ TRIGGERS = triggers()
 
 @pytest.mark.parametrize("name", TRIGGERS)
 def test_a_trigger_runs_no_clock(name: str) -> None:
-    assert no_clock(TRIGGERS[name][0].replace(FOR_THE_PROMPT, ""))
+    assert clock_in(TRIGGERS[name][0].replace(FOR_THE_PROMPT, "")) is None
 
 
 @pytest.mark.parametrize("name", TRIGGERS)

@@ -27,6 +27,7 @@ from reelbase.cli import (
     import_,
     init,
     inspect,
+    lint,
     migrate,
     optimize,
     purge,
@@ -56,6 +57,7 @@ COMMANDS = (
     reset,
     export,
     import_,
+    lint,
     demo,
 )
 
