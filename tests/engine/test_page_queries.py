@@ -115,6 +115,15 @@ async def test_a_repository_of_an_application_gives_pages(notes: NoteRepository)
     assert await notes.page(Note(3, "never stored")) == second
 
 
+async def test_a_token_that_was_given_once_is_taken_by_every_later_release(
+    notes: NoteRepository,
+) -> None:
+    """If this fails, the form of tokens has changed, and their version must, too."""
+    page = await notes.page(least="0")
+    assert page.next == "1ks4-dtG8A8Ou0QE"
+    assert [note.id for note in await notes.page("1ks4-dtG8A8Ou0QE", least="0")] == [2, 1]
+
+
 async def test_a_token_is_refused_with_other_arguments_but_for_the_limit(
     notes: NoteRepository,
 ) -> None:

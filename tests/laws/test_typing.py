@@ -212,6 +212,10 @@ async def test_library(database: Database) -> None:
     assert_type(transcript.file, File | None)
     assert_type(await database.transcripts.update(transcript.id, language=None), Transcript)
     assert_type(await database.transcripts.list_for_profile("ann", True), list[Transcript])
+    assert_type(await database.transcripts.page("ann", load_file=True), Page[Transcript])
+    assert_type(await database.tags.for_files([file.id]), dict[UUID, list[reelbase.Tag]])
+    assert_type(await database.jobs.page("ann", status="failed"), Page[Job])
+    assert_type(await database.jobs.counts_by_status(type="t"), dict[JobStatus, int])
     clip = assert_type(await database.clips.add("ann", file.id, 0, 1.5, {"a": 1}), Clip)
     assert_type(clip.llm_breakdown_response, dict[str, Any])
     assert_type(await database.templates.upsert("ann", "s", "p", "m"), LlmTemplate)
@@ -447,6 +451,8 @@ async def mistakes(database: Database) -> None:
     await database.summary_prompts.update(1, version=2)  # type: ignore[call-arg]
     await database.jobs.update("id", status="done")  # type: ignore[arg-type]
     await database.files.page("ann", status="done")  # type: ignore[arg-type]
+    await database.files.page("ann", after=1)  # type: ignore[arg-type]
+    await database.jobs.page(status="done")  # type: ignore[arg-type]
     await database.generations.list(status="done")  # type: ignore[arg-type]
     number: str = await database.settings.get("ann", "k", "", type=int)  # type: ignore[arg-type]
     assert number
