@@ -22,11 +22,13 @@ from reelbase.cli import (
     backup,
     check,
     demo,
+    docs,
     export,
     history,
     import_,
     init,
     inspect,
+    jobs,
     lint,
     migrate,
     optimize,
@@ -57,7 +59,9 @@ COMMANDS = (
     reset,
     export,
     import_,
+    jobs,
     lint,
+    docs,
     demo,
 )
 

@@ -1,0 +1,124 @@
+"""The commands that show and move jobs, and that print the documents of the package."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import run, work
+
+import reelbase
+from reelbase import Database, Job, JobStatus
+
+
+@pytest.fixture
+def jobs(path: Path) -> list[Job]:
+    """One queued, one running, one failed, from the oldest to the newest."""
+    made: list[Job] = []
+
+    async def fill(database: Database) -> None:
+        await database.profiles.ensure("ann")
+        for type in ("first", "second", "third"):
+            made.append(await database.jobs.add("ann", type, {"of": "ann"}))
+        await database.jobs.claim("gone", types=["second"])
+        await database.jobs.claim("w", types=["third"])
+        await database.jobs.fail(made[2].id, "no\nsound", worker="w")
+
+    work(path, fill)
+    return made
+
+
+def status_of(path: Path, job: Job) -> JobStatus:
+    async def read() -> JobStatus:
+        async with reelbase.connect(path) as database:
+            return (await database.jobs.get(job.id)).status
+
+    return asyncio.run(read())
+
+
+def test_jobs_are_listed_page_by_page(
+    path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = facts("jobs", "list", path, "--limit", 2)
+    assert [job["type"] for job in first["jobs"]] == ["third", "second"]
+    rest = facts("jobs", "list", path, "--limit", 2, "--after", first["next"])
+    assert [job["type"] for job in rest["jobs"]] == ["first"]
+    assert rest["next"] is None
+    failed = facts("jobs", "list", path, "--status", "failed", "--profile", "ann")
+    assert [job["error"] for job in failed["jobs"]] == ["no\nsound"]
+    assert facts("jobs", "list", path, "--type", "fourth") == {"jobs": [], "next": None}
+    assert run("jobs", "list", path, "--limit", 2) == 0
+    out = capsys.readouterr().out
+    assert str(jobs[1].id) in out
+    assert "gone" in out
+    assert "more: --after " in out
+
+
+def test_a_job_is_shown_with_all_its_fields(
+    path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shown,) = facts("jobs", "show", path, jobs[2].id)["jobs"]
+    assert shown["params"] == {"of": "ann"}
+    assert shown.keys() == set(Job.__struct_fields__)
+    assert run("jobs", "show", path, jobs[2].id) == 0
+    assert "error: no\\nsound" in capsys.readouterr().out
+
+
+def test_jobs_are_queued_again_cancelled_and_taken_from_a_worker(
+    path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("jobs", "retry", path, jobs[2].id) == 0
+    assert capsys.readouterr().out == f"{jobs[2].id}: queued\n"
+    (released,) = facts("jobs", "release", path, jobs[1].id)["jobs"]
+    assert (released["status"], released["worker"]) == ("queued", None)
+    moved = facts("jobs", "cancel", path, jobs[0].id, jobs[1].id)["jobs"]
+    assert [job["status"] for job in moved] == ["cancelled", "cancelled"]
+
+
+def test_when_one_job_cannot_be_moved_none_is(
+    path: Path, jobs: list[Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("jobs", "retry", path, jobs[2].id, jobs[0].id) == 1
+    assert capsys.readouterr().err.startswith("reelbase jobs: job ")
+    assert status_of(path, jobs[2]) is JobStatus.FAILED
+    assert run("jobs", "release", path, jobs[0].id) == 1
+    assert status_of(path, jobs[0]) is JobStatus.QUEUED
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "no id"),
+        ("retry", "no id"),
+        ("list", "--after", "no token"),
+        ("list", "--limit", "-1"),
+        ("list", "--status", "done"),
+        (),
+    ],
+)
+def test_wrong_arguments_are_wrong_use(
+    path: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (arguments[0], path, *arguments[1:]) if arguments else ()
+    assert run("jobs", *words) == 2
+    assert capsys.readouterr().err
+
+
+def test_a_missing_job_exits_with_1(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("jobs", "show", path, reelbase.new_id()) == 1
+    assert "not found" in capsys.readouterr().err
+
+
+def test_documents_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("docs") == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    folders = Path(reelbase.__file__).parent.glob("*/README.md")
+    assert sorted(names) == sorted(path.parent.name for path in folders)
+    for name in names:
+        assert run("docs", name) == 0
+        assert capsys.readouterr().out.startswith("# ")
+    assert run("docs", "nonsense") == 2
+    assert "choose one of" in capsys.readouterr().err
