@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from reelbase.database import Database
 from reelbase.unit_of_work import UnitOfWork
-from reelbase.web import LARGEST_PAGE, PageParameters, refuse_in_websocket
+from reelbase.web import LARGEST_PAGE, PageParameters, Problem, refuse_in_websocket
 
 try:
     from fastapi import Depends, Query
@@ -22,6 +22,7 @@ __all__ = [
     "DatabaseDependency",
     "PageDependency",
     "PageParameters",
+    "Problem",
     "UnitDependency",
     "database_dependency",
     "event_stream",
@@ -50,6 +51,20 @@ def database_dependency(name: str) -> Any:
     return Depends(_getter(name))
 
 
+@cache
+def _unit_getter(name: str) -> Callable[..., AsyncIterator[UnitOfWork]]:
+    opened = database_dependency(name)
+
+    async def get(
+        connection: HTTPConnection, database: Database = opened
+    ) -> AsyncIterator[UnitOfWork]:
+        refuse_in_websocket(connection.scope["type"])
+        async with database.transaction() as unit:
+            yield unit
+
+    return get
+
+
 def unit_dependency(name: str) -> Any:
     """A unit of work on the Database of this name, in an application with several databases:
     ``ArchiveUnit = Annotated[UnitOfWork, unit_dependency("archive")]``.
@@ -59,18 +74,8 @@ def unit_dependency(name: str) -> Any:
     HTTPException. Background tasks, and a body that is streamed, run when it has ended: they take the
     database. A websocket is refused (RuntimeError).
     """
-
-    opened = database_dependency(name)
-
-    async def get_unit(
-        connection: HTTPConnection, database: Database = opened
-    ) -> AsyncIterator[UnitOfWork]:
-        refuse_in_websocket(connection.scope["type"])
-        async with database.transaction() as unit:
-            yield unit
-
     # In the default scope, "request", it would be committed after the response.
-    return Depends(get_unit, scope="function")
+    return Depends(_unit_getter(name), scope="function")
 
 
 async def _page_parameters(

@@ -21,6 +21,7 @@ from reelbase.web import (
     LARGEST_PAGE,
     PROBLEM,
     PageParameters,
+    Problem,
     checked_database,
     log_problem,
     problem_headers,
@@ -33,7 +34,7 @@ try:
     from litestar import Litestar, Request, Response
     from litestar.config.app import AppConfig
     from litestar.datastructures import State
-    from litestar.di import Provide
+    from litestar.di import NamedDependency, Provide
     from litestar.params import QueryParameter
     from litestar.plugins import InitPlugin
     from litestar.response import Stream
@@ -43,7 +44,7 @@ except ImportError as error:
         "reelbase.litestar needs Litestar: pip install 'reelbase[litestar]'"
     ) from error
 
-__all__ = ["PageParameters", "ReelbasePlugin", "event_stream", "page_parameters"]
+__all__ = ["PageParameters", "Problem", "ReelbasePlugin", "event_stream", "page_parameters"]
 
 
 class ReelbasePlugin(InitPlugin):
@@ -78,8 +79,10 @@ class ReelbasePlugin(InitPlugin):
         app_config.lifespan.append(self._lifespan)
         app_config.dependencies[self._name] = Provide(self._database)
         app_config.dependencies[unit] = Provide(self._unit)
-        app_config.dependencies["page"] = Provide(page_parameters)
-        app_config.exception_handlers[DatabaseError] = _answer
+        app_config.dependencies["before_unit"] = Provide(_nothing)
+        # What the application itself has under these keys stays.
+        app_config.dependencies.setdefault("page", Provide(page_parameters))
+        app_config.exception_handlers.setdefault(DatabaseError, _answer)
         return app_config
 
     @asynccontextmanager
@@ -91,7 +94,11 @@ class ReelbasePlugin(InitPlugin):
     async def _database(self, state: State) -> Database:
         return checked_database(state.get(self._name), self._name, "it has not been started")
 
-    async def _unit(self, state: State, scope: Scope) -> AsyncIterator[UnitOfWork]:
+    async def _unit(
+        self, state: State, scope: Scope, before_unit: NamedDependency[None]
+    ) -> AsyncIterator[UnitOfWork]:
+        # Litestar makes the dependencies that depend on none in tasks of their own. A unit is opened in the
+        # task of the request, by which a write beside the unit is recognised and refused.
         refuse_in_websocket(scope["type"])
         database = await self._database(state)
         async with database.transaction() as unit:
@@ -123,6 +130,10 @@ def event_stream(changes: AsyncIterable[Any], *, heartbeat: float = HEARTBEAT_SE
         media_type=EVENT_STREAM,
         headers=EVENT_STREAM_HEADERS,
     )
+
+
+async def _nothing() -> None:
+    """What a unit depends on."""
 
 
 def _answer(request: Request[Any, Any, Any], error: DatabaseError) -> Response[bytes]:

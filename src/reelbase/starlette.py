@@ -20,6 +20,7 @@ from reelbase.web import (
     LARGEST_PAGE,
     PROBLEM,
     PageParameters,
+    Problem,
     checked_database,
     log_problem,
     problem_headers,
@@ -39,6 +40,7 @@ except ImportError as error:
 
 __all__ = [
     "PageParameters",
+    "Problem",
     "database_of",
     "event_stream",
     "install_error_handlers",

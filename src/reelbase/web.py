@@ -11,6 +11,7 @@ from typing import Any, Final, TypedDict
 
 import msgspec
 
+from reelbase import Record
 from reelbase.database import Database
 from reelbase.errors import DatabaseError
 
@@ -36,16 +37,23 @@ class PageParameters(TypedDict):
     after: str | None
 
 
-def problem_of(error: DatabaseError) -> dict[str, Any]:
-    """The error as a problem document (RFC 9457): status, its phrase, code and the public details."""
+class Problem(Record, frozen=True):
+    """A problem document (RFC 9457). title: the phrase of the status.  code: that of the DatabaseError.
+
+    details: its public_details, which are empty from status 500 on.
+    """
+
+    type: str
+    title: str
+    status: int
+    code: str
+    details: dict[str, Any]
+
+
+def problem_of(error: DatabaseError) -> Problem:
+    """The answer to an error: without its text, which may name files, methods and SQL."""
     status = HTTPStatus(error.http_status)
-    return {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "code": error.code,
-        "details": error.public_details,
-    }
+    return Problem("about:blank", status.phrase, status.value, error.code, error.public_details)
 
 
 def problem_headers(error: DatabaseError) -> dict[str, str]:

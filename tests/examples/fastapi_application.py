@@ -15,7 +15,10 @@ from starlette.responses import StreamingResponse
 import reelbase
 from reelbase import fastapi as door
 
-app = FastAPI(lifespan=door.lifespan(os.environ.get("MEDIA_DATABASE", "media.db")))
+app = FastAPI(
+    lifespan=door.lifespan(os.environ.get("MEDIA_DATABASE", "media.db")),
+    responses={"4XX": {"model": door.Problem}},
+)
 door.install_error_handlers(app)
 
 

@@ -26,12 +26,6 @@ import reelbase
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(autouse=True)
-def once(journal: str) -> None:
-    if journal != "wal":
-        pytest.skip("applications do not depend on the journal")
-
-
 def service() -> configparser.SectionProxy:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(HERE / "media.service")

@@ -52,12 +52,6 @@ EXAMPLES: dict[Any, list[Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def once(journal: str) -> None:
-    if journal != "wal":
-        pytest.skip("records do not depend on the journal")
-
-
 def example(hint: Any, number: int) -> Any:
     """A value of the type: number 0 has all that is optional, number 1 has None there."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)

@@ -15,12 +15,6 @@ from reelbase.starlette import event_stream
 from reelbase.web import server_sent_events
 
 
-@pytest.fixture(autouse=True)
-def once(journal: str) -> None:
-    if journal != "wal":
-        pytest.skip("a stream does not depend on the journal")
-
-
 class Change(reelbase.Record, frozen=True):
     commit: int
     names: frozenset[str]

@@ -21,6 +21,7 @@ from reelbase import Database, DatabaseError, UnitOfWork
 from reelbase.fastapi import (
     DatabaseDependency,
     PageDependency,
+    Problem,
     UnitDependency,
     database_dependency,
     get_database,
@@ -30,6 +31,7 @@ from reelbase.fastapi import (
 )
 
 Archive = Annotated[Database, database_dependency("archive")]
+NamedUnit = Annotated[UnitOfWork, unit_dependency("database")]
 ArchiveUnit = Annotated[UnitOfWork, unit_dependency("archive")]
 Messages = list[dict[str, Any]]
 
@@ -336,6 +338,27 @@ async def test_a_request_has_one_unit(app: FastAPI) -> None:
         assert (await client.post("/")).json() == 1
 
 
+async def test_a_unit_that_is_named_again_is_the_same(app: FastAPI) -> None:
+    @app.post("/")
+    async def route(unit: UnitDependency, same: NamedUnit) -> bool:
+        return unit is same
+
+    async with client_of(app) as client:
+        assert (await client.post("/")).json() is True
+
+
+async def test_a_write_beside_the_unit_is_refused_at_once(app: FastAPI) -> None:
+    """It would wait for the unit, which waits for the route."""
+
+    @app.post("/")
+    async def route(unit: UnitDependency, database: DatabaseDependency) -> None:
+        await database.profiles.ensure("ann")
+
+    async with client_of(app) as client:
+        answer = await client.post("/")
+    assert (answer.status_code, answer.json()["code"]) == (500, "inside_unit")
+
+
 async def test_background_tasks_and_streams_see_what_was_committed(app: FastAPI) -> None:
     seen: list[Any] = []
 
@@ -497,6 +520,14 @@ async def test_an_error_of_the_server_shows_no_path_and_is_logged(
     assert record.name == "reelbase"
     assert record.getMessage() == "GET /fails: cannot open /srv/secret/media.db"
     assert record.exc_info
+
+
+async def test_problems_can_be_described(app: FastAPI) -> None:
+    @app.get("/", responses={404: {"model": Problem}})
+    async def route() -> None: ...
+
+    answer = app.openapi()["paths"]["/"]["get"]["responses"]["404"]["content"]
+    assert answer["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
 
 
 async def test_what_is_busy_can_be_tried_again(app: FastAPI) -> None:

@@ -146,6 +146,20 @@ async def test_an_error_is_a_problem_document(
     assert logged == ["GET /500: /srv/media.db", "GET /503: busy"]
 
 
+async def test_a_write_beside_the_unit_is_refused_at_once(
+    application: Callable[..., Litestar],
+) -> None:
+    """It would wait for the unit, which waits for the handler."""
+
+    @post("/")
+    async def route(unit: NamedDependency[UnitOfWork], database: NamedDependency[Database]) -> None:
+        await database.profiles.ensure("ann")
+
+    async with client_of(application(route)) as client:
+        answer = await client.post("/")
+    assert (answer.status_code, answer.json()["code"]) == (500, "inside_unit")
+
+
 async def test_a_page_is_asked_for_by_limit_and_after(application: Callable[..., Litestar]) -> None:
     @get("/")
     async def route(page: NamedDependency[PageParameters]) -> PageParameters:
@@ -227,6 +241,22 @@ async def test_an_event_stream_is_a_response(application: Callable[..., Litestar
     assert answer.text == "data: 1\n\ndata: 2\n\n"
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["x-accel-buffering"] == "no"
+
+
+async def test_what_the_application_has_itself_stays(path: Path) -> None:
+    def own_answer(_request: Any, _error: Exception) -> Response[str]:
+        return Response("mine", status_code=404)
+
+    @get("/")
+    async def route(database: NamedDependency[Database]) -> None:
+        await database.profiles.get("nobody")
+
+    plugins = [ReelbasePlugin(path)]
+    app = Litestar(
+        [route], plugins=plugins, exception_handlers={reelbase.DatabaseError: own_answer}
+    )
+    async with client_of(app) as client:
+        assert (await client.get("/")).text == "mine"
 
 
 def test_options_are_checked_at_once(path: Path) -> None:
