@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
-from typing import TypedDict, get_args, get_origin
+from typing import Any, TypedDict, get_args, get_origin
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from reelbase import (
@@ -18,6 +21,7 @@ from reelbase import (
     PageQuery,
     Repository,
 )
+from reelbase.engine.statements.pages import _encoded
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -131,6 +135,41 @@ async def test_a_token_is_refused_with_other_arguments_but_for_the_limit(
     assert [note.id for note in await notes.page(page.next, limit=1, least="1")] == [2]
     with pytest.raises(InvalidArgumentError, match=r"NoteRepository.page: after: is the token of"):
         await notes.page(page.next, least="2")
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(text=st.text() | st.text(alphabet="1ks4-_=A", max_size=40))
+async def test_no_text_but_a_token_is_taken(notes: NoteRepository, text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"NoteRepository.page: after: is no token"):
+        await notes.page(text)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    place=st.lists(st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(), max_size=3)
+    | st.integers(-(2**63), 2**64 - 1).map(lambda number: [number])
+)
+async def test_a_token_that_a_client_made_up_shows_rows_of_its_listing_or_is_refused(
+    notes: NoteRepository, place: list[Any]
+) -> None:
+    """The checksum needs no key."""
+    listing = NoteRepository._page._listing({"least": ""})
+    try:
+        page = await notes.page(_encoded(listing, place), limit=None)
+    except InvalidArgumentError:
+        assert [type(value) for value in place] != [int] or place[0] >= 2**63
+    else:
+        assert [note.id for note in page] == [id for id in range(4, -1, -1) if id < place[0]]
 
 
 async def test_a_record_whose_place_cannot_be_stored_is_refused_by_name(

@@ -41,7 +41,10 @@ class Page(list[T]):
     next: the token of the next page, for ``after=``: ASCII letters, digits, ``-`` and ``_``, about 100
     characters. None: this is the last page. A token stays valid when the rows of its page change or are
     deleted, in another process, and in a copy of the database. Pass it to the method that gave it, with the
-    same arguments; only the limit may differ.
+    same arguments; only the limit may differ. It is no secret and no permission.
+
+    The library sets no bound on a limit, and a page is in memory as a whole: a route that takes the limit
+    from a URL needs a bound of its own, such as 200.
     """
 
     __slots__ = ("next",)
