@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import inspect
 import shutil
 import sqlite3
 import sys
@@ -37,6 +38,7 @@ from reelbase import (
     RecordNotFoundError,
     Repository,
     SyncDatabase,
+    SyncUnitOfWork,
     UnitOfWork,
 )
 
@@ -69,6 +71,17 @@ def test_it_has_every_public_name_of_a_database(sync: SyncDatabase) -> None:
         _ = sync.playlists  # type: ignore[attr-defined]
     with pytest.raises(AttributeError):
         _ = sync.files._run  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("face", "behind"), [(SyncDatabase, Database), (SyncUnitOfWork, UnitOfWork)]
+)
+def test_methods_of_its_own_have_the_parameters_of_the_async_ones(face: type, behind: type) -> None:
+    own = [name for name in vars(face) if not name.startswith("_")]
+    assert own
+    for name in own:
+        ours, theirs = (inspect.signature(getattr(each, name)) for each in (face, behind))
+        assert ours.parameters == theirs.parameters, name
 
 
 def test_a_call_gives_the_record_and_is_stored(

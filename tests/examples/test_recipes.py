@@ -34,6 +34,26 @@ async def test_the_files_of_a_list_are_found_at_once(database: Database) -> None
     assert await names_of(database, []) == {}
 
 
+def test_the_nightly_script_adds_the_files_of_a_folder_and_keeps_a_copy(
+    path: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("b.mkv", "a.mkv", "notes.txt"):
+        (folder / name).touch()
+    done = subprocess.run(
+        [sys.executable, "nightly_script.py", folder],
+        cwd=HERE,
+        env={**os.environ, "MEDIA_DATABASE": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("2 files added, 0 jobs purged\n", "")
+    with reelbase.connect_sync(folder / "media.backup.db", read_only=True) as copy:
+        assert {file.name for file in copy.files.list()} == {"a.mkv", "b.mkv"}
+
+
 # The worker process
 
 
