@@ -20,10 +20,12 @@ from bench.peers import growth
 from bench.peers import main as peers
 from bench.reading import READING
 from bench.transcription import TRANSCRIPTION
+from bench.turns import TURNS, measure_turns
+from bench.units import UNITS
 from bench.videos import VIDEOS
 from bench.writing import WRITING
 
-ROWS = {row.name: row for row in (*READING, *WRITING, *VIDEOS, *TRANSCRIPTION)}
+ROWS = {row.name: row for row in (*READING, *WRITING, *UNITS, *VIDEOS, *TRANSCRIPTION)}
 _ROUNDS = 31
 _QUICK_ROUNDS = 2
 
@@ -43,12 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with staged(QUICK if options.quick else Sizes(), options.folder) as stage:
         report["facts"] = reporting.facts(stage, list(loops), rounds)
         print(reporting.header(report["facts"]), flush=True)
-        for name in options.rows or (*ROWS, MEMORY):
+        for name in options.rows or (*ROWS, MEMORY, TURNS):
             if name == MEMORY:
                 footprints = measure_memory(stage)
                 report[name] = footprints
                 is_missed |= footprints[OURS].peak_mb >= LIMIT_MB
                 print("\n" + reporting.memory_table(footprints), flush=True)
+            elif name == TURNS:
+                waits = measure_turns(stage)
+                report[name] = waits
+                is_missed |= any(each.takes_turns and not each.is_within_limits for each in waits)
+                print("\n" + reporting.turns_table(waits), flush=True)
             else:
                 results = _results(name, stage, loops, rounds)
                 report[name] = results
@@ -80,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
         "rows",
         nargs="*",
         metavar="ROW",
-        choices=[*ROWS, MEMORY, []],
-        help=f"what to measure, all by default: {', '.join((*ROWS, MEMORY))}",
+        choices=[*ROWS, MEMORY, TURNS, []],
+        help=f"what to measure, all by default: {', '.join((*ROWS, MEMORY, TURNS))}",
     )
     parser.add_argument("--loop", choices=["asyncio", "uvloop", "both"], default="both")
     parser.add_argument("--rounds", type=positive, help=f"default {_ROUNDS}; more is steadier")

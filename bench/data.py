@@ -44,6 +44,7 @@ class Sizes(msgspec.Struct, frozen=True):
     videos: int = 100_000
     transcribed: int = 1500  # recordings
     longest: int = 6500  # segments of the longest of them, of 4.5 hours
+    turn_seconds: float = 8.0  # of waiting for turns, per line of the table
 
 
 QUICK = Sizes(
@@ -56,6 +57,7 @@ QUICK = Sizes(
     videos=500,
     transcribed=24,
     longest=600,
+    turn_seconds=0.5,
 )
 
 

@@ -13,6 +13,7 @@ import reelbase
 from bench.data import Stage
 from bench.measuring import OURS, Result, Row, Spread
 from bench.memory import LIMIT_MB, QUESTION, Footprint
+from bench.turns import P99_LIMIT_MS, TURNS, TURNS_QUESTION, WORST_LIMIT_MS, Waits
 
 # By loop, then by contender.
 Results = dict[str, dict[str, Result]]
@@ -80,6 +81,27 @@ def memory_table(footprints: dict[str, Footprint]) -> str:
             *aligned(lines),
             f"  target: under {LIMIT_MB} MB: {ours.peak_mb:.1f} MB, {verdict}",
         )
+    )
+
+
+def turns_table(measured: list[Waits]) -> str:
+    lines = [["journal", "busy", "turns", "units", "p50 ms", "p99 ms", "worst ms", "writes/s"]]
+    lines += [
+        [
+            waits.journal,
+            str(waits.busy),
+            "yes" if waits.takes_turns else "no",
+            str(waits.units),
+            *(f"{number:.1f}" for number in (waits.p50_ms, waits.p99_ms, waits.worst_ms)),
+            f"{waits.writes_per_second:,.0f}",
+        ]
+        for waits in measured
+    ]
+    missed = [waits for waits in measured if waits.takes_turns and not waits.is_within_limits]
+    verdict = "reached" if not missed else "NOT reached"
+    limits = f"p99 at most {P99_LIMIT_MS:g} ms, worst at most {WORST_LIMIT_MS:g} ms"
+    return "\n".join(
+        (f"{TURNS}: {TURNS_QUESTION}", *aligned(lines), f"  target with turns: {limits}: {verdict}")
     )
 
 

@@ -40,7 +40,7 @@ def test_every_row_runs_and_prints_a_table(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     figures = msgspec.json.decode((tmp_path / "figures.json").read_bytes())
-    for name in (*ROWS, "memory"):
+    for name in (*ROWS, "memory", "turns"):
         assert f"\n{name}: " in done.stdout
         assert figures[name]
     assert {"Python", "SQLite", "loop", "cores", "filesystem", "date"} <= figures["facts"].keys()
