@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 15;
+PRAGMA user_version = 16;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -44,7 +44,8 @@ VALUES
   (12, 'file_search', 'fe8d654108c2159f8497251f6698b54d454e5c4a5a9f552c2bc4d474e49f74a1'),
   (13, 'workers', 'e928449940cee6d9ab65bcc5a68558adeb8051b8624a9022e6bbc81339de4cd7'),
   (14, 'due_jobs', '6e30ddbfe82791118c55256cb5d9aeca08c91b2e09c25c408e2b47228cfc0d2f'),
-  (15, 'failed_jobs', '6ed619f54499123eb338b22efab5c2bba46fe5fbf717a69f5d842d614b8af5a2');
+  (15, 'failed_jobs', '6ed619f54499123eb338b22efab5c2bba46fe5fbf717a69f5d842d614b8af5a2'),
+  (16, 'job_runs', 'da5d47169cfa0d48e71b086ce00cb020ebf07e8142d7af2432919f09adfea113');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -442,6 +443,44 @@ BEGIN
   SET is_due = 0
   WHERE id = NEW.id;
 END;
+
+
+-- What a handler has finished of a job, so that after a crash it is not done again.
+CREATE TABLE job_steps (
+  job_id       TEXT NOT NULL,
+  name         TEXT NOT NULL,
+  attempt      INTEGER NOT NULL,  -- in which it was finished
+  result       TEXT NOT NULL,     -- any JSON value
+  finished_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  CONSTRAINT job_steps_pk PRIMARY KEY (job_id, name),
+  CONSTRAINT job_steps_job FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE,
+  CONSTRAINT job_steps_attempt CHECK (attempt >= 0),
+  CONSTRAINT job_steps_result CHECK (json_valid(result)),
+  CONSTRAINT job_steps_finished_at CHECK (finished_at IS strftime('%Y-%m-%dT%H:%M:%fZ', finished_at, '+0 days'))
+) STRICT, WITHOUT ROWID;
+
+-- Who retries a job that has succeeded wants all of it done once more. A failed one goes on where it was.
+CREATE TRIGGER jobs_steps_done_again AFTER UPDATE OF status ON jobs
+WHEN OLD.status = 'succeeded' AND NEW.status = 'queued'
+BEGIN
+  DELETE FROM job_steps
+  WHERE job_id = NEW.id;
+END;
+
+
+-- What handlers say while they work.
+CREATE TABLE job_logs (
+  job_id      TEXT NOT NULL,
+  number      INTEGER NOT NULL,  -- counts the lines of a job from 1
+  attempt     INTEGER NOT NULL,
+  text        TEXT NOT NULL,
+  created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  CONSTRAINT job_logs_pk PRIMARY KEY (job_id, number),
+  CONSTRAINT job_logs_job FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE,
+  CONSTRAINT job_logs_number CHECK (number >= 1),
+  CONSTRAINT job_logs_attempt CHECK (attempt >= 0),
+  CONSTRAINT job_logs_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days'))
+) STRICT, WITHOUT ROWID;
 
 
 -- A browser that uses the downloader, known by a cookie.

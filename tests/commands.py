@@ -62,7 +62,10 @@ async def fill(database: Database) -> None:
     await database.error_log.add("https://example.org/x", "e")
     await database.unsupported_urls.add("u")
     await database.jobs.add_batch(owner.profile_id, "t", {"file_id": str(owner.file_id)}, [{}, {}])
-    await database.jobs.claim("w")
+    claimed = await database.jobs.claim("w")
+    assert claimed is not None
+    await database.jobs.log(claimed.id, hard)
+    await database.jobs.finish_step(claimed.id, hard, [hard, 1.0], worker="w", attempt=1)
     await database.audit.log_create("shelf", "text id")
     gone = await database.projects.add("gone", "w")
     await database.projects.delete(gone.id)

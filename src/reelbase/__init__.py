@@ -79,7 +79,15 @@ from reelbase.repositories.generations import (
     GenerationStatusLike,
     NewGeneration,
 )
-from reelbase.repositories.jobs import Job, JobRepository, JobStatus, JobStatusLike, RecoveryReport
+from reelbase.repositories.jobs import (
+    Job,
+    JobLogLine,
+    JobRepository,
+    JobStatus,
+    JobStatusLike,
+    JobStep,
+    RecoveryReport,
+)
 from reelbase.repositories.llm_configs import (
     LlmConfig,
     LlmConfigChanges,
@@ -186,10 +194,12 @@ __all__ = [
     "Job",
     "JobFailure",
     "JobHandler",
+    "JobLogLine",
     "JobRepository",
     "JobRun",
     "JobStatus",
     "JobStatusLike",
+    "JobStep",
     "JournalDecision",
     "JsonValue",
     "LlmConfig",

@@ -327,7 +327,7 @@ class Database(Catalogue):
         """
         self._executor.refuse_if_unusable()
         await Worker(
-            self.jobs,
+            self,
             handlers,
             concurrency=concurrency,
             worker=worker,

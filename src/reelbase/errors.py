@@ -143,7 +143,8 @@ class DatabaseBusyError(DatabaseError):
 
 
 class DatabaseTimeoutError(DatabaseError, TimeoutError):
-    """A statement took longer than the timeout of its call and was interrupted. Nothing of it remains."""
+    """A statement took longer than the timeout of its call and was interrupted, and nothing of it remains;
+    or a job that jobs.wait() was waiting for has not finished."""
 
     code = "timeout"
     http_status = 504

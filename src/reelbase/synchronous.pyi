@@ -37,7 +37,14 @@ from reelbase.repositories.generations.records import (
     GenerationStatusLike,
     NewGeneration,
 )
-from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike, RecoveryReport
+from reelbase.repositories.jobs.records import (
+    Job,
+    JobLogLine,
+    JobStatus,
+    JobStatusLike,
+    JobStep,
+    RecoveryReport,
+)
 from reelbase.repositories.llm_configs import LlmConfig, LlmConfigChanges, LlmConfigCheck
 from reelbase.repositories.media_info import MediaInfo, MediaInfoChanges
 from reelbase.repositories.notifications import Notification
@@ -462,6 +469,7 @@ class _SyncJobView:
     def find_referencing_transcript(
         self, profile_id: str, transcript_id: UUID | str
     ) -> set[UUID]: ...
+    def find_step(self, job_id: UUID | str, name: str) -> JobStep | None: ...
     def get(self, job_id: UUID | str) -> Job: ...
     def held_by(self, worker: str) -> dict[UUID, int]: ...
     def list(
@@ -477,6 +485,9 @@ class _SyncJobView:
         offset: int = 0,
     ) -> builtins.list[Job]: ...
     def list_unfinished(self) -> builtins.list[Job]: ...
+    def log_lines(
+        self, job_id: UUID | str, *, after: int = 0, limit: int | None = None
+    ) -> builtins.list[JobLogLine]: ...
     def page(
         self,
         profile_id: str | None = None,
@@ -487,6 +498,7 @@ class _SyncJobView:
         status: JobStatusLike | None = None,
         type: str | None = None,
     ) -> Page[Job]: ...
+    def steps(self, job_id: UUID | str) -> builtins.list[JobStep]: ...
 
 class _SyncJobRepository(_SyncJobView):
     def add(
@@ -530,6 +542,9 @@ class _SyncJobRepository(_SyncJobView):
         worker: str | None = None,
         attempt: int | None = None,
     ) -> Job: ...
+    def finish_step(
+        self, job_id: UUID | str, name: str, result: JsonValue, *, worker: str, attempt: int
+    ) -> JobStep: ...
     def heartbeat(
         self,
         job_id: UUID | str,
@@ -540,6 +555,7 @@ class _SyncJobRepository(_SyncJobView):
         lease: float = 60.0,
         attempt: int | None = None,
     ) -> Job: ...
+    def log(self, job_id: UUID | str, text: str, *, attempt: int | None = None) -> JobLogLine: ...
     def progress(
         self, job_id: UUID | str, progress: float, *, completed: int | None = None
     ) -> bool: ...
@@ -547,6 +563,9 @@ class _SyncJobRepository(_SyncJobView):
     def recover(self, *, message: str = "interrupted by restart") -> RecoveryReport: ...
     def release(self, job_id: UUID | str, worker: str, *, attempt: int | None = None) -> Job: ...
     def retry(self, job_id: UUID | str) -> Job: ...
+    def snooze(
+        self, job_id: UUID | str, seconds: float, *, worker: str, attempt: int | None = None
+    ) -> Job: ...
     def succeed(
         self,
         job_id: UUID | str,
@@ -567,6 +586,7 @@ class _SyncJobRepository(_SyncJobView):
         error_code: str | None = None,
         error_details: dict[str, Any] | None = None,
     ) -> Job: ...
+    def wait(self, job_id: UUID | str, *, timeout: float | None = None) -> Job: ...
 
 class _SyncSessionView:
     def count(self) -> int: ...

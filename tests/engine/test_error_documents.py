@@ -152,7 +152,13 @@ async def arguments_of(method: Any, owner: Owner) -> dict[str, Any]:
             "metadata": {},
             "llm_breakdown_response": {},
         },
-        **{"duration_seconds": 1.0, "sample_rate": 1, "channels": 1, "generation_time": 1.0},
+        **{
+            "duration_seconds": 1.0,
+            "seconds": 1.0,
+            "sample_rate": 1,
+            "channels": 1,
+            "generation_time": 1.0,
+        },
         **{"progress": 0.5, "percent": 5.0, "confidence": 0.5, "window": timedelta(days=1)},
     }
     given = {}

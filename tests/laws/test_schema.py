@@ -113,6 +113,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "finished_at": None,
     },
     "job_references": {"target_id": ID, "target_type": "file", "job_id": ID},
+    "job_steps": {"job_id": ID, "name": "s", "attempt": 1, "result": "1", "finished_at": MOMENT},
+    "job_logs": {"job_id": ID, "number": 1, "attempt": 1, "text": "", "created_at": MOMENT},
     "sessions": {"id": "s", "created_at": MOMENT, "last_seen": MOMENT},
     "downloads": {
         "id": ID,
@@ -377,6 +379,11 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     ],
     "config_value": [{"value": text} for text in _NO_JSON],
     "job_references_target_type": [{"target_type": "clip"}, {"target_type": ""}],
+    "job_steps_attempt": [{"attempt": -1}],
+    "job_steps_result": [{"result": text} for text in _NO_JSON],
+    "job_steps_finished_at": [{"finished_at": text} for text in NO_MOMENTS],
+    "job_logs_number": [{"number": 0}, {"number": -1}],
+    "job_logs_attempt": [{"attempt": -1}],
     "videos_duration": [{"duration": -0.001}],
     "videos_framerate": [
         {"framerate_num": 0},

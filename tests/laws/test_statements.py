@@ -159,6 +159,7 @@ MAY_SORT = {
     "ErrorLogRepository._top_domains": "by their counts, which no index has",
     "SessionRepository._list": "the ties of an index whose name and column are pinned",
     "JobClaims._held": "the running jobs of one worker",
+    "JobRuns._steps": "the finished steps of one job",
     "JobQueries._find_referencing_file": "DISTINCT over the jobs that name one file",
     "JobQueries._find_referencing_transcript": "DISTINCT over the jobs that name one transcript",
     "VideoRepository._search": "the best match first, which only the search itself knows",
@@ -186,7 +187,10 @@ MAY_BE_UNORDERED = {
 }
 
 # The last sort key of these is unique among what they list, and why.
-UNIQUE_WITHIN = {"SettingsRepository._all": "a profile has a key once"}
+UNIQUE_WITHIN = {
+    "SettingsRepository._all": "a profile has a key once",
+    "JobRuns._steps": "a job has a step once",
+}
 
 # What these miss when they find nothing is somebody else's.
 ENTITIES = {

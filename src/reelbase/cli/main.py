@@ -38,6 +38,7 @@ from reelbase.cli import (
     reset,
     restore,
     version,
+    worker,
 )
 from reelbase.cli.output import in_one_line
 from reelbase.cli.process import Terminated, UsageError
@@ -62,6 +63,7 @@ COMMANDS = (
     jobs,
     lint,
     docs,
+    worker,
     demo,
 )
 

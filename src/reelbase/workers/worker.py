@@ -8,24 +8,33 @@ import logging
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reelbase.engine.ids import new_id
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.errors import InvalidTransitionError, RecordNotFoundError
-from reelbase.repositories.jobs import Job, JobRepository
+from reelbase.repositories.jobs import Job
 from reelbase.workers.handlers import Handler, called, checked_handlers
 from reelbase.workers.outcomes import Outcome, Release, outcome_of
-from reelbase.workers.runs import PATIENCE_SECONDS, TRANSIENT, Attempt, JobRun
+from reelbase.workers.runs import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PATIENCE_SECONDS,
+    TRANSIENT,
+    Attempt,
+    JobRun,
+    persistently,
+)
 from reelbase.workers.termination import stopped_by_sigterm
+
+if TYPE_CHECKING:
+    from reelbase.database import Database
 
 _log = logging.getLogger("reelbase")
 
 _LOOK_SECONDS = 0.01  # between two looks for jobs that other processes have added
 _CANCEL_SECONDS = 0.25  # between two looks for jobs that were cancelled or lost
 _RENEWALS_PER_LEASE = 4
-_FIRST_PAUSE_SECONDS = 0.1  # after a failed call
-_LONGEST_PAUSE_SECONDS = 5.0
 _LONGEST_SECONDS = 86_400.0
 
 
@@ -39,7 +48,7 @@ class Worker:
 
     def __init__(
         self,
-        jobs: JobRepository,
+        database: Database,
         handlers: Mapping[str, Handler],
         *,
         concurrency: int,
@@ -54,7 +63,8 @@ class Worker:
         self._grace = _checked_seconds("grace", grace, at_least=0.0)
         self._lease = _checked_seconds("lease", lease, at_least=0.1)
         self._name = _checked_name(worker)
-        self._jobs = jobs
+        self._database = database
+        self._jobs = database.jobs
         self._attempts: set[Attempt] = set()
         self._turn: asyncio.Queue[None] = asyncio.Queue(1)
         self._stopping = asyncio.Event()
@@ -67,6 +77,7 @@ class Worker:
             for service in (self._stopping.wait, self._look, self._renew, self._find_lost)
         ]
         tasks: list[asyncio.Task[Any]] = [*slots, *services]
+        _log.info("worker %s begins with %s", self._name, ", ".join(self._types))
         try:
             with stopped_by_sigterm(self._stopping.set):
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -77,6 +88,7 @@ class Worker:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+                _log.info("worker %s has stopped", self._name)
         for error in filter(None, map(_error_of, tasks)):
             raise error
 
@@ -88,7 +100,7 @@ class Worker:
         finally:  # a second cancel ends the grace
             for attempt in self._attempts:
                 attempt.stop("stopping")
-            await asyncio.wait(slots, timeout=PATIENCE_SECONDS + _LONGEST_PAUSE_SECONDS)
+            await asyncio.wait(slots, timeout=PATIENCE_SECONDS + LONGEST_PAUSE_SECONDS)
 
     # A slot.
 
@@ -99,20 +111,20 @@ class Worker:
                 await self._turn.get()
                 job = await self._claim()
                 continue
-            attempt = Attempt(self._jobs, job, self._name, self._lease)
+            attempt = Attempt(self._database, job, self._name, self._lease)
             outcome = await self._outcome(attempt)
             _, job = await asyncio.gather(self._store(attempt, outcome), self._claim())
         self._pass_turn()
 
     async def _claim(self) -> Job | None:
-        pause = _FIRST_PAUSE_SECONDS
+        pause = FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             try:
                 job = await self._jobs.claim(self._name, types=self._types, lease=self._lease)
             except TRANSIENT as error:
                 _log.warning("worker %s cannot claim a job: %s", self._name, error)
                 await self._pause(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue
             if job is not None and self._stopping.is_set():
                 await Release().store(self._jobs, job, self._name)
@@ -130,17 +142,11 @@ class Worker:
         return outcome_of(attempt, handler)
 
     async def _store(self, attempt: Attempt, outcome: Outcome | None) -> None:
-        """Stores the outcome, as soon as the database can be written, unless the job is lost before."""
-        job, pause = attempt.job, _FIRST_PAUSE_SECONDS
+        """Stores the outcome, as soon as the database can be written."""
+        job = attempt.job
         try:
-            while outcome is not None and attempt.reason != "lost":
-                try:
-                    await outcome.store(self._jobs, job, self._name)
-                    return
-                except TRANSIENT as error:
-                    _log.warning("job %s: its outcome cannot be stored yet: %s", job.id, error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            if outcome is not None:
+                await persistently(lambda: outcome.store(self._jobs, job, self._name))
         except (InvalidTransitionError, RecordNotFoundError) as error:
             _log.info("job %s: its outcome is not needed any more: %s", job.id, error)
         except BaseException:

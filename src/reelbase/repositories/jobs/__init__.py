@@ -26,6 +26,7 @@ returns False.
     failed        -             -             failed        queued        -
     cancelled     -             -             cancelled     queued        -
 
+snooze leads where release does.
 A job that is running without a lease and has no attempt left fails at recover(), too.
 """
 
@@ -36,11 +37,21 @@ from reelbase.repositories.jobs.completion import JobCompletion
 from reelbase.repositories.jobs.control import JobControl
 from reelbase.repositories.jobs.housekeeping import JobHousekeeping
 from reelbase.repositories.jobs.pages import JobPages
-from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike, RecoveryReport
+from reelbase.repositories.jobs.records import (
+    Job,
+    JobLogLine,
+    JobStatus,
+    JobStatusLike,
+    JobStep,
+    RecoveryReport,
+)
+from reelbase.repositories.jobs.runs import JobRuns
 from reelbase.repositories.jobs.submission import JobSubmission
 
 
-class JobRepository(JobSubmission, JobClaims, JobCompletion, JobControl, JobHousekeeping, JobPages):
+class JobRepository(
+    JobSubmission, JobClaims, JobCompletion, JobControl, JobRuns, JobHousekeeping, JobPages
+):
     """The queue of jobs, table ``jobs``: added by the application, claimed and ended by workers.
 
     queued -> running -> succeeded, failed, cancelled; queued may be cancelled. A lease that expires, and
@@ -48,4 +59,12 @@ class JobRepository(JobSubmission, JobClaims, JobCompletion, JobControl, JobHous
     """
 
 
-__all__ = ["Job", "JobRepository", "JobStatus", "JobStatusLike", "RecoveryReport"]
+__all__ = [
+    "Job",
+    "JobLogLine",
+    "JobRepository",
+    "JobStatus",
+    "JobStatusLike",
+    "JobStep",
+    "RecoveryReport",
+]

@@ -101,6 +101,25 @@ class JobCompletion(JobQueries):
         params={"attempt": int},
     )
 
+    _snooze = Command(
+        Job,
+        """
+        UPDATE jobs
+        SET status = 'queued',
+            attempts = attempts - 1,
+            run_after = :run_after,
+            worker = NULL,
+            lease_expires_at = NULL,
+            updated_at = :now
+        WHERE id = :id
+          AND status = 'running'
+          AND worker = :worker
+          AND (NOT :filter_attempt OR attempts = :attempt)
+        RETURNING *
+        """,
+        params={"attempt": int},
+    )
+
     async def succeed(
         self,
         job_id: UUID | str,
@@ -217,6 +236,41 @@ class JobCompletion(JobQueries):
                 filter_attempt=attempt is not None,
                 attempt=attempt,
                 now=self._now(),
+            ),
+            self._get,
+        )
+
+    async def snooze(
+        self, job_id: UUID | str, seconds: float, *, worker: str, attempt: int | None = None
+    ) -> Job:
+        """Puts the job back into the queue until later, for a worker that finds that it is too early.
+
+        It uses up no attempt. A handler calls it with ``worker=run.job.worker`` and then returns.
+
+        Args:
+            job_id: the job.
+            seconds: how long it is not claimed; 0 or more.
+            worker: the worker that holds it.
+            attempt: as in succeed().
+
+        Returns:
+            The job, queued.
+
+        Raises:
+            InvalidTransitionError: this worker does not hold the job.
+            RecordNotFoundError: there is no such job.
+        """
+        now = self._now()
+        return await self._moved(
+            "be put off",
+            job_id,
+            self._snooze.optional(
+                id=job_id,
+                run_after=moment_after(now, "seconds", seconds),
+                worker=worker,
+                filter_attempt=attempt is not None,
+                attempt=attempt,
+                now=now,
             ),
             self._get,
         )

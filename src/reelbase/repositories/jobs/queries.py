@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
+import time
 from uuid import UUID
 
 from reelbase.engine.repository import Repository
+from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.statement import Query
+from reelbase.errors import DatabaseError, DatabaseTimeoutError
 from reelbase.repositories.jobs.records import Job
+
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = (
+    0.005,
+    0.1,
+)  # between two looks at a job that is waited for
 
 
 class JobQueries(Repository):
@@ -131,6 +140,43 @@ class JobQueries(Repository):
     async def find(self, job_id: UUID | str) -> Job | None:
         """The job, or None."""
         return await self._run(self._get.optional(id=job_id))
+
+    async def wait(self, job_id: UUID | str, *, timeout: float | None = None) -> Job:
+        """The job, as soon as it has succeeded, failed or been cancelled; at once if it has before.
+
+        It looks again after a while, a tenth of a second at most.
+
+        Args:
+            job_id: the job.
+            timeout: seconds to wait; None: as long as it takes.
+
+        Raises:
+            DatabaseTimeoutError: the job had not finished then. It is not affected.
+            DatabaseError: code inside_unit: in a unit of work or a snapshot, which would not see the change.
+            RecordNotFoundError: there is no such job, or it was deleted meanwhile.
+        """
+        if not self._commits():
+            raise DatabaseError(
+                "a unit of work or a snapshot cannot wait for a job; call database.jobs.wait()",
+                code="inside_unit",
+            )
+        if timeout is not None and not timeout >= 0:
+            raise invalid_argument("timeout", f"must be 0 or more seconds, not {timeout}")
+        began, pause = time.monotonic(), _FIRST_LOOK_SECONDS
+        while True:
+            job = await self._run(self._get.one(id=job_id))
+            if job.status.is_finished:
+                return job
+            if timeout is not None:
+                remaining = began + timeout - time.monotonic()
+                if remaining <= 0:
+                    raise DatabaseTimeoutError(
+                        f"job {job_id} is {job.status} after {timeout} s",
+                        details={"job_id": str(job.id), "status": str(job.status)},
+                    )
+                pause = min(pause, remaining)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_LOOK_SECONDS)
 
     async def list_for_profile(
         self,

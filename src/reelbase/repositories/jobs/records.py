@@ -9,6 +9,7 @@ from uuid import UUID
 
 from reelbase.engine.file_names import Message
 from reelbase.engine.record import Record
+from reelbase.engine.statements.parameters import JsonValue
 
 
 class JobStatus(enum.StrEnum):
@@ -62,6 +63,27 @@ class Job(Record, frozen=True):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class JobStep(Record, frozen=True):
+    """A part of a job that is finished and not done again. attempt: in which it was finished."""
+
+    job_id: UUID
+    name: str
+    attempt: int
+    result: JsonValue
+    finished_at: datetime
+
+
+class JobLogLine(Record, frozen=True):
+    """A line of a job's log. number: counts the lines of the job from 1.  attempt: the attempt that it is
+    about; 0 before the first."""
+
+    job_id: UUID
+    number: int
+    attempt: int
+    text: Message
+    created_at: datetime
 
 
 class RecoveryReport(Record, frozen=True):
