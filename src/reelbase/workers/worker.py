@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("reelbase")
 
-_LOOK_SECONDS = 0.01  # between two looks for jobs that other processes have added
+# Between two looks for jobs that have been added or become due: after a job, and at last when none comes.
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.01, 0.1
 _CANCEL_SECONDS = 0.25  # between two looks for jobs that were cancelled or lost
 _RENEWALS_PER_LEASE = 4
 _LONGEST_SECONDS = 86_400.0
@@ -68,6 +69,7 @@ class Worker:
         self._attempts: set[Attempt] = set()
         self._turn: asyncio.Queue[None] = asyncio.Queue(1)
         self._stopping = asyncio.Event()
+        self._look_seconds = _FIRST_LOOK_SECONDS
 
     async def run(self) -> None:
         """Works until it is stopped, then gives back the jobs that its handlers have not finished."""
@@ -130,6 +132,7 @@ class Worker:
                 await Release().store(self._jobs, job, self._name)
                 return None
             if job is not None:
+                self._look_seconds = _FIRST_LOOK_SECONDS
                 self._pass_turn()
             return job
         return None
@@ -168,8 +171,11 @@ class Worker:
     # What goes on beside the slots.
 
     async def _look(self) -> None:
+        """Passes the turn from time to time, and more seldom while no job comes: a look takes the lock of the
+        writer for a moment."""
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(self._look_seconds)
+            self._look_seconds = min(1.1 * self._look_seconds, _LAST_LOOK_SECONDS)
             self._pass_turn()
 
     async def _renew(self) -> None:
