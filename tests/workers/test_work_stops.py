@@ -81,6 +81,25 @@ async def test_the_children_of_a_batch_are_done_and_the_parent_follows(database:
         }
 
 
+async def test_a_unit_of_work_is_all_or_nothing_with_its_jobs(database: Database) -> None:
+    await database.profiles.ensure("ann")
+    done: list[Any] = []
+
+    async def handler(run: JobRun) -> None:
+        done.append(run.job.params["n"])
+
+    async with working(database, {"t": handler}):
+        async with database.transaction() as unit:
+            await unit.jobs.add("ann", "t", {"n": 1})
+            await unit.rollback()
+        async with database.transaction() as unit:
+            job = await unit.jobs.add("ann", "t", {"n": 2})
+            await asyncio.sleep(0.2)
+            assert done == []
+        await ended(database, job)
+    assert done == [2]
+
+
 async def test_an_idle_worker_starts_a_job_that_another_connection_adds(
     path: Path, journal: Literal["wal", "delete"], database: Database
 ) -> None:
