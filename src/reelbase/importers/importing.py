@@ -114,7 +114,7 @@ class ForeignImport:
         self._on_step = on_step
         with (
             translated(f"importing into {self._new}"),
-            old_database(self._old, self._busy_timeout, self._loaded) as old,
+            old_database(self._old, self._busy_timeout, self._loaded, self._step) as old,
         ):
             application = detected(self._candidates, old, self._old)
             self._total = sum(table.rows for table in old.tables.values())
@@ -149,12 +149,12 @@ class ForeignImport:
             keep=not self._is_dry_run,
         )
         return ImportReport(
-            application=str(application),
             read=dict(outcome.read),
             imported=counts,
             adjusted=dict(outcome.adjusted),
             rejected=dict(outcome.rejected),
             no_home=dict(outcome.no_home),
+            application=str(application),
             ids=outcome.ids,
             notes=outcome.notes,
             rejects=written,

@@ -20,17 +20,17 @@ class ImportReport(Record, frozen=True):
     read: rows of the old database, by its tables.  imported: rows of the new one, by its tables.
     adjusted: how often each rule has changed a value.  rejected: rows that do not come along, by table and
     reason.  no_home: rows and values that the schema has no place for, by table or column.
-    application: which one it is, and which vintage.  ids: for each table whose rows have new ids, the new
+    application: which one it is, and which vintage.  ids: for each new table whose rows have new ids, the new
     id by the old one.  notes: what to know and to do afterwards, in sentences.
     rejects: the file with the rows of rejected and no_home; None: there are none, or it was a dry run.
     """
 
-    application: str
     read: dict[str, int]
     imported: dict[str, int]
     adjusted: dict[str, int]
     rejected: dict[str, int]
     no_home: dict[str, int]
+    application: str
     ids: dict[str, dict[str, str]]
     notes: list[str]
     rejects: Path | None

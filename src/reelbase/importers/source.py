@@ -15,6 +15,7 @@ from reelbase.engine.file.read_only import open_to_read
 from reelbase.engine.file.stale_log import read_header
 from reelbase.engine.maintenance.opening import size_of_usable_file
 from reelbase.engine.native.header import application_id
+from reelbase.engine.native.interruption import interruptible
 from reelbase.engine.native.names import quoted
 from reelbase.engine.native.transactions import read_transaction
 from reelbase.engine.schema.source import APPLICATION_ID
@@ -93,7 +94,10 @@ class OldDatabase:
 
 @contextlib.contextmanager
 def old_database(
-    path: Path, busy_timeout_seconds: float, on_rows: Callable[[int], None]
+    path: Path,
+    busy_timeout_seconds: float,
+    on_rows: Callable[[int], None],
+    on_step: Callable[[], None],
 ) -> Iterator[OldDatabase]:
     """Opens the old database read-only: an SQLite file, or the plain text of a pg_dump.
 
@@ -101,6 +105,7 @@ def old_database(
         path: the file. A -wal beside it counts.
         busy_timeout_seconds: how long to wait for another process that has locked it.
         on_rows: called while a dump is read, with the number of rows so far.
+        on_step: called while a statement takes long. An exception from either ends the work.
 
     Raises:
         SchemaError: code foreign: it is a database of reelbase, or no database at all.
@@ -111,7 +116,9 @@ def old_database(
         raise SchemaError(f"{path} is empty; name the old application's database", code="empty")
     with contextlib.ExitStack() as stack:
         with translated(f"reading {path}"):
-            database = _opened(path, busy_timeout_seconds, on_rows, stack)
+            native, counters = _opened(path, busy_timeout_seconds, on_rows, stack)
+            stack.enter_context(interruptible(native, on_step))
+            database = OldDatabase(native, counters)
         yield database
 
 
@@ -120,7 +127,9 @@ def _opened(
     busy_timeout_seconds: float,
     on_rows: Callable[[int], None],
     stack: contextlib.ExitStack,
-) -> OldDatabase:
+) -> tuple[sqlite3.Connection, dict[str, int]]:
+    """The connection, and the last id that each table has given."""
+    native: sqlite3.Connection
     if read_header(os.path.realpath(path)) is None:
         # A database without a name is a temporary file of SQLite's own, gone with the connection.
         native = stack.enter_context(contextlib.closing(sqlite3.connect("", isolation_level=None)))
@@ -138,4 +147,4 @@ def _opened(
         )
     if native.execute(_HAS_COUNTERS).fetchone()[0]:
         counters = {name.lower(): last for name, last in native.execute(_COUNTERS)}
-    return OldDatabase(native, counters)
+    return native, counters

@@ -117,7 +117,7 @@ class Json(msgspec.Struct, frozen=True):
 
 def json_of(value: Value) -> Json | None:
     """The JSON of a text, or of a number; None for what is no JSON, or is JSON that the library cannot read
-    back: NaN, numbers of more than 64 bits, lone surrogates, nesting without end."""
+    back: NaN, lone surrogates, nesting without end."""
     text = text_of_value(value)
     if text is None or (isinstance(value, bytes) and "\\" in text):
         return None

@@ -1,0 +1,166 @@
+"""Promises about OpenTranscribe: its dumps, its API keys, and what later versions have added."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from old_databases import (
+    EXPECTED,
+    SECRETS,
+    counts,
+    imported,
+    old_database,
+    read_back,
+    rejects,
+    rows_of,
+)
+
+import reelbase
+from reelbase.importers.dump import load_dump
+
+# The key and the API keys under it are made up.
+ENCRYPTION_KEY = base64.b64encode(b"reelbase importer test key 32 b.").decode()
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Path:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    return old_database("opentranscribe", folder)
+
+
+@pytest.fixture
+def tables(dump: Path) -> Path:
+    """The dump as tables of SQLite."""
+    path = dump.with_suffix(".db")
+    with closing(sqlite3.connect(path, isolation_level=None)) as native:
+        load_dump(dump, native, lambda rows: None)
+    return path
+
+
+def keys_of(path: Path) -> list[str | None]:
+    async def read() -> list[str | None]:
+        async with reelbase.connect(path, secrets=SECRETS) as database:
+            ids = await database.fetch_all(tuple, "SELECT id FROM llm_configs ORDER BY id")
+            return [await database.llm_configs.api_key(id) for (id,) in ids]
+
+    return asyncio.run(read())
+
+
+def test_tables_of_sqlite_give_the_same_as_the_dump(tables: Path, tmp_path: Path) -> None:
+    report = imported(tables, tmp_path / "new.db")
+    assert counts(report) == EXPECTED["opentranscribe"]
+
+
+def test_api_keys_come_along_where_both_keys_are_given(dump: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.db"
+    report = imported(dump, new, encryption_key=ENCRYPTION_KEY, secrets=SECRETS)
+    assert keys_of(new) == ["sk-ant-test-0001", None, "sk-legacy-0002", None]
+    assert report.no_home["api_key that their ENCRYPTION_KEY does not decrypt"] == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"encryption_key": ENCRYPTION_KEY}, {"secrets": SECRETS}])
+def test_without_both_keys_no_api_key_comes_along(
+    options: dict[str, Any], dump: Path, tmp_path: Path
+) -> None:
+    report = imported(dump, tmp_path / "new.db", **options)
+    assert keys_of(tmp_path / "new.db") == [None] * 4
+    assert sum(number for what, number in report.no_home.items() if what.startswith("api_key")) == 3
+
+
+def test_credentials_are_in_neither_file(dump: Path, tmp_path: Path) -> None:
+    imported(dump, tmp_path / "new.db")
+    written = (
+        (tmp_path / "new.db").read_bytes(),
+        Path(f"{tmp_path}/new.db.rejects.ndjson").read_bytes(),
+    )
+    for secret in (b"$2b$12$adm", b"$2b$old", b"v3:secret", b"v3:xxxx", b"v3:p", b"xKYoQwhPfDmz"):
+        assert not any(secret in content for content in written), secret
+    never = [line for line in rejects(tmp_path / "new.db") if line["table"] == "user_mfa"]
+    assert [set(line["row"]) for line in never] == [{"id", "reason"}]
+
+
+def test_a_transcript_has_the_texts_of_its_segments_in_order(dump: Path, tmp_path: Path) -> None:
+    imported(dump, tmp_path / "new.db")
+    texts = rows_of(
+        tmp_path / "new.db",
+        "SELECT text FROM transcripts WHERE text LIKE '%Segment 1%' AND language = 'en'",
+    )
+    ((text,),) = texts
+    assert text.splitlines()[0].startswith("第0回")
+    assert len(text.splitlines()) == 6
+    ids = rows_of(tmp_path / "new.db", "SELECT id FROM transcript_segments ORDER BY id")
+    assert [id for (id,) in ids] == [*range(1, 7), *range(121, 128)]
+
+
+def test_ids_go_on_where_the_sequences_of_the_dump_were(dump: Path, tmp_path: Path) -> None:
+    content = dump.read_text("utf-8")
+    sequence = "SELECT pg_catalog.setval('public.speaker_id_seq', 7, true);"
+    assert sequence in content
+    dump.write_text(content.replace(sequence, sequence.replace("7", "70")), "utf-8")
+    imported(dump, tmp_path / "new.db")
+    counter = "SELECT seq FROM sqlite_sequence WHERE name = 'speakers'"
+    assert rows_of(tmp_path / "new.db", counter) == [(70,)]
+
+
+def test_tags_that_have_an_owner_stay_with_it(tables: Path, tmp_path: Path) -> None:
+    """As later versions have them: NULL is a tag of the system's."""
+    with closing(sqlite3.connect(tables)) as native:
+        native.execute("ALTER TABLE tag ADD COLUMN user_id INTEGER")
+        native.execute("UPDATE tag SET user_id = 2 WHERE name = 'unused'")
+        native.commit()
+    report = imported(tables, tmp_path / "new.db")
+    assert "tag without a file (no owner)" not in report.no_home
+    owner = "SELECT profile_id FROM tags WHERE name = 'unused'"
+    assert rows_of(tmp_path / "new.db", owner) == [("795b929e-9a9a-40fd-aa7b-5bf55eb561a4",)]
+
+
+def test_tables_and_columns_of_later_versions_have_no_home(tables: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tables)) as native:
+        native.executescript(
+            """
+            CREATE TABLE chat_message (id INTEGER, text TEXT);
+            INSERT INTO chat_message VALUES (1, 'hello');
+            ALTER TABLE media_file ADD COLUMN organization_id INTEGER;
+            UPDATE media_file SET organization_id = 9 WHERE id = 1;
+            ALTER TABLE user ADD COLUMN oidc_refresh_token TEXT;
+            ALTER TABLE user ADD COLUMN new_session_token TEXT;
+            UPDATE user SET oidc_refresh_token = 'sesame-1', new_session_token = 'sesame-2';
+            DROP TABLE upload_session;
+            """
+        )
+    report = imported(tables, tmp_path / "new.db")
+    assert report.no_home["table chat_message"] == report.no_home["media_file.organization_id"] == 1
+    assert b"sesame" not in Path(f"{tmp_path}/new.db.rejects.ndjson").read_bytes()
+    assert read_back(tmp_path / "new.db")["files"] == 12
+
+
+@pytest.mark.parametrize(
+    ("encoding", "codec"), [("LATIN1", "latin-1"), ("WIN1252", "cp1252"), ("UTF8", "utf-8")]
+)
+def test_a_dump_is_read_in_its_encoding(encoding: str, codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "old.sql"
+    text = (
+        f"SET client_encoding = '{encoding}';\n"
+        'CREATE TABLE public."user" (\n    id integer NOT NULL,\n    "a b" text,\n    flags boolean[],\n'
+        "    data bytea,\n    ok boolean,\n    big numeric(20,0)\n);\n\n"
+        'COPY public."user" (id, "a b", flags, data, ok, big) FROM stdin;\n'
+        "1\té\\tb\\\\n\\x41\\101\\b\t{t,f}\t\\\\x00ff\tt\t12345678901234567890\n"
+        "2\t\\N\t\\N\t\\N\tf\t\\N\n"
+        "\\.\n"
+        "COPY other.thing (id) FROM stdin;\n1\n\\.\n"
+    )
+    path.write_bytes(text.encode(codec))
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as native:
+        load_dump(path, native, lambda rows: None)
+        assert native.execute('SELECT * FROM "user"').fetchall() == [
+            (1, "é\tb\\nAA\b", "{t,f}", b"\x00\xff", 1, "12345678901234567890"),
+            (2, None, None, None, 0, None),
+        ]
+        assert native.execute('SELECT id FROM "other.thing"').fetchall() == [("1",)]
