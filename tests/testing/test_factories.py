@@ -34,7 +34,7 @@ def test_every_record_of_a_repository_has_a_factory() -> None:
     ]
     assert len(names) > 30
     expected = {"make_" + re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower(): name for name in names}
-    assert factories().keys() == expected.keys()
+    assert factories().keys() == expected.keys(), "add it to reelbase/testing/factories.py"
     for name, factory in factories().items():
         assert type(factory()).__name__ == expected[name]
         assert name in testing.__all__

@@ -22,7 +22,7 @@ from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry
 from reelbase.repositories.file_processing import FileProcessing
 from reelbase.repositories.files import File
 from reelbase.repositories.generations.records import Generation, GenerationStats
-from reelbase.repositories.jobs.records import Job, RecoveryReport
+from reelbase.repositories.jobs.records import Job, JobLogLine, JobStep, RecoveryReport
 from reelbase.repositories.llm_configs import LlmConfig, LlmConfigCheck
 from reelbase.repositories.media_info import MediaInfo
 from reelbase.repositories.notifications import Notification
@@ -131,6 +131,8 @@ make_generation = Factory(
 )
 make_generation_stats = Factory(GenerationStats)
 make_job = Factory(Job, type="job", max_attempts=1)
+make_job_log_line = Factory(JobLogLine, number=1)
+make_job_step = Factory(JobStep)
 make_llm_config = Factory(LlmConfig, max_tokens=4096, test_status="untested")
 make_llm_config_check = Factory(LlmConfigCheck)
 make_llm_template = Factory(LlmTemplate)
