@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from old_databases import (
     EXPECTED,
     SECRETS,
@@ -72,6 +73,21 @@ def test_without_both_keys_no_api_key_comes_along(
     report = imported(dump, tmp_path / "new.db", **options)
     assert keys_of(tmp_path / "new.db") == [None] * 4
     assert sum(number for what, number in report.no_home.items() if what.startswith("api_key")) == 3
+
+
+def test_the_command_takes_both_keys_from_files(
+    dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs, ours, new = tmp_path / "theirs", tmp_path / "ours", tmp_path / "new.db"
+    theirs.write_text(f"{ENCRYPTION_KEY}\n")
+    ours.write_bytes(b"k" * 32)
+    arguments = ("import", "--from", "opentranscribe", dump, new, "--encryption-key-file", theirs)
+    assert run(*arguments) == 2
+    assert "both --encryption-key-file and --secret-file" in capsys.readouterr().err
+    assert run(*arguments, "--secret-file", theirs) == 2
+    assert "a key must be 32 bytes" in capsys.readouterr().err
+    assert run(*arguments, "--secret-file", ours) == 1
+    assert keys_of(new) == ["sk-ant-test-0001", None, "sk-legacy-0002", None]
 
 
 def test_credentials_are_in_neither_file(dump: Path, tmp_path: Path) -> None:

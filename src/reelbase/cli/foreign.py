@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 import reelbase
-from reelbase import ImportReport
+from reelbase import ImportReport, Secrets
 from reelbase.cli.arguments import BUSY_SECONDS, file_path
 from reelbase.cli.display import shown
 from reelbase.cli.output import Table, counted, in_one_line, print_facts, print_tables
@@ -66,6 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cut from the paths of a mirumoji of 2025: media_files/profiles/",
     )
 
+    group.add_argument(
+        "--encryption-key-file",
+        metavar="FILE",
+        help="with OpenTranscribe's ENCRYPTION_KEY; API keys come along with it and --secret-file only",
+    )
+    group.add_argument(
+        "--secret-file",
+        metavar="FILE",
+        help="with the 32 bytes of your key, as reelbase.Secrets takes them",
+    )
+
 
 def is_meant(arguments: argparse.Namespace) -> bool:
     """Whether the import is from another application."""
@@ -116,6 +127,7 @@ async def _import_mapped(arguments: argparse.Namespace, old: Path, new: Path) ->
 async def _import(
     arguments: argparse.Namespace, application: str | None, old: Path, new: Path
 ) -> ImportReport:
+    encryption_key, secrets = _keys(arguments)
     with shown("rows", at_the_end=", being indexed") as progress:
         return await reelbase.import_from(
             application,
@@ -124,9 +136,24 @@ async def _import(
             dry_run=arguments.dry_run,
             zone=arguments.timezone,
             strip_prefix=arguments.strip_prefix,
+            encryption_key=encryption_key,
+            secrets=secrets,
             busy_timeout=BUSY_SECONDS,
             progress=progress,
         )
+
+
+def _keys(arguments: argparse.Namespace) -> tuple[str | None, Secrets | None]:
+    """The key that encrypted API keys, and the one that will; both or none."""
+    theirs, ours = arguments.encryption_key_file, arguments.secret_file
+    if theirs is None and ours is None:
+        return None, None
+    if theirs is None or ours is None:
+        raise UsageError("API keys need both --encryption-key-file and --secret-file")
+    try:
+        return Path(theirs).read_text("utf-8").strip(), Secrets(Path(ours).read_bytes())
+    except ValueError as error:
+        raise UsageError(f"{ours}: {error}") from error
 
 
 def _show(report: ImportReport, arguments: argparse.Namespace, database: str) -> None:

@@ -557,7 +557,7 @@ class _Conversion:
 
 
 class _Tags:
-    """Tags, which nobody owned: each owner of a file that has one gets a copy.
+    """Tags, which had no owner: each owner of a file that has one gets a copy.
 
     names: by old id, the name, its normal form and the time.  ids: by owner and normal form, those of the
     copies.
