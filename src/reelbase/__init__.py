@@ -9,6 +9,7 @@ from reelbase.engine.copies.retention import BackupReport
 from reelbase.engine.file.journal import JournalDecision, journal_mode_for
 from reelbase.engine.file.mounts import Filesystem, filesystem_of
 from reelbase.engine.ids import new_id
+from reelbase.engine.live.changes import Changes, ChangeStream
 from reelbase.engine.maintenance.health import HealthReport
 from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
@@ -148,6 +149,8 @@ __all__ = [
     "AuditedRepository",
     "BackupReport",
     "BlockingJobRun",
+    "ChangeStream",
+    "Changes",
     "Clip",
     "ClipRepository",
     "Command",

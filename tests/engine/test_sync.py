@@ -119,6 +119,12 @@ def test_pages(sync: SyncDatabase) -> None:
     assert sorted(seen) == names
 
 
+def test_changes_are_waited_for_without_a_loop(sync: SyncDatabase) -> None:
+    with sync.changes("profiles") as changes:
+        sync.profiles.ensure("ann")
+        assert next(changes).names == {"profiles"}
+
+
 def test_a_stream_gives_rows_one_by_one_and_may_be_left_early(sync: SyncDatabase) -> None:
     numbers = """
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)

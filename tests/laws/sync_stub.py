@@ -61,6 +61,7 @@ RETURNS = {
     "UnitOfWorkContext": "SyncContext[SyncUnitOfWork]",
     "SnapshotContext": "SyncContext[SyncSnapshot]",
     "Connecting": "SyncDatabase",
+    "ChangeStream": "SyncRows[Changes]",
 }
 
 
@@ -76,6 +77,7 @@ class Stub:
             ("typing", "Self"),
             ("typing", "TypeVar"),
             ("reelbase.engine.repository", "Repository"),
+            ("reelbase.engine.live.changes", "Changes"),
         }
         self.type_variables: set[str] = {"T"}
         self._known: dict[str, dict[str, tuple[str, str | None]]] = {}
@@ -181,6 +183,8 @@ class Stub:
         for annotation in annotations:
             for node in ast.walk(annotation) if annotation is not None else ():
                 if not isinstance(node, ast.Name) or node.id.startswith("Sync"):
+                    continue
+                if any(node.id == name for _, name in self.imports):
                     continue
                 value = getattr(module, node.id, None)
                 if isinstance(value, TypeVar):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import NamedTuple
 
 from reelbase.engine.file.byte_locks import (
     EXCLUSIVE,
@@ -35,9 +36,33 @@ _SHARED_FIRST, _SHARED_LAST = 0x40000002, 0x40000002 + 509
 _WAL_WRITE_BYTE = 120
 _WAL_OPEN_BYTE = 128
 
+# Of the -shm file: the header, twice (sqlite.org/walformat.html, 2.1). The number of commits; and the number
+# of frames, of pages, the checksum and the salts, which together tell what the log holds.
+_HEADER_BYTES = 48
+_COMMITS, _LAST_FRAME, _CONTENT = slice(8, 12), slice(16, 20), slice(16, 40)
+_READS_OF_HEADER = 100
+_NO_FRAME = bytes(4)
+# Of the database file (sqlite.org/fileformat.html, 1.3): the journal mode, and the number of commits in it.
+_FILE_FORMAT_AT, _ROLLBACK_JOURNAL = 18, b"\1\1"
+_CHANGES_AT = 24
+
+
+class LogState(NamedTuple):
+    """The commit that a write-ahead log ends with: the header of its -shm."""
+
+    header: bytes
+
+    def is_followed_by_commit(self, later: LogState) -> bool:
+        """Whether a commit was made between this state and a later one; a checkpoint is none."""
+        before, after = self.header, later.header
+        if before == after or before[_CONTENT] == after[_CONTENT]:
+            return False
+        # A checkpoint empties the log. A recovery after a crash may set the count back.
+        return before[_COMMITS] != after[_COMMITS] or after[_LAST_FRAME] != _NO_FRAME
+
 
 class FileLocks:
-    """Descriptors of a database file, its -shm and its -wal, which are never read.
+    """Descriptors of a database file, its -shm and its -wal. Nothing but the count of commits is read.
 
     Closing a descriptor of the file or the -shm drops SQLite's locks. So they are closed only after SQLite
     has closed the file.
@@ -102,6 +127,45 @@ class FileLocks:
         if self._shm is None:
             return holder_of(self._file, _RESERVED_BYTE) == os.getpid()
         return holder_of(self._shm, _WAL_WRITE_BYTE) == os.getpid()
+
+    @property
+    def can_tell_commits(self) -> bool:
+        """Whether log_state() and is_log_locked() have answers: for a WAL database that is open to write."""
+        return self._holds
+
+    def log_state(self) -> LogState | None:
+        """The state of the write-ahead log, read from the -shm without a lock; None: it is just changing, or
+        a process was killed while it changed it."""
+        if self._shm is None:
+            return None
+        for _ in range(_READS_OF_HEADER):
+            try:
+                read = os.pread(self._shm, 2 * _HEADER_BYTES, 0)
+            except OSError:
+                return None
+            header = read[:_HEADER_BYTES]
+            if header == read[_HEADER_BYTES:]:
+                return LogState(header)
+        return None
+
+    def change_counter(self) -> int | None:
+        """The number of commits on a rollback journal, as the file has it; None on WAL. Called while a
+        connection holds a lock: a commit that is being written is counted already."""
+        with contextlib.suppress(OSError):
+            if os.pread(self._file, 2, _FILE_FORMAT_AT) == _ROLLBACK_JOURNAL:
+                return int.from_bytes(os.pread(self._file, 4, _CHANGES_AT), "big")
+        return None
+
+    def has_journal(self) -> bool:
+        """Whether the write transaction that is open has written to its rollback journal, so that its COMMIT
+        will count."""
+        with contextlib.suppress(OSError):
+            return os.stat(f"{self._path}-journal").st_size > 0
+        return False
+
+    def is_log_locked(self) -> bool:
+        """Whether a transaction writes, of this process or of another one; False, too, if that is unknown."""
+        return self._shm is not None and holder_of(self._shm, _WAL_WRITE_BYTE) is not None
 
     def is_open_elsewhere(self) -> bool:
         """Whether another process has the WAL database open, in this container or in another one."""

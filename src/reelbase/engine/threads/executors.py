@@ -74,7 +74,7 @@ class DatabaseExecutor:
         self._writer = writer
         self._readers = readers  # None: ":memory:", where one connection does everything
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self.is_closed = False
 
     def now(self) -> datetime:
@@ -121,7 +121,7 @@ class DatabaseExecutor:
 
     def refuse_other_loops(self) -> None:
         """Raises RuntimeError when called from another event loop than the one of connect()."""
-        if asyncio.get_running_loop() is not self._loop:
+        if asyncio.get_running_loop() is not self.loop:
             raise RuntimeError(
                 "this Database belongs to another event loop; connect() once per loop"
             )

@@ -224,6 +224,10 @@ class Worker(ABC):
             self._unreported_since = time.monotonic()
         self._settled.append(settled)
 
+    def settle_along(self, future: asyncio.Future[None]) -> None:
+        """On the thread, in a request: resolves a future together with the request, and before it."""
+        self._settle((future, None, None))
+
     def _report_if_due(self) -> None:
         if (
             len(self._settled) >= _REPORT_COUNT

@@ -1,0 +1,141 @@
+"""Streams of changes: which tables were written, after each commit of any process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+import msgspec
+
+from reelbase.engine.live.commits import Commits
+from reelbase.engine.live.recorder import Names
+from reelbase.engine.statements.arguments import invalid_argument
+from reelbase.engine.threads.mailbox import notify
+from reelbase.errors import DatabaseError
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """One commit, or several that a slow consumer gets as one.
+
+    commit: the number of the last one; it only grows within a Database.  names: the followed tables that were
+    written, or could have been: another process does not say which tables it writes.
+    """
+
+    commit: int
+    names: frozenset[str]
+
+
+class ChangeStream:
+    """The changes of some tables: an async iterator and an async context manager in one.
+
+    It holds one Changes at most: what comes while its consumer is busy is added to that. It has one consumer;
+    any number of streams may be open.
+    """
+
+    def __init__(
+        self, commits: Commits, names: tuple[str, ...], tables: Callable[[], Awaitable[list[str]]]
+    ) -> None:
+        """tables: gives the names of all tables of the database."""
+        self._commits = commits
+        self._tables = tables
+        self._loop = asyncio.get_running_loop()
+        self.names: Names = frozenset(names)
+        self._followed: Names | None = None  # once they are known to exist
+        self._number = 0
+        self._heard: set[str] = set()
+        self._is_unknown = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_ended = False
+        self._error: DatabaseError | None = None
+        commits.add(self)
+
+    def __aiter__(self) -> ChangeStream:
+        return self
+
+    async def __anext__(self) -> Changes:
+        followed = self._followed or await self._begin()
+        while not self._is_ended or self._has_heard:
+            if self._has_heard:
+                changes = self._take(followed)
+                if changes.names:  # else a table inside a search index
+                    return changes
+                continue
+            if self._waiter is not None:
+                raise RuntimeError("two tasks wait for one stream of changes; give each its own")
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._error is not None:
+            raise self._error
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> ChangeStream:
+        await self._begin()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the stream, also for a task that waits for it. Idempotent."""
+        self._heard.clear()
+        self._is_unknown = False
+        self._commits.discard(self)
+        self.end(None)
+
+    def hear(self, number: int, names: Names | None) -> None:
+        """As of Listener."""
+        self._number = number
+        if names is None:
+            self._is_unknown = True
+        else:
+            self._heard |= names
+        self._wake()
+
+    def end(self, error: DatabaseError | None) -> None:
+        """As of Listener."""
+        self._is_ended = True
+        self._error = self._error or error
+        self._wake()
+
+    @property
+    def _has_heard(self) -> bool:
+        return self._is_unknown or bool(self._heard)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _begin(self) -> Names:
+        if self._is_ended:
+            return self.names
+        try:
+            tables = await self._tables()
+            for name in self.names:
+                if name not in tables:
+                    raise invalid_argument(
+                        "names", f"{name!r} is no table of this database", where="Database.changes"
+                    )
+            await self._commits.begin()
+        except DatabaseError:
+            self.close()
+            raise
+        self._followed = self.names or frozenset(tables)
+        return self._followed
+
+    def _take(self, followed: Names) -> Changes:
+        names = followed if self._is_unknown else followed & self._heard
+        self._heard, self._is_unknown = set(), False
+        return Changes(self._number, names)
+
+    def __del__(self) -> None:
+        # Dropped without close(), perhaps on another thread: the set of listeners has forgotten it.
+        notify(self._loop, self._commits.release)
