@@ -1,4 +1,4 @@
--- reelbase: the schema, version 15. The truth for every new database.
+-- reelbase: the schema, version 17. The truth for every new database.
 --
 --   sqlite3 media.db < schema.sql
 --
@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 16;
+PRAGMA user_version = 17;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -45,7 +45,8 @@ VALUES
   (13, 'workers', 'e928449940cee6d9ab65bcc5a68558adeb8051b8624a9022e6bbc81339de4cd7'),
   (14, 'due_jobs', '6e30ddbfe82791118c55256cb5d9aeca08c91b2e09c25c408e2b47228cfc0d2f'),
   (15, 'failed_jobs', '6ed619f54499123eb338b22efab5c2bba46fe5fbf717a69f5d842d614b8af5a2'),
-  (16, 'job_runs', 'da5d47169cfa0d48e71b086ce00cb020ebf07e8142d7af2432919f09adfea113');
+  (16, 'job_runs', 'da5d47169cfa0d48e71b086ce00cb020ebf07e8142d7af2432919f09adfea113'),
+  (17, 'pages_of_files', '370293e0e4e9a37fb3be648904e78008a6bca181aa69b3d91294bf677fb775e3');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -121,6 +122,8 @@ CREATE TABLE files (
 CREATE INDEX files_newest ON files (profile_id, created_at DESC, id DESC);
 -- Of all profiles, for administrators.
 CREATE INDEX files_newest_of_all ON files (created_at DESC, id DESC);
+CREATE INDEX files_by_type ON files (profile_id, type, created_at DESC, id DESC) WHERE type IS NOT NULL;
+CREATE INDEX files_by_folder ON files (profile_id, folder, created_at DESC, id DESC);
 CREATE INDEX files_by_source ON files (source_file_id, created_at DESC, id DESC) WHERE source_file_id IS NOT NULL;
 CREATE INDEX files_by_hash ON files (profile_id, content_hash, created_at DESC, id DESC) WHERE content_hash IS NOT NULL;
 CREATE INDEX files_by_url ON files (profile_id, source_url, created_at DESC, id DESC) WHERE source_url IS NOT NULL;
@@ -1042,6 +1045,10 @@ CREATE TABLE file_processing (
     CONSTRAINT file_processing_worker CHECK (
       worker IS NULL OR status = 'downloading' OR status = 'processing' OR status = 'cancelling'
     ),
+  profile_id         TEXT,  -- of the file, for the index of its status; triggers keep it, and the next one
+  file_created_at    TEXT
+    CONSTRAINT file_processing_file_created_at
+      CHECK (file_created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', file_created_at, '+0 days')),
   CONSTRAINT file_processing_pk PRIMARY KEY (file_id),
   CONSTRAINT file_processing_file FOREIGN KEY (file_id) REFERENCES files (id) ON DELETE CASCADE,
   CONSTRAINT file_processing_status
@@ -1065,10 +1072,28 @@ CREATE TABLE file_processing (
 ) STRICT;
 
 CREATE INDEX file_processing_by_status ON file_processing (status);
+CREATE INDEX file_processing_newest ON file_processing (profile_id, status, file_created_at DESC, file_id DESC);
 -- What may be stuck: a handful among everything that was ever processed.
 CREATE INDEX file_processing_unfinished ON file_processing (updated_at, file_id)
   WHERE status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling');
 CREATE INDEX file_processing_retries ON file_processing (next_retry_at) WHERE next_retry_at IS NOT NULL;
+
+-- Triggers, so that the place among the newest files is right whoever writes.
+CREATE TRIGGER file_processing_place AFTER INSERT ON file_processing
+BEGIN
+  UPDATE file_processing
+  SET (profile_id, file_created_at) = (SELECT profile_id, created_at FROM files WHERE id = NEW.file_id)
+  WHERE file_id = NEW.file_id;
+END;
+
+CREATE TRIGGER files_processing_place AFTER UPDATE OF profile_id, created_at ON files
+WHEN NEW.profile_id IS NOT OLD.profile_id OR NEW.created_at IS NOT OLD.created_at
+BEGIN
+  UPDATE file_processing
+  SET profile_id = NEW.profile_id,
+      file_created_at = NEW.created_at
+  WHERE file_id = NEW.id;
+END;
 
 
 -- What a file is technically, kept out of files because it is wide and seldom read.
@@ -1186,15 +1211,35 @@ CREATE TABLE tags (
 
 -- Which files have which tags.
 CREATE TABLE file_tags (
-  file_id     TEXT NOT NULL,
-  tag_id      INTEGER NOT NULL,
-  profile_id  TEXT NOT NULL,  -- of both
+  file_id          TEXT NOT NULL,
+  tag_id           INTEGER NOT NULL,
+  profile_id       TEXT NOT NULL,  -- of both
+  file_created_at  TEXT  -- of the file, for the index of its tag; triggers keep it
+    CONSTRAINT file_tags_file_created_at
+      CHECK (file_created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', file_created_at, '+0 days')),
   CONSTRAINT file_tags_pk PRIMARY KEY (file_id, tag_id),
   CONSTRAINT file_tags_file FOREIGN KEY (file_id, profile_id) REFERENCES files (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT file_tags_tag FOREIGN KEY (tag_id, profile_id) REFERENCES tags (id, profile_id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX file_tags_by_tag ON file_tags (tag_id);
+CREATE INDEX file_tags_newest ON file_tags (tag_id, file_created_at DESC, file_id DESC);
+
+-- Triggers for the reason of file_processing_place.
+CREATE TRIGGER file_tags_place AFTER INSERT ON file_tags
+BEGIN
+  UPDATE file_tags
+  SET file_created_at = (SELECT created_at FROM files WHERE id = NEW.file_id)
+  WHERE file_id = NEW.file_id
+    AND tag_id = NEW.tag_id;
+END;
+
+CREATE TRIGGER files_tags_place AFTER UPDATE OF created_at ON files
+WHEN NEW.created_at IS NOT OLD.created_at
+BEGIN
+  UPDATE file_tags
+  SET file_created_at = NEW.created_at
+  WHERE file_id = NEW.id;
+END;
 
 
 -- A profile's preferences. Never secrets.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -110,3 +111,81 @@ async def test_a_claim_of_a_job_costs_the_same_beside_any_number_of_others(
             costs.append(await steps_of(database, lambda: database.jobs.claim("w", types=types)))
             assert await database.jobs.claim("w", types=["t"]) is None
     assert costs[1] <= costs[0] * 1.2, costs
+
+
+# Pages
+
+
+async def add_files(database: Database, rows: int) -> None:
+    """Files of two types, in two folders, with three tags; half of them, the older ones, are completed."""
+    files = new_ids(rows)
+    await database.execute_many(
+        "INSERT INTO files (id, profile_id, name, path, type, folder, created_at)"
+        " VALUES (?, 'anna', 'name', 'path', ?, ?, ?)",
+        [
+            (
+                id,
+                f"type {number % 2}",
+                f"folder {number % 2}",
+                f"2026-01-01T00:{at // 60:02}:{at % 60:02}.000Z",
+            )
+            for number, id in enumerate(files)
+            for at in [number * 3600 // rows]
+        ],
+    )
+    await database.execute_many(
+        "INSERT INTO file_processing (file_id, status, completed_at) VALUES (?, ?, ?)",
+        [
+            (id, "completed", PAST) if number < rows // 2 else (id, "queued", None)
+            for number, id in enumerate(files)
+        ],
+    )
+    for name, some in (
+        ("common", files),
+        ("old", files[: rows // 3]),
+        ("rare", files[:: rows // 5]),
+    ):
+        tag = await database.tags.ensure("anna", name)
+        await database.execute_many(
+            "INSERT INTO file_tags (file_id, tag_id, profile_id) VALUES (?, ?, 'anna')",
+            [(id, tag.id) for id in some],
+        )
+
+
+FILTERS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "type": {"type": "type 0"},
+    "folder": {"folder": "folder 0"},
+    "status": {"status": "completed"},
+    "tag": {"tags": ["common"]},
+    "tag of old files": {"tags": ["old"]},
+    "type and folder": {"type": "type 0", "folder": "folder 0"},
+    "status and type": {"status": "completed", "type": "type 0"},
+    "status and tag": {"status": "completed", "tags": ["common"]},
+    "rare tag": {"tags": ["rare"]},
+    "rare tag and type": {"tags": ["rare"], "type": "type 0"},
+    "rare tag and search": {"tags": ["rare"], "search": "other"},
+    "no such type": {"type": "none"},
+    "no such folder": {"folder": "none"},
+    "no file without a folder": {"folder": None},
+    "no such status": {"status": "error"},
+    "no such tag": {"tags": ["none"]},
+    "no such tag, and a folder": {"tags": ["none"], "folder": "folder 0"},
+    "no such tag, and one": {"tags": ["none", "common"]},
+    "no such folder, and a type": {"folder": "none", "type": "type 0"},
+    "no such status, and a tag": {"status": "error", "tags": ["common"]},
+}
+
+
+async def test_a_page_of_files_costs_the_same_among_any_number_of_others() -> None:
+    found: dict[str, list[tuple[int, int]]] = {name: [] for name in FILTERS}
+    for rows in (6_000, 18_000):
+        async with in_memory() as database:
+            await add_files(database, rows)
+            for name, filters in FILTERS.items():
+                page = partial(database.files.page, "anna", limit=5, **filters)
+                found[name].append((len(await page()), await steps_of(database, page)))
+    for name, ((few, cost), (as_many, cost_among_many)) in found.items():
+        assert few == as_many, name
+        assert cost_among_many <= cost * 1.3, (name, cost, cost_among_many)
+    assert sum(few == 5 for (few, _), _ in found.values()) > 10

@@ -205,6 +205,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "next_retry_at": MOMENT,
         "started_at": MOMENT,
         "heartbeat_at": MOMENT,
+        "file_created_at": MOMENT,
         "completed_at": None,
         "updated_at": MOMENT,
     },
@@ -230,7 +231,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "normalized_name": "t",
         "created_at": MOMENT,
     },
-    "file_tags": {"file_id": ID, "tag_id": 1, "profile_id": "ann"},
+    "file_tags": {"file_id": ID, "tag_id": 1, "profile_id": "ann", "file_created_at": MOMENT},
     "profile_settings": {"profile_id": "ann", "key": "", "value": "null", "updated_at": MOMENT},
     "notifications": {
         "id": 1,

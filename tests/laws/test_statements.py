@@ -147,6 +147,7 @@ FOR_THE_PROMPT = (
 
 # These may sort, and why.
 MAY_SORT = {
+    "FileRepository._page": "the rarest of a handful of filters, and not the files",
     "FileRepository._search": "the best match first, which only the search itself knows",
     "TagRepository._give_links_of_same": "an upgrade looks at every tag",
     "TagRepository._delete_same": "an upgrade looks at every tag",

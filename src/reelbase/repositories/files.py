@@ -113,23 +113,101 @@ class FileRepository(Repository):
         """,
     )
 
+    # The rarest of the filters drives: only files that pass it are read, in the order of its index, and the
+    # others are tried on them. A thousand files tell what is rare. Of the five parts one has a profile or a
+    # tag to read; SQLite merges them in their order, and stops at the limit.
     _page = PageQuery(
         File,
         """
-        SELECT *
+        WITH rarest_tag (id, size) AS (
+          SELECT
+            tags.id,
+            (
+              SELECT count(*)
+              FROM (
+                SELECT 1 AS found FROM file_tags WHERE file_tags.tag_id = tags.id LIMIT 1000
+              ) AS linked
+            ) AS size
+          FROM json_each(:tags) AS wanted
+          LEFT JOIN tags ON tags.profile_id = :profile_id AND tags.normalized_name = wanted.value
+          ORDER BY size, wanted.value
+          LIMIT 1
+        ),
+        driver (everything, of_type, of_folder, of_status, of_tag) AS (
+          SELECT
+            iif(name = 'everything', :profile_id, NULL),
+            iif(name = 'type', :profile_id, NULL),
+            iif(name = 'folder', :profile_id, NULL),
+            iif(name = 'status', :profile_id, NULL),
+            iif(name = 'tag', (SELECT id FROM rarest_tag), NULL)
+          FROM (
+            SELECT 'everything' AS name, 1001 AS size
+            UNION ALL
+            SELECT
+              'type',
+              (
+                SELECT count(*)
+                FROM (
+                  SELECT 1 AS found
+                  FROM files
+                  WHERE profile_id = :profile_id
+                    AND type = :type
+                  LIMIT 1000
+                ) AS typed
+              )
+            WHERE :filter_type
+            UNION ALL
+            SELECT
+              'folder',
+              (
+                SELECT count(*)
+                FROM (
+                  SELECT 1 AS found
+                  FROM files
+                  WHERE profile_id = :profile_id
+                    AND folder IS NOT DISTINCT FROM :folder
+                  LIMIT 1000
+                ) AS together
+              )
+            WHERE :filter_folder
+            UNION ALL
+            SELECT
+              'status',
+              (
+                SELECT count(*)
+                FROM (
+                  SELECT 1 AS found
+                  FROM file_processing
+                  WHERE profile_id = :profile_id
+                    AND status = :status
+                  LIMIT 1000
+                ) AS processed
+              )
+            WHERE :filter_status
+            UNION ALL
+            SELECT 'tag', size
+            FROM rarest_tag
+          ) AS sizes
+          ORDER BY size, name
+          LIMIT 1
+        )
+        SELECT
+          files.id, files.profile_id, files.name, files.path, files.type, files.folder,
+          files.source_file_id, files.origin, files.size_bytes, files.content_type,
+          files.content_hash, files.source_url, files.created_at
         FROM files
-        WHERE profile_id = :profile_id
-          AND (created_at, id) < (:created_at, :id)
-          AND (NOT :filter_type OR type = :type)
-          AND (NOT :filter_folder OR folder IS NOT DISTINCT FROM :folder)
-          AND (NOT :filter_search OR instr(folded(name), folded(:search)) > 0)
+        WHERE files.profile_id = (SELECT everything FROM driver)
+          AND (files.created_at, files.id) < (:created_at, :id)
+          AND (NOT :filter_type OR files.type = :type)
+          AND (NOT :filter_folder OR files.folder IS NOT DISTINCT FROM :folder)
+          AND (NOT :filter_search OR instr(folded(files.name), folded(:search)) > 0)
           AND (
             NOT :filter_status
             OR EXISTS (
               SELECT 1
-              FROM file_processing
-              WHERE file_processing.file_id = files.id
-                AND file_processing.status = :status
+              FROM file_processing AS processing
+              WHERE processing.file_id = files.id
+                AND processing.status = :status
             )
           )
           AND NOT EXISTS (
@@ -138,11 +216,150 @@ class FileRepository(Repository):
             WHERE NOT EXISTS (
                 SELECT 1
                 FROM tags
-                CROSS JOIN file_tags
-                WHERE file_tags.tag_id = tags.id
+                CROSS JOIN file_tags AS link
+                WHERE link.tag_id = tags.id
                   AND tags.profile_id = :profile_id
                   AND tags.normalized_name = wanted.value
-                  AND file_tags.file_id = files.id
+                  AND link.file_id = files.id
+              )
+          )
+        UNION ALL
+        SELECT
+          files.id, files.profile_id, files.name, files.path, files.type, files.folder,
+          files.source_file_id, files.origin, files.size_bytes, files.content_type,
+          files.content_hash, files.source_url, files.created_at
+        FROM files
+        WHERE files.profile_id = (SELECT of_type FROM driver)
+          AND files.type = :type
+          AND (files.created_at, files.id) < (:created_at, :id)
+          AND (NOT :filter_type OR files.type = :type)
+          AND (NOT :filter_folder OR files.folder IS NOT DISTINCT FROM :folder)
+          AND (NOT :filter_search OR instr(folded(files.name), folded(:search)) > 0)
+          AND (
+            NOT :filter_status
+            OR EXISTS (
+              SELECT 1
+              FROM file_processing AS processing
+              WHERE processing.file_id = files.id
+                AND processing.status = :status
+            )
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:tags) AS wanted
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM tags
+                CROSS JOIN file_tags AS link
+                WHERE link.tag_id = tags.id
+                  AND tags.profile_id = :profile_id
+                  AND tags.normalized_name = wanted.value
+                  AND link.file_id = files.id
+              )
+          )
+        UNION ALL
+        SELECT
+          files.id, files.profile_id, files.name, files.path, files.type, files.folder,
+          files.source_file_id, files.origin, files.size_bytes, files.content_type,
+          files.content_hash, files.source_url, files.created_at
+        FROM files
+        WHERE files.profile_id = (SELECT of_folder FROM driver)
+          AND files.folder IS NOT DISTINCT FROM :folder
+          AND (files.created_at, files.id) < (:created_at, :id)
+          AND (NOT :filter_type OR files.type = :type)
+          AND (NOT :filter_folder OR files.folder IS NOT DISTINCT FROM :folder)
+          AND (NOT :filter_search OR instr(folded(files.name), folded(:search)) > 0)
+          AND (
+            NOT :filter_status
+            OR EXISTS (
+              SELECT 1
+              FROM file_processing AS processing
+              WHERE processing.file_id = files.id
+                AND processing.status = :status
+            )
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:tags) AS wanted
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM tags
+                CROSS JOIN file_tags AS link
+                WHERE link.tag_id = tags.id
+                  AND tags.profile_id = :profile_id
+                  AND tags.normalized_name = wanted.value
+                  AND link.file_id = files.id
+              )
+          )
+        UNION ALL
+        SELECT
+          file_processing.file_id AS id, files.profile_id, files.name, files.path, files.type,
+          files.folder, files.source_file_id, files.origin, files.size_bytes, files.content_type,
+          files.content_hash, files.source_url, file_processing.file_created_at AS created_at
+        FROM file_processing
+        CROSS JOIN files
+        WHERE files.id = file_processing.file_id
+          AND file_processing.profile_id = (SELECT of_status FROM driver)
+          AND file_processing.status = :status
+          AND (file_processing.file_created_at, file_processing.file_id) < (:created_at, :id)
+          AND (NOT :filter_type OR files.type = :type)
+          AND (NOT :filter_folder OR files.folder IS NOT DISTINCT FROM :folder)
+          AND (NOT :filter_search OR instr(folded(files.name), folded(:search)) > 0)
+          AND (
+            NOT :filter_status
+            OR EXISTS (
+              SELECT 1
+              FROM file_processing AS processing
+              WHERE processing.file_id = files.id
+                AND processing.status = :status
+            )
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:tags) AS wanted
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM tags
+                CROSS JOIN file_tags AS link
+                WHERE link.tag_id = tags.id
+                  AND tags.profile_id = :profile_id
+                  AND tags.normalized_name = wanted.value
+                  AND link.file_id = files.id
+              )
+          )
+        UNION ALL
+        SELECT
+          file_tags.file_id AS id, files.profile_id, files.name, files.path, files.type,
+          files.folder, files.source_file_id, files.origin, files.size_bytes, files.content_type,
+          files.content_hash, files.source_url, file_tags.file_created_at AS created_at
+        FROM file_tags
+        CROSS JOIN files
+        WHERE files.id = file_tags.file_id
+          AND file_tags.tag_id = (SELECT of_tag FROM driver)
+          AND (file_tags.file_created_at, file_tags.file_id) < (:created_at, :id)
+          AND (NOT :filter_type OR files.type = :type)
+          AND (NOT :filter_folder OR files.folder IS NOT DISTINCT FROM :folder)
+          AND (NOT :filter_search OR instr(folded(files.name), folded(:search)) > 0)
+          AND (
+            NOT :filter_status
+            OR EXISTS (
+              SELECT 1
+              FROM file_processing AS processing
+              WHERE processing.file_id = files.id
+                AND processing.status = :status
+            )
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM json_each(:tags) AS wanted
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM tags
+                CROSS JOIN file_tags AS link
+                WHERE link.tag_id = tags.id
+                  AND tags.profile_id = :profile_id
+                  AND tags.normalized_name = wanted.value
+                  AND link.file_id = files.id
               )
           )
         ORDER BY created_at DESC, id DESC
@@ -237,6 +454,10 @@ class FileRepository(Repository):
         search: str | None = None,
     ) -> Page[File]:
         """A page of a profile's files, newest first, by keyset.
+
+        The rarest filter decides how many files are read: of the type, folder, status and tags each is found
+        by an index, and the others are tried on what it finds. A search alone, and filters that each pass
+        very many files and together none, try all of these.
 
         Args:
             profile_id: the profile.
