@@ -312,9 +312,10 @@ class Database(Catalogue):
 
         The result of a handler, a dict or None, becomes that of its job. If a handler raises, its job
         fails with the text of the exception, or is queued again after a while if it has attempts left
-        (max_attempts of jobs.add()). Leases are renewed meanwhile. An idle worker looks for jobs every tenth
-        of a second. When a job is cancelled, deleted or taken over by another worker, run.cancelled is True
-        and the task of its handler is cancelled.
+        (max_attempts of jobs.add()). Leases are renewed meanwhile. An idle worker begins within milliseconds
+        after a job was added, by another process too, and within a quarter of a second after its run_after.
+        When a job is cancelled, deleted or taken over by another worker, run.cancelled is True and the task
+        of its handler is cancelled.
 
         Cancel the call to stop it, or send SIGTERM: it claims no more jobs, waits for its handlers, cancels
         those that take longer than grace, and gives their jobs back, which uses up no attempt. A second

@@ -213,7 +213,7 @@ def store_steps_apart() -> None:
             return found.result
         async with database.transaction() as unit:
             result = await function(unit, *args)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
         return (await self._finish(database.jobs, name, result)).result
 
     JobRun._step = wrong  # type: ignore[method-assign]

@@ -101,12 +101,17 @@ async def test_a_unit_of_work_is_all_or_nothing_with_its_jobs(database: Database
 
 
 async def test_an_idle_worker_starts_a_job_that_another_connection_adds(
-    path: Path, journal: Literal["wal", "delete"], database: Database
+    path: Path,
+    journal: Literal["wal", "delete"],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """It is told of it, and need not look."""
+    monkeypatch.setattr("reelbase.workers.worker._DUE_SECONDS", 3600)
     async with reelbase.connect(path, journal=journal) as other, working(database, {"t": nothing}):
-        for _ in range(3):
+        for holder in (other, database, other):
             await asyncio.sleep(0.05)
-            assert (await ended(database, await job_of(other))).status == "succeeded"
+            assert (await ended(database, await job_of(holder))).status == "succeeded"
 
 
 # The end
@@ -231,16 +236,17 @@ async def test_a_handler_that_does_not_end_keeps_its_job_until_the_lease_ends(
 ) -> None:
     """Else another worker would begin while it still runs."""
     monkeypatch.setattr("reelbase.workers.runs.PATIENCE_SECONDS", 0.05)
-    end = asyncio.Event()
+    running, end = asyncio.Event(), asyncio.Event()
 
     async def handler(run: JobRun) -> None:
+        running.set()
         while not end.is_set():
             with contextlib.suppress(asyncio.CancelledError):
                 await end.wait()
 
     job = await job_of(database)
     task = asyncio.create_task(database.work({"t": handler}, grace=0))
-    await until(lambda: is_running(database, job))
+    await running.wait()
     await stopped(task)
     assert await is_running(database, job)
     assert "still runs; the worker goes on without it" in caplog.text

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from reelbase.engine.ids import new_id
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
-from reelbase.errors import InvalidTransitionError, RecordNotFoundError
+from reelbase.errors import (
+    DatabaseClosedError,
+    DatabaseIOError,
+    InvalidTransitionError,
+    RecordNotFoundError,
+)
 from reelbase.repositories.jobs import Job
 from reelbase.workers.handlers import Handler, called, checked_handlers
 from reelbase.workers.outcomes import Outcome, Release, outcome_of
@@ -32,8 +37,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("reelbase")
 
-# Between two looks for jobs that have been added or become due: after a job, and at last when none comes.
-_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.01, 0.1
+_DUE_SECONDS = 0.25  # between two looks for jobs whose time has come, or whose lease has expired
+_CHANGE_SECONDS = 0.005  # between two looks because jobs were written
 _CANCEL_SECONDS = 0.25  # between two looks for jobs that were cancelled or lost
 _RENEWALS_PER_LEASE = 4
 _LONGEST_SECONDS = 86_400.0
@@ -69,14 +74,19 @@ class Worker:
         self._attempts: set[Attempt] = set()
         self._turn: asyncio.Queue[None] = asyncio.Queue(1)
         self._stopping = asyncio.Event()
-        self._look_seconds = _FIRST_LOOK_SECONDS
 
     async def run(self) -> None:
         """Works until it is stopped, then gives back the jobs that its handlers have not finished."""
         slots = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
         services = [
             asyncio.create_task(service())
-            for service in (self._stopping.wait, self._look, self._renew, self._find_lost)
+            for service in (
+                self._stopping.wait,
+                self._follow,
+                self._look,
+                self._renew,
+                self._find_lost,
+            )
         ]
         tasks: list[asyncio.Task[Any]] = [*slots, *services]
         _log.info("worker %s begins with %s", self._name, ", ".join(self._types))
@@ -132,7 +142,6 @@ class Worker:
                 await Release().store(self._jobs, job, self._name)
                 return None
             if job is not None:
-                self._look_seconds = _FIRST_LOOK_SECONDS
                 self._pass_turn()
             return job
         return None
@@ -170,12 +179,23 @@ class Worker:
 
     # What goes on beside the slots.
 
-    async def _look(self) -> None:
-        """Passes the turn from time to time, and more seldom while no job comes: a look takes the lock of the
-        writer for a moment."""
+    async def _follow(self) -> None:
+        """Passes the turn when jobs were written, by this process or another."""
         while True:
-            await asyncio.sleep(self._look_seconds)
-            self._look_seconds = min(1.1 * self._look_seconds, _LAST_LOOK_SECONDS)
+            try:
+                async with self._database.changes("jobs") as changes:
+                    async for _ in changes:
+                        self._pass_turn()
+                        await asyncio.sleep(_CHANGE_SECONDS)
+                raise DatabaseClosedError("the database was closed while a worker used it")
+            except DatabaseIOError as error:
+                _log.warning("worker %s does not see new jobs at once: %s", self._name, error)
+            await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+
+    async def _look(self) -> None:
+        """Passes the turn from time to time: no write tells that a time has come."""
+        while True:
+            await asyncio.sleep(_DUE_SECONDS)
             self._pass_turn()
 
     async def _renew(self) -> None:
