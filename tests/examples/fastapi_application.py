@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -87,10 +86,12 @@ async def follow_job(job_id: UUID, database: door.DatabaseDependency) -> Streami
 
 
 async def states_of(database: reelbase.Database, job_id: UUID) -> AsyncIterator[reelbase.Job]:
-    seen = None
-    while seen is None or seen.finished_at is None:
+    """The worker may be another process: its commits are seen, too."""
+    async with database.changes("jobs") as changes:
         job = await database.jobs.get(job_id)
-        if job != seen:
-            yield job
-        seen = job
-        await asyncio.sleep(0.1)
+        yield job
+        while job.finished_at is None:
+            await anext(changes)
+            seen, job = job, await database.jobs.get(job_id)
+            if job != seen:
+                yield job

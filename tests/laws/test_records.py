@@ -61,8 +61,8 @@ def example(hint: Any, number: int) -> Any:
         return example(parts[-number], number)
     if origin is Literal:
         return parts[-number]
-    if origin is list:
-        return [example(parts[0], number)] * (2 - number)
+    if origin in (list, frozenset):
+        return origin([example(parts[0], number)] * (2 - number))
     if origin is dict:
         return {example(parts[0], 1): example(parts[1], number)}
     if isinstance(hint, enum.EnumType):

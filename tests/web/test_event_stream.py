@@ -181,3 +181,15 @@ async def test_the_response_is_one_that_proxies_pass_on() -> None:
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert response.headers["cache-control"] == "no-cache"
     assert response.headers["x-accel-buffering"] == "no"
+
+
+async def test_the_changes_of_a_database_are_a_source(database: reelbase.Database) -> None:
+    stream = server_sent_events(database.changes("profiles"), heartbeat=5)
+    first = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0.05)  # until it follows them
+    await database.profiles.ensure("ann")
+    id_line, data_line = (await first).decode().splitlines()[:2]
+    change = msgspec.json.decode(data_line.removeprefix("data: "))
+    assert id_line == f"id: {change['commit']}"
+    assert change["names"] == ["profiles"]
+    await stream.aclose()

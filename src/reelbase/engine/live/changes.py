@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
-import msgspec
-
 from reelbase.engine.live.commits import Commits
 from reelbase.engine.live.recorder import Names
+from reelbase.engine.record import Record
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.threads.mailbox import notify
 from reelbase.errors import DatabaseError
 
 
-class Changes(msgspec.Struct, frozen=True):
+class Changes(Record, frozen=True):
     """One commit, or several that a slow consumer gets as one.
 
     commit: the number of the last one; it only grows within a Database.  names: the followed tables that were
