@@ -223,6 +223,38 @@ async def test_a_damaged_leaf_loses_its_own_rows_and_names_them(filled: Path) ->
     await sound(filled)
 
 
+def torn(page: bytes) -> bytes:
+    """Only the first sector of a write came to the disk."""
+    return page[:512].ljust(len(page), b"\0")
+
+
+async def test_a_torn_page_above_the_leaves_loses_no_row(filled: Path) -> None:
+    before = rows(filled, "SELECT * FROM files ORDER BY id")
+    for page in pages_of(filled, "files", "internal"):
+        change_page(filled, page, torn)
+    report = await reelbase.repair(filled)
+    assert report.lost == []
+    assert rows(filled, "SELECT * FROM files ORDER BY id") == before
+    await sound(filled)
+
+
+async def test_rows_of_tables_whose_definitions_are_lost_are_counted(filled: Path) -> None:
+    for number in range(12):
+        change(
+            filled,
+            f"CREATE TABLE mine_{number} (name TEXT, {', '.join(f'a_{n}' for n in range(40))})",
+            f"INSERT INTO mine_{number} (name) VALUES ('one'), ('two'), ('three')",
+        )
+    change_page(filled, pages_of(filled, "sqlite_schema")[-1])
+    report = await reelbase.repair(filled)
+    kept = rows(filled, "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'mine%'")[0][0]
+    assert kept < 12
+    (sentence,) = report.lost
+    assert f"{3 * (12 - kept)} rows on {12 - kept} pages" in sentence
+    assert report.copy is not None
+    await sound(filled)
+
+
 async def test_rows_whose_values_indexes_have_are_read_from_these(filled: Path) -> None:
     before = rows(filled, "SELECT * FROM profiles ORDER BY id")
     change_page(filled, pages_of(filled, "profiles")[0])

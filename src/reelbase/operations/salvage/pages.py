@@ -358,7 +358,8 @@ def parse(number: int, data: bytes, usable_bytes: int) -> Page | None:
     used, lost = 0, 0
     for at in struct.unpack_from(f">{count}H", data, pointers):
         cell, child, size = _cell(data, at, kind, usable_bytes) if at >= first_content else _NO_CELL
-        if size == 0 or at + size > usable_bytes:
+        # No tree has page 0: on a torn page the pointers outlive their cells, whose bytes are zero.
+        if size == 0 or at + size > usable_bytes or (is_interior and child == 0):
             lost += 1
             continue
         used += size

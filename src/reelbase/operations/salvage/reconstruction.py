@@ -25,6 +25,7 @@ from reelbase.operations.salvage.losses import Losses, counted
 from reelbase.operations.salvage.pages import (
     INDEX_INTERIOR,
     INDEX_LEAF,
+    TABLE_LEAF,
     Gap,
     Page,
     Record,
@@ -341,6 +342,23 @@ class Salvage:
                         f"page {number} holds {counted(len(page.cells), 'row')} of {names}; it is unknown"
                         " of which"
                     )
+        if not self._source.is_complete:
+            self._tell_of_unknown_tables(waiting)
+
+    def _tell_of_unknown_tables(self, numbers: list[int]) -> None:
+        """Reports the rows of tables whose definitions are lost: no page tells their names.
+
+        numbers: of the whole pages that no tree leads to.
+        """
+        pages = filter(None, map(self._source.pages.page, numbers))
+        counts = {page.number: len(page.cells) for page in pages if page.kind == TABLE_LEAF}
+        if counts:
+            self._losses.lose(
+                "definitions of the application's tables were on a damaged page: "
+                f"{counted(sum(counts.values()), 'row')} on {counted(len(counts), 'page')} "
+                f"({', '.join(map(str, counts))}) belong to no table that is known, unless they were "
+                "deleted; the copy still holds them"
+            )
 
     def _adopt(self, state: TableState, page: Page) -> None:
         self._source.claims.claim(page.number)
