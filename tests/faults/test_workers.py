@@ -30,7 +30,7 @@ from .conftest import Figure
 
 QUICK_KILLS = 12
 FULL_KILLS = 1000
-JOBS_PER_KILL = 3
+JOBS_PER_KILL = 8  # so many that no worker is idle when it is killed
 KILLS_PER_FILE = 40
 WORKERS = 3
 CONCURRENCY = 4
@@ -58,7 +58,7 @@ async def work(path: Path, journal: str, say: Callable[[str], None]) -> None:
         stored = await run.step("store", store, run)
         is_long = run.job.params["n"] % 10 == 0
         try:
-            await asyncio.sleep(LONG_SECONDS if is_long else random.random() * 0.02)
+            await asyncio.sleep(LONG_SECONDS if is_long else random.random() * 0.2)
         except asyncio.CancelledError:
             say(f"stop {run.job.id} {run.attempt} {os.getpid()}")
             raise
@@ -102,8 +102,9 @@ def kill_workers(folder: Path, journal: str, kills: int, choose: random.Random) 
     said = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     workers = [start(path, journal, record) for _ in range(WORKERS)]
     for _ in range(kills):
-        time.sleep(choose.random() * LONGEST_SECONDS)
         place = choose.randrange(WORKERS)
+        wait_for_begin(record, workers[place])
+        time.sleep(choose.random() * LONGEST_SECONDS)
         is_polite = choose.random() < 0.2
         _end(workers[place], signal.SIGTERM if is_polite else signal.SIGKILL, said)
         workers[place] = start(path, journal, record)
@@ -114,6 +115,16 @@ def kill_workers(folder: Path, journal: str, kills: int, choose: random.Random) 
         _end(process, signal.SIGKILL, said)
     os.close(said)
     return problems(path, record.read_text().splitlines(), count)
+
+
+def wait_for_begin(record: Path, process: int) -> None:
+    """Returns once the worker has begun a job, or after a while if there is none for it."""
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        lines = record.read_text().splitlines() if record.exists() else []
+        if any(line.startswith("begin") and line.endswith(f" {process}") for line in lines):
+            return
+        time.sleep(0.01)
 
 
 def _end(process: int, number: signal.Signals, said: int) -> None:
