@@ -983,6 +983,7 @@ TAKES_ANYTHING = {
     ("config", "get", "default"),
     ("config", "get", "type"),
     ("config", "set", "value"),
+    ("jobs", "finish_step", "result"),
     ("settings", "get", "default"),
     ("settings", "get", "type"),
     ("settings", "set", "value"),
@@ -1181,7 +1182,7 @@ def is_cut(attribute: str, method: str, name: str, value: object) -> bool:
 
 # Texts of which half characters are replaced, so that telling of a failure never fails.
 MESSAGES = {
-    *(("jobs", name) for name in ("error", "error_details", "message")),
+    *(("jobs", name) for name in ("error", "error_details", "message", "text")),
     *(("downloads", name) for name in ("error_message", "message")),
     *(("generations", name) for name in ("error_message", "message")),
     ("file_processing", "message"),

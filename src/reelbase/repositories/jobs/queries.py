@@ -7,16 +7,14 @@ import builtins
 import time
 from uuid import UUID
 
+from reelbase.engine.ids import moment_after
 from reelbase.engine.repository import Repository
-from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.statement import Query
 from reelbase.errors import DatabaseError, DatabaseTimeoutError
 from reelbase.repositories.jobs.records import Job
 
-_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = (
-    0.005,
-    0.1,
-)  # between two looks at a job that is waited for
+# Between two looks at a job that is waited for.
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.005, 0.1
 
 
 class JobQueries(Repository):
@@ -150,7 +148,11 @@ class JobQueries(Repository):
             job_id: the job.
             timeout: seconds to wait; None: as long as it takes.
 
+        Returns:
+            The finished job.
+
         Raises:
+            InvalidArgumentError: timeout is negative, or ends past the year 9999.
             DatabaseTimeoutError: the job had not finished then. It is not affected.
             DatabaseError: code inside_unit: in a unit of work or a snapshot, which would not see the change.
             RecordNotFoundError: there is no such job, or it was deleted meanwhile.
@@ -160,8 +162,8 @@ class JobQueries(Repository):
                 "a unit of work or a snapshot cannot wait for a job; call database.jobs.wait()",
                 code="inside_unit",
             )
-        if timeout is not None and not timeout >= 0:
-            raise invalid_argument("timeout", f"must be 0 or more seconds, not {timeout}")
+        if timeout is not None:
+            moment_after(self._now(), "timeout", timeout)  # refuses what is no number of seconds
         began, pause = time.monotonic(), _FIRST_LOOK_SECONDS
         while True:
             job = await self._run(self._get.one(id=job_id))
