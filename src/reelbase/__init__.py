@@ -40,6 +40,7 @@ from reelbase.errors import (
 )
 from reelbase.importers.importing import import_from
 from reelbase.importers.outcome import ImportReport
+from reelbase.observation import Observation
 from reelbase.operations.backup import backup, restore
 from reelbase.operations.migration import (
     MigrationReport,
@@ -223,6 +224,7 @@ __all__ = [
     "NewVideo",
     "Notification",
     "NotificationRepository",
+    "Observation",
     "Page",
     "PageQuery",
     "Profile",

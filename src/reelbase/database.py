@@ -67,6 +67,7 @@ from reelbase.engine.threads.transaction import Transaction
 from reelbase.engine.threads.upkeep import Upkeep
 from reelbase.engine.threads.writer import Writer
 from reelbase.errors import DatabaseCorruptError
+from reelbase.observation import Observation
 from reelbase.options import ConnectOptions
 from reelbase.snapshot import Snapshot, SnapshotContext
 from reelbase.unit_of_work import UnitOfWork, UnitOfWorkContext
@@ -344,7 +345,8 @@ class Database(Catalogue):
         """
         self._executor.refuse_if_unusable()
         await Worker(
-            self,
+            # The two modules need each other's types, and pyright at times looks here before it has the class.
+            self,  # pyright: ignore[reportArgumentType]
             handlers,
             concurrency=concurrency,
             worker=worker,
@@ -411,6 +413,47 @@ class Database(Catalogue):
         # Not of self: a stream must not keep the Database alive.
         tables = partial(RawSql(self._executor).fetch_all, str, _TABLES)
         return ChangeStream(self._commits, names, tables)
+
+    def observe(
+        self, function: Callable[[Snapshot], Coroutine[Any, Any, R]], /, *names: str
+    ) -> Observation[R]:
+        """``async with database.observe(function, "jobs") as results: async for result in results: …``: the
+        result of a function of reads, now and again whenever a commit has changed it.
+
+            async def unfinished(view: reelbase.Snapshot) -> list[reelbase.Job]:
+                return await view.jobs.list_unfinished()
+
+            async with database.observe(unfinished, "jobs") as results:
+                async for jobs in results:
+                    show(jobs)
+
+        After each commit of any process that has written to one of the tables the function is called with a
+        new snapshot, and its result is given if it differs from the last one. While the consumer is busy,
+        commits are added together: the next result is of a moment after all of them. No change is missed,
+        except one that a later commit has undone by then.
+
+        Args:
+            function: an async def function of a Snapshot. Do not change its results: the next one is
+                compared with the last one by ``!=``.
+            names: of the tables that it reads; none: every table, so that it runs after each commit.
+
+        Returns:
+            The results, an async iterator. close(), the end of its block, and its last reference end it; so
+            does close() of the Database.
+
+        Raises:
+            InvalidArgumentError: no such table; raised by the first step.
+            DatabaseIOError: as of changes().
+            Exception: of any type that the function raises, by the step that called it. The next step calls
+                it again.
+        """
+        changes = self.changes(*names)
+
+        async def read() -> R:
+            async with self.snapshot() as view:
+                return await function(view)
+
+        return Observation(read, changes)
 
     async def rebuild_search(self) -> None:
         """Rebuilds all search indexes in one transaction, and the folded names of tags.

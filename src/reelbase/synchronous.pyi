@@ -68,6 +68,7 @@ from reelbase.repositories.templates import LlmTemplate
 from reelbase.repositories.transcripts import SegmentHit, Transcript
 from reelbase.repositories.unsupported_urls import UnsupportedUrl
 from reelbase.repositories.videos import NewVideo, Video, VideoChanges
+from reelbase.snapshot import Snapshot
 from reelbase.workers.handlers import Handler
 
 D = TypeVar("D")
@@ -1082,6 +1083,9 @@ class SyncDatabase(_Catalogue):
     def database_id(self) -> UUID: ...
     @property
     def journal(self) -> JournalDecision: ...
+    def observe(
+        self, function: Callable[[Snapshot], Coroutine[Any, Any, R]], /, *names: str
+    ) -> SyncRows[R]: ...
     def optimize(self) -> None: ...
     @property
     def path(self) -> Path | None: ...

@@ -156,7 +156,7 @@ class Stub:
         if "asynccontextmanager" in of_decorators:
             returns = replaced(returns, "AsyncIterator", "SyncContext")
         else:
-            for name in ("AsyncIterator", "AsyncGenerator", "RowStream"):
+            for name in ("AsyncIterator", "AsyncGenerator", "RowStream", "Observation"):
                 returns = replaced(returns, name, "SyncRows")
         if isinstance(returns, ast.Name) and returns.id in RETURNS:
             returns = ast.parse(RETURNS[returns.id], mode="eval").body
