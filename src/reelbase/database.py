@@ -345,7 +345,7 @@ class Database(Catalogue):
         """
         self._executor.refuse_if_unusable()
         await Worker(
-            # The two modules need each other's types, and pyright at times looks here before it has the class.
+            # The modules need each other's types, and pyright at times looks here before it has the class.
             self,  # pyright: ignore[reportArgumentType]
             handlers,
             concurrency=concurrency,
