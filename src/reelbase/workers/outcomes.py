@@ -69,7 +69,7 @@ Outcome = Success | Failure | Release
 
 def outcome_of(attempt: Attempt, handler: JobHandler) -> Outcome | None:
     """What to store about an attempt that is over. None: nothing, because the job is not the worker's any
-    more, or because its handler does not end, and until the lease ends nobody else may begin.
+    more, or because its handler does not end, and until the lease ends no other worker may begin.
 
     A handler that was told to stop and returns a result has finished. One that returns None has not: it
     may have swallowed the CancelledError.
