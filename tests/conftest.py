@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -45,6 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--run-slow", action="store_true", help="also run the tests that take minutes")
     parser.addoption("--run-bench", action="store_true", help="also run the tests of the bench")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A shell has the programs that it runs in the background ignore it, and those of the tests would, too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -506,6 +506,8 @@ async def test_the_side_files_are_never_unlinked_by_us(
     for mode in ("wal", "delete", "wal", "wal", "delete"):
         async with reelbase.connect(path, journal=mode) as database:
             await database.downloads.add("s", URL)
+    # The empty file at which processes queue is the library's own; those with changes are SQLite's.
+    removed = [target for target in removed if target != f"{path}-turn"]
     assert [target for target in removed if target.startswith(str(path))] == []
     assert mode_of(path) == "delete"
 

@@ -266,11 +266,13 @@ def test_the_database_and_its_side_files_are_never_opened(
     (folder / "new.txt").write_text("new")
     opened: list[str] = []
     real_open = os.open
+    engine = ("reelbase.engine.file.locks", "reelbase.engine.file.turnstile")
 
     def noting_open(path: Any, flags: int, *args: Any, **options: Any) -> int:
-        # The engine itself knows how to open a file and keep SQLite's locks on it (engine/file/locks.py).
+        # The engine itself knows how to open a file and keep SQLite's locks on it (engine/file/locks.py),
+        # and the file at which processes queue is its own (engine/file/turnstile.py).
         caller = sys._getframe(1).f_globals["__name__"]
-        if not flags & getattr(os, "O_PATH", 0) and caller != "reelbase.engine.file.locks":
+        if not flags & getattr(os, "O_PATH", 0) and caller not in engine:
             opened.append(str(path))
         return real_open(path, flags, *args, **options)
 

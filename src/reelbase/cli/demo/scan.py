@@ -15,7 +15,7 @@ from reelbase.cli.demo.kinds import kind_of
 from reelbase.cli.demo.subtitles import has_cues
 
 _SKIPPED_FOLDERS: Final = frozenset({"__pycache__", "node_modules"})
-_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
+_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal", "-turn")
 _LANGUAGE: Final = re.compile(r"\.[A-Za-z]{2,3}(-[A-Za-z]{2,4})?")  # of talk.en.srt, talk.pt-BR.vtt
 
 
@@ -51,7 +51,7 @@ def version_of(status: os.stat_result) -> str:
 
 
 class DatabaseFiles:
-    """The open database and what SQLite keeps beside it.
+    """The open database and the files beside it, which SQLite and the library keep.
 
     This process must not open them: closing any descriptor of theirs would drop SQLite's locks
     (sqlite.org/howtocorrupt.html, 2.2).
