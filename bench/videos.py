@@ -78,7 +78,7 @@ def _work(path: Path) -> dict[str, _Work]:
         "count": _Work(VideoRepository._count.sql, {}, lambda database: database.videos.count()),
         "search": _Work(
             VideoRepository._search.sql,
-            {"expression": match_expression(_QUERY), "limit": _PAGE},
+            {"expression": match_expression(_QUERY), "limit": _PAGE, "offset": 0},
             lambda database: database.videos.search(_QUERY, limit=_PAGE),
         ),
     }
