@@ -1078,7 +1078,7 @@ CREATE INDEX file_processing_unfinished ON file_processing (updated_at, file_id)
   WHERE status IN ('pending', 'queued', 'downloading', 'processing', 'cancelling');
 CREATE INDEX file_processing_retries ON file_processing (next_retry_at) WHERE next_retry_at IS NOT NULL;
 
--- Triggers, so that the place among the newest files is right whoever writes.
+-- Triggers, so that the place among the newest files is right for every program that writes.
 CREATE TRIGGER file_processing_place AFTER INSERT ON file_processing
 BEGIN
   UPDATE file_processing

@@ -38,7 +38,7 @@ from reelbase.errors import (
     SchemaError,
     SecretError,
 )
-from reelbase.importers.importing import import_from
+from reelbase.importers.importer import import_from
 from reelbase.importers.outcome import ImportReport
 from reelbase.observation import Observation
 from reelbase.operations.backup import backup, restore

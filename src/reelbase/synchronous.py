@@ -1,6 +1,6 @@
 """The synchronous door, connect_sync(), and what it gives. The stub beside this module has their types."""
 
-from reelbase.blocking import (
+from reelbase.faces import (
     SyncContext,
     SyncDatabase,
     SyncRows,

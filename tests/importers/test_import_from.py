@@ -31,8 +31,8 @@ from old_databases import (
 
 import reelbase
 from reelbase import DatabaseError, InvalidArgumentError, SchemaError
-from reelbase.importers.importing import APPLICATIONS
-from reelbase.importers.importing import NAMES as APPLICATION_NAMES
+from reelbase.importers.importer import APPLICATIONS
+from reelbase.importers.importer import NAMES as APPLICATION_NAMES
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from reelbase.cli.arguments import BUSY_SECONDS, file_path
 from reelbase.cli.display import shown
 from reelbase.cli.output import Table, counted, in_one_line, print_facts, print_tables
 from reelbase.cli.process import UsageError, run_async
-from reelbase.importers.importing import NAMES
-from reelbase.importers.mapping import import_mapped
+from reelbase.importers.importer import NAMES
+from reelbase.importers.map_file import import_mapped
 
 
 class _Facts(msgspec.Struct, frozen=True):

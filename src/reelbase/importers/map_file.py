@@ -20,7 +20,7 @@ from reelbase.engine.threads.copying import Progress, on_a_thread
 from reelbase.errors import InvalidArgumentError
 from reelbase.importers import rules
 from reelbase.importers.conversion import Application, Conversion, Options, Shape
-from reelbase.importers.importing import ForeignImport
+from reelbase.importers.importer import ForeignImport
 from reelbase.importers.outcome import ImportReport
 from reelbase.importers.rules import Columns, Row, Rule, valued
 from reelbase.operations.schema_rows import rows_of_schema

@@ -14,7 +14,7 @@ from old_databases import digest, read_back, rejects, rows_of
 
 import reelbase
 from reelbase import InvalidArgumentError, SchemaError
-from reelbase.importers.mapping import import_mapped
+from reelbase.importers.map_file import import_mapped
 
 README = Path(reelbase.__file__).parent / "importers" / "README.md"
 SHELF = """
