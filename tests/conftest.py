@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,22 +18,7 @@ from commands import run
 
 import reelbase
 from reelbase import Database
-
-START = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
-
-
-class FrozenClock:
-    """Stands still until it is moved."""
-
-    def __init__(self, now: datetime = START) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> datetime:
-        self.now += timedelta(seconds=seconds)
-        return self.now
+from reelbase.testing.clock import FrozenClock
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,10 +61,10 @@ def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
     names = getattr(item, "fixturenames", ())
     if "journal" not in names and "mode" not in names:
         return False
-    # The journal changes locks, durability and files, not the result of a repository's method: in these
-    # rooms only the tests that ask for the journal themselves run again.
+    # The journal changes locks, durability and files, not the result of a repository's method or an HTTP
+    # answer: in these rooms only the tests that ask for the journal themselves run again.
     room = item.path.relative_to(config.rootpath / "tests").parts[0]
-    if room not in ("laws", "repositories") or config.getoption("--run-slow"):
+    if room not in ("examples", "laws", "repositories", "web") or config.getoption("--run-slow"):
         return True
     return isinstance(item, pytest.Function) and "journal" in item._fixtureinfo.argnames
 

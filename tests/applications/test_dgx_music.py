@@ -17,7 +17,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from conftest import START, FrozenClock
 
 import reelbase
 from reelbase import (
@@ -30,6 +29,7 @@ from reelbase import (
     RecordNotFoundError,
     UnitOfWork,
 )
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

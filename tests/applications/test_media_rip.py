@@ -20,10 +20,10 @@ from typing import Any, Literal
 from uuid import UUID
 
 import pytest
-from conftest import START, FrozenClock
 
 import reelbase
 from reelbase import Database, DatabaseBusyError, Download, InvalidTransitionError, UnitOfWork
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from samples import contents
 
 import reelbase
@@ -36,6 +35,7 @@ from reelbase import (
     Video,
     VideoRepository,
 )
+from reelbase.testing.clock import START, FrozenClock
 
 
 def shape(record: type[msgspec.Struct]) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from conftest import FrozenClock
 
 import reelbase
 from reelbase import Database, File, NewSegment
 from reelbase.cli.demo import kill, kinds, queue, reader, scan, search, subtitles, workers
 from reelbase.cli.main import main
+from reelbase.testing.clock import FrozenClock
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
 

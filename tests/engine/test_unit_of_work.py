@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from conftest import START, FrozenClock
 
 import reelbase
 from reelbase import (
@@ -31,6 +30,7 @@ from reelbase import (
     NewFile,
     UnitOfWork,
 )
+from reelbase.testing.clock import START, FrozenClock
 
 T = TypeVar("T")
 Look = Callable[[str], list[tuple[object, ...]]]

@@ -11,19 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
 from in_lists import names_of
 
 import reelbase
 from reelbase import Database, Job
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def once(journal: str) -> None:
-    if journal != "wal":
-        pytest.skip("recipes do not depend on the journal")
 
 
 async def test_the_files_of_a_list_are_found_at_once(database: Database) -> None:

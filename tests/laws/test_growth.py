@@ -9,10 +9,10 @@ from itertools import count
 from typing import Any
 
 import pytest
-from conftest import FrozenClock
 
 import reelbase
 from reelbase import Database
+from reelbase.testing.clock import FrozenClock
 
 FEW, MANY = 50, 2_000
 PAST, FUTURE = "2026-01-01T00:00:00.000Z", "2027-01-01T00:00:00.000Z"

@@ -16,7 +16,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from conftest import FrozenClock
 from samples import (
     CASES,
     CLIPS,
@@ -50,6 +49,7 @@ from reelbase import (
     RecordNotFoundError,
 )
 from reelbase.engine.ids import _Sequence, new_id
+from reelbase.testing.clock import FrozenClock
 
 every_repository = pytest.mark.parametrize("case", CASES, ids=name_of)
 every_uuid_key = pytest.mark.parametrize(

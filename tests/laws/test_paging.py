@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from conftest import FrozenClock
 from samples import (
     DOWNLOADS,
     FILES,
@@ -32,6 +31,7 @@ import reelbase
 from reelbase import Database, InvalidArgumentError, Page
 from reelbase.engine.native.functions import create_functions
 from reelbase.engine.statements.step import Step
+from reelbase.testing.clock import FrozenClock
 
 Add = Callable[[Database, Owner], Awaitable[Any]]
 Arguments = Callable[[Owner], dict[str, Any]]

@@ -32,12 +32,6 @@ import reelbase
 """
 
 
-@pytest.fixture(autouse=True)
-def once(journal: str) -> None:
-    if journal != "wal":
-        pytest.skip("a README does not depend on the journal")
-
-
 def blocks() -> dict[str, str]:
     """Every block of Python, by its README and its number there."""
     return {

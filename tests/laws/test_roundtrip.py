@@ -17,7 +17,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from conftest import FrozenClock
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from samples import CASES, Case, Owner, contents, make_owner
@@ -42,6 +41,7 @@ from reelbase import (
 )
 from reelbase.engine.file_names import printable
 from reelbase.engine.statements.search import folded
+from reelbase.testing.clock import FrozenClock
 
 QUICK = settings(
     max_examples=50,

@@ -27,12 +27,6 @@ from reelbase import (
 )
 
 
-@pytest.fixture(autouse=True)
-def once(journal: str) -> None:
-    if journal != "wal":
-        pytest.skip("types do not depend on the journal")
-
-
 def test_the_stub_is_that_of_the_async_classes() -> None:
     assert sync_stub.FILE.read_text("utf-8") == sync_stub.Stub().text(), (
         "the async classes have changed: .ci/check --write writes the stub"

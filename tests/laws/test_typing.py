@@ -86,12 +86,6 @@ class NoteRepository(Repository):
         return assert_type(await self._run(self._clear.count()), int)
 
 
-@pytest.fixture(autouse=True)
-def once(journal: str) -> None:
-    if journal != "wal":
-        pytest.skip("types do not depend on the journal")
-
-
 async def test_opening(path: Path) -> None:
     async with reelbase.connect(path) as database:
         assert_type(database, Database)

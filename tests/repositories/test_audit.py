@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from samples import contents
@@ -32,6 +31,7 @@ from reelbase import (
     UnitOfWork,
     Video,
 )
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 Told = tuple[str, int | str, str, dict[str, Any], str | None]

@@ -11,12 +11,12 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import reelbase
 from reelbase import ConfigEntry, Database, RecordNotFoundError
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from conftest import START, FrozenClock
 from test_jobs_workers import WorkerProcess
 
 import reelbase
@@ -25,6 +24,7 @@ from reelbase import (
     InvalidTransitionError,
     RecordNotFoundError,
 )
+from reelbase.testing.clock import START, FrozenClock
 
 URL = "https://example.org/watch?v=1"
 Holder = Database | reelbase.UnitOfWork

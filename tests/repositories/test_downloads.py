@@ -15,7 +15,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from msgspec import UNSET
 from state_tables import REFUSED, cells
 
@@ -34,6 +33,7 @@ from reelbase import (
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.threads import writer
 from reelbase.repositories import downloads as downloads_module
+from reelbase.testing.clock import START, FrozenClock
 
 ACTIVE = ("queued", "extracting", "downloading")
 FINISHED = ("completed", "failed", "cancelled")

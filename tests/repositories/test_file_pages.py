@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from conftest import FrozenClock
 from msgspec import UNSET
 
 from reelbase import Database, File
+from reelbase.testing.clock import FrozenClock
 
 TYPES = ("video", "audio", None)
 FOLDERS = ("Holiday", "Work", None)

@@ -9,7 +9,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from conftest import FrozenClock
 from samples import contents
 from state_tables import REFUSED, cells
 
@@ -21,6 +20,7 @@ from reelbase import (
     RecordNotFoundError,
 )
 from reelbase.repositories import file_processing as file_processing_module
+from reelbase.testing.clock import FrozenClock
 
 MINUTE = timedelta(minutes=1)
 Method = Callable[[Database, UUID], Awaitable[FileProcessing]]

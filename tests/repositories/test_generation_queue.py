@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from conftest import FrozenClock
 
 import reelbase
 from reelbase import (
@@ -21,6 +20,7 @@ from reelbase import (
     InvalidTransitionError,
     NewGeneration,
 )
+from reelbase.testing.clock import FrozenClock
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from state_tables import REFUSED, cells
@@ -37,6 +36,7 @@ from reelbase import (
 )
 from reelbase.engine.threads.executors import DatabaseExecutor
 from reelbase.repositories import generations as generations_module
+from reelbase.testing.clock import START, FrozenClock
 
 OPEN = ("pending", "processing")
 FINISHED = ("completed", "failed", "cancelled")

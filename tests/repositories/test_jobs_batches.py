@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from conftest import START, FrozenClock
 
 from reelbase import ConstraintError, Database, InvalidTransitionError, Job, JobRepository
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 FINISHED = ("succeeded", "failed", "cancelled")

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 
 from reelbase import (
     ConstraintError,
@@ -21,6 +20,7 @@ from reelbase import (
     JobStatus,
     RecordNotFoundError,
 )
+from reelbase.testing.clock import START, FrozenClock
 
 NAN, INFINITY = float("nan"), float("inf")
 FINISHED = ("succeeded", "failed", "cancelled")

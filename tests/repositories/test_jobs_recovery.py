@@ -6,10 +6,10 @@ from typing import Any, Literal
 from uuid import UUID
 
 import pytest
-from conftest import START, FrozenClock
 
 import reelbase
 from reelbase import Database, Job, JobRepository, RecordNotFoundError, RecoveryReport
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 DEFAULT_MESSAGE = "interrupted by restart"

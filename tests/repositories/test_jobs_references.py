@@ -12,10 +12,10 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import pytest
-from conftest import FrozenClock
 
 import reelbase
 from reelbase import Database, JobRepository
+from reelbase.testing.clock import FrozenClock
 
 A, B, C = (UUID(f"01890000-0000-7000-8000-{n:012x}") for n in (0xA, 0xB, 0xC))
 

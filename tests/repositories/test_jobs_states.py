@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import pytest
-from conftest import FrozenClock
 from state_tables import REFUSED, cells
 
 from reelbase import Database, InvalidTransitionError, Job, JobRepository, JobStatus
 from reelbase.repositories import jobs as jobs_module
+from reelbase.testing.clock import FrozenClock
 
 Verb = Callable[[JobRepository, UUID], Awaitable[object]]
 

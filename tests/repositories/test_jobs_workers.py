@@ -14,7 +14,6 @@ from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import pytest
-from conftest import START, FrozenClock
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -28,6 +27,7 @@ from hypothesis.stateful import (
 
 import reelbase
 from reelbase import Database, InvalidTransitionError, Job, JobRepository, RecoveryReport
+from reelbase.testing.clock import START, FrozenClock
 
 T = TypeVar("T")
 FINISHED = ("succeeded", "failed", "cancelled")

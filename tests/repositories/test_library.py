@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from msgspec import UNSET
 
 import reelbase
@@ -28,6 +27,7 @@ from reelbase import (
     RecordNotFoundError,
     Transcript,
 )
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 UNKNOWN = UUID("01890000-0000-7000-8000-000000000000")

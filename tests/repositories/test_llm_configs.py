@@ -14,11 +14,11 @@ from typing import Literal
 
 import msgspec
 import pytest
-from conftest import FrozenClock
 from samples import contents
 
 import reelbase
 from reelbase import ConstraintError, Database, RecordNotFoundError, SecretError, Secrets
+from reelbase.testing.clock import FrozenClock
 
 KEY = "sk-very-secret-0123456789-ключ"
 OLD, NEW = b"o" * 32, b"n" * 32

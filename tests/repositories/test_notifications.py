@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conftest import FrozenClock
 
 from reelbase import ConstraintError, Database
+from reelbase.testing.clock import FrozenClock
 
 
 @pytest.fixture(autouse=True)

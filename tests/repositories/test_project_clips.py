@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import START
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import contents
@@ -23,6 +22,7 @@ from reelbase import (
     RecordNotFoundError,
     Video,
 )
+from reelbase.testing.clock import START
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from samples import contents
 
 import reelbase
@@ -24,6 +23,7 @@ from reelbase import (
     ProjectWithVideos,
     RecordNotFoundError,
 )
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

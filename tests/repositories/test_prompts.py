@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import reelbase
 from reelbase import Database, Prompt, RecordNotFoundError
 from reelbase.engine.threads.executors import DatabaseExecutor
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 Run = Callable[[Callable[[Database], Awaitable[None]]], None]

@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 
 import reelbase
 from reelbase import (
@@ -28,6 +27,7 @@ from reelbase import (
 )
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.threads import writer
+from reelbase.testing.clock import START, FrozenClock
 
 ACTIVE = ("queued", "extracting", "downloading")
 FINISHED = ("completed", "failed", "cancelled")

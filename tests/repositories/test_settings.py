@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import FrozenClock
 from samples import contents
 
 from reelbase import ConstraintError, Database, ProfileSetting
+from reelbase.testing.clock import FrozenClock
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import FrozenClock
 from samples import contents
 
 from reelbase import (
@@ -19,6 +18,7 @@ from reelbase import (
     RecordNotFoundError,
     SummaryPromptVersion,
 )
+from reelbase.testing.clock import FrozenClock
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import reelbase
 from reelbase import Database, DomainErrors, ErrorLogEntry, UnsupportedUrl
 from reelbase.repositories.credentials import url_without_credentials
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import START, FrozenClock
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from samples import contents
@@ -26,6 +25,7 @@ from reelbase import (
     RecordNotFoundError,
     Video,
 )
+from reelbase.testing.clock import START, FrozenClock
 
 Look = Callable[[str], list[tuple[object, ...]]]
 

@@ -47,12 +47,6 @@ async def unit_with_profile(unit: UnitDependency) -> UnitOfWork:
     return unit
 
 
-@pytest.fixture(autouse=True)
-def once(journal: str) -> None:
-    if journal != "wal":
-        pytest.skip("an application does not depend on the journal")
-
-
 @asynccontextmanager
 async def client_of(app: FastAPI, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, which has been started."""

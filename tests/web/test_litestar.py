@@ -21,12 +21,6 @@ from reelbase import Database, UnitOfWork
 from reelbase.litestar import PageParameters, ReelbasePlugin, event_stream
 
 
-@pytest.fixture(autouse=True)
-def once(journal: str) -> None:
-    if journal != "wal":
-        pytest.skip("an application does not depend on the journal")
-
-
 @asynccontextmanager
 async def client_of(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     asgi: Any = app

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 import pytest
-from conftest import FrozenClock
 from test_work import done_by, ended, job_of, until, working
 
 import reelbase
@@ -22,6 +21,7 @@ from reelbase import (
     RecordNotFoundError,
     UnitOfWork,
 )
+from reelbase.testing.clock import FrozenClock
 
 
 def at_once(attempt: int) -> float:

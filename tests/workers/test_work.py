@@ -14,7 +14,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 import pytest
-from conftest import FrozenClock
 
 import reelbase
 from reelbase import (
@@ -29,6 +28,7 @@ from reelbase import (
     JobRun,
     JobStatus,
 )
+from reelbase.testing.clock import FrozenClock
 from reelbase.workers import runs, worker
 from reelbase.workers.handlers import exponential_backoff
 

@@ -49,6 +49,14 @@ def close_descriptor(descriptor: int) -> None:
         os.close(descriptor)
 
 
+def is_in_place(descriptor: int, path: str | os.PathLike[str]) -> bool:
+    """Whether the open file still has that name; False if another file, or a link, has it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
 # struct flock: l_type, l_whence, l_start, l_len, l_pid.
 _FLOCK = struct.Struct("hhqqi4x")
 

@@ -22,6 +22,7 @@ from reelbase.engine.file.byte_locks import (
     UNLOCKED,
     close_descriptor,
     holder_of,
+    is_in_place,
     lock_byte,
     posix_holder_of,
 )
@@ -89,7 +90,7 @@ class FileLocks:
             return
         self._can_tell = None
         with contextlib.suppress(OSError):
-            if self._shm is not None and not _is_in_place(self._shm, f"{self._path}-shm"):
+            if self._shm is not None and not is_in_place(self._shm, f"{self._path}-shm"):
                 close_descriptor(self._shm)  # an old -shm, which SQLite has deleted
                 self._shm = None
             if is_wal:
@@ -182,13 +183,6 @@ class FileLocks:
         log, self._log = self._log, None
         if log is not None:
             close_descriptor(log)
-
-
-def _is_in_place(descriptor: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _open(path: str) -> int:

@@ -29,6 +29,7 @@ from reelbase.engine.file.byte_locks import (
     UNLOCKED,
     close_descriptor,
     holder_of,
+    is_in_place,
     lock_byte,
 )
 from reelbase.engine.file.filesystem import take_mode, take_owner
@@ -134,7 +135,7 @@ class Turnstile:
         with contextlib.suppress(OSError):
             # Refused while another process shares the byte, or looks at a file of this name that is newer.
             lock_byte(self._descriptor, EXCLUSIVE, _OPEN_BYTE)
-            if _is_in_place(self._descriptor, self._path):
+            if is_in_place(self._descriptor, self._path):
                 self._path.unlink()
         self.close_inherited()
 
@@ -158,7 +159,7 @@ def open_turnstile(path: str) -> Turnstile | None:
             return None
         try:
             lock_byte(descriptor, SHARED, _OPEN_BYTE)
-            if _is_in_place(descriptor, name):
+            if is_in_place(descriptor, name) and stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return Turnstile(descriptor, name)
         except OSError:
             pass  # the last process is about to delete the file, or there are no such locks
@@ -176,14 +177,6 @@ def _open(name: Path, database: str) -> int:
     take_owner(name, like)
     take_mode(name, like)
     return descriptor
-
-
-def _is_in_place(descriptor: int, path: Path) -> bool:
-    status = os.fstat(descriptor)
-    try:
-        return stat.S_ISREG(status.st_mode) and os.path.samestat(status, path.lstat())
-    except FileNotFoundError:
-        return False
 
 
 def _begins(native: sqlite3.Connection, *, raises_busy: bool = False) -> bool:
