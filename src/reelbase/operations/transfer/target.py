@@ -83,6 +83,27 @@ SELECT target_id, target_type, job_id
 FROM job_references_in_json
 """
 
+_BATCHES = """
+UPDATE jobs
+SET is_batch = TRUE
+WHERE id IN (SELECT parent_id FROM jobs WHERE parent_id IS NOT NULL)
+"""
+
+_PLACES_BY_STATUS = """
+UPDATE file_processing
+SET profile_id = files.profile_id,
+    file_created_at = files.created_at
+FROM files
+WHERE files.id = file_processing.file_id
+"""
+
+_PLACES_BY_TAG = """
+UPDATE file_tags
+SET file_created_at = files.created_at
+FROM files
+WHERE files.id = file_tags.file_id
+"""
+
 _FILE_NUMBERS = """
 INSERT INTO file_numbers (file_id)
 SELECT id
@@ -175,6 +196,8 @@ def store_rows(
             fill(store)
             counts |= store.counts
             counts["job_references"] = native.execute(_REFERENCES).rowcount
+            for sql in (_BATCHES, _PLACES_BY_STATUS, _PLACES_BY_TAG):
+                native.execute(sql)
             if not keep:
                 raise _NotKept
             native.execute(_FILE_NUMBERS)
