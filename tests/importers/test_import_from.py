@@ -65,6 +65,41 @@ def test_every_imported_row_is_read_back_from_a_sound_database(
     assert sum(found.values()) == sum(report.imported[table] for table in tables)
 
 
+# What triggers keep, which are off while rows are imported.
+OUT_OF_PLACE = """
+SELECT 'batch', id
+FROM jobs
+WHERE is_batch <> EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
+UNION ALL
+SELECT 'status', file_id
+FROM file_processing AS processing
+JOIN files ON files.id = file_id
+WHERE (processing.profile_id, processing.file_created_at) IS NOT (files.profile_id, files.created_at)
+UNION ALL
+SELECT 'tag', file_id
+FROM file_tags
+JOIN files ON files.id = file_id
+WHERE file_created_at IS NOT files.created_at
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_imported_files_are_found_by_status_and_tag_and_batches_are_no_jobs_to_claim(
+    name: str, folder: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new.db"
+    imported(old_database(name, folder), new)
+    assert rows_of(new, OUT_OF_PLACE) == []
+    with reelbase.connect_sync(new) as database:
+        for profile in database.profiles.list():
+            files = database.files.list_for_profile(profile.id)
+            tagged = database.tags.for_files([file.id for file in files])
+            for file in files:
+                for tag in tagged.get(file.id, []):
+                    found = database.files.page(profile.id, tags=[tag.name], limit=None)
+                    assert file.id in [each.id for each in found]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_does_not_come_along_is_in_the_file_of_rejects(
     name: str, folder: Path, tmp_path: Path

@@ -305,6 +305,21 @@ async def test_rows_whose_parent_is_lost_go_the_way_of_their_foreign_key(filled:
     await sound(filled)
 
 
+async def test_columns_that_triggers_keep_are_right_again(filled: Path) -> None:
+    async with reelbase.connect(filled) as database:
+        (file, *_) = await database.files.list_for_profile("anna")
+        await database.tags.attach(file.id, "seldom")
+        parent, _ = await database.jobs.add_batch("anna", "t", {}, [{}, {}])
+    change(filled, "UPDATE file_tags SET file_created_at = NULL", "UPDATE jobs SET is_batch = 0")
+    damage_index(filled)
+    await reelbase.repair(filled)
+    async with reelbase.connect(filled) as database:
+        assert [found.id for found in await database.files.page("anna", tags=["seldom"])] == [
+            file.id
+        ]
+    assert rows(filled, "SELECT id FROM jobs WHERE is_batch") == [(str(parent.id),)]
+
+
 async def test_a_reference_that_can_be_cleared_is_cleared(path: Path) -> None:
     change(
         path,

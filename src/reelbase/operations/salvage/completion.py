@@ -12,6 +12,7 @@ from reelbase.engine.native.names import quoted
 from reelbase.engine.schema import chain, ledger
 from reelbase.engine.schema.derivation import derive
 from reelbase.engine.schema.fingerprint import names_of
+from reelbase.operations.kept_columns import keep_columns
 from reelbase.operations.salvage.accounts import DERIVED
 from reelbase.operations.salvage.losses import Losses
 from reelbase.operations.salvage.references import Reference, references_of
@@ -101,6 +102,7 @@ def complete(native: sqlite3.Connection, version: int, losses: Losses) -> None:
     if "jobs" in losses.touched:
         native.execute(_CHILDREN_OF_JOBS)
         native.execute(_FINISHED_BATCHES)
+    keep_columns(native, version)
     names = names_of(version)
     if "job_references" in losses.touched and "job_references" in names:
         native.execute(_REFERENCES_OF_JOBS)

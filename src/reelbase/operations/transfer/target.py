@@ -31,6 +31,7 @@ from reelbase.engine.schema.derivation import derive
 from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership
 from reelbase.errors import DatabaseError
 from reelbase.operations.creation import Refused, create
+from reelbase.operations.kept_columns import keep_columns
 from reelbase.operations.own_objects import OwnObject, own_objects, reserved_names
 from reelbase.operations.schema_rows import (
     COUNTERS,
@@ -81,27 +82,6 @@ _REFERENCES = """
 INSERT OR IGNORE INTO job_references (target_id, target_type, job_id)
 SELECT target_id, target_type, job_id
 FROM job_references_in_json
-"""
-
-_BATCHES = """
-UPDATE jobs
-SET is_batch = TRUE
-WHERE id IN (SELECT parent_id FROM jobs WHERE parent_id IS NOT NULL)
-"""
-
-_PLACES_BY_STATUS = """
-UPDATE file_processing
-SET profile_id = files.profile_id,
-    file_created_at = files.created_at
-FROM files
-WHERE files.id = file_processing.file_id
-"""
-
-_PLACES_BY_TAG = """
-UPDATE file_tags
-SET file_created_at = files.created_at
-FROM files
-WHERE files.id = file_tags.file_id
 """
 
 _FILE_NUMBERS = """
@@ -196,8 +176,7 @@ def store_rows(
             fill(store)
             counts |= store.counts
             counts["job_references"] = native.execute(_REFERENCES).rowcount
-            for sql in (_BATCHES, _PLACES_BY_STATUS, _PLACES_BY_TAG):
-                native.execute(sql)
+            keep_columns(native, SCHEMA_VERSION)
             if not keep:
                 raise _NotKept
             native.execute(_FILE_NUMBERS)

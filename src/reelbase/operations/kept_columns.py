@@ -1,0 +1,45 @@
+"""Columns that triggers keep: copies of other rows' values, by which an index finds a row.
+
+Rows that are stored while the triggers are off, or rebuilt from an index, get them here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+_BATCHES = """
+UPDATE jobs
+SET is_batch = NOT is_batch
+WHERE is_batch <> (id IN (SELECT parent_id FROM jobs WHERE parent_id IS NOT NULL))
+"""
+
+_PLACES_BY_STATUS = """
+UPDATE file_processing
+SET profile_id = files.profile_id,
+    file_created_at = files.created_at
+FROM files
+WHERE files.id = file_processing.file_id
+  AND (file_processing.profile_id, file_processing.file_created_at)
+    IS NOT (files.profile_id, files.created_at)
+"""
+
+_PLACES_BY_TAG = """
+UPDATE file_tags
+SET file_created_at = files.created_at
+FROM files
+WHERE files.id = file_tags.file_id
+  AND file_tags.file_created_at IS NOT files.created_at
+"""
+
+# With the schema version that brought the columns.
+_STATEMENTS = ((14, _BATCHES), (17, _PLACES_BY_STATUS), (17, _PLACES_BY_TAG))
+
+
+def keep_columns(native: sqlite3.Connection, version: int) -> None:
+    """Sets the columns that triggers keep, in rows where they differ.
+
+    native: a connection in a transaction.  version: of the file's schema.
+    """
+    for since, sql in _STATEMENTS:
+        if version >= since:
+            native.execute(sql)
