@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +68,16 @@ def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
     if room not in ("examples", "laws", "repositories", "web") or config.getoption("--run-slow"):
         return True
     return isinstance(item, pytest.Function) and "journal" in item._fixtureinfo.argnames
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was() -> Iterator[None]:
+    # A framework that sets up logging for the whole process would change what later tests see of the log.
+    root = logging.getLogger()
+    level = root.level
+    yield
+    changed, root.level = root.level, level
+    assert changed == level, "this test changed the level of the root logger"
 
 
 @pytest.fixture(scope="session")

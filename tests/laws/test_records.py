@@ -212,7 +212,7 @@ def litestar_handlers(name: str, record: Any) -> list[Any]:
 
 async def test_litestar_takes_every_record_natively() -> None:
     handlers = map(litestar_handlers, RECORDS, RECORDS.values())
-    app = litestar.Litestar(list(itertools.chain.from_iterable(handlers)))
+    app = litestar.Litestar(list(itertools.chain.from_iterable(handlers)), logging_config=None)
     async with client_of(app) as client:
         for name, record in RECORDS.items():
             bodies = [json_of(made(record, number)) for number in (0, 1)]

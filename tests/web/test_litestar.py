@@ -177,7 +177,7 @@ async def test_an_application_has_several_databases(path: Path, tmp_path: Path) 
         return str(archive.path)
 
     plugins = [ReelbasePlugin(path), ReelbasePlugin(tmp_path / "a.db", name="archive")]
-    app = Litestar([route], plugins=plugins)
+    app = Litestar([route], plugins=plugins, logging_config=None)
     async with client_of(app) as client:
         assert (await client.post("/")).text == str(tmp_path / "a.db")
         assert await app.state.database.profiles.exists("ann")
@@ -247,7 +247,10 @@ async def test_what_the_application_has_itself_stays(path: Path) -> None:
 
     plugins = [ReelbasePlugin(path)]
     app = Litestar(
-        [route], plugins=plugins, exception_handlers={reelbase.DatabaseError: own_answer}
+        [route],
+        plugins=plugins,
+        exception_handlers={reelbase.DatabaseError: own_answer},
+        logging_config=None,
     )
     async with client_of(app) as client:
         assert (await client.get("/")).text == "mine"
