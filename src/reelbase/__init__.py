@@ -6,6 +6,7 @@ from reelbase.engine.native import sqlite_version as _  # noqa: F401 - first, fo
 from reelbase.connector import connect
 from reelbase.database import Database
 from reelbase.engine.copies.retention import BackupReport
+from reelbase.engine.events import Activity, Observer, StatementEvent, UnitEvent
 from reelbase.engine.file.journal import JournalDecision, journal_mode_for
 from reelbase.engine.file.mounts import Filesystem, filesystem_of
 from reelbase.engine.ids import new_id
@@ -143,6 +144,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Activity",
     "AppliedMigration",
     "AuditAction",
     "AuditEntry",
@@ -225,6 +227,7 @@ __all__ = [
     "Notification",
     "NotificationRepository",
     "Observation",
+    "Observer",
     "Page",
     "PageQuery",
     "Profile",
@@ -263,6 +266,7 @@ __all__ = [
     "Speaker",
     "SpeakerName",
     "SpeakerRepository",
+    "StatementEvent",
     "Summary",
     "SummaryPrompt",
     "SummaryPromptChanges",
@@ -277,6 +281,7 @@ __all__ = [
     "TagRepository",
     "Transcript",
     "TranscriptRepository",
+    "UnitEvent",
     "UnitOfWork",
     "UnsupportedUrl",
     "UnsupportedUrlRepository",

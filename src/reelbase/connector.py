@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,7 @@ from types import TracebackType
 import msgspec
 
 from reelbase.database import Database, close_soon
+from reelbase.engine.events import Observer
 from reelbase.engine.file.connections import ConnectionSettings
 from reelbase.engine.file.journal import (
     Durability,
@@ -35,6 +36,7 @@ from reelbase.engine.maintenance.opening import (
 )
 from reelbase.engine.maintenance.upgrade import check
 from reelbase.engine.native.setup import Setup, checked_setup
+from reelbase.engine.native.watch import Watch
 from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.schema.identity import read_database_id
 from reelbase.engine.secrets import Secrets
@@ -69,6 +71,7 @@ def connect(
     backup_dir: str | os.PathLike[str] | None = None,
     setup: Setup | None = None,
     read_only: bool = False,
+    observers: Sequence[Observer] = (),
 ) -> Connecting:
     """Opens a database, and makes it if it does not exist. ``await`` it, or use it with ``async with``.
 
@@ -87,7 +90,9 @@ def connect(
         mounts: the mount table in which the filesystem is looked up, in the format of /proc/mounts.
         clock: returns the time that is stored, an aware datetime; None: the system's time.
         slow_query: seconds from which a statement is logged on ``reelbase.sql``; 0: every statement;
-            None: none.
+            None: none. The line has the method, the line of the application that called it, the SQL, and,
+            unless it is 0, SQLite's plan. It is logged in the caller's context, so that a filter can add a
+            request id.
         slow_transaction: seconds from which a unit of work is reported as held for too long.
         backup_dir: the folder of the copy before a migration, made if it is missing; None: the
             database's folder.
@@ -103,6 +108,8 @@ def connect(
             if there are pending migrations. If no process has a WAL database open, and no side files can
             be made, it is read without locks, and calls raise DatabaseIOError (code changed) once another
             process has begun to write.
+        observers: are told of each statement and each unit of work. reelbase.telemetry has one for
+            OpenTelemetry and one for Prometheus.
 
     Returns:
         An object to await, or to enter with ``async with``. It gives the Database; ``async with`` closes it.
@@ -132,6 +139,9 @@ def connect(
         raise TypeError(f"migrations must be Migrations, not {type(migrations).__name__}")
     if secrets is not None and not isinstance(secrets, Secrets):
         raise TypeError(f"secrets must be Secrets, not {type(secrets).__name__}")
+    for observer in observers:
+        if not isinstance(observer, Observer):
+            raise TypeError(f"observers must be Observer, not {type(observer).__name__}")
     if read_only and is_memory:
         raise invalid_argument(
             "read_only",
@@ -155,7 +165,7 @@ def connect(
             secrets=secrets,
             mounts=mounts,
             clock=clock or utc_now,
-            slow_query_seconds=slow_query,
+            watch=Watch(slow_query, observers) if slow_query is not None or observers else None,
             slow_transaction_seconds=slow_transaction,
             read_only=read_only,
         )
@@ -223,7 +233,7 @@ async def _open(options: ConnectOptions) -> Database:
         # Not earlier: the traceback of a failed opening would keep the mailbox's descriptor open.
         mailbox = Mailbox()
         if options.path is not None:
-            readers = Readers(settings, options.slow_query_seconds, mailbox)
+            readers = Readers(settings, options.watch, mailbox)
             await readers.open(options.readers or (2 if decision.mode == "wal" else 1))
         database_id = await connection.call(lambda: read_database_id(connection.native))
         file = file_of(connection.native)
@@ -238,7 +248,7 @@ async def _open(options: ConnectOptions) -> Database:
         synchronous=decision.synchronous,
         relaxed_synchronous=relaxed_synchronous_for(decision, options.durability),
         busy_timeout_seconds=options.busy_timeout_seconds,
-        slow_query_seconds=options.slow_query_seconds,
+        watch=options.watch,
         read_only_path=path if options.read_only else None,
     )
     upkeep = (

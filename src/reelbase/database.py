@@ -18,6 +18,7 @@ from uuid import UUID
 
 from reelbase.catalogue import Catalogue
 from reelbase.engine.copies.retention import checked_keep, make_copy
+from reelbase.engine.events import Activity, UnitKind
 from reelbase.engine.executor import call_site
 from reelbase.engine.file.journal import (
     JournalDecision,
@@ -38,6 +39,7 @@ from reelbase.engine.maintenance.health import (
     warnings_of,
 )
 from reelbase.engine.native.transactions import read_transaction
+from reelbase.engine.native.watch import WatchedUnit
 from reelbase.engine.raw_sql import RawSql
 from reelbase.engine.schema.damage import advice, tables_of
 from reelbase.engine.schema.figures import DatabaseStats, figures
@@ -169,13 +171,19 @@ class Database(Catalogue):
         this unit to end. A read through the Database does not see the writes of the unit.
         """
         self._executor.refuse_if_unusable()
+        where = call_site()
         return UnitOfWorkContext(
-            Transaction(self._writer, "BEGIN IMMEDIATE", call_site()),
+            Transaction(self._writer, "BEGIN IMMEDIATE", where),
             self._options.clock,
             actor=actor,
             secrets=self._options.secrets,
             slow_transaction_seconds=self._options.slow_transaction_seconds,
+            watched=self._watched_unit("transaction", where),
         )
+
+    def _watched_unit(self, kind: UnitKind, name: str) -> WatchedUnit | None:
+        watch = self._options.watch
+        return None if watch is None else watch.unit(kind, name)
 
     async def atomically(
         self,
@@ -218,12 +226,15 @@ class Database(Catalogue):
         new_executor, context = self._new_function_executor(), copy_context()
 
         callbacks: list[Callable[[], object]] = []
+        watched = self._watched_unit("atomically", name_of(function))
 
         def work(native: sqlite3.Connection, is_cancelled: Callable[[], bool]) -> Any:
             executor = new_executor(native, actor=actor, may_write=True, is_cancelled=is_cancelled)
             unit = UnitOfWork(executor, executor)
             callbacks.clear()  # of a run that was undone
             began = time.monotonic()
+            if watched is not None:
+                watched.began()
             try:
                 result = in_savepoint(
                     executor, native, partial(context.run, driven, function, unit, *args, **kwargs)
@@ -240,7 +251,8 @@ class Database(Catalogue):
                         seconds,
                     )
 
-        result: R = await result_of(self._writer.submit_function(work, callbacks))
+        future = self._writer.submit_function(work, callbacks)
+        result: R = await result_of(future, watched, "committed")
         return result
 
     async def reading(
@@ -264,8 +276,11 @@ class Database(Catalogue):
         """
         self._executor.refuse_if_unusable()
         new_executor, context = self._new_function_executor(), copy_context()
+        watched = self._watched_unit("reading", name_of(function))
 
         def work(native: sqlite3.Connection, is_cancelled: Callable[[], bool]) -> Any:
+            if watched is not None:
+                watched.began()
             executor = new_executor(native, actor=None, may_write=False, is_cancelled=is_cancelled)
             view = Snapshot(executor)
             return in_read_transaction(
@@ -277,7 +292,7 @@ class Database(Catalogue):
             if self._readers is not None
             else self._writer.submit_function(work, ())
         )
-        result: R = await result_of(future)
+        result: R = await result_of(future, watched, "read")
         return result
 
     def _new_function_executor(self) -> Callable[..., FunctionExecutor]:
@@ -287,7 +302,7 @@ class Database(Catalogue):
             FunctionExecutor,
             now=self._executor.now(),
             secrets=options.secrets,
-            slow_query_seconds=options.slow_query_seconds,
+            watch=options.watch,
         )
 
     async def work(
@@ -363,12 +378,14 @@ class Database(Catalogue):
         """
         self._executor.refuse_if_unusable()
         options = self._options
+        where = call_site()
         return SnapshotContext(
             self._writer,
             self._readers,
             options.clock,
             options.secrets,
-            where=call_site(),
+            where=where,
+            watched=self._watched_unit("snapshot", where),
         )
 
     def changes(self, *names: str) -> ChangeStream:
@@ -558,13 +575,34 @@ class Database(Catalogue):
             advice=advice(self.path, damage),
         )
 
+    def activity(self) -> Activity:
+        """What goes on in this Database, and what it has done since connect(): its queues, readers, calls and
+        commits. It reads nothing from the file."""
+        waiting_reads, oldest = 0, None
+        calls, hops = self._writer.calls, self._writer.hops
+        if (readers := self._readers) is not None:
+            waiting_reads, borrowing = readers.waiting, readers.oldest_borrowing()
+            oldest = None if borrowing is None else time.monotonic() - borrowing.since
+            calls, hops = calls + readers.calls, hops + readers.hops
+        return Activity(
+            waiting_writes=self._writer.waiting,
+            waiting_reads=waiting_reads,
+            oldest_reader_seconds=oldest,
+            calls=calls,
+            hops=hops,
+            hops_saved=max(calls - hops, 0),
+            commits=self._writer.commits,
+        )
+
     async def stats(self) -> DatabaseStats:
-        """The numbers of rows and bytes of the database, from one read transaction. It counts every row."""
+        """The numbers of rows and bytes of the database, from one read transaction, and its activity() at
+        the call. It counts every row; activity() alone does not."""
         self._executor.refuse_if_unusable()
+        activity = self.activity()
 
         def count(native: sqlite3.Connection) -> DatabaseStats:
             with read_transaction(native):
-                return figures(native, str(self.path or ""), self._database_id)
+                return figures(native, str(self.path or ""), self._database_id, activity)
 
         async with self._read_connection("stats", call_site()) as session:
             stats: DatabaseStats = await session.call(count)

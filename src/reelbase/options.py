@@ -9,6 +9,7 @@ import msgspec
 
 from reelbase.engine.file.journal import Durability, JournalChoice
 from reelbase.engine.native.setup import Setup
+from reelbase.engine.native.watch import Watch
 from reelbase.engine.schema.chain import Migrations
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.threads.executors import Clock
@@ -30,6 +31,6 @@ class ConnectOptions(msgspec.Struct, frozen=True):
     secrets: Secrets | None
     mounts: str | os.PathLike[str]
     clock: Clock
-    slow_query_seconds: float | None
+    watch: Watch | None
     slow_transaction_seconds: float
     read_only: bool

@@ -12,6 +12,7 @@ from reelbase.catalogue import Catalogue
 from reelbase.engine.executor import Executor
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.native.transactions import take_snapshot
+from reelbase.engine.native.watch import WatchedUnit
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.threads.executors import Clock, SnapshotExecutor, read_clock
 from reelbase.engine.threads.mailbox import notify
@@ -64,12 +65,15 @@ class SnapshotContext:
         secrets: Secrets | None,
         *,
         where: str,
+        watched: WatchedUnit | None,
     ) -> None:
+        """watched: what times the snapshot and tells of its end; None: nothing."""
         self._writer = writer
         self._readers = readers
         self._clock = clock
         self._secrets = secrets
         self._where = where
+        self._watched = watched
         self._loop = asyncio.get_running_loop()
         self._was_entered = False
         self._connection: Reader | Transaction | None = None
@@ -102,6 +106,8 @@ class SnapshotContext:
                 self._connection = None
                 self._readers.give_back(reader)
                 raise
+        if self._watched is not None:
+            self._watched.began()
         self._executor = SnapshotExecutor(self._connection, now, self._secrets)
         return Snapshot(self._executor, self)
 
@@ -118,6 +124,8 @@ class SnapshotContext:
             await connection.roll_back()
         elif connection is not None and self._readers is not None:
             self._readers.give_back(connection)
+        if self._watched is not None:
+            self._watched.ended("read", exc)
 
     def __del__(self) -> None:
         # Entered by hand and never left: its read transaction would keep the log from being emptied.

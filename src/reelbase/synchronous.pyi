@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import UnsetType
 
+from reelbase.engine.events import Activity, Observer
 from reelbase.engine.file.journal import Durability, JournalChoice, JournalDecision
 from reelbase.engine.live.changes import Changes
 from reelbase.engine.maintenance.health import HealthReport
@@ -1058,6 +1059,7 @@ class SyncUnitOfWork(_Catalogue):
     def state(self) -> State: ...
 
 class SyncDatabase(_Catalogue):
+    def activity(self) -> Activity: ...
     def atomically(
         self,
         function: Callable[..., Coroutine[Any, Any, R]],
@@ -1135,4 +1137,5 @@ def connect_sync(
     backup_dir: str | os.PathLike[str] | None = None,
     setup: Setup | None = None,
     read_only: bool = False,
+    observers: Sequence[Observer] = ...,
 ) -> SyncDatabase: ...

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from reelbase.catalogue import Catalogue
 from reelbase.engine.executor import Executor
+from reelbase.engine.native.watch import WatchedUnit
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.raw import RawStatement
 from reelbase.engine.statements.step import Step
@@ -147,17 +148,27 @@ class UnitOfWorkContext:
         actor: str | None,
         secrets: Secrets | None,
         slow_transaction_seconds: float,
+        watched: WatchedUnit | None,
     ) -> None:
+        """watched: what times the unit and tells of its end; None: nothing."""
         self._transaction = transaction
         self._clock = clock
         self._actor = actor
         self._secrets = secrets
         self._slow_transaction_seconds = slow_transaction_seconds
+        self._watched = watched
         self._loop = asyncio.get_running_loop()
         self._is_inside = False
         self._warning: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> UnitOfWork:
+        try:
+            return await self._begin()
+        except BaseException as error:
+            self._tell(error)
+            raise
+
+    async def _begin(self) -> UnitOfWork:
         await self._transaction.begin()
         try:
             now = read_clock(self._clock)
@@ -167,6 +178,8 @@ class UnitOfWorkContext:
             await self._transaction.roll_back()
             raise
         self._is_inside = True
+        if self._watched is not None:
+            self._watched.began()
         self._warning = self._loop.call_later(
             self._slow_transaction_seconds, _warn, weakref.ref[UnitOfWorkContext](self)
         )
@@ -181,10 +194,24 @@ class UnitOfWorkContext:
         self._is_inside = False
         if self._warning is not None:
             self._warning.cancel()
-        if exc is not None or self._transaction.was_rolled_back:
-            await self._transaction.roll_back()
-        else:
-            await self._transaction.commit()
+        error = exc
+        try:
+            if exc is not None or self._transaction.was_rolled_back:
+                await self._transaction.roll_back()
+            else:
+                await self._transaction.commit()
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            self._tell(error)
+            del error  # else its traceback, which has this frame, would keep itself alive
+
+    def _tell(self, error: BaseException | None) -> None:
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            state = self._transaction.state
+            watched.ended("unknown" if state == "open" else state, error)
 
     def __del__(self) -> None:
         # Entered by hand and never left: all later writes would wait for it until close().

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -297,5 +298,5 @@ async def test_slow_statements_are_logged_on_one_line_in_the_callers_context(
         finally:
             log.removeFilter(note)
     assert [line.partition(":")[0] for line in seen] == ["r-1"] * 3 + ["r-2"] * 3
-    assert seen[0].endswith("SQL: SELECT 1 AS one")
+    assert re.search(r" SQL at .*test_interruption\.py:\d+: SELECT 1 AS one$", seen[0])
     assert not any("\n" in line for line in seen)

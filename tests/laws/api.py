@@ -18,6 +18,7 @@ import reelbase
 import reelbase.fastapi
 import reelbase.litestar
 import reelbase.starlette
+import reelbase.telemetry
 from reelbase import Repository
 from reelbase.catalogue import _Attribute
 
@@ -27,7 +28,8 @@ FILE = Path(__file__).with_name("api.txt")
 def api() -> str:
     """Every public name, in the order of __all__, with its signature, fields, members or attributes."""
     lines = [line for name in reelbase.__all__ for line in _lines(name, getattr(reelbase, name))]
-    for door in (reelbase.fastapi, reelbase.litestar, reelbase.starlette):
+    doors = (reelbase.fastapi, reelbase.litestar, reelbase.starlette, reelbase.telemetry)
+    for door in doors:
         short = door.__name__.rpartition(".")[2]
         for name in door.__all__:
             lines += _lines(f"{short}.{name}", getattr(door, name))
@@ -47,6 +49,9 @@ def _lines(name: str, value: Any) -> Iterator[str]:
     elif issubclass(value, msgspec.Struct):
         yield f"record {name}({', '.join(_fields(value))})"
         yield from _members(name, value)
+    elif issubclass(value, tuple) and hasattr(value, "_fields"):
+        hints = {field: hint.__forward_arg__ for field, hint in value.__annotations__.items()}
+        yield f"tuple {name}({', '.join(f'{field}: {hint}' for field, hint in hints.items())})"
     elif issubclass(value, Repository) and value is not Repository:
         yield f"repository {name}"
         yield from _members(name, value)

@@ -17,7 +17,7 @@ PACKAGE = Path(reelbase.__file__).parent
 # Each room, and the rooms that it may import from.  src/README.md says what each is for.
 DATA = {"errors", "file_names", "record", "statements"}
 SEAM = DATA | {"secrets", "executor"}
-ON_THE_THREAD = DATA | {"native"}
+ON_THE_THREAD = DATA | {"events", "native"}
 ON_THE_FILE = ON_THE_THREAD | {"file"}
 ARROWS: dict[str, set[str]] = {
     "file_names": set(),
@@ -25,11 +25,12 @@ ARROWS: dict[str, set[str]] = {
     "record": {"record_schema"},  # when pydantic asks
     "errors": {"file_names"},
     "statements": {"errors", "file_names"},
+    "events": {"record"},
     "ids": DATA,
     "secrets": DATA,
     "executor": DATA | {"secrets"},
     "repository": SEAM,
-    "native": DATA,
+    "native": DATA | {"events"},
     "file": ON_THE_THREAD,
     "schema": ON_THE_FILE,
     "copies": ON_THE_FILE | {"schema"},
@@ -43,6 +44,7 @@ KNOW_NO_SQLITE = {
     "file_names",
     "record",
     "errors",
+    "events",
     "statements",
     "ids",
     "secrets",
@@ -196,6 +198,8 @@ def test_a_framework_is_known_to_its_module_alone() -> None:
             top, _, rest = name.partition(".")
             if top in DOORS:
                 assert module == top, (path, name)
+            elif top == "opentelemetry":
+                assert module == "telemetry", (path, name)
             elif top.startswith("pydantic"):
                 assert module == "engine/record_schema", (path, name)
             elif top == "reelbase" and (door := rest.partition(".")[0]) in DOORS:
@@ -203,7 +207,7 @@ def test_a_framework_is_known_to_its_module_alone() -> None:
 
 
 def test_the_modules_for_web_frameworks_import_no_engine() -> None:
-    for door in DOORS:
+    for door in (*DOORS, "telemetry"):
         names = list(imports(PACKAGE / f"{door}.py"))
         assert names
         assert not [name for name in names if name.startswith("reelbase.engine")]

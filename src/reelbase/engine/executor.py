@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from reelbase.engine.secrets import Secrets
+from reelbase.engine.statements.statement import Statement
 from reelbase.engine.statements.step import Step
 
 R = TypeVar("R")
@@ -30,16 +31,26 @@ class HeldCursor(Protocol):
         ...
 
 
+class StreamWatch(Protocol):
+    """What sees a stream as it ends."""
+
+    def streamed(self, statement: Statement, read: Any, error: BaseException | None) -> None:
+        """Called on the loop with the figures of the cursor."""
+        ...
+
+
 class CursorHost(NamedTuple):
     """A connection that a stream may keep a cursor on.
 
     is_shared: transactions of other tasks run on it between two batches, so no cursor may stay open.
     call: runs work on the connection's thread.  release: called on the loop when the stream is done.
+    watched: what sees the stream as it ends; None: nothing.
     """
 
     is_shared: bool
     call: Callable[[Callable[[Any], Any]], Awaitable[Any]]
     release: Callable[[], None]
+    watched: StreamWatch | None
 
 
 class CallTask(asyncio.Task[R]):
@@ -62,12 +73,31 @@ def call_site() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+def application_site() -> str | None:
+    """The application's line that made the call; None when the event loop made it, for a task of its own."""
+    waiting = caller()
+    frame: FrameType | None
+    if isinstance(waiting, Thread):
+        frame = _application_frame(waiting)
+    else:
+        frame = sys._getframe(1)
+        while frame is not None and _module(frame).startswith("reelbase."):
+            frame = frame.f_back
+    if frame is None or _module(frame).startswith("asyncio."):
+        return None
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
+
+
 def _application_frame(waiting: Thread) -> FrameType | None:
     """The frame of a waiting thread that has called the library; None when the thread has moved on."""
     frame = sys._current_frames().get(waiting.ident or 0)
     was_inside = False
     while frame is not None:
-        is_inside = str(frame.f_globals.get("__name__")).startswith("reelbase.")
+        is_inside = _module(frame).startswith("reelbase.")
         if was_inside and not is_inside:
             return frame
         was_inside = is_inside

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.foreign_keys import BrokenReference, broken_reference
 from reelbase.engine.native.transactions import begin_savepoint, end_savepoint, undo_savepoint
+from reelbase.engine.native.watch import WatchedCall
 from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.step import (
     CatchUp,
@@ -22,24 +22,21 @@ from reelbase.engine.statements.step import (
     InsertOne,
     RunMany,
     Step,
-    in_one_line,
 )
 from reelbase.errors import DatabaseError
 
 R = TypeVar("R")
 
-_sql_log = logging.getLogger("reelbase.sql")
-
 _SLOW_SECONDS = 0.001
 
 
-def run(native: sqlite3.Connection, step: Step[R], slow_query_seconds: float | None = None) -> R:
+def run(native: sqlite3.Connection, step: Step[R], watched: WatchedCall | None = None) -> R:
     """Runs a step and returns its result.
 
     Args:
         native: the connection.
         step: the statement and its parameters.
-        slow_query_seconds: a statement that takes this long or longer is logged; None: no log.
+        watched: what sees the statement as it ends; None: nothing.
 
     Raises:
         DatabaseError: SQLite refused the statement.
@@ -52,14 +49,13 @@ def run(native: sqlite3.Connection, step: Step[R], slow_query_seconds: float | N
     except (DatabaseError, TypeError, ValueError) as error:
         if isinstance(step, RunMany) and len(step.parameters) > 1:
             _name_place(error, step.place)
+        if watched is not None:
+            watched.failed(step, started, error)
         raise
-    elapsed_seconds = time.perf_counter() - started
-    statement.was_slow = elapsed_seconds > _SLOW_SECONDS
-    if slow_query_seconds is not None and elapsed_seconds >= slow_query_seconds:
-        # Never the parameters: they may be secrets.
-        _sql_log.info(
-            "%.1f ms %s: %s", elapsed_seconds * 1000, step.name, in_one_line(statement.sql)
-        )
+    seconds = time.perf_counter() - started
+    statement.was_slow = seconds > _SLOW_SECONDS
+    if watched is not None:
+        watched.ended(native, step, started, seconds, result)
     return result
 
 
@@ -93,19 +89,19 @@ def _name_place(error: Exception, place: int) -> None:
 
 
 def run_all(
-    native: sqlite3.Connection, steps: Sequence[Step[Any]], slow_query_seconds: float | None = None
+    native: sqlite3.Connection, steps: Sequence[Step[Any]], watched: WatchedCall | None = None
 ) -> list[Any]:
     """The results of the steps, in order; inside a transaction that the caller ends."""
-    return [run(native, step, slow_query_seconds) for step in steps]
+    return [run(native, step, watched) for step in steps]
 
 
 def run_all_or_none(
-    native: sqlite3.Connection, steps: Sequence[Step[Any]], slow_query_seconds: float | None = None
+    native: sqlite3.Connection, steps: Sequence[Step[Any]], watched: WatchedCall | None = None
 ) -> list[Any]:
     """As run_all(), in a savepoint: when a step fails, all steps are undone; the transaction goes on."""
     begin_savepoint(native)
     try:
-        results = run_all(native, steps, slow_query_seconds)
+        results = run_all(native, steps, watched)
     except BaseException:
         undo_savepoint(native)
         raise

@@ -7,6 +7,7 @@ import sqlite3
 from typing import Literal
 from uuid import UUID
 
+from reelbase.engine.events import Activity
 from reelbase.engine.file.paths import real_path
 from reelbase.engine.native.extensions import missing_in, tables_of
 from reelbase.engine.native.header import user_version
@@ -22,7 +23,7 @@ class DatabaseStats(Record, frozen=True):
         of SQLite itself and of search indexes, and without a table that cannot be read because it needs
         a collation or function which is not loaded.
     size_bytes: page_count x page_size_bytes.  wal_bytes: the write-ahead log on the disk, 0 if there is
-    none.  database_id: as Database.database_id.
+    none.  database_id: as Database.database_id.  activity: as Database.activity().
     """
 
     rows: dict[str, int]
@@ -32,6 +33,7 @@ class DatabaseStats(Record, frozen=True):
     wal_bytes: int
     schema_version: int
     database_id: UUID
+    activity: Activity
 
 
 def row_counts(native: sqlite3.Connection, *kinds: Literal["table", "shadow"]) -> dict[str, int]:
@@ -54,13 +56,16 @@ def row_count(native: sqlite3.Connection, table: str) -> int | None:
     return int(rows)
 
 
-def figures(native: sqlite3.Connection, path: str, database_id: UUID) -> DatabaseStats:
+def figures(
+    native: sqlite3.Connection, path: str, database_id: UUID, activity: Activity
+) -> DatabaseStats:
     """The figures. Call it inside a read transaction, so that they belong together.
 
     Args:
         native: the connection.
         path: the file, whose write-ahead log is measured.
         database_id: the id to report.
+        activity: what goes on, to report.
     """
     (pages,) = native.execute("PRAGMA page_count").fetchone()
     (page_size,) = native.execute("PRAGMA page_size").fetchone()
@@ -72,6 +77,7 @@ def figures(native: sqlite3.Connection, path: str, database_id: UUID) -> Databas
         wal_bytes=wal_bytes(path),
         schema_version=user_version(native),
         database_id=database_id,
+        activity=activity,
     )
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from reelbase.engine.executor import Cleanup, CursorHost, HeldCursor
+from reelbase.engine.native.watch import WatchedCall
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.readers import Readers
@@ -33,6 +34,10 @@ class ReadConnection(Protocol):
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]:
         """Runs work on the connection's thread and returns its result."""
+        ...
+
+    def watched(self) -> WatchedCall | None:
+        """What sees the steps of a request that is made now, if anything does."""
         ...
 
     def at_end(self, cleanup: Cleanup) -> None:
@@ -107,10 +112,11 @@ class DatabaseExecutor:
         """As of Executor."""
         self.refuse_if_unusable()
         if self._readers is None:
-            return CursorHost(True, self._writer.call, _nothing)
+            return CursorHost(True, self._writer.call, _nothing, self._writer.watched())
         reader = await self._readers.borrow("stream", where)
         reader.at_end(cursor.close)
-        return CursorHost(False, reader.call, partial(self._readers.give_back, reader))
+        release = partial(self._readers.give_back, reader)
+        return CursorHost(False, reader.call, release, reader.watched())
 
     def refuse_if_unusable(self) -> None:
         """Raises DatabaseClosedError; RuntimeError when called from another event loop."""
@@ -164,7 +170,8 @@ class SnapshotExecutor:
         self._refuse_if_ended()
         close = cursor.close
         self._connection.at_end(close)
-        return CursorHost(False, self._connection.call, partial(self._connection.clean_up, close))
+        release = partial(self._connection.clean_up, close)
+        return CursorHost(False, self._connection.call, release, self._connection.watched())
 
     def _refuse_if_ended(self) -> None:
         if self.is_ended:
@@ -204,7 +211,8 @@ class UnitExecutor:
         """As of Executor."""
         transaction = self._transaction
         transaction.hold(cursor)
-        return CursorHost(False, transaction.call, partial(transaction.let_go, cursor))
+        release = partial(transaction.let_go, cursor)
+        return CursorHost(False, transaction.call, release, transaction.watched())
 
 
 def refuse_writes(steps: Iterable[Step[Any]]) -> None:

@@ -18,6 +18,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from reelbase.engine.events import UnitOutcome
 from reelbase.engine.executor import CursorHost, HeldCursor
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.native.run import run, run_all, run_all_or_none
@@ -27,12 +28,14 @@ from reelbase.engine.native.transactions import (
     end_savepoint,
     undo_savepoint,
 )
+from reelbase.engine.native.watch import Watch, WatchedUnit
 from reelbase.engine.secrets import Secrets
 from reelbase.engine.statements.raw import RawStatement
 from reelbase.engine.statements.step import RunMany, Step
 from reelbase.engine.threads.executors import refuse_writes
 from reelbase.engine.threads.transaction import State
-from reelbase.errors import DatabaseClosedError, DatabaseError
+from reelbase.engine.threads.worker import watched_by
+from reelbase.errors import CommitUncertainError, DatabaseClosedError, DatabaseError
 
 R = TypeVar("R")
 
@@ -81,7 +84,7 @@ class FunctionExecutor:
         now: datetime,
         actor: str | None,
         secrets: Secrets | None,
-        slow_query_seconds: float | None,
+        watch: Watch | None,
         may_write: bool,
         is_cancelled: Callable[[], bool],
     ) -> None:
@@ -91,7 +94,7 @@ class FunctionExecutor:
         self.was_rolled_back = False
         self._native = native
         self._now = now
-        self._slow_query_seconds = slow_query_seconds
+        self._watch = watch
         self._may_write = may_write
         self._is_cancelled = is_cancelled
         self._thread = threading.get_ident()
@@ -119,7 +122,8 @@ class FunctionExecutor:
         """As of Executor."""
         self._refuse_if_unusable()
         self._cursors.append(cursor)
-        return CursorHost(False, self._call, partial(self._let_go, cursor))
+        release = partial(self._let_go, cursor)
+        return CursorHost(False, self._call, release, watched_by(self._watch))
 
     async def begin_savepoint(self) -> _Savepoint:
         """As of Transaction."""
@@ -158,18 +162,18 @@ class FunctionExecutor:
 
     def _results_of(self, steps: Sequence[Step[Any]]) -> list[Any]:
         self._refuse_if_unusable()
-        native, slow_query_seconds = self._native, self._slow_query_seconds
+        native, watched = self._native, watched_by(self._watch)
         if not self._may_write:
             refuse_writes(steps)
         is_alone = len(steps) == 1 and _undoes_itself(steps[0])
         changes = native.total_changes
         try:
             if not any(step.statement.may_write for step in steps):
-                return run_all(native, steps, slow_query_seconds)
+                return run_all(native, steps, watched)
             self._drain_cursors()
             if is_alone:
-                return [run(native, steps[0], slow_query_seconds)]
-            return run_all_or_none(native, steps, slow_query_seconds)
+                return [run(native, steps[0], watched)]
+            return run_all_or_none(native, steps, watched)
         except BaseException as error:
             if not native.in_transaction or (is_alone and native.total_changes != changes):
                 self._lost = error
@@ -277,12 +281,27 @@ def _only_reading(native: sqlite3.Connection) -> Iterator[None]:
         set_pragma(native, "query_only", 0)
 
 
-async def result_of(future: asyncio.Future[R]) -> R:
-    """The result of a request that drove a function."""
+async def result_of(future: asyncio.Future[R], watched: WatchedUnit | None, done: UnitOutcome) -> R:
+    """The result of a request that drove a function. done: the outcome when it has one, for watched."""
     try:
-        return await future
-    except Escape as escape:
-        raise escape.raised from None
+        result = await future
+    except BaseException as error:
+        raised = error.raised if isinstance(error, Escape) else error
+        if watched is not None:
+            watched.ended(_outcome_of(raised, done), raised)
+        if raised is error:
+            raise
+        raise raised from None
+    if watched is not None:
+        watched.ended(done, None)
+    return result
+
+
+def _outcome_of(error: BaseException, done: UnitOutcome) -> UnitOutcome:
+    if done == "read":
+        return "read"
+    is_known = not isinstance(error, asyncio.CancelledError | CommitUncertainError)
+    return "rolled_back" if is_known else "unknown"
 
 
 def driven(function: Callable[..., Any], unit: object, *arguments: Any, **keywords: Any) -> Any:

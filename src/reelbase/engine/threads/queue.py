@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections import deque
 from typing import Any
 
+from reelbase.engine.native.watch import Watch
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.mailbox import Mailbox
 from reelbase.engine.threads.worker import Request, Worker
@@ -22,10 +23,10 @@ class WaitingWorker(Worker):
         self,
         connection: Connection,
         mailbox: Mailbox,
-        slow_query_seconds: float | None,
+        watch: Watch | None,
         busy_timeout_seconds: float,
     ) -> None:
-        super().__init__(connection, deque(), mailbox, slow_query_seconds)
+        super().__init__(connection, deque(), mailbox, watch)
         self.busy_timeout_seconds = busy_timeout_seconds
         self._expiry: asyncio.TimerHandle | None = None
         # Since when the queue has not moved: a transaction holds the connection, or BEGIN waits for

@@ -13,7 +13,6 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -22,10 +21,11 @@ from reelbase.engine.file.connections import ConnectionSettings, open_native
 from reelbase.engine.file.open_files import FileConnection, Loss
 from reelbase.engine.native.run import run, run_all
 from reelbase.engine.native.transactions import deferred_transaction, roll_back
+from reelbase.engine.native.watch import Watch
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.mailbox import Mailbox, Settled, notify
-from reelbase.engine.threads.worker import Reply, Request, Worker
+from reelbase.engine.threads.worker import Reply, Request, Worker, watched_by
 from reelbase.errors import DatabaseClosedError, DatabaseIOError
 
 R = TypeVar("R")
@@ -52,10 +52,10 @@ class Reader(Worker):
         connection: Connection,
         inbox: deque[Request],
         mailbox: Mailbox,
-        slow_query_seconds: float | None,
+        watch: Watch | None,
         spill: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(connection, inbox, mailbox, slow_query_seconds)
+        super().__init__(connection, inbox, mailbox, watch)
         self._spill = spill
         self.is_in_long_read = False
         self.borrowing: Borrowing | None = None
@@ -122,9 +122,9 @@ class Reader(Worker):
 
     def _run_steps(self, native: sqlite3.Connection, request: Request) -> Any:
         if request.is_one:
-            return run(native, request.steps[0], self.slow_query_seconds)
+            return run(native, request.steps[0], request.watched)
         with deferred_transaction(native):
-            return run_all(native, request.steps, self.slow_query_seconds)
+            return run_all(native, request.steps, request.watched)
 
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         self.refuse_if_closed()
@@ -137,7 +137,7 @@ class Reader(Worker):
     def submit(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
         """Runs steps that only read, in the borrower's transaction."""
         future = self.new_reply(self._interrupt_unless_read)
-        return self._enqueue(Request(future, steps, is_long=True, context=self.context()))
+        return self._enqueue(Request(future, steps, is_long=True, watched=self.watched()))
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Runs work on the connection."""
@@ -186,19 +186,18 @@ class Reader(Worker):
 class Readers:
     """The pool, and the connections outside it that snapshots and streams borrow."""
 
-    def __init__(
-        self, settings: ConnectionSettings, slow_query_seconds: float | None, mailbox: Mailbox
-    ) -> None:
+    def __init__(self, settings: ConnectionSettings, watch: Watch | None, mailbox: Mailbox) -> None:
         self._settings = settings
         self._mailbox = mailbox
         self._loop = asyncio.get_running_loop()
-        self._slow_query_seconds = slow_query_seconds
+        self._watch = watch
         self._inbox: deque[Request] = deque()
         self._pool: list[Reader] = []
         self._spare: list[Reader] = []
         self._borrowed: set[Reader] = set()
         self._leaving: set[Connection] = set()  # given back, not kept as spare, and not closed yet
         self._is_closed = False
+        self._past_calls = self._past_hops = 0  # of readers that are closed
         self.lost_file: Loss | None = None
 
     async def open(self, count: int) -> None:
@@ -211,7 +210,7 @@ class Readers:
     ) -> Reader:
         connection = Connection()
         await connection.open(partial(open_native, self._settings, "reader"))
-        return Reader(connection, inbox, self._mailbox, self._slow_query_seconds, spill)
+        return Reader(connection, inbox, self._mailbox, self._watch, spill)
 
     def submit(self, steps: Sequence[Step[Any]]) -> asyncio.Future[list[Any]]:
         """Runs steps that only read, in one read transaction."""
@@ -234,8 +233,8 @@ class Readers:
         self, steps: Sequence[Step[Any]], *, is_one: bool, is_long: bool
     ) -> asyncio.Future[Any]:
         future = Reply(self._loop, self._interrupt_running)
-        context = None if self._slow_query_seconds is None else copy_context()
-        return self._enqueue(Request(future, steps, is_one, is_long=is_long, context=context))
+        watched = watched_by(self._watch)
+        return self._enqueue(Request(future, steps, is_one, is_long=is_long, watched=watched))
 
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         self._inbox.append(request)
@@ -256,6 +255,24 @@ class Readers:
                 return
         if asleep is not None:
             asleep.wake()
+
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for a reader of the pool."""
+        return len(self._inbox)
+
+    @property
+    def calls(self) -> int:
+        """How many requests were run."""
+        return self._past_calls + sum(reader.calls for reader in self._all())
+
+    @property
+    def hops(self) -> int:
+        """How often a thread was woken for them."""
+        return self._past_hops + sum(reader.hops for reader in self._all())
+
+    def _all(self) -> tuple[Reader, ...]:
+        return (*self._pool, *self._spare, *self._borrowed)
 
     def oldest_borrowing(self) -> Borrowing | None:
         """The borrowing that has lasted longest; None when no reader is borrowed."""
@@ -286,13 +303,15 @@ class Readers:
         if len(self._spare) < len(self._pool) and not self._is_closed:
             self._spare.append(reader)
         else:
+            self._past_calls += reader.calls
+            self._past_hops += reader.hops
             leaving = reader.connection
             self._leaving.add(leaving)
             leaving.close_soon(partial(notify, self._loop, self._leaving.discard, leaving))
 
     def close_soon(self, then: Callable[[], None]) -> None:
         """Closes the connections one after the other and calls then, without waiting."""
-        left = [reader.connection for reader in (*self._pool, *self._spare, *self._borrowed)]
+        left = [reader.connection for reader in self._all()]
         left += self._leaving
 
         def close_next() -> None:
@@ -309,7 +328,7 @@ class Readers:
         for reader in self._borrowed:
             # An open cursor would keep the connection alive, and with it -wal and -shm.
             reader.finish()
-        for reader in (*self._pool, *self._spare, *self._borrowed):
+        for reader in self._all():
             reader.is_closed = True
             await reader.connection.shut()
         for connection in tuple(self._leaving):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections import deque
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from reelbase.engine.executor import CursorHost, Executor
 from reelbase.engine.native.errors import translate
+from reelbase.engine.native.watch import StreamFigures
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.statement import Statement
 from reelbase.engine.threads.mailbox import notify
@@ -35,6 +37,7 @@ class _Cursor:
         self._drained: deque[tuple[Any, ...]] | None = None
         self._error: sqlite3.Error | None = None
         self._is_closed = False
+        self.read: StreamFigures | None = None
 
     def fetch(self, native: sqlite3.Connection) -> list[Any]:
         """The next rows; fewer than a batch are the last."""
@@ -42,12 +45,17 @@ class _Cursor:
             raise DatabaseClosedError(
                 "the unit of work or snapshot of this stream has ended", code="stream_closed"
             )
+        read = self.read = self.read or StreamFigures()
+        began = time.perf_counter()
         try:
             if self._cursor is None:
                 self._cursor = native.execute(self._statement.sql, self._parameters)
             rows = self._next_rows(self._cursor)
+            read.rows += len(rows)
         except sqlite3.Error as error:
             raise translate(error, self._statement.name, native=native) from error
+        finally:
+            read.seconds += time.perf_counter() - began
         if not rows:
             return []
         return self._statement.decode(self._cursor.description, rows)
@@ -97,6 +105,7 @@ class RowStream(Generic[T]):
         if batch < 1:
             raise invalid_argument("batch", f"must be 1 or more, not {batch}")
         self._executor = executor
+        self._statement = statement
         self._loop = (
             asyncio._get_running_loop()
         )  # None in a function unit, which closes its cursors
@@ -138,12 +147,17 @@ class RowStream(Generic[T]):
 
     def close(self) -> None:
         """Frees the reader. Idempotent; iterating afterwards raises DatabaseClosedError."""
+        self._end(None)
+
+    def _end(self, error: BaseException | None) -> None:
         self._is_closed = True
         self._rows.clear()
         self._is_last = False
         host, self._host = self._host, None
         if host is not None:
             host.release()
+            if host.watched is not None and self._cursor.read is not None:
+                host.watched.streamed(self._statement, self._cursor.read, error)
 
     async def _fill(self) -> None:
         if self._is_closed:
@@ -154,8 +168,8 @@ class RowStream(Generic[T]):
                 if self._host.is_shared:
                     self._cursor.batch = self._batch = _EVERYTHING
             rows = await self._host.call(self._cursor.fetch)
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self._end(error)
             raise
         if len(rows) < self._batch:
             self.close()

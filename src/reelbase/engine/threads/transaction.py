@@ -23,6 +23,7 @@ from reelbase.engine.native.transactions import (
     roll_back,
     undo_savepoint,
 )
+from reelbase.engine.native.watch import WatchedCall
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.mailbox import call_back
 from reelbase.engine.threads.worker import Request
@@ -146,7 +147,7 @@ class Transaction:
             self.has_written = True
         self._refuse_if_ended()
         reply = self._writer.new_reply(self._interrupt_running)
-        return self._enqueue(Request(reply, steps, is_one, context=self._writer.context()))
+        return self._enqueue(Request(reply, steps, is_one, watched=self.watched()))
 
     def _refuse_in_savepoint_of_others(self) -> None:
         """Raises when the innermost savepoint is not the caller's: its rollback would undo the call, too."""
@@ -249,6 +250,10 @@ class Transaction:
         """Whether this is a forked child of the process that began it."""
         return self._writer.connection.inherited
 
+    def watched(self) -> WatchedCall | None:
+        """What sees the steps of a request that is made now, if anything does."""
+        return self._writer.watched()
+
     def hold(self, cursor: HeldCursor) -> None:
         """Has the cursor drained before the transaction writes, and closed before it ends."""
         self._cursors.append(cursor)
@@ -320,12 +325,11 @@ class Transaction:
         return self._guarded(native, partial(self._results_of, request=request))
 
     def _results_of(self, native: sqlite3.Connection, request: Request) -> Any:
-        slow_query_seconds = self._writer.slow_query_seconds
         if not _may_write(request.steps):
-            results = run_all(native, request.steps, slow_query_seconds)
+            results = run_all(native, request.steps, request.watched)
         else:
             self._drain_cursors(native)
-            results = run_all_or_none(native, request.steps, slow_query_seconds)
+            results = run_all_or_none(native, request.steps, request.watched)
         return results[0] if request.is_one else results
 
     def _guarded(self, native: sqlite3.Connection, work: Callable[[sqlite3.Connection], R]) -> R:
@@ -368,6 +372,7 @@ class Transaction:
         failure = commit(native)
         if failure is None:
             self.state = "committed"
+            self._writer.commits += 1
             call_back(self._loop, self._callbacks)
             return
         error = commit_error(failure, "unit of work")

@@ -15,13 +15,14 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import Context, copy_context
 from typing import Any
 
 import msgspec
 
+from reelbase.engine.executor import application_site
 from reelbase.engine.file.refusals import explained_on
 from reelbase.engine.native.errors import translate
+from reelbase.engine.native.watch import Watch, WatchedCall
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.mailbox import Mailbox, Settled
@@ -58,9 +59,8 @@ class Request(msgspec.Struct, eq=False):
     """Steps for a connection's thread, or a call, and the future that awaits the result.
 
     is_one: the result is that of the single step, instead of a list.  call: work that is no step; it runs
-    instead.  context: the caller's, for the log of slow statements, so that a request id of its log
-    records is on the slow line, too.  must_run: it runs even if the caller was cancelled before it began.
-    enqueued: the time, by the monotonic clock.
+    instead.  watched: what sees the steps as they end; None: nothing.  must_run: it runs even if the caller
+    was cancelled before it began.  enqueued: the time, by the monotonic clock.
     """
 
     future: asyncio.Future[Any]
@@ -70,7 +70,7 @@ class Request(msgspec.Struct, eq=False):
     is_long: bool = False
     is_relaxed: bool = False
     must_run: bool = False
-    context: Context | None = None
+    watched: WatchedCall | None = None
     enqueued: float = msgspec.field(default_factory=time.monotonic)
 
     @property
@@ -92,10 +92,10 @@ class Worker(ABC):
         connection: Connection,
         inbox: deque[Request],
         mailbox: Mailbox,
-        slow_query_seconds: float | None,
+        watch: Watch | None,
     ) -> None:
         self.connection = connection
-        self.slow_query_seconds = slow_query_seconds
+        self.watch = watch
         self.inbox = inbox
         self._mailbox = mailbox
         self._loop = asyncio.get_running_loop()
@@ -103,6 +103,8 @@ class Worker(ABC):
         self._settled: list[Settled] = []
         self._unreported_since = 0.0
         self.is_closed = False
+        self.calls = 0  # requests that the thread has run, and how often it was woken for them
+        self.hops = 0
         self._in_hand: list[Request] = []  # on the thread: taken from the queue, not settled yet
         self._running: asyncio.Future[Any] | None = None  # the future of the request that runs now
         self._running_lock = threading.Lock()
@@ -113,9 +115,14 @@ class Worker(ABC):
         """A future that interrupts its request when cancelled: by interrupt, or by interrupt_running()."""
         return Reply(self._loop, interrupt or self.interrupt_running)
 
-    def context(self) -> Context | None:
-        """The caller's context for a request, if slow statements are logged."""
-        return None if self.slow_query_seconds is None else copy_context()
+    def watched(self) -> WatchedCall | None:
+        """What sees the steps of a request that is made now, if anything does."""
+        return watched_by(self.watch)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait in the queue."""
+        return len(self.inbox)
 
     def new_future(self) -> asyncio.Future[Any]:
         """A future for a request that runs to its end."""
@@ -158,6 +165,7 @@ class Worker(ABC):
     def _run_request(self, native: sqlite3.Connection, request: Request) -> Settled | None:
         """On the thread: runs a request; None when its caller was cancelled before it began."""
         self._running = request.future
+        self.calls += 1
         try:
             # After _running was set: a cancel that came earlier shows here, a later one interrupts.
             if request.future.cancelled() and not request.must_run:
@@ -171,8 +179,6 @@ class Worker(ABC):
         """On the thread: the result of a request."""
         if request.call is not None:
             return request.call(native)
-        if request.context is not None:
-            return request.context.run(self._run_steps, native, request)
         return self._run_steps(native, request)
 
     @abstractmethod
@@ -182,6 +188,7 @@ class Worker(ABC):
     def _drain(self) -> None:
         """On the thread: runs all waiting requests, reports, and sleeps."""
         native = self.connection.native
+        self.hops += 1
         while True:
             try:
                 self._run_waiting(native)
@@ -239,6 +246,11 @@ class Worker(ABC):
         if self._settled:
             self._mailbox.post(self._settled)
             self._settled = []
+
+
+def watched_by(watch: Watch | None) -> WatchedCall | None:
+    """What sees the steps of a call that is made now, if anything does."""
+    return None if watch is None else watch.call(application_site)
 
 
 def outcome_of(

@@ -24,6 +24,7 @@ from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.native.run import run, run_all, run_all_or_none
 from reelbase.engine.native.transactions import roll_back
+from reelbase.engine.native.watch import Watch
 from reelbase.engine.statements.statement import Statement
 from reelbase.engine.statements.step import CatchUp, Step
 from reelbase.engine.threads.connection import Connection
@@ -83,11 +84,11 @@ class Writer(WaitingWorker):
         synchronous: Synchronous,
         relaxed_synchronous: Synchronous,
         busy_timeout_seconds: float,
-        slow_query_seconds: float | None,
+        watch: Watch | None,
         read_only_path: str | None = None,
     ) -> None:
         """read_only_path: the path of a database that was opened read-only; None: writes are allowed."""
-        super().__init__(connection, mailbox, slow_query_seconds, busy_timeout_seconds)
+        super().__init__(connection, mailbox, watch, busy_timeout_seconds)
         self._read_only_path = read_only_path
         self.lost_file: Loss | None = None
         self._file = file_of(connection.native)
@@ -97,6 +98,7 @@ class Writer(WaitingWorker):
         self._transaction: Transaction | None = None  # the one that holds the connection
         self._noted: Transaction | None = None  # the last one that note_read() has logged
         self._is_closing = False
+        self.commits = 0
         # On the thread: whether statements that bring an index up to date run once for the group, and
         # those that its requests have asked for.
         self._defers = False
@@ -108,14 +110,14 @@ class Writer(WaitingWorker):
         """Runs steps as one durable transaction of their own; resolved after the COMMIT."""
         is_relaxed = all(step.statement.relaxed or not step.statement.writes for step in steps)
         return self._enqueue(
-            Request(self.new_reply(), steps, is_relaxed=is_relaxed, context=self.context())
+            Request(self.new_reply(), steps, is_relaxed=is_relaxed, watched=self.watched())
         )
 
     def submit_one(self, step: Step[R]) -> asyncio.Future[R]:
         """Runs a step as a durable transaction of its own; resolved after the COMMIT."""
         is_relaxed = step.statement.relaxed
         return self._enqueue(
-            Request(self.new_reply(), (step,), True, is_relaxed=is_relaxed, context=self.context())
+            Request(self.new_reply(), (step,), True, is_relaxed=is_relaxed, watched=self.watched())
         )
 
     def call(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
@@ -259,6 +261,7 @@ class Writer(WaitingWorker):
             if self._is_closing:
                 transaction.abandon()
             self._settle((request.future, None, None))
+            self.calls += 1
         self._report()
 
     def _continue_transaction(self, native: sqlite3.Connection, transaction: Transaction) -> bool:
@@ -281,11 +284,11 @@ class Writer(WaitingWorker):
         if self._transaction is not None:
             return self._transaction.run_steps(native, request)
         if request.is_one:
-            return run(native, request.steps[0], self.slow_query_seconds)
+            return run(native, request.steps[0], request.watched)
         if not (self._defers and _catches_up(request)):
-            return run_all_or_none(native, request.steps, self.slow_query_seconds)
+            return run_all_or_none(native, request.steps, request.watched)
         now = [step for step in request.steps if not isinstance(step, CatchUp)]
-        results = iter(run_all_or_none(native, now, self.slow_query_seconds))
+        results = iter(run_all_or_none(native, now, request.watched))
         for step in request.steps:
             if isinstance(step, CatchUp):
                 self._behind[step.statement] = step
@@ -295,7 +298,7 @@ class Writer(WaitingWorker):
         """Brings the indexes up to date with the rows of the group. False when that failed."""
         behind, self._behind = self._behind, {}
         try:
-            run_all(native, tuple(behind.values()), self.slow_query_seconds)
+            run_all(native, tuple(behind.values()), self.watched())
         except (DatabaseError, sqlite3.Error):
             return False
         return True
@@ -356,7 +359,7 @@ class Writer(WaitingWorker):
         if failure is not None:
             self._commit_failed(native, group, results, failure)
             return
-        self._call_back(group)
+        self._committed(group)
         self._settled += results
         self._report()
 
@@ -397,7 +400,7 @@ class Writer(WaitingWorker):
             elif native.in_transaction and (failure := commit(native)) is not None:
                 settled = (request.future, None, commit_error(failure, "commit"))
             else:
-                self._call_back([request])
+                self._committed([request])
             self._settle(settled)
         self._report()
 
@@ -416,7 +419,8 @@ class Writer(WaitingWorker):
             self._settle((future, None, own_error or commit_error(failure, "commit")))
         self._report()
 
-    def _call_back(self, committed: Sequence[Request]) -> None:
+    def _committed(self, committed: Sequence[Request]) -> None:
+        self.commits += 1
         for request in committed:
             if isinstance(request, _FunctionRequest):
                 call_back(self._loop, request.callbacks)
