@@ -1,5 +1,6 @@
 """Writes what follows from other files: the ledger and the version in schema.sql and in the package from
-the migrations, the text of the public surface, and the types of the synchronous door."""
+the migrations, the diagram of the tables, the text of the public surface, and the types of the
+synchronous door."""
 
 from __future__ import annotations
 
@@ -33,6 +34,11 @@ def main() -> None:
     replace(SCHEMA, re.escape(ledger) + "[^;]*;", ledger + ",\n".join(rows) + ";")
     replace(SCHEMA, r"PRAGMA user_version = \d+;", f"PRAGMA user_version = {len(rows)};")
     replace(SOURCE, r"\nSCHEMA_VERSION = \d+\n", f"\nSCHEMA_VERSION = {len(rows)}\n")
+    sys.path.insert(0, str(ROOT / "src"))
+    from reelbase.operations.diagram import schema_diagram  # noqa: PLC0415 - after SCHEMA was written
+
+    diagram = f"```mermaid\n{schema_diagram(all_columns=False)}```"
+    replace(ROOT / "src/README.md", r"```mermaid\n.*?```", diagram)
     for script in ("api.py", "sync_stub.py"):
         subprocess.run([sys.executable, ROOT / "tests/laws" / script], check=True)
 

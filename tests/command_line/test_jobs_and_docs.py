@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +118,34 @@ def test_documents_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) ->
     assert run("docs") == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     folders = Path(reelbase.__file__).parent.glob("*/README.md")
+    names.remove("diagram")
     assert sorted(names) == sorted(path.parent.name for path in folders)
     for name in names:
         assert run("docs", name) == 0
         assert capsys.readouterr().out.startswith("# ")
     assert run("docs", "nonsense") == 2
     assert "choose one of" in capsys.readouterr().err
+
+
+def test_the_diagram_has_every_table_column_and_reference(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("docs", "diagram") == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "erDiagram"
+    with closing(sqlite3.connect(":memory:")) as native:
+        native.executescript(reelbase.schema_sql())
+        tables = native.execute(
+            "SELECT name FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        ).fetchall()
+        assert len(tables) > 30
+        for (table,) in tables:
+            block = lines[lines.index(f"{table} {{") + 1 :]
+            columns = native.execute("SELECT name FROM pragma_table_info(?)", (table,))
+            drawn = [line.split()[1] for line in block[: block.index("}")]]
+            assert drawn == [name for (name,) in columns]
+            parents = native.execute(
+                'SELECT "table" FROM pragma_foreign_key_list(?) WHERE seq = 0', (table,)
+            )
+            drawn = [line.split()[0] for line in lines if f"o{{ {table} :" in line]
+            assert sorted(drawn) == sorted(parent for (parent,) in parents)

@@ -18,6 +18,7 @@ import pytest
 from samples import CASES, empty_database
 
 import reelbase
+from reelbase.operations.diagram import schema_diagram
 
 SCHEMA = reelbase.schema_sql()
 CODE = re.sub(r"--[^\n]*", "", SCHEMA)
@@ -1027,3 +1028,9 @@ async def test_a_database_made_by_hand_needs_no_rights_beyond_its_own(
     async with reelbase.connect(path, journal=journal):
         pass
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_diagram_in_the_readme_is_that_of_the_schema() -> None:
+    """It is written by ``.ci/check --write``."""
+    readme = Path(__file__).parents[2].joinpath("src", "README.md").read_text("utf-8")
+    assert f"```mermaid\n{schema_diagram(all_columns=False)}```" in readme

@@ -5,16 +5,37 @@ from __future__ import annotations
 import argparse
 from importlib import resources
 
-from reelbase.cli.process import UsageError
+import msgspec
 
-# The folders of the package whose README is for users, and what it is about.
+from reelbase.cli.arguments import add_json
+from reelbase.cli.output import print_facts
+from reelbase.cli.process import UsageError
+from reelbase.operations.diagram import schema_diagram
+
+
+class Documents(msgspec.Struct, frozen=True):
+    """documents: the subject of each, by name."""
+
+    documents: dict[str, str]
+
+
+class Document(msgspec.Struct, frozen=True):
+    """One document. text: Markdown."""
+
+    name: str
+    text: str
+
+
+# The folders of the package whose README is for users, and what each is about; and the diagram.
 _DOCUMENTS = {
     "repositories": "the repositories, one by one",
     "migrations": "upgrades, and migrations of your own",
     "importers": "databases of other applications",
     "testing": "fixtures, records and rules for the tests of an application",
     "cli": "this command: backups, repairs, several processes, reading only",
+    "diagram": "the tables and their references, for Mermaid (mermaid.live, GitHub, mmdc)",
 }
+_DIAGRAM = "diagram"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Prints a document that comes with this version, or lists them all.",
     )
     parser.add_argument("document", metavar="NAME", nargs="?", help=", ".join(_DOCUMENTS))
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -32,10 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     name = arguments.document
     if name is None:
-        for document, subject in _DOCUMENTS.items():
-            print(f"{document:<13} {subject}")
+        listed = [f"{document:<13} {subject}" for document, subject in _DOCUMENTS.items()]
+        print_facts(Documents(_DOCUMENTS), arguments, listed)
         return 0
     if name not in _DOCUMENTS:
         raise UsageError(f"there is no document {name!r}; choose one of {', '.join(_DOCUMENTS)}")
-    print(resources.files("reelbase").joinpath(name, "README.md").read_text("utf-8"), end="")
+    if name == _DIAGRAM:
+        text = schema_diagram()
+    else:
+        text = resources.files("reelbase").joinpath(name, "README.md").read_text("utf-8")
+    print_facts(Document(name, text), arguments, text.splitlines())
     return 0

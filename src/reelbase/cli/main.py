@@ -21,6 +21,7 @@ from reelbase.cli import (
     adopt,
     backup,
     check,
+    completion,
     demo,
     docs,
     export,
@@ -63,6 +64,7 @@ COMMANDS = (
     jobs,
     lint,
     docs,
+    completion,
     worker,
     demo,
 )
@@ -77,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     SystemExit, as argparse raises it, for --help, --version and a wrong use.
     """
     _make_printable()
-    parser = _parser()
+    parser = command_parser()
     arguments = parser.parse_args(argv)
     if "run" not in arguments:
         parser.print_help(sys.stderr)
@@ -107,7 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(arguments, str(error), 1)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the command, with all its subcommands."""
     parser = argparse.ArgumentParser(
         prog="reelbase",
         description="Looks after the databases of self-hosted media applications.",
