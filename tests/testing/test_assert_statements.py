@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -138,6 +138,21 @@ def test_scans_are_allowed_with_a_reason_and_only_as_long_as_they_scan(mine: Mig
         )
     with pytest.raises(ValueError, match="no statement"):
         assert_statements(ListRepository, migrations=mine, may_scan={"_lst": "a dozen"})
+
+
+def test_a_class_can_name_its_scans_itself(mine: Migrations) -> None:
+    class ListRepository(Repository):
+        may_scan: ClassVar[Mapping[str, str]] = {"_list": "a dozen"}
+
+        _list = Query(Note, "SELECT * FROM notes ORDER BY id")
+
+        async def use(self) -> None:
+            await self._run(self._list.all())
+
+    assert_statements(ListRepository, migrations=mine)
+    ListRepository.may_scan = {"_lst": "a dozen"}
+    with pytest.raises(ValueError, match="ListRepository has no statement"):
+        assert_statements(ListRepository, migrations=mine)
 
 
 def test_the_functions_of_setup_are_known(mine: Migrations) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeVar, overload
 from uuid import UUID
@@ -64,13 +64,16 @@ class Repository(PublicFace):
         note = await database.repository(NoteRepository).get(1)
 
     entity: the name of its records in errors.  table: the table that holds them.  remedy: how to make a
-    missing one, with {key} for its key; errors about references to it give this advice.  A class that is
-    only a part of a repository has the repository's name in ``_repository``.
+    missing one, with {key} for its key; errors about references to it give this advice.  may_scan: the
+    statements that may read a table from end to end, each with the reason (``{"_count": "it counts"}``), for
+    assert_statements() and ``reelbase lint``.  A class that is only a part of a repository has the
+    repository's name in ``_repository``.
     """
 
     entity: ClassVar[str] = "row"
     table: ClassVar[str] = ""
     remedy: ClassVar[str] = ""
+    may_scan: ClassVar[Mapping[str, str]] = {}
     # A table that is derived from other tables, and the statements that fill it.
     _derived: ClassVar[str] = ""
     _derivation: ClassVar[tuple[Command[Any], ...]] = ()

@@ -58,7 +58,8 @@ def assert_statements(
         migrations: as of connect(): what makes the application's own tables.
         setup: as of connect(): the functions and collations that the statements use.
         may_scan: the statements that may read a table from end to end, each with the reason, such as
-            ``{"_list": "a dozen rows"}``. One that does not do so is an error, too.
+            ``{"_list": "a dozen rows"}``, besides those in the attribute may_scan of the class. One that
+            does not do so is an error, too.
 
     Raises:
         AssertionError: a statement breaks a rule; the text names each statement, rule and remedy.
@@ -82,6 +83,7 @@ def problems_of(
     if not isinstance(repository, type) or not issubclass(repository, Repository):
         raise TypeError(f"repository must be a subclass of Repository, not {repository!r}")
     statements = statements_of(repository)
+    may_scan = {**repository.may_scan, **may_scan}
     if unknown := may_scan.keys() - statements.keys():
         raise ValueError(f"may_scan: {repository.__name__} has no statement {sorted(unknown)}")
     found = []

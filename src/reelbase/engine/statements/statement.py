@@ -36,9 +36,11 @@ from reelbase.engine.statements.parameters import (
     converter_for,
     has_surrogates,
     to_flag,
+    to_id,
     to_limit,
     to_moment,
     to_offset,
+    to_optional_id,
 )
 from reelbase.engine.statements.row_types import (
     check_row_type,
@@ -419,6 +421,11 @@ class Command(Query[T]):
         self.is_plain_write = "RETURNING" not in sql.upper()
         self.relaxed = relaxed
         self._settable = tuple(name[4:] for name in self.parameters if name.startswith("set_"))
+        for name in self._settable:
+            if (
+                self._converters.get(name) is to_id
+            ):  # changes() binds None where a field stays as it is
+                self._converters[name] = to_optional_id
 
     def count(self, **params: Any) -> Step[int]:
         """The number of rows that it changes, cascades not counted. Not for SQL with RETURNING."""
