@@ -10,14 +10,19 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
+from unittest import mock
+from uuid import UUID
 
 import msgspec
 
 import reelbase
+from reelbase.engine import ids
 from reelbase.operations.salvage.accounts import DERIVED
 from reelbase.operations.salvage.pages import Page, PageFile
 from reelbase.operations.salvage.tables import Table
+from reelbase.testing import FrozenClock
 
 PAGE = 4096
 Key = int | tuple[object, ...]
@@ -38,6 +43,11 @@ CREATE VIRTUAL TABLE diary USING fts5 (day, text);
 """
 
 
+# What SQLite's own clock and dice give a new file.
+_MADE_BY_SQLITE = (
+    "UPDATE schema_migrations SET applied_at = '2026-01-31T12:00:00.000Z'",
+    "UPDATE database_identity SET database_id = '0a1b2c3d-0000-4000-8000-000000000001'",
+)
 # Some rows leave their pages behind, with their bytes still on them.
 _DELETIONS = (
     "PRAGMA secure_delete = OFF",
@@ -49,11 +59,13 @@ _DELETIONS = (
 )
 
 
-async def _fill(database: reelbase.Database, choose: random.Random, prefix: str) -> None:
+async def _fill(database: reelbase.Database, choose: random.Random, prefix: str, size: int) -> None:
+    """size: how many profiles there are; most tables grow with it."""
+
     def text(most: int) -> str:
         return " ".join(f"w{choose.randrange(5000)}" for _ in range(choose.randrange(1, most)))
 
-    for number in range(12):
+    for number in range(size):
         profile = f"{prefix}{number}"
         await database.profiles.ensure(profile)
         await database.settings.set_many(profile, {f"k{n}": text(20) for n in range(12)})
@@ -79,58 +91,95 @@ async def _fill(database: reelbase.Database, choose: random.Random, prefix: str)
         )
         for _ in range(8):
             await database.notifications.push(profile, "t", text(4), text(60))
-    for number in range(60):
+    for number in range(5 * size):
         await database.downloads.add_many(
             f"{prefix}s{number}", [f"https://example.com/{text(5)}" for _ in range(3)]
         )
         await database.error_log.add(f"https://example.com/{number}", text(40))
         await database.generations.create(text(10), "m", 3.0, 44100, 2, f"{prefix}{number}.wav")
     project = await database.projects.add("film", "/w")
-    for _ in range(80):
+    for _ in range(7 * size):
         video = await database.videos.add(project.id, f"{text(3)}.mp4", "/v", 90.0, 25, 1, 9, 9)
         await database.project_clips.add(project.id, video.id, 0, 20)
     await database.execute_many(
         "INSERT INTO notes (text, rating, raw) VALUES (?, ?, ?)",
-        [(text(80), number / 2, b"\1\0" * number) for number in range(150)],
+        [(text(80), number / 2, b"\1\0" * number) for number in range(12 * size)],
     )
     await database.execute_many(
         "INSERT INTO plays VALUES (?, ?, ?)",
-        [(text(3) + prefix, f"{number:06}", number) for number in range(300)],
+        [(text(3) + prefix, f"{number:06}", number) for number in range(25 * size)],
     )
     await database.execute_many(
-        "INSERT INTO scores VALUES (?, ?)", [(f"{prefix}{n} {text(3)}", n) for n in range(200)]
+        "INSERT INTO scores VALUES (?, ?)",
+        [(f"{prefix}{n} {text(3)}", n) for n in range(17 * size)],
     )
     await database.execute_many(
-        "INSERT INTO diary VALUES (?, ?)", [(f"d{n}", text(60)) for n in range(60)]
+        "INSERT INTO diary VALUES (?, ?)", [(f"d{n}", text(60)) for n in range(5 * size)]
     )
 
 
-def build(path: Path, seed: int) -> Path:
-    """A database with pages of every kind at path, at rest; returns the same at an earlier moment."""
+class _SeededIds:
+    """Rising ids as those of the library, the same for the same seed."""
+
+    def __init__(self, choose: random.Random) -> None:
+        self._choose = choose
+        self._last = UUID("019c1378-d400-7000-8000-000000000000").int
+
+    def next(self) -> UUID:
+        self._last += self._choose.randrange(1, 2**40)
+        return UUID(int=self._last)
+
+
+class _TickingClock(FrozenClock):
+    """A clock on which a millisecond passes whenever it is read."""
+
+    def __call__(self) -> datetime:
+        return self.advance(milliseconds=1)
+
+
+def build(path: Path, seed: int, size: int) -> Path:
+    """A database with pages of every kind at path, at rest; returns the same at an earlier moment.
+
+    size: how many profiles it has; most tables grow with it.
+
+    The bytes of both follow from the seed alone.
+    """
     choose, earlier = random.Random(seed), path.with_name(f"{path.name}.earlier")
+    clock = _TickingClock()
 
     async def run() -> None:
-        async with reelbase.connect(path, journal="delete", durability="normal") as database:
+        async with reelbase.connect(
+            path, journal="delete", durability="normal", clock=clock
+        ) as database:
+            for statement in _MADE_BY_SQLITE:
+                await database.execute(statement)
             for statement in _OF_AN_APPLICATION.replace("\n  ", " ").strip().split(";\n"):
                 await database.execute(statement.removesuffix(";"))
-            await _fill(database, choose, "a")
+            await _fill(database, choose, "a", size)
         shutil.copy(path, earlier)
         with closing(sqlite3.connect(path, isolation_level=None)) as native:
             for statement in _DELETIONS:
                 native.execute(statement)
-        async with reelbase.connect(path, journal="delete", durability="normal") as database:
-            await _fill(database, choose, "b")
+        async with reelbase.connect(
+            path, journal="delete", durability="normal", clock=clock
+        ) as database:
+            await _fill(database, choose, "b", size)
 
-    asyncio.run(run())
+    with mock.patch.object(ids, "_sequence", _SeededIds(random.Random(seed))):
+        asyncio.run(run())
     return earlier
 
 
 class Truth(msgspec.Struct, frozen=True):
-    """A sound database: its rows, and the pages that each is on."""
+    """A sound database: its rows, the pages that each is on, and the names that a report may give it.
+
+    kinds: the numbers of its pages, by what is on them.
+    """
 
     rows: dict[str, Rows]
     pages: dict[str, dict[Key, set[int]]]
     names: dict[str, dict[Key, set[str]]]
+    kinds: dict[str, list[int]]
 
 
 def truth_of(path: Path) -> Truth:
@@ -139,30 +188,49 @@ def truth_of(path: Path) -> Truth:
     places: dict[str, dict[Key, set[int]]] = {}
     names: dict[str, dict[Key, set[str]]] = {}
     with closing(sqlite3.connect(path)) as native, closing(PageFile(path)) as pages:
-        native.text_factory = lambda data: data.decode("utf-8", "replace")
-        for name, root in native.execute(
-            "SELECT name, rootpage FROM sqlite_schema WHERE type = 'table' AND rootpage > 0"
-            " AND name NOT LIKE 'sqlite%' AND name NOT IN (SELECT name FROM pragma_table_list"
-            " WHERE type = 'shadow') OR name = 'diary_content'"
-        ).fetchall():
-            table = Table(native, name)
-            key = [table.alias or table.rowid] if table.has_rowid else table.key
-            found: Rows = {}
-            names[name] = {}
-            for row in native.execute(f"SELECT {', '.join(key)}, * FROM {name}"):
-                at = row[0] if table.has_rowid else tuple(row[: len(key)])
-                found[at] = tuple(row[len(key) :])
-                own = ", ".join(map(str, row[: len(key)]))
-                names[name][at] = {own, f"row {own}"}
-                if table.has_rowid and table.alias is None and table.key:
-                    columns = [column.name for column in table.columns]
-                    values = dict(zip(columns, row[len(key) :], strict=False))
-                    names[name][at] |= {", ".join(str(values[part]) for part in table.key)}
-                    names[name][at] -= {own}
-            rows[name] = found
-            places[name] = dict(_places(pages, table, root))
-            assert places[name].keys() == found.keys()
-    return Truth(rows, places, names)
+        for table, root in _tables(native):
+            rows[table.name] = _rows(native, table)
+            names[table.name] = {
+                key: _names(table, key, row) for key, row in rows[table.name].items()
+            }
+            places[table.name] = dict(_places(pages, table, root))
+            assert places[table.name].keys() == rows[table.name].keys()
+    return Truth(rows, places, names, _pages_by_kind(path))
+
+
+def rows_of(path: Path) -> dict[str, Rows]:
+    """All rows of a database, by table and key."""
+    with closing(sqlite3.connect(path)) as native:
+        return {table.name: _rows(native, table) for table, _ in _tables(native)}
+
+
+def _tables(native: sqlite3.Connection) -> list[tuple[Table, int]]:
+    """The tables with rows of their own, and their root pages."""
+    native.text_factory = lambda data: data.decode("utf-8", "replace")
+    found = native.execute(
+        "SELECT name, rootpage FROM sqlite_schema WHERE type = 'table' AND rootpage > 0"
+        " AND name NOT LIKE 'sqlite%' AND name NOT IN (SELECT name FROM pragma_table_list"
+        " WHERE type = 'shadow') OR name = 'diary_content'"
+    ).fetchall()
+    return [(Table(native, name), root) for name, root in found]
+
+
+def _rows(native: sqlite3.Connection, table: Table) -> Rows:
+    key = [table.alias or table.rowid] if table.has_rowid else table.key
+    found = native.execute(f"SELECT {', '.join(key)}, * FROM {table.name}")
+    return {
+        row[0] if table.has_rowid else tuple(row[: len(key)]): tuple(row[len(key) :])
+        for row in found
+    }
+
+
+def _names(table: Table, key: Key, row: tuple[object, ...]) -> set[str]:
+    own = ", ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+    if table.has_rowid and table.alias is None and table.key:
+        columns = [column.name for column in table.columns]
+        values = dict(zip(columns, row, strict=False))
+        return {f"row {own}", ", ".join(str(values[part]) for part in table.key)}
+    return {own, f"row {own}"}
 
 
 def _places(pages: PageFile, table: Table, root: int) -> Iterator[tuple[Key, set[int]]]:
@@ -177,65 +245,129 @@ def _places(pages: PageFile, table: Table, root: int) -> Iterator[tuple[Key, set
             yield key, {page.number} | claimed
 
 
-# Damage. Each returns the numbers of the pages that are not what they were.
+# Damage. Each changes the page with the number, and returns the numbers of the pages that are not what
+# they were. earlier: the file at an earlier moment.
 
-Damage = Callable[[bytes, random.Random, Path], bytes]
-
-
-def zeros(page: bytes, choose: random.Random, earlier: Path) -> bytes:
-    return b"\0" * len(page)
+Damage = Callable[[bytearray, int, bytes, random.Random], set[int]]
 
 
-def noise(page: bytes, choose: random.Random, earlier: Path) -> bytes:
-    return choose.randbytes(len(page))
+def _place(number: int) -> slice:
+    return slice((number - 1) * PAGE, number * PAGE)
 
 
-def flips(page: bytes, choose: random.Random, earlier: Path) -> bytes:
-    changed = bytearray(page)
+def zeros(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
+    content[_place(number)] = bytes(PAGE)
+    return {number}
+
+
+def noise(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
+    content[_place(number)] = choose.randbytes(PAGE)
+    return {number}
+
+
+def region(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
+    """A block of flash memory that is empty: pages one after the other."""
+    last = min(number + choose.randrange(1, 16), len(content) // PAGE)
+    content[_place(number).start : _place(last).stop] = bytes(PAGE * (last - number + 1))
+    return set(range(number, last + 1))
+
+
+def _flip(content: bytearray, number: int, most: int, choose: random.Random) -> set[int]:
     for _ in range(choose.randrange(1, 9)):
-        changed[choose.randrange(len(page))] ^= 1 << choose.randrange(8)
-    return bytes(changed)
+        content[(number - 1) * PAGE + choose.randrange(most)] ^= 1 << choose.randrange(8)
+    return {number}
 
 
-def torn(page: bytes, choose: random.Random, earlier: Path) -> bytes:
+def flips(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
+    return _flip(content, number, PAGE, choose)
+
+
+def flips_at_the_head(
+    content: bytearray, number: int, earlier: bytes, choose: random.Random
+) -> set[int]:
+    """In the header of the page, and among the places of its cells."""
+    return _flip(content, number, 60, choose)
+
+
+def torn(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
     """Some sectors are not written."""
     sector = 512 * choose.randrange(1, 8)
-    return page[:sector] + b"\0" * (len(page) - sector)
+    place = _place(number)
+    content[place.start + sector : place.stop] = bytes(PAGE - sector)
+    return {number}
 
 
-def misdirected(page: bytes, choose: random.Random, earlier: Path) -> bytes:
-    """What belongs to another page."""
-    content = earlier.read_bytes()
-    at = PAGE * choose.randrange(1, len(content) // PAGE)
-    return content[at : at + PAGE]
+def mixed(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
+    """Some sectors are not written, and are as they were earlier."""
+    sector = 512 * choose.randrange(1, 8)
+    place = _place(number)
+    past = earlier[place].ljust(PAGE, b"\0")
+    if choose.random() < 0.5:
+        content[place.start + sector : place.stop] = past[sector:]
+    else:
+        content[place.start : place.start + sector] = past[:sector]
+    return {number}
 
 
-PAGE_DAMAGES: tuple[Damage, ...] = (zeros, noise, flips, torn, misdirected)
-
-
-def damage_pages(path: Path, earlier: Path, choose: random.Random) -> tuple[str, set[int]]:
-    """Damages one to three pages, of any kind; what was done, and to which pages."""
-    number_of_pages = path.stat().st_size // PAGE
-    damage = choose.choice([*PAGE_DAMAGES, stale])
-    kinds = [numbers for numbers in _pages_by_kind(path).values() if numbers]
-    chosen = {choose.choice(choose.choice(kinds)) for _ in range(choose.choice((1, 1, 1, 2, 3)))}
-    content = bytearray(path.read_bytes())
-    for number in chosen:
-        at = (number - 1) * PAGE
-        page = bytes(content[at : at + PAGE])
-        if damage is stale:
-            changed = earlier.read_bytes()[at : at + PAGE].ljust(PAGE, b"\0")
-        else:
-            changed = damage(page, choose, earlier)
-        content[at : at + PAGE] = changed
-    path.write_bytes(content)
-    assert len(content) == number_of_pages * PAGE
-    return f"{damage.__name__} {sorted(chosen)}", chosen
-
-
-def stale(page: bytes, choose: random.Random, earlier: Path) -> bytes:
+def stale(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
     """A write that never came to the disk: the page is as it was earlier."""
-    raise NotImplementedError
+    content[_place(number)] = earlier[_place(number)].ljust(PAGE, b"\0")
+    return {number}
+
+
+def misdirected(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
+    """What belonged to another page earlier."""
+    content[_place(number)] = earlier[_place(choose.randrange(2, len(earlier) // PAGE + 1))]
+    return {number}
+
+
+def doubled(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
+    """What belongs to another page, which has it, too."""
+    content[_place(number)] = content[_place(choose.randrange(2, len(content) // PAGE + 1))]
+    return {number}
+
+
+def swapped(content: bytearray, number: int, earlier: bytes, choose: random.Random) -> set[int]:
+    """Two pages, each in the place of the other."""
+    other = choose.randrange(2, len(content) // PAGE + 1)
+    page = content[_place(number)]
+    content[_place(number)] = content[_place(other)]
+    content[_place(other)] = page
+    return {number, other}
+
+
+# Damage that leaves a page plausible: what was on it may be another, and nothing tells.
+BLIND: tuple[Damage, ...] = (
+    flips,
+    flips_at_the_head,
+    torn,
+    mixed,
+    stale,
+    misdirected,
+    doubled,
+    swapped,
+)
+PAGE_DAMAGES: tuple[Damage, ...] = (zeros, noise, region, *BLIND)
+
+
+class Wreck(msgspec.Struct, frozen=True):
+    """A damaged file. how: what was done to it, in words.  damaged: the pages that are not what they
+    were.  is_blind: what is on them may be plausible."""
+
+    how: str
+    damaged: set[int]
+    is_blind: bool
+
+
+def damage_pages(path: Path, earlier: Path, sound: Truth, choose: random.Random) -> Wreck:
+    """Damages one to three pages, of any kind."""
+    damage = choose.choice(PAGE_DAMAGES)
+    kinds = [numbers for numbers in sound.kinds.values() if numbers]
+    chosen = {choose.choice(choose.choice(kinds)) for _ in range(choose.choice((1, 1, 1, 2, 3)))}
+    content, past = bytearray(path.read_bytes()), earlier.read_bytes()
+    damaged = set[int]().union(*(damage(content, number, past, choose) for number in chosen))
+    path.write_bytes(content)
+    return Wreck(f"{damage.__name__} {sorted(damaged)}", damaged, damage in BLIND)
 
 
 def _pages_by_kind(path: Path) -> dict[str, list[int]]:
@@ -252,7 +384,9 @@ def _pages_by_kind(path: Path) -> dict[str, list[int]]:
                     else "table"
                 )
             )
-            if name.startswith("sqlite_"):
+            if name == "sqlite_schema":
+                what = "schema"
+            elif name.startswith("sqlite_") and "autoindex" not in name:
                 what = "own"
             kinds.setdefault(f"{what} {kind}", []).append(number)
             tree.add(number)
@@ -260,26 +394,26 @@ def _pages_by_kind(path: Path) -> dict[str, list[int]]:
     return kinds
 
 
-def damage_file(path: Path, earlier: Path, choose: random.Random) -> tuple[str, set[int]]:
+def damage_file(path: Path, earlier: Path, sound: Truth, choose: random.Random) -> Wreck:
     """Damages what is no page: the header, or the length of the file."""
     content = bytearray(path.read_bytes())
     pages = len(content) // PAGE
     what = choose.choice(["header", "field", "cut", "cut in a page", "longer"])
     if what == "header":
-        content[:100] = choose.choice((b"\0" * 100, choose.randbytes(100)))
+        content[:100] = choose.choice((bytes(100), choose.randbytes(100)))
         path.write_bytes(content)
-        return what, set()
+        return Wreck(what, set(), False)
     if what == "field":
-        at = choose.randrange(16, 100)
+        at = choose.randrange(16, 97)
         content[at : at + 4] = choose.randbytes(4)
-        path.write_bytes(content[: pages * PAGE])
-        return f"{what} {at}", set()
+        path.write_bytes(content)
+        return Wreck(f"{what} {at}", set(), False)
     if what == "longer":
         path.write_bytes(content + choose.randbytes(PAGE * choose.randrange(1, 4) + 7))
-        return what, set()
+        return Wreck(what, set(), False)
     kept = choose.randrange(pages // 2, pages)
     os.truncate(path, kept * PAGE + (100 if what == "cut in a page" else 0))
-    return f"{what} {kept}", set(range(kept + 1, pages + 1))
+    return Wreck(f"{what} {kept}", set(range(kept + 1, pages + 1)), False)
 
 
 # What must hold afterwards.
@@ -291,15 +425,32 @@ _RANGE = re.compile(r"(row )?(-?\d+) to (row )?(-?\d+) \([\d,]+ rows\)")
 WITHOUT_WITNESS = {"profile_settings", "summary_prompt_versions", "diary_content"}
 # What follows from other rows, and may change with them.
 _FOLLOWS = {
-    "jobs": ("total", "completed", "progress", "status", "result", "finished_at", "updated_at"),
+    "jobs": (
+        *("total", "completed", "progress", "status", "result", "error"),
+        *("is_batch", "finished_at", "updated_at"),
+    ),
     "profiles": ("active_llm_config_id",),
 }
 
 
+_COUNTED = re.compile(r" on [\d,]+ pages? \(([\d, to]+)\)")
+
+
+def _counted_pages(sentences: list[str]) -> set[int]:
+    """The pages whose rows are counted, because their table or their keys are unknown."""
+    found = set[int]()
+    for listed in _COUNTED.findall(" ".join(sentences)):
+        for part in listed.split(", "):
+            first, _, last = part.partition(" to ")
+            found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
 def judge(  # noqa: PLR0912  one look at each table
-    before: Truth, damaged: set[int], after: Truth, report: reelbase.RepairReport, *, is_blind: bool
+    before: Truth, after: dict[str, Rows], wreck: Wreck, report: reelbase.RepairReport
 ) -> list[str]:
-    """What the repair does not hold to. is_blind: damage that leaves rows plausible cannot be seen."""
+    """What the repair does not hold to. Damage that leaves rows plausible cannot be seen."""
+    damaged, is_blind = wreck.damaged, wreck.is_blind
     gone: dict[str, set[str]] = {}
     changed: dict[str, set[str]] = {}
     vague: set[str] = set()
@@ -316,17 +467,29 @@ def judge(  # noqa: PLR0912  one look at each table
             names |= {f"{label}{n}" for n in range(int(found[2]), int(found[4]) + 1)}
         else:
             names.add(what)
-    is_schema_told_of = any(text.startswith("definitions of") for text in report.lost)
+    counted = _counted_pages(report.lost) - damaged
     problems: list[str] = []
     for table, rows in before.rows.items():
-        now = after.rows.get(table, {})
-        # Where a table's definition was is not told by its rows.
-        is_unknown = table not in after.rows and is_schema_told_of
-        if table in DERIVED or is_unknown:
+        now = after.get(table, {})
+        if table in DERIVED:
+            continue
+        if table not in after:  # its definition is lost
+            problems += [
+                f"{table} {key} is gone, and neither named nor counted"
+                for key, places in before.pages[table].items()
+                if not before.names[table][key] & gone.get(table, set())
+                and not places & (counted | damaged)
+            ]
             continue
         touched = {key for key, places in before.pages[table].items() if places & damaged}
+        # It cannot be told whether they are of this table.
+        told = {
+            key
+            for key, places in before.pages[table].items()
+            if places & counted and not before.names[table][key] & gone.get(table, set())
+        }
         is_vague, is_unseen = table in vague, is_blind and table in WITHOUT_WITNESS
-        for key in rows.keys() - now.keys():
+        for key in rows.keys() - now.keys() - told:
             named = before.names[table][key] & gone.get(table, set())
             if not (named or is_unseen or (is_vague and key in touched)):
                 problems.append(f"{table} {key} is gone, and not named")
@@ -336,7 +499,7 @@ def judge(  # noqa: PLR0912  one look at each table
         if not removed and not is_unseen:
             problems += [
                 f"{table} {key} is gone, and was on no damaged page"
-                for key in rows.keys() - now.keys() - touched
+                for key in rows.keys() - now.keys() - touched - told
             ]
         for key in rows.keys() & now.keys():
             if rows[key] != now[key] and not before.names[table][key] & changed.get(table, set()):
@@ -353,7 +516,7 @@ def judge(  # noqa: PLR0912  one look at each table
         known = set().union(*before.names[table].values()) if rows else set[str]()
         lost -= len(gone.get(table, set()) - known) if is_blind else 0
         perhaps = len(gone.get(table, set()) & known) - lost
-        absent = len(rows.keys() - now.keys())
+        absent = len(rows.keys() - now.keys() - told)
         if not lost <= absent <= lost + perhaps and not is_vague and not is_unseen:
             problems.append(
                 f"{table} lacks {absent} rows, {lost} and perhaps {perhaps} are reported"

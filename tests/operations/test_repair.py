@@ -385,6 +385,27 @@ async def test_a_batch_whose_last_child_is_lost_ends(path: Path) -> None:
             (copy.parent / name).unlink()
 
 
+async def test_a_batch_whose_jobs_are_all_lost_is_no_job_to_claim(path: Path) -> None:
+    async with reelbase.connect(path) as database:
+        await database.profiles.ensure("anna")
+        batch, _ = await database.jobs.add_batch("anna", "t", {}, [{}])
+        await database.jobs.add_batch("anna", "t", {}, [{"x": "y" * 900} for _ in range(20)])
+    (child,) = rows(path, f"SELECT rowid FROM jobs WHERE parent_id = '{batch.id}'")[0]
+    with closing(sqlite3.connect(path)) as native:
+        native.execute("DROP TRIGGER jobs_child_deleted")
+        native.execute("DELETE FROM jobs WHERE rowid = ?", (child,))
+        native.commit()
+    change_page(path, pages_of(path, "jobs")[-1])
+    await reelbase.repair(path)
+    async with reelbase.connect(path) as database:
+        ended = await database.jobs.get(batch.id)
+        assert (ended.status, ended.error) == (
+            "failed",
+            "the jobs of this batch were lost with a damaged part of the database",
+        )
+    await sound(path)
+
+
 async def test_a_disk_that_cannot_read_is_no_reason_to_stop(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

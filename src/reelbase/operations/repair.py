@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from reelbase.engine.copies.backup import partial_file, translated
+from reelbase.engine.file.commit import write_transaction
 from reelbase.engine.file.connections import NativeConnection
 from reelbase.engine.file.filesystem import publish, sync_file, sync_folder, take_mode, take_owner
 from reelbase.engine.file.paths import file_path, real_path
@@ -289,7 +290,12 @@ class _Repair:
                         self._on_progress("rebuilding indexes", 0, 1)
                         mend(native, source, self._losses)
                     return _accepted(native, self._place)
-            except (TableIsDamagedError, sqlite3.DatabaseError):
+            except (
+                TableIsDamagedError,
+                DatabaseCorruptError,
+                sqlite3.DatabaseError,
+                UnicodeDecodeError,  # SQLite's messages quote the file, whose text may be damaged
+            ):
                 return None
 
     def _salvage(self, copy: Path, repaired: Path) -> list[str]:
@@ -300,15 +306,16 @@ class _Repair:
             native.execute(f"PRAGMA page_size = {source.pages.page_size}").close()
             native.execute(f"PRAGMA encoding = '{source.pages.encoding}'").close()
             folder = folder_for(native, 2 * self._size, self._place.parent)
-            with temporary_files(native, folder):
-                native.execute("BEGIN IMMEDIATE")
+            with (
+                temporary_files(native, folder),
+                write_transaction(native, f"repairing {self._place}"),
+            ):
                 salvage = Salvage(source, native, self._losses, self._on_progress)
                 salvage.run()
                 complete(native, source.version, self._losses)
                 for index in salvage.search_indexes():
                     fill(native, index)
                 salvage.finish()
-                native.execute("COMMIT")
             self._on_progress("verifying", 0, 1)
             problems = _accepted(native, self._place)
         if problems is None:

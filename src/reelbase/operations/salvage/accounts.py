@@ -22,7 +22,8 @@ class TableState(msgspec.Struct):
 
     gaps: where pages cannot be reached or used.  partial: rows whose last values cannot be read.
     refused: rows that break a rule of the schema, with their name and the reason.  lost_cells: how many
-    rows with unreadable keys lie on readable pages.  highest: the highest rowid.
+    rows with unreadable keys lie on readable pages.  highest: the highest rowid.  lengths: how many values
+    its records have; those that are older than a column lack it.
     """
 
     table: Table
@@ -35,6 +36,7 @@ class TableState(msgspec.Struct):
     partial: dict[Key, Record] = {}
     refused: dict[Key, tuple[object, str]] = {}
     lost_cells: int = 0
+    lengths: set[int] = set()
 
     @property
     def is_damaged(self) -> bool:
@@ -49,6 +51,12 @@ class TableState(msgspec.Struct):
             # If an older, valid page lies in the place of the parent, the missing child leaves no gap.
             return bool(self.gaps) or self.table.is_strict
         return any(gap.holds(cell.rowid) for gap in self.gaps for cell in page.cells)
+
+    def fits(self, record: Record) -> bool:
+        """Whether a record of a page that no tree leads to may be a row of this table."""
+        length = len(record.values) + record.missing
+        is_known = length == len(self.table.columns) or length in self.lengths
+        return is_known and self.table.fits(record)
 
     def key_of(self, rowid: int, values: Sequence[Value]) -> Key:
         """The key of a row: its rowid, or its primary key."""

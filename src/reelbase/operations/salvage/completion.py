@@ -76,6 +76,21 @@ WHERE status IN ('queued', 'running')
   )
 """
 
+# Batches of which every child is lost: they do not become jobs of their own, which a worker would run.
+_EMPTY_BATCHES = """
+UPDATE jobs
+SET status = 'failed',
+    error = 'the jobs of this batch were lost with a damaged part of the database',
+    finished_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
+    updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
+    worker = NULL,
+    lease_expires_at = NULL
+WHERE status IN ('queued', 'running')
+  AND is_batch
+  AND NOT EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = jobs.id)
+"""
+_VERSION_WITH_BATCHES = 14
+
 _ACTIVE_LANGUAGE_MODELS = """
 UPDATE profiles
 SET active_llm_config_id = (
@@ -102,6 +117,8 @@ def complete(native: sqlite3.Connection, version: int, losses: Losses) -> None:
     if "jobs" in losses.touched:
         native.execute(_CHILDREN_OF_JOBS)
         native.execute(_FINISHED_BATCHES)
+        if version >= _VERSION_WITH_BATCHES:
+            native.execute(_EMPTY_BATCHES)
     keep_columns(native, version)
     names = names_of(version)
     if "job_references" in losses.touched and "job_references" in names:

@@ -22,8 +22,12 @@ _NOT_NULL = re.compile(r"\bWHERE\s+(\w+)\s+IS\s+NOT\s+NULL\s*$", re.IGNORECASE)
 _TABLES = (
     "CREATE TEMP TABLE attested (table_name, key, index_number, PRIMARY KEY (table_name, key, index_number))"
     " WITHOUT ROWID",
-    "CREATE TEMP TABLE known (key, column_name, value, PRIMARY KEY (key, column_name)) WITHOUT ROWID",
+    "CREATE TEMP TABLE known (table_name, key, column_name, value,"
+    " PRIMARY KEY (table_name, key, column_name)) WITHOUT ROWID",
+    "CREATE TEMP TABLE denied (table_name, key, index_number, PRIMARY KEY (table_name, key, index_number))"
+    " WITHOUT ROWID",
 )
+_NAMES = ("attested", "known", "denied")
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -36,6 +40,11 @@ class Index(msgspec.Struct, frozen=True):
     columns: list[str | None]
     is_complete: bool
     not_null: str | None
+
+    def row_of(self, values: list[Value]) -> dict[str, Value]:
+        """The values of an entry by column."""
+        pairs = zip(self.columns, values, strict=False)
+        return {column: value for column, value in pairs if column is not None}
 
 
 class LostRow(msgspec.Struct, frozen=True):
@@ -131,27 +140,28 @@ class Evidence:
 
     def close(self) -> None:
         """Drops the tables that held the evidence."""
-        for name in ("attested", "known"):
+        for name in _NAMES:
             self._native.execute(f"DROP TABLE temp.{name}")
 
-    def gather(self, table: Table, indexes: list[Index], *, with_values: bool) -> None:
-        """Reads all indexes of a table, entry by entry.
-
-        Args:
-            table: the table.
-            indexes: its indexes.
-            with_values: also keeps the values of the entries; False: only the keys of their rows.
-        """
-        self._native.execute("DELETE FROM attested WHERE table_name = ?", (table.name,))
-        self._native.execute("DELETE FROM known")
+    def gather(self, table: Table, indexes: list[Index]) -> None:
+        """Reads all indexes of a table, entry by entry."""
+        for name in _NAMES:
+            self._native.execute(f"DELETE FROM {name} WHERE table_name = ?", (table.name,))
         sound: list[int] = []
         damaged: list[int] = []
         not_null: list[tuple[int, str]] = []
         for number, index in enumerate(indexes):
             trouble: list[int] = []
             for key, values in entries(self._pages, table, index, trouble) if index.root else ():
-                if not table.holds(key):
-                    self._note(table, index, number, key, values if with_values else [])
+                row = index.row_of(values)
+                agrees = table.agrees(key, row)
+                if agrees is None:
+                    self._note(table, number, key, row)
+                elif not agrees:
+                    self._native.execute(
+                        "INSERT OR IGNORE INTO denied VALUES (?, ?, ?)",
+                        (table.name, _stored(key), number),
+                    )
             if index.is_complete and index.root:
                 (damaged if trouble else sound).append(number)
             elif index.not_null and index.root and not trouble:
@@ -162,24 +172,20 @@ class Evidence:
         # A damaged index has only a part of the entries; it counts only where no index is sound.
         self._heard[table.name] = sound or damaged
 
-    def _note(self, table: Table, index: Index, number: int, key: Key, values: list[Value]) -> None:
-        stored = key if isinstance(key, int) else repr(key)
+    def _note(self, table: Table, number: int, key: Key, row: dict[str, Value]) -> None:
+        stored = _stored(key)
         self._native.execute(
             "INSERT OR IGNORE INTO attested VALUES (?, ?, ?)", (table.name, stored, number)
         )
         self._native.executemany(
-            "INSERT OR IGNORE INTO known VALUES (?, ?, ?)",
-            [
-                (stored, column, value)
-                for column, value in zip(index.columns, values, strict=False)
-                if column is not None
-            ],
+            "INSERT OR IGNORE INTO known VALUES (?, ?, ?, ?)",
+            [(table.name, stored, column, value) for column, value in row.items()],
         )
 
     def _note_nulls(self, table: Table, number: int, column: str) -> None:
         """Notes NULL for rows that are missing in a sound index ``WHERE column IS NOT NULL``."""
         self._native.execute(
-            "INSERT OR IGNORE INTO known SELECT DISTINCT key, ?, NULL FROM attested AS row"
+            "INSERT OR IGNORE INTO known SELECT DISTINCT table_name, key, ?, NULL FROM attested AS row"
             " WHERE table_name = ? AND NOT EXISTS (SELECT 1 FROM attested WHERE table_name = row.table_name"
             " AND key = row.key AND index_number = ?)",
             (column, table.name, number),
@@ -189,14 +195,45 @@ class Evidence:
         """How many sound indexes have an entry for every row of the table."""
         return self._sound[table.name]
 
-    def names(self, table: Table, key: Key) -> bool:
-        """Whether the table lacks the row, and all trusted indexes have it."""
+    def says(self, table: Table, key: Key, row: dict[str, Value]) -> bool | None:
+        """Whether the indexes have these values for a row that the table lacks.
+
+        Args:
+            table: the table.
+            key: the key of the row.
+            row: its values by column.
+
+        Returns:
+            True: all trusted indexes have the row with these values.  False: an index has another one
+            with this key.  None: neither.
+        """
+        stored = _stored(key)
+        known = self._known(table, stored)
+        if any(row[name] != value for name, value in known.items() if name in row):
+            return False
         (found,) = self._native.execute(
             "SELECT count(*) FROM attested WHERE table_name = ? AND key = ?"
             " AND index_number IN (SELECT value FROM json_each(?))",
-            (table.name, key if isinstance(key, int) else repr(key), self._numbers(table)),
+            (table.name, stored, self._numbers(table)),
         ).fetchone()
-        return bool(found >= self._needed(table))
+        return True if found >= self._needed(table) else None
+
+    def _known(self, table: Table, stored: int | str) -> dict[str, Value]:
+        return dict(
+            self._native.execute(
+                "SELECT column_name, value FROM known WHERE table_name = ? AND key = ?",
+                (table.name, stored),
+            ).fetchall()
+        )
+
+    def denies(self, table: Table) -> bool:
+        """Whether all trusted indexes have other values for a row that the table has."""
+        found = self._native.execute(
+            "SELECT 1 FROM denied WHERE table_name = ? AND index_number IN"
+            " (SELECT value FROM json_each(?)) GROUP BY key HAVING count(*) >= ? LIMIT 1",
+            (table.name, self._numbers(table), self._needed(table)),
+        )
+        return found.fetchone() is not None
 
     def lost_rows(self, table: Table) -> Iterator[LostRow]:
         """The rows that the table lacks, in the order of their keys."""
@@ -206,11 +243,7 @@ class Evidence:
             (table.name, self._numbers(table), self._needed(table)),
         )
         for (stored,) in keys:
-            known: dict[str, Value] = dict(
-                self._native.execute(
-                    "SELECT column_name, value FROM known WHERE key = ?", (stored,)
-                ).fetchall()
-            )
+            known = self._known(table, stored)
             key = stored if table.has_rowid else tuple(known.get(name) for name in table.key)
             yield LostRow(key, known)
 
@@ -228,3 +261,8 @@ class Evidence:
 
     def _numbers(self, table: Table) -> str:
         return json.dumps(self._heard[table.name])
+
+
+def _stored(key: Key) -> int | str:
+    """A key as the temporary tables have it."""
+    return key if isinstance(key, int) else repr(key)

@@ -24,7 +24,7 @@ from reelbase.operations.salvage.tables import Table
 
 
 class TableIsDamagedError(Exception):
-    """Indexes name rows that their table lacks: its pages have to be read one by one."""
+    """Indexes name rows that their table lacks, or other values: its pages have to be read one by one."""
 
 
 def mend(native: sqlite3.Connection, source: Source, losses: Losses) -> None:
@@ -39,7 +39,7 @@ def mend(native: sqlite3.Connection, source: Source, losses: Losses) -> None:
         losses: gets the repairs and losses.
 
     Raises:
-        TableIsDamagedError: a table lacks rows that its indexes name.
+        TableIsDamagedError: a table lacks rows that its indexes name, or has other values in them.
         sqlite3.Error: the file cannot be mended in place.
     """
     damaged_search = [
@@ -71,10 +71,11 @@ def _mend_indexes(native: sqlite3.Connection, source: Source, table: Table, loss
     them are read first."""
     indexes = indexes_of(native, table, source.roots())
     evidence = Evidence(native, source.pages)
-    evidence.gather(table, indexes, with_values=False)
+    evidence.gather(table, indexes)
     lacks_rows = next(evidence.lost_rows(table), None) is not None
+    has_others = evidence.denies(table)
     evidence.close()
-    if lacks_rows:
+    if lacks_rows or has_others:
         raise TableIsDamagedError
     native.execute(f"REINDEX main.{quoted(table.name)}")
     losses.mend(f"{table.name}: {', '.join(index.name for index in indexes)} rebuilt")

@@ -51,12 +51,19 @@ def references_of(native: sqlite3.Connection, table: str) -> Iterator[Reference]
         key = native.execute(
             "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (parent,)
         ).fetchall()
-        if not key and parts[0][3] is None:
-            continue  # the parent table does not exist
+        there = {
+            name
+            for (name,) in native.execute("SELECT lower(name) FROM pragma_table_info(?)", (parent,))
+        }
+        if len(key) < len(parts) and parts[0][3] is None:
+            continue  # the parent has no such key, or does not exist
+        parent_columns = [row[3] or key[place][0] for place, row in enumerate(parts)]
+        if not there.issuperset(column.lower() for column in parent_columns):
+            continue  # check() reports it
         yield Reference(
             table=table,
             parent=parent,
             columns=columns,
-            parent_columns=[row[3] or key[place][0] for place, row in enumerate(parts)],
+            parent_columns=parent_columns,
             sets_null=parts[0][4].startswith("SET") and not required & set(columns),
         )

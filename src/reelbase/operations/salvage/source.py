@@ -145,8 +145,8 @@ def _stored_object(record: Record | None) -> StoredObject | None:
         and isinstance(root, int)
         and isinstance(sql, str | None)
     ):
-        is_readable = not record.missing and not record.is_cut and not record.is_garbled
-        return StoredObject(str(kind), name, table, root, sql if is_readable else "")
+        is_damaged = record.missing or record.is_cut or record.is_garbled or "\0" in (sql or "")
+        return StoredObject(str(kind), name, table, root, "" if is_damaged else sql)
     return None
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from reelbase.engine.native.names import quoted
 from reelbase.operations.salvage.losses import RowNumber
-from reelbase.operations.salvage.pages import Value
+from reelbase.operations.salvage.pages import Record, Value
 from reelbase.operations.salvage.references import references_of
 
 _ROWIDS = ("rowid", "_rowid_", "oid")
@@ -18,10 +18,11 @@ Key = int | tuple[Value, ...]
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A stored column. is_given: an INSERT may name it.  is_moment: its default is the time of the
-    INSERT."""
+    """A stored column. is_text: it stores numbers as text.  is_given: an INSERT may name it.  is_moment:
+    its default is the time of the INSERT."""
 
     name: str
+    is_text: bool
     is_given: bool
     is_nullable: bool
     is_moment: bool
@@ -35,11 +36,13 @@ class Table:
         self.name = name
         self._native = native
         info = native.execute("SELECT * FROM pragma_table_xinfo(?)", (name,)).fetchall()
-        without_rowid, strict = native.execute(
-            "SELECT wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?", (name,)
+        kind, without_rowid, strict = native.execute(
+            "SELECT type, wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?",
+            (name,),
         ).fetchone()
         self.has_rowid = not without_rowid
         self.is_strict = bool(strict)
+        self._is_shadow = kind == "shadow"
         self.key = [row[1] for row in sorted(info, key=lambda row: row[5]) if row[5]]
         stored = [row for row in info if row[6] in (0, 3)]  # without virtual generated columns
         if not self.has_rowid:
@@ -47,6 +50,7 @@ class Table:
         self.columns = [
             Column(
                 name=row[1],
+                is_text=_is_text(row[2].upper()),
                 is_given=row[6] == 0,
                 is_nullable=not row[3] and not (row[5] and not self.has_rowid),
                 is_moment="strftime(" in (row[4] or ""),
@@ -57,8 +61,7 @@ class Table:
         taken = {column.name.lower() for column in self.columns}
         self.rowid = next((name for name in _ROWIDS if name not in taken), "rowid")
         names = [self.alias or self.rowid] if self.has_rowid else self.key
-        condition = " AND ".join(f"{quoted(name)} IS ?" for name in names)
-        self._find = f"SELECT 1 FROM {quoted(name)} WHERE {condition}"
+        self._is_key = " AND ".join(f"{quoted(name)} IS ?" for name in names)
         self._inserts: dict[int, str] = {}
         self.references = list(references_of(native, name))
 
@@ -73,17 +76,50 @@ class Table:
 
     def holds(self, key: Key) -> bool:
         """Whether the table has the row. key: its rowid, or its primary key."""
-        values = (key,) if isinstance(key, int) else key
-        return self._native.execute(self._find, values).fetchone() is not None
+        return self.agrees(key, {}) is not None
 
-    def fits(self, values: int, *, is_sure: bool) -> bool:
-        """Whether a record of so many values may be a row.
+    def agrees(self, key: Key, row: dict[str, Value]) -> bool | None:
+        """Whether the row with this key has these values; None if the table lacks the row."""
+        same = " AND ".join(f"{quoted(name)} IS ?" for name in row) or "1"
+        found = self._native.execute(
+            f"SELECT {same} FROM {quoted(self.name)} WHERE {self._is_key}",
+            [*row.values(), *((key,) if isinstance(key, int) else key)],
+        ).fetchone()
+        return None if found is None else bool(found[0])
 
-        is_sure: a tree of the table leads to it; then it may lack columns that were added later.
+    def fits(self, record: Record) -> bool:
+        """Whether a record may be a row: it may lack columns that were added later, except in a shadow
+        table; it stores NULL for the column that is the rowid, and no number where the table stores text."""
+        length = len(record.values) + record.missing
+        if not (len(self.columns) if self._is_shadow else 1) <= length <= len(self.columns):
+            return False
+        for column, value in zip(self.columns, record.values, strict=False):
+            if column.name == self.alias and value is not None:
+                return False
+            if column.is_text and isinstance(value, int | float):
+                return False
+        return True
+
+    def holds_entries(
+        self, columns: Sequence[str | None], records: Sequence[Record | None]
+    ) -> bool:
+        """Whether most of the records are entries of an index, for rows of this table.
+
+        columns: of the index; None for the rowid, which is the last one, and for expressions.
         """
-        if self.is_strict and not is_sure:
-            return values == len(self.columns)
-        return 0 < values <= len(self.columns)
+        names = {place: name for place, name in enumerate(columns) if name is not None}
+        if self.has_rowid:
+            names[len(columns) - 1] = self.alias or self.rowid
+        condition = " AND ".join(f"{quoted(name)} IS ?" for name in names.values())
+        found = sum(
+            self._native.execute(
+                f"SELECT EXISTS (SELECT 1 FROM {quoted(self.name)} WHERE {condition})",
+                [record.values[place] for place in names],
+            ).fetchone()[0]
+            for record in records
+            if record is not None and len(record.values) == len(columns)
+        )
+        return bool(2 * found > len(records))
 
     def count_homeless(self, rows: Sequence[tuple[int, Sequence[Value]]]) -> int:
         """How many of these stored rows refer to a missing row."""
@@ -178,3 +214,8 @@ class Table:
         if self.key and all(name in known for name in self.key):
             return ", ".join(str(known[name]) for name in self.key)
         return RowNumber(key)
+
+
+def _is_text(declared: str) -> bool:
+    """Whether a column of this declared type has text affinity (sqlite.org/datatype3.html, 3.1)."""
+    return "INT" not in declared and any(part in declared for part in ("CHAR", "CLOB", "TEXT"))
