@@ -15,8 +15,9 @@ import pytest
 import reelbase
 from reelbase.cli import demo, output
 from reelbase.cli.main import COMMANDS, main
-from reelbase.cli.output import PlainProgress, Progress, counted, in_one_line, size
+from reelbase.cli.output import PlainProgress, Progress, in_one_line, size
 from reelbase.cli.process import Terminated, run_async
+from reelbase.operations.quantities import counted
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
 

@@ -14,8 +14,9 @@ import reelbase
 from reelbase import BackupReport
 from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, file_path
 from reelbase.cli.display import shown
-from reelbase.cli.output import counted, in_one_line, size
+from reelbase.cli.output import in_one_line, size
 from reelbase.cli.process import UsageError, run_async
+from reelbase.operations.quantities import counted
 
 
 class _Facts(msgspec.Struct, frozen=True):

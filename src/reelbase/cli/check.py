@@ -9,9 +9,10 @@ import msgspec
 
 from reelbase import HealthReport, SchemaError
 from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, file_path
-from reelbase.cli.output import counted, in_one_line
+from reelbase.cli.output import in_one_line
 from reelbase.cli.process import UsageError, run_async
 from reelbase.operations.examination import check_file
+from reelbase.operations.quantities import counted
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

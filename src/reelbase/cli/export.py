@@ -15,8 +15,9 @@ import msgspec
 from reelbase import SchemaError
 from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, file_path
 from reelbase.cli.display import shown
-from reelbase.cli.output import counted, in_one_line, print_facts
+from reelbase.cli.output import in_one_line, print_facts
 from reelbase.cli.process import UsageError, run_async
+from reelbase.operations.quantities import counted
 from reelbase.operations.transfer import export_lines
 from reelbase.operations.transfer.format import Header
 from reelbase.operations.transfer.source import ExportReport, LeftOut

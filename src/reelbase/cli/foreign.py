@@ -13,10 +13,11 @@ import reelbase
 from reelbase import ImportReport, Secrets
 from reelbase.cli.arguments import BUSY_SECONDS, file_path
 from reelbase.cli.display import shown
-from reelbase.cli.output import Table, counted, in_one_line, print_facts, print_tables
+from reelbase.cli.output import Table, in_one_line, print_facts, print_tables
 from reelbase.cli.process import UsageError, run_async
 from reelbase.importers.importer import NAMES
 from reelbase.importers.map_file import import_mapped
+from reelbase.operations.quantities import counted
 
 
 class _Facts(msgspec.Struct, frozen=True):

@@ -16,8 +16,9 @@ from reelbase.cli import foreign
 from reelbase.cli.arguments import BUSY_SECONDS, add_json, file_path
 from reelbase.cli.display import shown
 from reelbase.cli.export import EDGES
-from reelbase.cli.output import counted, print_facts
+from reelbase.cli.output import print_facts
 from reelbase.cli.process import UsageError, run_async
+from reelbase.operations.quantities import counted
 from reelbase.operations.transfer import import_lines
 from reelbase.operations.transfer.format import Header
 from reelbase.operations.transfer.target import StoredExport

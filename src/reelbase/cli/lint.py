@@ -14,8 +14,9 @@ import msgspec
 
 from reelbase import Migrations, Repository
 from reelbase.cli.arguments import add_json
-from reelbase.cli.output import counted, print_facts
+from reelbase.cli.output import print_facts
 from reelbase.cli.process import UsageError
+from reelbase.operations.quantities import counted
 from reelbase.testing.statements import Problem, problems_of, statements_of
 
 

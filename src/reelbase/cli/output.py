@@ -113,11 +113,6 @@ def in_one_line(text: str) -> str:
     )
 
 
-def counted(number: int, noun: str) -> str:
-    """ "1 file", "1,234 files"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def size(size_bytes: float) -> str:
     """Three digits or so, in the decimal units that file managers use."""
     if size_bytes < 1000:

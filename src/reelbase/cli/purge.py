@@ -10,8 +10,9 @@ import msgspec
 
 from reelbase import Database, UnitOfWork
 from reelbase.cli.arguments import add_database, add_json, existing
-from reelbase.cli.output import counted, print_facts
+from reelbase.cli.output import print_facts
 from reelbase.cli.process import run_async
+from reelbase.operations.quantities import counted
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _KINDS = {

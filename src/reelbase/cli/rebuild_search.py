@@ -7,8 +7,9 @@ import argparse
 import msgspec
 
 from reelbase.cli.arguments import add_database, add_json, existing
-from reelbase.cli.output import counted, print_facts
+from reelbase.cli.output import print_facts
 from reelbase.cli.process import run_async
+from reelbase.operations.quantities import counted
 
 _INDEXES = """
 SELECT name

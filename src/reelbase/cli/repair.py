@@ -10,8 +10,9 @@ import msgspec
 import reelbase
 from reelbase import RepairReport
 from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, file_path
-from reelbase.cli.output import Progress, counted, in_one_line, progress_display
+from reelbase.cli.output import Progress, in_one_line, progress_display
 from reelbase.cli.process import run_async
+from reelbase.operations.quantities import counted
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

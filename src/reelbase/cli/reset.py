@@ -11,8 +11,9 @@ import msgspec
 
 from reelbase import DatabaseError
 from reelbase.cli.arguments import BUSY_SECONDS, add_database, add_json, existing, file_path
-from reelbase.cli.output import counted, in_one_line, print_facts
+from reelbase.cli.output import in_one_line, print_facts
 from reelbase.cli.process import UsageError, run_async
+from reelbase.operations.quantities import counted
 from reelbase.operations.reset import Reset, reset
 
 

@@ -12,7 +12,8 @@ from reelbase.cli.demo.kill import Kill, NoKill
 from reelbase.cli.demo.queue import Found
 from reelbase.cli.demo.search import Search, clock
 from reelbase.cli.demo.workers import Done
-from reelbase.cli.output import Table, counted, in_one_line, print_tables, size
+from reelbase.cli.output import Table, in_one_line, print_tables, size
+from reelbase.operations.quantities import counted
 
 _VANISHED_SHOWN = 5
 

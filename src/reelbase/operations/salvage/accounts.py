@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from reelbase.operations.quantities import counted
 from reelbase.operations.salvage.evidence import Evidence, Index, LostRow
-from reelbase.operations.salvage.losses import Losses, counted
+from reelbase.operations.salvage.losses import Losses
 from reelbase.operations.salvage.pages import TABLE_LEAF, Gap, Page, Record, Value
 from reelbase.operations.salvage.tables import Key, Table
 

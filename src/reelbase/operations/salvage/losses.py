@@ -92,8 +92,3 @@ class Losses:
     def lost(self) -> list[str]:
         """All losses, a sentence each."""
         return [str(loss) for loss in self._lost]
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: ``1 row``, ``2 rows``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -19,9 +19,10 @@ from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.fingerprint import names_of
 from reelbase.engine.schema.search_indexes import is_ours, shadows_of
 from reelbase.engine.schema.source import APPLICATION_ID
+from reelbase.operations.quantities import counted
 from reelbase.operations.salvage.accounts import TableState, account_for
 from reelbase.operations.salvage.evidence import Evidence, indexes_of
-from reelbase.operations.salvage.losses import Losses, RowNumber, counted
+from reelbase.operations.salvage.losses import Losses, RowNumber
 from reelbase.operations.salvage.pages import (
     INDEX_INTERIOR,
     INDEX_LEAF,
