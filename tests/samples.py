@@ -577,6 +577,82 @@ SUMMARIES = Case(
     key_type=int,
 )
 
+COLLECTIONS = Case(
+    attribute="collections",
+    entity="collection",
+    table="collections",
+    record=reelbase.Collection,
+    key="collection_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "name": f"collection {number:09}",
+        "description": "d",
+        "color": "#808080",
+        "prompt_id": None,
+    },
+    takes_id=False,
+    listings=(
+        Listing("list_for_profile", _of_profile, order=("name", "id"), newest_first=False),
+    ),
+    changes={"name": "", "description": "e", "color": "red", "prompt_id": None},
+    clearable=frozenset({"description", "color", "prompt_id"}),
+    foreign_keys=("profile_id", "prompt_id"),
+    key_type=int,
+    columns_beside=frozenset({"file_count"}),
+)
+
+COMMENTS = Case(
+    attribute="comments",
+    entity="comment",
+    table="comments",
+    record=reelbase.Comment,
+    key="comment_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "file_id": owner.file_id,
+        "profile_id": owner.profile_id,
+        "text": f"text {number}",
+        "at_seconds": float(number % 3),  # ties
+    },
+    takes_id=False,
+    listings=(
+        Listing(
+            "list_for_file", _of_file, ("at_seconds", "id"), newest_first=False, has_limit=True
+        ),
+        Listing("page", _of_profile, ("id",)),
+    ),
+    changes={"text": "", "at_seconds": 4.5},
+    clearable=frozenset({"at_seconds"}),
+    foreign_keys=("file_id", "profile_id"),
+    key_type=int,
+    columns_beside=frozenset({"reply_count"}),
+)
+
+MARKERS = Case(
+    attribute="markers",
+    entity="marker",
+    table="markers",
+    record=reelbase.Marker,
+    key="marker_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "label": f"marker {number}",
+        "start_time": float(number % 3),  # ties
+        "file_id": owner.file_id,
+        "project_id": None,
+        "end_time": 3.5,
+        "color": "#808080",
+        "data": {"number": number},
+    },
+    takes_id=False,
+    listings=(Listing("list_for_file", _of_file, ("start_time", "id"), newest_first=False),),
+    changes={"start_time": 0.5, "end_time": 4.0, "label": "", "color": "red", "data": {}},
+    clearable=frozenset({"end_time", "color", "data"}),
+    foreign_keys=("file_id",),
+    key_type=int,
+)
+
 CASES = (
     PROFILES,
     FILES,
@@ -595,6 +671,9 @@ CASES = (
     LLM_CONFIGS,
     SUMMARY_PROMPTS,
     SUMMARIES,
+    COLLECTIONS,
+    COMMENTS,
+    MARKERS,
 )
 
 

@@ -58,6 +58,13 @@ from reelbase.repositories.audit import (
     AuditRepository,
 )
 from reelbase.repositories.clips import Clip, ClipRepository
+from reelbase.repositories.collections import (
+    CollectedFile,
+    Collection,
+    CollectionChanges,
+    CollectionRepository,
+)
+from reelbase.repositories.comments import Comment, CommentChanges, CommentRepository
 from reelbase.repositories.config import ConfigEntry, ConfigRepository
 from reelbase.repositories.downloads import (
     Download,
@@ -97,6 +104,7 @@ from reelbase.repositories.llm_configs import (
     LlmConfigCheck,
     LlmConfigRepository,
 )
+from reelbase.repositories.markers import Marker, MarkerChanges, MarkerRepository
 from reelbase.repositories.media_info import MediaInfo, MediaInfoChanges, MediaInfoRepository
 from reelbase.repositories.notifications import Notification, NotificationRepository
 from reelbase.repositories.profiles import Profile, ProfileRepository
@@ -113,6 +121,7 @@ from reelbase.repositories.projects import (
     ProjectWithVideos,
 )
 from reelbase.repositories.prompts import Prompt, PromptRepository
+from reelbase.repositories.secrets_store import SecretsStoreRepository, StoredSecret
 from reelbase.repositories.segments import NewSegment, Segment, SegmentChanges, SegmentRepository
 from reelbase.repositories.sessions import Session, SessionRepository, SessionSummary
 from reelbase.repositories.settings import ProfileSetting, SettingsRepository
@@ -156,7 +165,14 @@ __all__ = [
     "Changes",
     "Clip",
     "ClipRepository",
+    "CollectedFile",
+    "Collection",
+    "CollectionChanges",
+    "CollectionRepository",
     "Command",
+    "Comment",
+    "CommentChanges",
+    "CommentRepository",
     "CommitUncertainError",
     "ConfigEntry",
     "ConfigRepository",
@@ -214,6 +230,9 @@ __all__ = [
     "LlmConfigRepository",
     "LlmTemplate",
     "LlmTemplateRepository",
+    "Marker",
+    "MarkerChanges",
+    "MarkerRepository",
     "MediaInfo",
     "MediaInfoChanges",
     "MediaInfoRepository",
@@ -254,6 +273,7 @@ __all__ = [
     "SchemaError",
     "SecretError",
     "Secrets",
+    "SecretsStoreRepository",
     "Segment",
     "SegmentChanges",
     "SegmentHit",
@@ -267,6 +287,7 @@ __all__ = [
     "SpeakerName",
     "SpeakerRepository",
     "StatementEvent",
+    "StoredSecret",
     "Summary",
     "SummaryPrompt",
     "SummaryPromptChanges",

@@ -8,6 +8,8 @@ from reelbase.engine.raw_sql import RawSql
 from reelbase.engine.repository import Repository
 from reelbase.repositories.audit import AuditRepository
 from reelbase.repositories.clips import ClipRepository
+from reelbase.repositories.collections import CollectionRepository
+from reelbase.repositories.comments import CommentRepository
 from reelbase.repositories.config import ConfigRepository
 from reelbase.repositories.downloads import DownloadRepository
 from reelbase.repositories.error_log import ErrorLogRepository
@@ -16,12 +18,14 @@ from reelbase.repositories.files import FileRepository
 from reelbase.repositories.generations import GenerationRepository
 from reelbase.repositories.jobs import JobRepository
 from reelbase.repositories.llm_configs import LlmConfigRepository
+from reelbase.repositories.markers import MarkerRepository
 from reelbase.repositories.media_info import MediaInfoRepository
 from reelbase.repositories.notifications import NotificationRepository
 from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
+from reelbase.repositories.secrets_store import SecretsStoreRepository
 from reelbase.repositories.segments import SegmentRepository
 from reelbase.repositories.sessions import SessionRepository
 from reelbase.repositories.settings import SettingsRepository
@@ -89,6 +93,10 @@ class Catalogue(RawSql):
     audit = _Attribute(AuditRepository)
     generations = _Attribute(GenerationRepository)
     prompts = _Attribute(PromptRepository)
+    collections = _Attribute(CollectionRepository)
+    comments = _Attribute(CommentRepository)
+    markers = _Attribute(MarkerRepository)
+    secrets_store = _Attribute(SecretsStoreRepository)
 
     def repository(self, repository_class: type[R]) -> R:
         """A repository of the application's own (a subclass of reelbase.Repository) on this executor."""

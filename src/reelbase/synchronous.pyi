@@ -28,6 +28,8 @@ from reelbase.engine.threads.executors import Clock
 from reelbase.engine.threads.transaction import State
 from reelbase.repositories.audit import AuditEntry
 from reelbase.repositories.clips import Clip
+from reelbase.repositories.collections import CollectedFile, Collection, CollectionChanges
+from reelbase.repositories.comments import Comment, CommentChanges
 from reelbase.repositories.config import ConfigEntry
 from reelbase.repositories.downloads.records import Download, DownloadStatus, PurgeReport
 from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry
@@ -48,12 +50,14 @@ from reelbase.repositories.jobs.records import (
     RecoveryReport,
 )
 from reelbase.repositories.llm_configs import LlmConfig, LlmConfigChanges, LlmConfigCheck
+from reelbase.repositories.markers import Marker, MarkerChanges
 from reelbase.repositories.media_info import MediaInfo, MediaInfoChanges
 from reelbase.repositories.notifications import Notification
 from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip, ProjectClipChanges
 from reelbase.repositories.projects import Project, ProjectChanges, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
+from reelbase.repositories.secrets_store import StoredSecret
 from reelbase.repositories.segments import NewSegment, Segment, SegmentChanges
 from reelbase.repositories.sessions import Session, SessionSummary
 from reelbase.repositories.settings import ProfileSetting
@@ -969,6 +973,101 @@ class _SyncPromptRepository(_SyncPromptView):
     def rebuild_search(self) -> int: ...
     def track(self, text: str) -> Prompt: ...
 
+class _SyncCollectionView:
+    def find(self, collection_id: int) -> Collection | None: ...
+    def find_by_name(self, profile_id: str, name: str) -> Collection | None: ...
+    def for_file(self, file_id: UUID | str) -> list[Collection]: ...
+    def get(self, collection_id: int) -> Collection: ...
+    def list_for_profile(self, profile_id: str) -> list[Collection]: ...
+    def page(
+        self,
+        collection_id: int,
+        *,
+        after: CollectedFile | str | None = None,
+        limit: int | None = 50,
+    ) -> Page[CollectedFile]: ...
+
+class _SyncCollectionRepository(_SyncCollectionView):
+    def add(
+        self,
+        profile_id: str,
+        name: str,
+        *,
+        description: str | None = None,
+        color: str | None = None,
+        prompt_id: int | None = None,
+    ) -> Collection: ...
+    def add_files(self, collection_id: int, file_ids: Iterable[UUID | str]) -> int: ...
+    def delete(self, collection_id: int, *, missing_ok: bool = False) -> bool: ...
+    def ensure(self, profile_id: str, name: str) -> Collection: ...
+    def place(
+        self,
+        collection_id: int,
+        file_ids: Iterable[UUID | str],
+        *,
+        before: UUID | str | None = None,
+    ) -> int: ...
+    def remove_files(self, collection_id: int, file_ids: Iterable[UUID | str]) -> int: ...
+    def update(self, collection_id: int, **changes: Unpack[CollectionChanges]) -> Collection: ...
+
+class _SyncCommentView:
+    def count_for_file(self, file_id: UUID | str) -> int: ...
+    def find(self, comment_id: int) -> Comment | None: ...
+    def get(self, comment_id: int) -> Comment: ...
+    def list_for_file(
+        self, file_id: UUID | str, *, limit: int | None = 100, offset: int = 0
+    ) -> list[Comment]: ...
+    def page(
+        self, profile_id: str, *, after: Comment | str | None = None, limit: int | None = 50
+    ) -> Page[Comment]: ...
+    def replies(
+        self, comment_id: int, *, limit: int | None = 100, offset: int = 0
+    ) -> list[Comment]: ...
+
+class _SyncCommentRepository(_SyncCommentView):
+    def add(
+        self, file_id: UUID | str, profile_id: str, text: str, *, at_seconds: float | None = None
+    ) -> Comment: ...
+    def delete(self, comment_id: int, *, missing_ok: bool = False) -> bool: ...
+    def reply(self, comment_id: int, profile_id: str, text: str) -> Comment: ...
+    def update(self, comment_id: int, **changes: Unpack[CommentChanges]) -> Comment: ...
+
+class _SyncMarkerView:
+    def find(self, marker_id: int) -> Marker | None: ...
+    def get(self, marker_id: int) -> Marker: ...
+    def list_for_file(self, file_id: UUID | str) -> list[Marker]: ...
+    def list_for_project(self, project_id: int) -> list[Marker]: ...
+
+class _SyncMarkerRepository(_SyncMarkerView):
+    def add(
+        self,
+        label: str,
+        start_time: float,
+        *,
+        file_id: UUID | str | None = None,
+        project_id: int | None = None,
+        end_time: float | None = None,
+        color: str | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> Marker: ...
+    def delete(self, marker_id: int, *, missing_ok: bool = False) -> bool: ...
+    def update(self, marker_id: int, **changes: Unpack[MarkerChanges]) -> Marker: ...
+
+class _SyncSecretsStoreView:
+    def find(self, name: str, *, profile_id: str | None = None) -> StoredSecret | None: ...
+    def get(self, name: str, *, profile_id: str | None = None) -> StoredSecret: ...
+    def list(self, profile_id: str | None = None) -> builtins.list[StoredSecret]: ...
+    def value(self, name: str, *, profile_id: str | None = None) -> str: ...
+
+class _SyncSecretsStoreRepository(_SyncSecretsStoreView):
+    def delete(
+        self, name: str, *, profile_id: str | None = None, missing_ok: bool = False
+    ) -> bool: ...
+    def rotate_keys(self) -> int: ...
+    def set(
+        self, name: str, value: str, *, profile_id: str | None = None, kind: str | None = None
+    ) -> StoredSecret: ...
+
 class _RawReads:
     def fetch_all(
         self, row_type: type[T], sql: str, params: Params = ..., *, timeout: float | None = None
@@ -1015,6 +1114,10 @@ class SyncSnapshot(_RawReads):
     audit: _SyncAuditView
     generations: _SyncGenerationView
     prompts: _SyncPromptView
+    collections: _SyncCollectionView
+    comments: _SyncCommentView
+    markers: _SyncMarkerView
+    secrets_store: _SyncSecretsStoreView
     def repository(self, repository_class: type[Repository]) -> Any: ...
 
 class _Catalogue(_RawSql):
@@ -1045,6 +1148,10 @@ class _Catalogue(_RawSql):
     audit: _SyncAuditRepository
     generations: _SyncGenerationRepository
     prompts: _SyncPromptRepository
+    collections: _SyncCollectionRepository
+    comments: _SyncCommentRepository
+    markers: _SyncMarkerRepository
+    secrets_store: _SyncSecretsStoreRepository
     def repository(self, repository_class: type[Repository]) -> Any: ...
 
 class SyncUnitOfWork(_Catalogue):

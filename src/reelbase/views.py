@@ -13,6 +13,8 @@ from reelbase.engine.raw_sql import RawReads
 from reelbase.engine.repository import Repository
 from reelbase.repositories.audit import AuditRepository
 from reelbase.repositories.clips import ClipRepository
+from reelbase.repositories.collections import CollectionRepository
+from reelbase.repositories.comments import CommentRepository
 from reelbase.repositories.config import ConfigRepository
 from reelbase.repositories.downloads import DownloadRepository
 from reelbase.repositories.error_log import ErrorLogRepository
@@ -21,12 +23,14 @@ from reelbase.repositories.files import FileRepository
 from reelbase.repositories.generations import GenerationRepository
 from reelbase.repositories.jobs import JobRepository
 from reelbase.repositories.llm_configs import LlmConfigRepository
+from reelbase.repositories.markers import MarkerRepository
 from reelbase.repositories.media_info import MediaInfoRepository
 from reelbase.repositories.notifications import NotificationRepository
 from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
+from reelbase.repositories.secrets_store import SecretsStoreRepository
 from reelbase.repositories.segments import SegmentRepository
 from reelbase.repositories.sessions import SessionRepository
 from reelbase.repositories.settings import SettingsRepository
@@ -342,6 +346,46 @@ class PromptView:
     count = Reading(PromptRepository.count)
 
 
+class CollectionView:
+    """The reading methods of ``collections``."""
+
+    get = Reading(CollectionRepository.get)
+    find = Reading(CollectionRepository.find)
+    find_by_name = Reading(CollectionRepository.find_by_name)
+    list_for_profile = Reading(CollectionRepository.list_for_profile)
+    for_file = Reading(CollectionRepository.for_file)
+    page = Reading(CollectionRepository.page)
+
+
+class CommentView:
+    """The reading methods of ``comments``."""
+
+    get = Reading(CommentRepository.get)
+    find = Reading(CommentRepository.find)
+    list_for_file = Reading(CommentRepository.list_for_file)
+    replies = Reading(CommentRepository.replies)
+    page = Reading(CommentRepository.page)
+    count_for_file = Reading(CommentRepository.count_for_file)
+
+
+class MarkerView:
+    """The reading methods of ``markers``."""
+
+    get = Reading(MarkerRepository.get)
+    find = Reading(MarkerRepository.find)
+    list_for_file = Reading(MarkerRepository.list_for_file)
+    list_for_project = Reading(MarkerRepository.list_for_project)
+
+
+class SecretsStoreView:
+    """The reading methods of ``secrets_store``."""
+
+    get = Reading(SecretsStoreRepository.get)
+    find = Reading(SecretsStoreRepository.find)
+    value = Reading(SecretsStoreRepository.value)
+    list = Reading(SecretsStoreRepository.list)
+
+
 class ReadingCatalogue(RawReads):
     """A snapshot as a type checker sees it."""
 
@@ -372,6 +416,10 @@ class ReadingCatalogue(RawReads):
     audit: AuditView
     generations: GenerationView
     prompts: PromptView
+    collections: CollectionView
+    comments: CommentView
+    markers: MarkerView
+    secrets_store: SecretsStoreView
 
     def repository(self, repository_class: type[Repo]) -> Repo:
         """A repository of the application's own; its writing methods raise DatabaseReadOnlyError."""

@@ -87,7 +87,7 @@ EXCEPTIONS = {
 
 # The functions that both have, and PostgreSQL's of the same names as SQLite's and the library's.
 FUNCTIONS = {
-    *("count", "coalesce", "first_value", "length", "max", "rtrim", "substr"),
+    *("count", "coalesce", "first_value", "length", "max", "row_number", "rtrim", "substr"),
     *("excerpt", "folded", "iif", "instr", "json_each", "marked", "merged", "spaced", "stripped"),
 }
 

@@ -481,6 +481,9 @@ class World:
     config_id: int
     prompt_id: int
     summary_id: int
+    collection_id: int
+    comment_id: int
+    marker_id: int
 
 
 @pytest.fixture
@@ -519,6 +522,11 @@ async def world(database: Database, clock: FrozenClock) -> World:
     config = await database.llm_configs.add("ann", "c", "p", "m")
     prompt = await database.summary_prompts.add("ann", "n", "t")
     summary = await database.summaries.start(file.id)
+    collection = await database.collections.add("ann", "c")
+    await database.collections.add_files(collection.id, [file.id, waiting.id])
+    comment = await database.comments.add(file.id, "ann", "t", at_seconds=1.0)
+    marker = await database.markers.add("m", 1.0, file_id=file.id)
+    await database.secrets_store.set("s", "v", profile_id="ann")
     return World(
         owner,
         file,
@@ -541,6 +549,9 @@ async def world(database: Database, clock: FrozenClock) -> World:
         config.id,
         prompt.id,
         summary.id,
+        collection.id,
+        comment.id,
+        marker.id,
     )
 
 
@@ -610,6 +621,22 @@ def _prompt(world: World) -> dict[str, Any]:
 
 def _summary(world: World) -> dict[str, Any]:
     return {"summary_id": world.summary_id}
+
+
+def _collection(world: World) -> dict[str, Any]:
+    return {"collection_id": world.collection_id}
+
+
+def _comment(world: World) -> dict[str, Any]:
+    return {"comment_id": world.comment_id}
+
+
+def _marker(world: World) -> dict[str, Any]:
+    return {"marker_id": world.marker_id}
+
+
+def _secret(world: World) -> dict[str, Any]:
+    return _profile(world) | {"name": "s"}
 
 
 def _paging(_world: World) -> dict[str, Any]:
@@ -950,6 +977,44 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("prompts", "list"): _paging,
     ("prompts", "most_used"): lambda world: {"limit": 5},
     ("prompts", "search"): lambda world: {"query": "a", "limit": 5},
+    ("collections", "add"): lambda world: _profile(world) | {"name": "n"},
+    ("collections", "ensure"): lambda world: _profile(world) | {"name": "n"},
+    ("collections", "get"): _collection,
+    ("collections", "find"): _collection,
+    ("collections", "find_by_name"): lambda world: _profile(world) | {"name": "n"},
+    ("collections", "list_for_profile"): _profile,
+    ("collections", "for_file"): _file,
+    ("collections", "page"): _collection,
+    ("collections", "update"): lambda world: _collection(world) | {"name": "new"},
+    ("collections", "add_files"): lambda world: _collection(world) | _files(world),
+    ("collections", "place"): lambda world: (
+        _collection(world) | _files(world) | {"before": world.waiting_file_id}
+    ),
+    ("collections", "remove_files"): lambda world: _collection(world) | _files(world),
+    ("collections", "delete"): _collection,
+    ("comments", "add"): lambda world: _file(world) | _profile(world) | {"text": "t"},
+    ("comments", "reply"): lambda world: _comment(world) | _profile(world) | {"text": "t"},
+    ("comments", "get"): _comment,
+    ("comments", "find"): _comment,
+    ("comments", "list_for_file"): _file,
+    ("comments", "replies"): _comment,
+    ("comments", "page"): _profile,
+    ("comments", "count_for_file"): _file,
+    ("comments", "update"): lambda world: _comment(world) | {"text": "new"},
+    ("comments", "delete"): _comment,
+    ("markers", "add"): lambda world: _file(world) | {"label": "m", "start_time": 1.0},
+    ("markers", "get"): _marker,
+    ("markers", "find"): _marker,
+    ("markers", "list_for_file"): _file,
+    ("markers", "list_for_project"): _project,
+    ("markers", "update"): lambda world: _marker(world) | {"label": "new"},
+    ("markers", "delete"): _marker,
+    ("secrets_store", "set"): lambda world: _secret(world) | {"value": "v"},
+    ("secrets_store", "get"): _secret,
+    ("secrets_store", "find"): _secret,
+    ("secrets_store", "value"): _secret,
+    ("secrets_store", "list"): _profile,
+    ("secrets_store", "delete"): _secret,
 }
 WITHOUT_ARGUMENTS = {
     ("file_processing", "retry_due"),
@@ -976,6 +1041,7 @@ WITHOUT_ARGUMENTS = {
     ("generations", "stats"),
     ("prompts", "count"),
     ("prompts", "rebuild_search"),
+    ("secrets_store", "rotate_keys"),
 }
 
 # Parameters that take any value, or one of which there is no wrong one.

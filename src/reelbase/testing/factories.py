@@ -16,6 +16,8 @@ import msgspec
 from reelbase.engine.ids import new_id
 from reelbase.repositories.audit import AuditEntry
 from reelbase.repositories.clips import Clip
+from reelbase.repositories.collections import CollectedFile, Collection
+from reelbase.repositories.comments import Comment
 from reelbase.repositories.config import ConfigEntry
 from reelbase.repositories.downloads.records import Download, PurgedDownload, PurgeReport
 from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry
@@ -24,12 +26,14 @@ from reelbase.repositories.files import File
 from reelbase.repositories.generations.records import Generation, GenerationStats
 from reelbase.repositories.jobs.records import Job, JobLogLine, JobStep, RecoveryReport
 from reelbase.repositories.llm_configs import LlmConfig, LlmConfigCheck
+from reelbase.repositories.markers import Marker
 from reelbase.repositories.media_info import MediaInfo
 from reelbase.repositories.notifications import Notification
 from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip
 from reelbase.repositories.projects import Project, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
+from reelbase.repositories.secrets_store import StoredSecret
 from reelbase.repositories.segments import Segment
 from reelbase.repositories.sessions import Session, SessionSummary
 from reelbase.repositories.settings import ProfileSetting
@@ -115,6 +119,9 @@ def _value(kind: Any, name: str, number: int) -> Any:
 
 make_audit_entry = Factory(AuditEntry)
 make_clip = Factory(Clip, end_time=1.0)
+make_collected_file = Factory(CollectedFile, position=1)
+make_collection = Factory(Collection, name="collection {}")
+make_comment = Factory(Comment, text="text {}")
 make_config_entry = Factory(ConfigEntry)
 make_domain_errors = Factory(DomainErrors)
 make_download = Factory(Download, url="https://example.org/{}")
@@ -136,6 +143,7 @@ make_job_step = Factory(JobStep)
 make_llm_config = Factory(LlmConfig, max_tokens=4096, test_status="untested")
 make_llm_config_check = Factory(LlmConfigCheck)
 make_llm_template = Factory(LlmTemplate)
+make_marker = Factory(Marker, label="marker {}")
 make_media_info = Factory(MediaInfo)
 make_notification = Factory(Notification)
 make_profile = Factory(Profile)
@@ -154,6 +162,7 @@ make_session = Factory(Session)
 make_session_summary = Factory(SessionSummary)
 make_speaker = Factory(Speaker, label="SPEAKER_{}")
 make_speaker_name = Factory(SpeakerName)
+make_stored_secret = Factory(StoredSecret, name="secret {}")
 make_summary = Factory(Summary, version=1)
 make_summary_prompt = Factory(SummaryPrompt, version=1)
 make_summary_prompt_version = Factory(SummaryPromptVersion, version=1)
