@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 18;
+PRAGMA user_version = 19;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -47,7 +47,8 @@ VALUES
   (15, 'failed_jobs', '6ed619f54499123eb338b22efab5c2bba46fe5fbf717a69f5d842d614b8af5a2'),
   (16, 'job_runs', 'da5d47169cfa0d48e71b086ce00cb020ebf07e8142d7af2432919f09adfea113'),
   (17, 'pages_of_files', '370293e0e4e9a37fb3be648904e78008a6bca181aa69b3d91294bf677fb775e3'),
-  (18, 'collections', '9b0bf5dd00210d97808a9bceab841948abd7ae82830c3894ecda71288cc6db40');
+  (18, 'collections', '9b0bf5dd00210d97808a9bceab841948abd7ae82830c3894ecda71288cc6db40'),
+  (19, 'people', '78fd19886112a7f0250d7823755d3db3b2b7c1d562035e6745b151b6226ef2d0');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -1296,6 +1297,51 @@ BEGIN
 END;
 
 
+-- One person behind the speakers of many files.
+CREATE TABLE people (
+  id           INTEGER NOT NULL,
+  profile_id   TEXT NOT NULL,
+  name         TEXT NOT NULL,
+  description  TEXT,
+  created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  updated_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  CONSTRAINT people_pk PRIMARY KEY (id AUTOINCREMENT),
+  CONSTRAINT people_name UNIQUE (profile_id, name),
+  -- What files refer to, so that theirs is a person of the same profile.
+  CONSTRAINT people_of_profile UNIQUE (id, profile_id),
+  CONSTRAINT people_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
+  CONSTRAINT people_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT people_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
+) STRICT;
+
+-- A trigger, so that no way of renaming a person leaves speakers and suggestions with the old name.
+CREATE TRIGGER people_rename AFTER UPDATE OF name ON people
+WHEN NEW.name IS NOT OLD.name
+BEGIN
+  UPDATE speakers
+  SET display_name = NEW.name
+  WHERE person_id = NEW.id;
+  UPDATE speakers
+  SET suggested_name = NEW.name
+  WHERE profile_id = NEW.profile_id
+    AND suggested_name = OLD.name;
+END;
+
+-- Pictures and voices of people.
+CREATE TABLE person_files (
+  person_id   INTEGER NOT NULL,
+  file_id     TEXT NOT NULL,
+  profile_id  TEXT NOT NULL,  -- of both
+  kind        TEXT NOT NULL,  -- the application's own word: picture, voice …
+  CONSTRAINT person_files_pk PRIMARY KEY (person_id, file_id),
+  CONSTRAINT person_files_person
+    FOREIGN KEY (person_id, profile_id) REFERENCES people (id, profile_id) ON DELETE CASCADE,
+  CONSTRAINT person_files_file FOREIGN KEY (file_id, profile_id) REFERENCES files (id, profile_id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX person_files_by_file ON person_files (file_id);
+
+
 -- Who speaks in a file: first a label that a machine gave, then a name.
 CREATE TABLE speakers (
   id              INTEGER NOT NULL,
@@ -1307,6 +1353,8 @@ CREATE TABLE speakers (
   confidence      REAL,  -- in the suggestion, 0 to 1
   is_verified     INTEGER NOT NULL DEFAULT 0,  -- somebody gave the display_name
   created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  person_id       INTEGER  -- who it is; then display_name is the person's name
+    CONSTRAINT speakers_person REFERENCES people (id) ON DELETE SET NULL,
   CONSTRAINT speakers_pk PRIMARY KEY (id AUTOINCREMENT),
   CONSTRAINT speakers_label UNIQUE (file_id, label),
   CONSTRAINT speakers_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
@@ -1318,6 +1366,29 @@ CREATE TABLE speakers (
 ) STRICT;
 
 CREATE INDEX speakers_by_name ON speakers (profile_id, display_name, file_id);
+CREATE INDEX speakers_by_person ON speakers (person_id, id DESC) WHERE person_id IS NOT NULL;
+CREATE INDEX speakers_by_person_and_file ON speakers (person_id, file_id) WHERE person_id IS NOT NULL;
+CREATE INDEX speakers_by_suggestion ON speakers (profile_id, suggested_name, confidence DESC, id)
+  WHERE suggested_name IS NOT NULL;
+
+-- Triggers, because a foreign key that is cleared with its person cannot have the profile in it.
+CREATE TRIGGER speakers_person_insert BEFORE INSERT ON speakers
+WHEN NEW.person_id IS NOT NULL
+BEGIN
+  SELECT RAISE(ABORT, 'a speaker and its person are of the same profile')
+  FROM people
+  WHERE id = NEW.person_id
+    AND profile_id <> NEW.profile_id;
+END;
+
+CREATE TRIGGER speakers_person_update BEFORE UPDATE OF person_id, profile_id ON speakers
+WHEN NEW.person_id IS NOT NULL
+BEGIN
+  SELECT RAISE(ABORT, 'a speaker and its person are of the same profile')
+  FROM people
+  WHERE id = NEW.person_id
+    AND profile_id <> NEW.profile_id;
+END;
 
 
 -- What was said when, and by whom: thousands per file.
@@ -1341,7 +1412,8 @@ CREATE TABLE transcript_segments (
 
 -- end_time, so that looking for what is spoken at a moment reads no rows in vain.
 CREATE INDEX transcript_segments_in_order ON transcript_segments (transcript_id, start_time, id, end_time);
-CREATE INDEX transcript_segments_by_speaker ON transcript_segments (speaker_id) WHERE speaker_id IS NOT NULL;
+CREATE INDEX transcript_segments_by_speaker ON transcript_segments (speaker_id, start_time, id)
+  WHERE speaker_id IS NOT NULL;
 
 -- Triggers, because a foreign key cannot look through the transcript to its file.
 CREATE TRIGGER transcript_segments_speaker_insert BEFORE INSERT ON transcript_segments

@@ -577,6 +577,31 @@ SUMMARIES = Case(
     key_type=int,
 )
 
+PEOPLE = Case(
+    attribute="people",
+    entity="person",
+    table="people",
+    record=reelbase.Person,
+    key="person_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "profile_id": owner.profile_id,
+        "name": f"person {number:09}",
+        "description": "d",
+    },
+    takes_id=False,
+    listings=(
+        Listing(
+            "list_for_profile", _of_profile, ("name", "id"), newest_first=False, has_limit=True
+        ),
+    ),
+    changes={"name": "", "description": "e"},
+    clearable=frozenset({"description"}),
+    foreign_keys=("profile_id",),
+    key_type=int,
+    columns_beside=frozenset({"speaker_count", "file_count"}),
+)
+
 COLLECTIONS = Case(
     attribute="collections",
     entity="collection",
@@ -592,9 +617,7 @@ COLLECTIONS = Case(
         "prompt_id": None,
     },
     takes_id=False,
-    listings=(
-        Listing("list_for_profile", _of_profile, order=("name", "id"), newest_first=False),
-    ),
+    listings=(Listing("list_for_profile", _of_profile, order=("name", "id"), newest_first=False),),
     changes={"name": "", "description": "e", "color": "red", "prompt_id": None},
     clearable=frozenset({"description", "color", "prompt_id"}),
     foreign_keys=("profile_id", "prompt_id"),
@@ -671,6 +694,7 @@ CASES = (
     LLM_CONFIGS,
     SUMMARY_PROMPTS,
     SUMMARIES,
+    PEOPLE,
     COLLECTIONS,
     COMMENTS,
     MARKERS,

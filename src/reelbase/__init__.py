@@ -107,6 +107,13 @@ from reelbase.repositories.llm_configs import (
 from reelbase.repositories.markers import Marker, MarkerChanges, MarkerRepository
 from reelbase.repositories.media_info import MediaInfo, MediaInfoChanges, MediaInfoRepository
 from reelbase.repositories.notifications import Notification, NotificationRepository
+from reelbase.repositories.people import (
+    Person,
+    PersonChanges,
+    PersonFile,
+    PersonRepository,
+    SpokenSegment,
+)
 from reelbase.repositories.profiles import Profile, ProfileRepository
 from reelbase.repositories.project_clips import (
     ProjectClip,
@@ -249,6 +256,10 @@ __all__ = [
     "Observer",
     "Page",
     "PageQuery",
+    "Person",
+    "PersonChanges",
+    "PersonFile",
+    "PersonRepository",
     "Profile",
     "ProfileRepository",
     "ProfileSetting",
@@ -287,6 +298,7 @@ __all__ = [
     "SpeakerName",
     "SpeakerRepository",
     "StatementEvent",
+    "SpokenSegment",
     "StoredSecret",
     "Summary",
     "SummaryPrompt",

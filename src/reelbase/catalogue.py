@@ -21,6 +21,7 @@ from reelbase.repositories.llm_configs import LlmConfigRepository
 from reelbase.repositories.markers import MarkerRepository
 from reelbase.repositories.media_info import MediaInfoRepository
 from reelbase.repositories.notifications import NotificationRepository
+from reelbase.repositories.people import PersonRepository
 from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.projects import ProjectRepository
@@ -93,6 +94,7 @@ class Catalogue(RawSql):
     audit = _Attribute(AuditRepository)
     generations = _Attribute(GenerationRepository)
     prompts = _Attribute(PromptRepository)
+    people = _Attribute(PersonRepository)
     collections = _Attribute(CollectionRepository)
     comments = _Attribute(CommentRepository)
     markers = _Attribute(MarkerRepository)

@@ -26,6 +26,7 @@ from reelbase.repositories.llm_configs import LlmConfigRepository
 from reelbase.repositories.markers import MarkerRepository
 from reelbase.repositories.media_info import MediaInfoRepository
 from reelbase.repositories.notifications import NotificationRepository
+from reelbase.repositories.people import PersonRepository
 from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.projects import ProjectRepository
@@ -346,6 +347,19 @@ class PromptView:
     count = Reading(PromptRepository.count)
 
 
+class PersonView:
+    """The reading methods of ``people``."""
+
+    get = Reading(PersonRepository.get)
+    find = Reading(PersonRepository.find)
+    find_by_name = Reading(PersonRepository.find_by_name)
+    list_for_profile = Reading(PersonRepository.list_for_profile)
+    speakers = Reading(PersonRepository.speakers)
+    suggestions = Reading(PersonRepository.suggestions)
+    segments = Reading(PersonRepository.segments)
+    files = Reading(PersonRepository.files)
+
+
 class CollectionView:
     """The reading methods of ``collections``."""
 
@@ -416,6 +430,7 @@ class ReadingCatalogue(RawReads):
     audit: AuditView
     generations: GenerationView
     prompts: PromptView
+    people: PersonView
     collections: CollectionView
     comments: CommentView
     markers: MarkerView

@@ -233,6 +233,14 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": MOMENT,
     },
     "file_tags": {"file_id": ID, "tag_id": 1, "profile_id": "ann", "file_created_at": MOMENT},
+    "people": {
+        "id": 1,
+        "profile_id": "ann",
+        "name": "",
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+    },
+    "person_files": {"person_id": 1, "file_id": ID, "profile_id": "ann", "kind": ""},
     "collections": {
         "id": 1,
         "profile_id": "ann",

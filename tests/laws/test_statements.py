@@ -153,6 +153,7 @@ MAY_SORT = {
     "TagRepository._give_links_of_same": "an upgrade looks at every tag",
     "TagRepository._delete_same": "an upgrade looks at every tag",
     "FileRepository._get_many": "the order the caller gave, which no index has",
+    "PersonRepository._unknown_speaker": "the order the caller gave, which no index has",
     "TagRepository._unknown_file": "the order the caller gave, which no index has",
     "DownloadAdditions._get_many": "the order the caller gave, which no index has",
     "DownloadQueries._counts_by_status": "six groups",
@@ -192,6 +193,7 @@ MAY_BE_UNORDERED = {
 
 # The last sort key of these is unique among what they list, and why.
 UNIQUE_WITHIN = {
+    "PersonRepository._files": "a person has a file once",
     "CollectionRepository._page": "a collection has a file once",
     "SettingsRepository._all": "a profile has a key once",
     "JobRuns._steps": "a job has a step once",

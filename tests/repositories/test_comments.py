@@ -80,7 +80,12 @@ async def test_a_profiles_comments_are_paged_newest_first(
     answer = await database.comments.reply(comment.id, "bob", "why?")
     first = await database.comments.page("bob", limit=3)
     second = await database.comments.page("bob", after=first.next, limit=3)
-    assert [c.id for c in (*first, *second)] == [answer.id, others[2].id, others[1].id, others[0].id]
+    assert [c.id for c in (*first, *second)] == [
+        answer.id,
+        others[2].id,
+        others[1].id,
+        others[0].id,
+    ]
     assert second.next is None
 
 

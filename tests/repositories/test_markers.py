@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -27,10 +28,12 @@ async def test_markers_and_sections_come_by_time(database: Database, file_id: UU
 
 async def test_a_marker_is_of_one_thing(database: Database, file_id: UUID) -> None:
     project = await database.projects.add("film", "work")
-    for owners in ({}, {"file_id": file_id, "project_id": project.id}):
+    wrong: list[dict[str, Any]] = [{}, {"file_id": file_id, "project_id": project.id}]
+    for owners in wrong:
         with pytest.raises(ConstraintError, match="markers_of_one"):
             await database.markers.add("x", 0.0, **owners)
-    for owner in ({"file_id": uuid4()}, {"project_id": 99}):
+    unknown: list[dict[str, Any]] = [{"file_id": uuid4()}, {"project_id": 99}]
+    for owner in unknown:
         with pytest.raises(ConstraintError) as caught:
             await database.markers.add("x", 0.0, **owner)
         assert caught.value.kind == "foreign_key"
@@ -38,7 +41,8 @@ async def test_a_marker_is_of_one_thing(database: Database, file_id: UUID) -> No
 
 async def test_a_section_ends_after_its_beginning(database: Database, file_id: UUID) -> None:
     marker = await database.markers.add("x", 5.0, file_id=file_id, end_time=5.0)
-    for changes in ({"start_time": 6.0}, {"end_time": 4.0}, {"start_time": -1.0}):
+    wrong: list[dict[str, Any]] = [{"start_time": 6.0}, {"end_time": 4.0}, {"start_time": -1.0}]
+    for changes in wrong:
         with pytest.raises(ConstraintError, match="markers_times"):
             await database.markers.update(marker.id, **changes)
     moved = await database.markers.update(marker.id, start_time=7.0, end_time=None, label="y")

@@ -166,9 +166,14 @@ class Repository(PublicFace):
 
     def _ids(self, name: str, values: Iterable[UUID | str]) -> list[str]:
         """The stored forms of several ids; TypeError or InvalidArgumentError that name the parameter."""
-        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-            raise wrong_type(name, f"must be a list of UUID, not {type(values).__name__}")
+        values = self._listed(name, values, "UUID")
         return [self._id(name, value, place) for place, value in enumerate(values)]
+
+    def _listed(self, name: str, values: Iterable[A], kind: str) -> list[A]:
+        """The values as a list, which several statements can take; TypeError that names the parameter."""
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+            raise wrong_type(name, f"must be a list of {kind}, not {type(values).__name__}")
+        return list(values)
 
     def _deleted(self, count: int, key: object, *, missing_ok: bool) -> bool:
         """Whether a delete removed a row. RecordNotFoundError when it did not, unless missing_ok."""

@@ -15,6 +15,7 @@ class Speaker(Record, frozen=True):
     """A voice. label: the recognizer's name for it (SPEAKER_00).  display_name: the name that a person gave.
 
     suggested_name, confidence (0 to 1): a machine's guess.  is_verified: a person gave the name.
+    person_id: who it is, of ``people``; then display_name is the person's name.
     """
 
     id: int
@@ -26,6 +27,7 @@ class Speaker(Record, frozen=True):
     confidence: float | None
     is_verified: bool
     created_at: datetime
+    person_id: int | None
 
 
 class SpeakerName(Record, frozen=True):
@@ -107,6 +109,12 @@ class SpeakerRepository(Repository):
         """
         UPDATE speakers
         SET display_name = :display_name,
+            person_id = (
+              SELECT people.id
+              FROM people
+              WHERE people.profile_id = speakers.profile_id
+                AND people.name = :display_name
+            ),
             suggested_name = NULL,
             confidence = NULL,
             is_verified = TRUE
@@ -175,6 +183,7 @@ class SpeakerRepository(Repository):
     async def relabel(self, speaker_id: int, display_name: str) -> Speaker:
         """Stores a name that a person has given or confirmed, and deletes the suggestion.
 
+        The name of one of the profile's ``people`` ties the speaker to that person, any other name unties it.
         ConstraintError: kind check for None.
         """
         return await self._run(self._relabel.one(id=speaker_id, display_name=display_name))

@@ -29,6 +29,7 @@ from reelbase.repositories.llm_configs import LlmConfig, LlmConfigCheck
 from reelbase.repositories.markers import Marker
 from reelbase.repositories.media_info import MediaInfo
 from reelbase.repositories.notifications import Notification
+from reelbase.repositories.people import Person, PersonFile, SpokenSegment
 from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip
 from reelbase.repositories.projects import Project, ProjectStats, ProjectWithVideos
@@ -146,6 +147,8 @@ make_llm_template = Factory(LlmTemplate)
 make_marker = Factory(Marker, label="marker {}")
 make_media_info = Factory(MediaInfo)
 make_notification = Factory(Notification)
+make_person = Factory(Person, name="person {}")
+make_person_file = Factory(PersonFile, kind="picture")
 make_profile = Factory(Profile)
 make_profile_setting = Factory(ProfileSetting)
 make_project = Factory(Project)
@@ -162,6 +165,7 @@ make_session = Factory(Session)
 make_session_summary = Factory(SessionSummary)
 make_speaker = Factory(Speaker, label="SPEAKER_{}")
 make_speaker_name = Factory(SpeakerName)
+make_spoken_segment = Factory(SpokenSegment)
 make_stored_secret = Factory(StoredSecret, name="secret {}")
 make_summary = Factory(Summary, version=1)
 make_summary_prompt = Factory(SummaryPrompt, version=1)
