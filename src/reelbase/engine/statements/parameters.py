@@ -203,7 +203,8 @@ def to_json(value: object) -> str | None:
         except TypeError as error:
             _check_json(value, b"")  # a key that is None or bool is an error of the value
             raise TypeError(f"cannot be stored as JSON: {error}") from None
-        _check_json(value, encoded)
+        if not _comes_back(value, encoded):
+            _check_json(value, encoded)
     except UnicodeEncodeError:
         raise ValueError("holds a lone surrogate, which no text can store") from None
     except RecursionError:
@@ -228,6 +229,13 @@ def _to_plain_number(value: object) -> int | float:
 def to_json_value(value: object) -> str:
     """JSON text of any value; None is JSON's null."""
     return to_json(value) or "null"
+
+
+def _comes_back(value: object, encoded: bytes) -> bool:
+    """Whether the encoder has certainly changed nothing, which takes a quarter of the time of looking at each
+    value. False for what is nested deeply, and for what is equal only after a conversion, such as a UUID."""
+    brackets = encoded.count(b"[") + encoded.count(b"{")
+    return brackets < _MAX_JSON_DEPTH and bool(msgspec.json.decode(encoded) == value)
 
 
 def _check_json(value: object, encoded: bytes) -> None:
