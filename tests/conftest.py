@@ -22,6 +22,14 @@ from reelbase import Database
 from reelbase.testing.clock import FrozenClock
 
 
+# The markers of tests that the default lane leaves out, and the options that include them.
+_LANES = {
+    "long": ("--run-long", "--run-slow", "--full-faults"),
+    "slow": ("--run-slow",),
+    "bench": ("--run-bench",),
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--journal",
@@ -29,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="wal",
         help="the journal mode of the databases that the tests use; delete runs only those that depend on it",
     )
+    parser.addoption("--run-long", action="store_true", help="also run the tests that take seconds")
     parser.addoption("--run-slow", action="store_true", help="also run the tests that take minutes")
     parser.addoption("--run-bench", action="store_true", help="also run the tests of the bench")
 
@@ -53,8 +62,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
-    for lane in ("slow", "bench"):
-        if item.get_closest_marker(lane) and not config.getoption(f"--run-{lane}"):
+    for lane, options in _LANES.items():
+        if item.get_closest_marker(lane) and not any(
+            config.getoption(option, default=False) for option in options
+        ):
             return False
     if config.getoption("--journal") == "wal":
         return True

@@ -722,6 +722,7 @@ def many(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_killed_at_any_time_a_rerun_completes_it(many: Path, file: Path) -> None:
     seed = random.randrange(10**6)
     print("seed", seed)
@@ -741,6 +742,7 @@ def test_killed_at_any_time_a_rerun_completes_it(many: Path, file: Path) -> None
     assert_complete(many, file)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
@@ -767,6 +769,7 @@ def test_a_signal_ends_it_in_order_and_a_rerun_goes_on_at_once(
     assert_complete(many, file)
 
 
+@pytest.mark.long
 def test_two_at_once_share_the_work(many: Path, file: Path) -> None:
     processes = [start(many, file, pause=0.001) for _ in range(2)]
     for process in processes:
@@ -859,6 +862,7 @@ def test_an_error_of_a_worker_ends_the_run_in_one_line(
 # Where it runs.
 
 
+@pytest.mark.long
 def test_without_arguments_it_takes_its_own_tree_and_says_where_the_database_is(
     tmp_path: Path,
 ) -> None:

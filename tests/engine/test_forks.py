@@ -491,6 +491,7 @@ if __name__ == "__main__":
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
 def test_what_a_pool_of_processes_acknowledges_is_stored(
     path: Path, journal: str, start: str, tmp_path_factory: pytest.TempPathFactory
@@ -535,6 +536,7 @@ call(database.close())
 )
 
 
+@pytest.mark.long
 def test_a_program_that_is_executed_may_open_it(
     path: Path, journal: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -592,6 +594,7 @@ print(*set(call(main())))
 )
 
 
+@pytest.mark.long
 def test_a_child_of_a_busy_process_can_use_sqlite(path: Path, journal: str) -> None:
     """A thread that is inside SQLite at the fork could leave a mutex locked for ever."""
     done = script(BUSY, path, journal, timeout=120)

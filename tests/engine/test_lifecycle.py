@@ -551,6 +551,7 @@ async def test_a_folder_that_cannot_be_written_is_refused_with_its_reason(
     await refused(connect("/proc/new.db"), DatabaseIOError)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_somebody_without_permission_is_refused(tmp_path: Path, path: Path, what: str) -> None:
@@ -663,6 +664,7 @@ def test_a_file_that_another_process_makes_at_this_moment_has_a_log_of_its_own(
     assert not new_file.make(path)
 
 
+@pytest.mark.long
 def test_eight_processes_at_once_on_a_fresh_file(tmp_path: Path, journal: str) -> None:
     body = """
     async def main():
@@ -1374,6 +1376,7 @@ EXITS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", EXITS)
 def test_the_interpreter_exits_whatever_was_forgotten(path: Path, journal: str, case: str) -> None:
     body = f"""

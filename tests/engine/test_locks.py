@@ -123,6 +123,7 @@ async def test_another_process_does_not_empty_the_shared_memory_that_is_in_use(p
         assert run_elsewhere(_IS_FREE, f"{path}-shm", "128") == "False"
 
 
+@pytest.mark.long
 @linux_only
 async def test_a_snapshot_of_the_process_keeps_its_moment(path: Path) -> None:
     async with reelbase.connect(path, journal="wal") as database:
@@ -330,6 +331,7 @@ def foreign(path: Path, journal: str) -> Iterator[sqlite3.Connection]:
         yield native
 
 
+@pytest.mark.long
 @linux_only
 async def test_another_library_of_the_process_keeps_its_locks(
     path: Path, journal: Any, foreign: sqlite3.Connection

@@ -617,6 +617,7 @@ def test_a_command_that_only_reads_changes_nothing(
         assert run(*arguments) == 0
 
 
+@pytest.mark.long
 @ROOT_ONLY
 @pytest.mark.parametrize("left", ["nothing", "what a kill leaves"])
 def test_commands_on_a_filesystem_that_is_read_only(

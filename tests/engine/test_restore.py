@@ -373,6 +373,7 @@ def before_a_restore(folder: Path, path: Path, saved: Path, mode: str) -> list[s
     return ["in the log", "new", "old", "2"] if mode == "wal" else ["new", "old", "2"]
 
 
+@pytest.mark.long
 def test_killed_at_any_line_the_old_or_the_new_database_is_there(
     saved: Path, path: Path, tmp_path: Path
 ) -> None:
@@ -391,6 +392,7 @@ def test_killed_at_really_any_line(mode: str, saved: Path, path: Path, tmp_path:
     assert last == [0, RESTORED]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "mutant", ["log stays", pytest.param("log is removed", marks=pytest.mark.slow)]
 )

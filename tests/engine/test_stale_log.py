@@ -383,6 +383,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kills", [pytest.param(3, id="quick"), pytest.param(300, id="slow", marks=pytest.mark.slow)]
 )

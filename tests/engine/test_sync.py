@@ -507,6 +507,7 @@ class Interrupts:
         return self
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stride", [None, 3])
 def test_an_interrupt_at_any_line_leaves_no_half_unit_and_no_lock(
     sync: SyncDatabase, stride: int | None

@@ -428,6 +428,7 @@ async def test_a_unit_beside_a_busy_process_waits_for_its_turn_alone(
     assert waits[30] < 0.1
 
 
+@pytest.mark.long
 async def test_a_busy_process_that_is_stopped_costs_no_more_than_its_lock(
     path: Path, journal: Literal["wal", "delete"]
 ) -> None:

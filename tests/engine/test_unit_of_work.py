@@ -1095,6 +1095,7 @@ async def test_a_unit_whose_object_nobody_names_lasts_as_long_as_its_block(
     assert await notes.execute(ADD, ("next",)) == 1
 
 
+@pytest.mark.long
 async def test_a_queue_that_moves_is_never_refused(path: Path, journal: str) -> None:
     async with impatient(path, journal) as database:  # busy_timeout 0.2 s
 

@@ -92,6 +92,7 @@ def wait_for(port: int) -> None:
     raise TimeoutError(f"nothing listens on {port}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 async def test_two_processes_serve_one_database(name: str, tmp_path: Path) -> None:
     database = tmp_path / "media.db"
@@ -132,6 +133,7 @@ async def test_two_processes_serve_one_database(name: str, tmp_path: Path) -> No
         assert (await opened.check()).ok
 
 
+@pytest.mark.long
 async def test_a_job_is_followed_by_server_sent_events(tmp_path: Path) -> None:
     database = tmp_path / "media.db"
     with served(COMMANDS["systemd"], database) as address:
@@ -157,6 +159,7 @@ async def test_a_job_is_followed_by_server_sent_events(tmp_path: Path) -> None:
             assert (await client.delete(f"/files/{added['file']['id']}")).status_code == 404
 
 
+@pytest.mark.long
 async def test_a_server_stops_although_a_stream_is_open(tmp_path: Path) -> None:
     """It waits for --timeout-graceful-shutdown, and no longer."""
     async with httpx.AsyncClient(timeout=30) as client:

@@ -383,6 +383,7 @@ async def sweep(path: Path, journal: str, points: int, seed: int) -> int:
 # The tests.
 
 
+@pytest.mark.long
 async def test_cancelled_at_any_await_nothing_is_torn_locked_or_lost(
     path: Path, mode: str, full: bool, figure: Figure
 ) -> None:
@@ -419,6 +420,7 @@ async def as_coroutine(awaitable: Awaitable[Any]) -> None:
     await awaitable
 
 
+@pytest.mark.long
 async def test_many_tasks_cancelled_at_once_leave_the_database_clean(
     path: Path, journal: str
 ) -> None:

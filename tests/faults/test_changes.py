@@ -159,6 +159,7 @@ async def run(path: Path, journal: Any, steps: int) -> tuple[dict[str, int], lis
     return done, found
 
 
+@pytest.mark.long
 async def test_each_commit_of_each_process_is_told_once_and_what_is_undone_never(
     memory_folder: Path, mode: str, full: bool, figure: Figure
 ) -> None:
@@ -173,6 +174,7 @@ async def test_each_commit_of_each_process_is_told_once_and_what_is_undone_never
     )
 
 
+@pytest.mark.long
 async def test_the_steps_find_a_watcher_that_drops_a_notice(
     memory_folder: Path, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

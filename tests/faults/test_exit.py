@@ -15,6 +15,8 @@ import time
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
+import pytest
+
 MOST_SECONDS = 2.0
 _PROLOGUE = """
 import asyncio, ctypes, os, sys, time
@@ -104,6 +106,7 @@ async def seconds_to_leave(process: Process) -> float:
     return time.time() - float(output)
 
 
+@pytest.mark.long
 async def test_programs_end_although_their_disks_hang(
     shim: Path, template: Path, tmp_path: Path, mode: str
 ) -> None:

@@ -265,6 +265,7 @@ def test_a_limit_of_file_sizes(path: Path, mode: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_the_limit_finds_failures_that_are_swallowed(path: Path, mode: str) -> None:
     done = run(path, mode, "swallow_failures")
     assert done.returncode == 1

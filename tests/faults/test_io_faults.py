@@ -327,6 +327,7 @@ def run_sweep(
     return result
 
 
+@pytest.mark.long
 def test_a_disk_that_fails_at_any_call_costs_nothing_but_that_call(
     shim: Path, memory_folder: Path, mode: str, full: bool, figure: Figure
 ) -> None:
@@ -336,6 +337,7 @@ def test_a_disk_that_fails_at_any_call_costs_nothing_but_that_call(
     figure(f"I/O faults, {mode}: {result['points']} points, 0 lost or untyped; {result['errors']}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", ["forget_failed_commits", "take_uncertain_for_refused"])
 def test_the_sweep_finds(mutant: str, shim: Path, memory_folder: Path, journal: str) -> None:
     assert run_sweep(shim, memory_folder, journal, None, mutant)["found"] != []

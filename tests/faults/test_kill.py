@@ -110,6 +110,7 @@ def run(folder: Path, journal: str, kills: int, mutant: str = "") -> dict[str, o
     return result
 
 
+@pytest.mark.long
 def test_a_killed_process_loses_nothing_acknowledged(
     memory_folder: Path, mode: str, full: bool, figure: Figure
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_killed_process_loses_nothing_acknowledged(
     figure(f"kill -9, {mode}: {kills} kills, {result['acknowledged']} acknowledged, 0 lost or torn")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", ["acknowledge_early", "commit_units_early", "split_units"])
 def test_the_kills_find(mutant: str, memory_folder: Path, journal: str) -> None:
     assert run(memory_folder, journal, 100, mutant)["found"] != []

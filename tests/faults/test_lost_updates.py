@@ -81,6 +81,7 @@ async def test_no_update_is_lost_in_one_process(counted: Path, mode: str, figure
     figure(f"lost updates, {mode}, one process: 0 of {UNITS}")
 
 
+@pytest.mark.long
 async def test_no_update_is_lost_over_8_processes(counted: Path, mode: str, figure: Figure) -> None:
     await over_processes(counted, mode, "add_one")
     assert await total(counted, mode) == UNITS

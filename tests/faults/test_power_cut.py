@@ -150,6 +150,7 @@ async def use(path: Path) -> None:
         assert await database.profiles.count() == before + 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("durability", DURABILITIES)
 def test_a_power_cut_loses_nothing_that_was_to_be_safe(
     shim: Path, memory_folder: Path, mode: str, durability: str, full: bool, figure: Figure
@@ -167,6 +168,7 @@ def test_a_power_cut_loses_nothing_that_was_to_be_safe(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mutant", "journal"),
     [
@@ -183,6 +185,7 @@ def test_the_cuts_find(mutant: str, journal: str, shim: Path, memory_folder: Pat
     assert report.found != []
 
 
+@pytest.mark.long
 def test_the_cuts_find_a_backup_that_is_not_synced(
     shim: Path, memory_folder: Path, journal: str
 ) -> None:

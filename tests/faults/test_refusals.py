@@ -552,6 +552,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("call", list(CALLS) if is_full(metafunc.config) else ["examples"])
 
 
+@pytest.mark.long
 def test_whatever_a_system_call_answers_an_operation_works_or_says_what_to_do(
     call: str, shim: Path, memory_folder: Path, mode: str, figure: Figure
 ) -> None:
@@ -565,6 +566,7 @@ def test_whatever_a_system_call_answers_an_operation_works_or_says_what_to_do(
     figure(f"{mode} {call}: {len(points)} points, {len(met)} of them met")
 
 
+@pytest.mark.long
 def test_without_shared_memory_a_rollback_journal_does(shim: Path, memory_folder: Path) -> None:
     points = [
         Point("map", answer, operation)
@@ -577,6 +579,7 @@ def test_without_shared_memory_a_rollback_journal_does(shim: Path, memory_folder
     assert set(result.table.values()) == {"works"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_the_table_finds(mutant: str, shim: Path, memory_folder: Path) -> None:
     point = MUTANTS[mutant][1]

@@ -56,6 +56,7 @@ def problems_of(whole: Whole, path: Path, seed: int) -> list[str]:
     return [f"seed {seed}, {wreck.how}: {problem}" for problem in problems]
 
 
+@pytest.mark.long
 def test_rows_outside_of_damage_stay_and_the_others_are_named(
     whole: Whole, tmp_path: Path, full: bool, figure: Figure
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_file_follows_from_its_seed(tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
+@pytest.mark.long
 def test_a_repair_that_drops_rows_in_silence_is_found(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

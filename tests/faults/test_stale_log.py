@@ -18,6 +18,8 @@ from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
 
+import pytest
+
 from reelbase import SchemaError
 from reelbase.engine.file.side_files import SUFFIXES
 from reelbase.engine.file.stale_log import refuse_stale_log
@@ -156,6 +158,7 @@ def put_beside(log: str, path: Path, older: bytes, folder: Path) -> Path:
     return folder / path.name
 
 
+@pytest.mark.long
 def test_the_log_of_a_killed_database_is_its_own(
     mode: str, tmp_path: Path, full: bool, figure: Figure
 ) -> None:

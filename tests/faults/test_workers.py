@@ -265,6 +265,7 @@ def run(folder: Path, journal: str, kills: int, mutant: str = "") -> dict[str, A
     return result
 
 
+@pytest.mark.long
 def test_killed_workers_lose_no_job_and_do_no_finished_step_twice(
     memory_folder: Path, mode: str, full: bool, figure: Figure
 ) -> None:
@@ -277,6 +278,7 @@ def test_killed_workers_lose_no_job_and_do_no_finished_step_twice(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_the_kills_of_workers_find(mutant: str, memory_folder: Path, journal: str) -> None:
     assert run(memory_folder, journal, QUICK_KILLS, mutant)["found"] != []

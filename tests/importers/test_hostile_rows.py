@@ -152,6 +152,7 @@ def assert_all_accounted_for(name: str, old: Path, new: Path, numbers: dict[str,
         assert kept <= numbers[table]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_rows_are_imported_adjusted_or_rejected(name: str) -> None:
     with tempfile.TemporaryDirectory() as place:

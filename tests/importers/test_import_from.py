@@ -337,6 +337,7 @@ def test_an_error_of_progress_ends_the_import(folder: Path, tmp_path: Path) -> N
         imported(old_database("opentranscribe", folder), tmp_path / "new.db", progress=step)
 
 
+@pytest.mark.long
 def test_a_kill_at_any_moment_leaves_the_old_file_untouched_and_no_half_new_one(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -177,6 +177,7 @@ FILTERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.long
 async def test_a_page_of_files_costs_the_same_among_any_number_of_others() -> None:
     found: dict[str, list[tuple[int, int]]] = {name: [] for name in FILTERS}
     for rows in (6_000, 18_000):

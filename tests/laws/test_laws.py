@@ -662,6 +662,7 @@ def without_indexes(contents: Contents) -> Contents:
     return {name: rows for name, rows in contents.items() if "_fts" not in name}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", [PROFILES, FILES, JOBS], ids=name_of)
 async def test_deleting_a_parent_does_what_on_delete_says_and_touches_nobody_else(
     case: Case, database: Database, path: Path, look: Look

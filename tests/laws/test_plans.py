@@ -47,6 +47,7 @@ busy_and_idle = pytest.mark.parametrize("is_busy", [False, True], ids=["idle", "
 # What could change a plan
 
 
+@pytest.mark.long
 @every_sqlite
 def test_statistics_that_are_not_removed_move_plans(make: Make) -> None:
     """Else the tests below could not fail."""
@@ -137,6 +138,7 @@ def test_rows_that_are_there_and_analyzed_change_no_plan(
 # Generated statistics
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "seeds",
     [range(FEW)]

@@ -55,6 +55,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "checker",
     [("mypy", "--strict"), ("pyright", "--pythonpath", sys.executable)],
@@ -82,6 +83,7 @@ def test_a_wrong_block_would_be_found(module: Path, tmp_path: Path) -> None:
         test_the_type_checkers_accept_every_block(wrong, ("mypy", "--strict"))
 
 
+@pytest.mark.long
 def test_the_application_on_top_is_a_program(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", blocks()["README_1"]],

@@ -211,6 +211,7 @@ NEAR_64_BITS = st.integers(2**63 - 3, 2**63 + 3) | st.integers(-(2**63) - 3, -(2
 integers = NEAR_64_BITS | st.integers() | st.integers(-5, 5)
 
 
+@pytest.mark.long
 @for_all(number=integers)
 async def test_an_integer_is_kept_or_refused_past_64_bits(
     number: int, database: Database, owner: Owner, path: Path
@@ -436,6 +437,7 @@ async def test_an_aware_moment_is_kept_to_the_millisecond(
     assert await database.fetch_one(datetime, "SELECT ?", [moment]) == job.run_after
 
 
+@pytest.mark.long
 @for_all(moment=st.datetimes())
 async def test_a_naive_moment_is_a_value_error(
     moment: datetime, database: Database, owner: Owner, path: Path

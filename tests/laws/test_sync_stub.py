@@ -85,6 +85,7 @@ def mistakes(database: SyncDatabase) -> None:
     assert status
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command", [("mypy", "--strict"), ("pyright", "--pythonpath", sys.executable)]
 )

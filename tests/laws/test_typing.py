@@ -477,9 +477,11 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_mypy_agrees() -> None:
     run("mypy", "--strict")
 
 
+@pytest.mark.long
 def test_pyright_agrees() -> None:
     run("pyright", "--pythonpath", sys.executable)

@@ -97,6 +97,7 @@ async def test_damaged_indexes_are_made_again_and_nothing_is_lost(
     await sound(filled)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["data", "idx", "content", "docsize", "config"])
 async def test_a_search_index_is_made_from_nothing(part: str, filled: Path) -> None:
     change_page(filled, pages_of(filled, f"{SEARCHED}_{part}")[-1])
@@ -163,6 +164,7 @@ def add_garbage(path: Path) -> None:
         file.write(b"\x5a" * (3 * PAGE_BYTES + 17))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "damage",
     [
@@ -354,6 +356,7 @@ async def test_a_truncated_file_keeps_what_is_in_front(filled: Path) -> None:
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_a_batch_whose_last_child_is_lost_ends(path: Path) -> None:
     async with reelbase.connect(path) as database:
         await database.profiles.ensure("anna")
@@ -481,6 +484,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 @pytest.mark.parametrize("damage", [damage_table, break_header, break_page_1])
 async def test_what_is_in_a_log_is_part_of_the_file(
@@ -551,6 +555,7 @@ async def test_the_applications_own_objects_are_kept(filled: Path) -> None:
     assert rows(filled, "SELECT count(*) FROM log") == [(5,)]
 
 
+@pytest.mark.long
 async def test_what_this_sqlite_cannot_make_is_named_or_kept_as_it_is(filled: Path) -> None:
     change(
         filled,
@@ -604,6 +609,7 @@ async def test_a_table_that_was_changed_is_told_and_left(filled: Path) -> None:
 # What is refused.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 async def test_a_file_that_is_in_use_is_refused(filled: Path, mode: Any) -> None:
     damage_index(filled)
@@ -775,6 +781,7 @@ async def test_many_rows_lost_one_after_the_other_are_one_sentence(path: Path) -
     assert len(rows(path, "SELECT 1 FROM transcript_segments")) == 500 - count
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 @pytest.mark.parametrize("stage", ["copying", "reading pages", "verifying", "replacing"])
 async def test_killed_at_any_stage_the_file_is_the_damaged_or_the_repaired_one(

@@ -180,6 +180,7 @@ def test_own_tables_that_have_nothing_to_do_with_it_need_no_leave(
     assert rows(filled)["notes"] == [("refers to nothing",), (None,)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("own_rows", [True, False])
 @pytest.mark.parametrize(
     ("script", "sentence"),

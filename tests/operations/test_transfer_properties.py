@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import quoted
@@ -157,6 +158,7 @@ def exported(path: Path) -> list[bytes]:
     return lines
 
 
+@pytest.mark.long
 @settings(
     max_examples=30,
     deadline=None,

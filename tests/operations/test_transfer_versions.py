@@ -109,6 +109,7 @@ def objects(path: Path) -> dict[str, object]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", ["new", "empty"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_an_older_release_exported_is_what_an_older_database_becomes(
@@ -141,6 +142,7 @@ def test_what_an_older_release_exported_is_what_an_older_database_becomes(
     work(copy, look)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_older_database_may_be_exported_as_it_is(
     version: int, filled: Path, tmp_path: Path

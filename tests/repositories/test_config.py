@@ -295,6 +295,7 @@ def shape(value: object) -> object:
     return type(value).__name__, repr(value)
 
 
+@pytest.mark.long
 @settings(
     max_examples=60,
     deadline=None,

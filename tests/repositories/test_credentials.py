@@ -404,6 +404,7 @@ UNITS = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", UNITS)
 def test_hostile_text_takes_linear_time(unit: str) -> None:
     whole = unit * (LENGTH // len(unit))
@@ -414,6 +415,7 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
     assert time.process_time() - started < 4  # what is quadratic takes 15 and more
 
 
+@pytest.mark.long
 def test_a_megabyte_takes_seconds() -> None:
     text = "".join(unit * (1_000_000 // len(UNITS) // len(unit)) for unit in UNITS)
     started = time.process_time()

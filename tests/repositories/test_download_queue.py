@@ -563,6 +563,7 @@ async def start_worker(path: Path, journal: str, name: str, action: str) -> Work
     return worker
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("processes", [2, pytest.param(8, marks=pytest.mark.slow)])
 async def test_processes_share_the_queue_and_recover_nothing_of_each_other(
     processes: int, database: Database, path: Path, journal: str

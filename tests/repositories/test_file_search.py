@@ -232,6 +232,7 @@ async def test_an_index_that_is_damaged_or_missing_is_repaired(tmp_path: Path) -
         assert added in await database.files.search("ann", "cat")
 
 
+@pytest.mark.long
 async def test_of_very_many_matches_the_newest_are_ranked(database: Database) -> None:
     await database.files.add_many("ann", [NewFile("cat", str(number)) for number in range(10_001)])
     found = await database.files.search("ann", "cat", limit=None)

@@ -209,6 +209,7 @@ async def test_a_tag_that_a_table_of_the_application_refers_to_stays(old: Path) 
         assert sorted(names) == sorted(["Ａ", "a", "x", "Ｙ", "ｙ\u200b", "by hand", " "])
 
 
+@pytest.mark.long
 async def test_migrations_of_the_sqlite3_program_leave_it_to_rebuild_search(old: Path) -> None:
     with closing(sqlite3.connect(old, isolation_level=None)) as native:
         run_scripts(native, [(script.name, script.read_text()) for script in SCRIPTS[7:]])

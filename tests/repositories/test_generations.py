@@ -761,6 +761,7 @@ async def run_processes(source: str, number: int, *arguments: object) -> list[li
     return [output.decode().split() for output, _ in printed]
 
 
+@pytest.mark.long
 async def test_four_processes_get_each_generation_once_and_the_oldest_first(
     database: Database, path: Path, journal: str
 ) -> None:
@@ -931,6 +932,7 @@ json_values = st.recursive(
 json_objects = st.dictionaries(st.text(max_size=3), json_values, max_size=5)
 
 
+@pytest.mark.long
 @settings(
     max_examples=120,
     deadline=None,

@@ -592,6 +592,7 @@ async def _live_through_every_verb(database: Database, size: int) -> float:
     return (time.process_time() - started) / size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
 async def test_a_large_batch_goes_through_every_verb_in_linear_time(
     database: Database, jobs: JobRepository, size: int

@@ -360,6 +360,7 @@ async def test_a_clock_that_was_wrong_lets_no_job_run_too_early(
     assert await claimed_ids(jobs, types=types) == [job.id]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("types", [None, ["t", "u"]])
 async def test_all_of_very_many_jobs_that_become_due_at_once_are_claimed(
     jobs: JobRepository, clock: FrozenClock, types: list[str] | None

@@ -326,6 +326,7 @@ async def _seconds_to_find(jobs: JobRepository) -> float:
     return time.process_time() - started
 
 
+@pytest.mark.long
 async def test_finding_takes_as_long_among_20_000_jobs_as_among_100(
     jobs: JobRepository, path: Path
 ) -> None:

@@ -160,6 +160,7 @@ async def start_worker(path: Path, journal: str, name: str, action: str) -> Work
     return worker
 
 
+@pytest.mark.long
 async def test_four_processes_share_the_work(database: Database, path: Path, journal: str) -> None:
     work = await fill(database)
     starts = (start_worker(path, journal, f"p{n}", "finish") for n in range(4))
@@ -204,6 +205,7 @@ async def test_others_take_over_from_a_killed_worker_when_its_leases_expire(
     assert after.result == {"succeeded": 0, "failed": 3, "cancelled": 0}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("printed", [1, 20, pytest.param(150, marks=pytest.mark.slow)])
 async def test_a_worker_killed_amid_its_work_loses_nothing_that_it_finished(
     database: Database, path: Path, journal: str, clock: FrozenClock, printed: int
@@ -675,6 +677,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert [job.id for job in listed] == ids(active)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("examples", "steps"), [(30, 30), pytest.param(1_000, 60, marks=pytest.mark.slow)]
 )

@@ -133,6 +133,7 @@ PROCESS = textwrap.dedent(
 )
 
 
+@pytest.mark.long
 async def test_four_processes_ensure_the_same_profiles_and_templates(
     database: Database, path: Path, journal: str
 ) -> None:

@@ -203,6 +203,7 @@ WORKER = textwrap.dedent(
 )
 
 
+@pytest.mark.long
 async def test_four_processes_count_exactly(database: Database, path: Path, journal: str) -> None:
     library = str(Path(reelbase.__file__).parents[1])
     processes = [

@@ -113,6 +113,7 @@ async def test_while_a_write_waits_no_more_than_two_slices_are_deleted(
     assert len(seen) > ROWS // (2 * SLICE)
 
 
+@pytest.mark.long
 async def test_another_writer_has_its_turn_while_50_000_jobs_are_purged(
     database: Database,
 ) -> None:
@@ -130,6 +131,7 @@ async def test_another_writer_has_its_turn_while_50_000_jobs_are_purged(
     assert sorted(waits)[len(waits) // 2] < 0.5, waits
 
 
+@pytest.mark.long
 async def test_another_program_has_its_turn_too(database: Database, path: Path) -> None:
     await add_jobs(database, 20_000)
     task = asyncio.create_task(database.jobs.purge(AGE))

@@ -130,6 +130,7 @@ async def add(
 # No query is an error
 
 
+@pytest.mark.long
 @QUICK
 @given(text=queries, query=queries)
 def test_no_query_is_an_error(text: str, query: str, index: Index) -> None:
@@ -341,6 +342,7 @@ def test_of_scripts_without_spaces_exactly_the_substrings_are_found(
     assert index.has(text, text[-1:])
 
 
+@pytest.mark.long
 def test_every_letter_of_every_script_is_found_alone() -> None:
     """But for those that change no word, as marks do not."""
     letters = [

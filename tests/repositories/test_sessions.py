@@ -134,6 +134,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 def test_ensure_is_race_free_among_processes(path: Path, journal: str, look: Look) -> None:
     processes = [
         subprocess.Popen(

@@ -116,6 +116,7 @@ async def test_the_best_match_comes_first_and_the_limit_holds(
     assert await database.transcripts.search("ann", "budget", limit=0) == []
 
 
+@pytest.mark.long
 async def test_of_very_many_matches_the_newest_are_ranked(
     database: Database, transcript_id: UUID
 ) -> None:

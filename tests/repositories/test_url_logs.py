@@ -458,12 +458,14 @@ async def log_all(entries: list[tuple[str, str]]) -> str:
     return "\n".join(str(cell) for row in rows for cell in row)
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(entries=st.lists(st.tuples(texts | urlish, texts | urlish), max_size=15))
 def test_any_text_is_logged(entries: list[tuple[str, str]]) -> None:
     asyncio.run(log_all(entries))
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @example(scheme="https", user="ann", before="my ", after="", rest="")
 @given(scheme=schemes, user=passwords, before=passwords, after=passwords, rest=urlish)
@@ -501,6 +503,7 @@ def test_where_a_host_is_seen_no_userinfo_is_left(url: str) -> None:
         assert (parts.username or "***", parts.password) == ("***", None)
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(scheme=schemes, user=passwords, before=passwords, after=passwords, text=texts)
 def test_no_encoded_password_in_an_error_is_kept(
@@ -516,6 +519,7 @@ def test_no_encoded_password_in_an_error_is_kept(
 LONG = 100_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "text",
     [

@@ -75,6 +75,7 @@ def anyio_backend():
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mark", "options"),
     [

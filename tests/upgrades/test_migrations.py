@@ -302,6 +302,7 @@ async def test_an_old_database_is_migrated_when_it_is_opened(
     assert sorted(os.listdir(folder)) == ["media.db", "media.db.v1.bak"]
 
 
+@pytest.mark.long
 @file_modes
 async def test_a_copy_of_the_old_one_is_kept_beside_it(
     has: str, tmp_path: Path, journal: Any
@@ -326,6 +327,7 @@ async def test_a_copy_of_the_old_one_is_kept_beside_it(
         assert await database.profiles.count() == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", range(1, reelbase.SCHEMA_VERSION))
 async def test_every_version_there_was_becomes_what_a_new_database_is(
     version: int, old: Path, path: Path, journal: Any
@@ -341,6 +343,7 @@ async def test_every_version_there_was_becomes_what_a_new_database_is(
     assert version_of(Path(f"{old}.v{version}.bak")) == version
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", range(2, 10))
 async def test_downloads_stay_as_they_are_and_can_be_recovered(
     version: int, old: Path, journal: Any
@@ -406,6 +409,7 @@ async def test_generations_stay_as_they_are_and_can_be_recovered(
     assert_whole(old)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", [5, 7])
 async def test_prompts_keep_their_texts_and_ids_when_their_table_is_built_anew(
     version: int, old: Path, journal: Any
@@ -658,6 +662,7 @@ async def test_two_tasks_of_one_process_may_open_an_old_database_together(
     assert sorted(os.listdir(old.parent)) == ["media.db", "media.db.v1.bak"]
 
 
+@pytest.mark.long
 async def test_the_copy_is_of_the_old_version_even_if_another_process_is_faster(
     old: Path, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -714,6 +719,7 @@ connection.close()
 """
 
 
+@pytest.mark.long
 async def test_a_step_that_another_process_did_while_we_waited_for_the_lock_is_not_done_again(
     old: Path, path: Path, journal: Any
 ) -> None:
@@ -818,6 +824,7 @@ print(json.dumps(failed))
 ROUNDS = 3
 
 
+@pytest.mark.long
 def test_eight_processes_may_start_together_on_an_old_database(
     old: Path, tmp_path: Path, journal: str, path: Path
 ) -> None:
@@ -934,6 +941,7 @@ print(json.dumps(report))
 KILLS = 12
 
 
+@pytest.mark.long
 @file_modes
 def test_a_migration_may_be_killed_at_any_moment(has: str, tmp_path: Path, journal: str) -> None:
     """Some version, whole; and the next start completes it."""

@@ -271,6 +271,7 @@ def run(code: str, *arguments: object) -> tuple[dict[str, Any], str]:
     return report, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_upgrade_killed_at_any_statement_leaves_the_old_version_or_the_new_one(
     every: int, source: Path, own_folder: Path, tmp_path: Path, journal: str
@@ -284,6 +285,7 @@ def test_an_upgrade_killed_at_any_statement_leaves_the_old_version_or_the_new_on
     assert errors == ""
 
 
+@pytest.mark.long
 def test_an_upgrade_that_commits_each_statement_is_caught(
     source: Path, own_folder: Path, tmp_path: Path, journal: str
 ) -> None:
@@ -294,6 +296,7 @@ def test_an_upgrade_that_commits_each_statement_is_caught(
     assert report["torn"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rounds", [2, pytest.param(25, marks=pytest.mark.slow)])
 def test_of_eight_processes_that_start_together_one_upgrades_and_none_fails(
     rounds: int, source: Path, own_folder: Path, tmp_path: Path, journal: str
@@ -307,6 +310,7 @@ def test_of_eight_processes_that_start_together_one_upgrades_and_none_fails(
     )
 
 
+@pytest.mark.long
 def test_processes_that_look_before_they_have_the_lock_are_caught(
     source: Path, own_folder: Path, tmp_path: Path, journal: str
 ) -> None:

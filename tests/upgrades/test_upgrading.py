@@ -746,6 +746,7 @@ async def test_the_numbers_of_copies_go_on_after_a_restored_one_is_migrated_agai
             await reelbase.migrate(old, to=version)
 
 
+@pytest.mark.long
 def test_databases_of_one_name_may_share_a_folder_for_copies(tmp_path: Path) -> None:
     folder = tmp_path / "copies"
     for name in ("tv", "films"):
@@ -768,6 +769,7 @@ def unmark(path: Path) -> None:
     change(path, "PRAGMA application_id = 0; PRAGMA user_version = 0")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
 async def test_a_database_that_lost_its_marks_is_adopted(
     version: int, tmp_path: Path, journal: Any
@@ -848,6 +850,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
     return code, captured.out, captured.err
 
 
+@pytest.mark.long
 def test_the_commands_of_an_upgrade(
     old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -562,6 +562,7 @@ async def test_a_page_is_asked_for_by_limit_and_after(app: FastAPI) -> None:
 # What is not installed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("framework", ["fastapi", "starlette", "litestar"])
 def test_a_framework_that_is_not_installed_is_named(framework: str) -> None:
     program = f"import sys; sys.modules[{framework!r}] = None; import reelbase.{framework}"

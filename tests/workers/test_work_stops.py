@@ -302,6 +302,7 @@ def program(path: Path, before: str = "") -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.long
 async def test_sigterm_gives_the_jobs_back_and_the_program_goes_on(
     path: Path, database: Database
 ) -> None:
@@ -314,6 +315,7 @@ async def test_sigterm_gives_the_jobs_back_and_the_program_goes_on(
     assert (found.status, found.attempts) == ("queued", 0)
 
 
+@pytest.mark.long
 async def test_the_programs_own_handler_of_sigterm_stays(path: Path, database: Database) -> None:
     before = 'signal.signal(signal.SIGTERM, lambda *_: print("mine", flush=True))'
     await job_of(database)
