@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -119,10 +120,19 @@ def test_documents_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) ->
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     folders = Path(reelbase.__file__).parent.glob("*/README.md")
     names.remove("diagram")
+    names.remove("examples")
     assert sorted(names) == sorted(path.parent.name for path in folders)
     for name in names:
         assert run("docs", name) == 0
         assert capsys.readouterr().out.startswith("# ")
+    assert run("docs", "examples") == 0
+    recipes = re.findall(r"\]\(([\w.]+)\)", capsys.readouterr().out)
+    assert "fastapi_application.py" in recipes
+    for recipe in recipes:
+        assert run("docs", f"examples/{recipe}") == 0
+    shipped = Path(__file__).parents[2].joinpath("pyproject.toml").read_text("utf-8")
+    assert [recipe for recipe in recipes if f"reelbase/examples/{recipe}" not in shipped] == []
+    assert run("docs", "examples/nonsense") == 2
     assert run("docs", "nonsense") == 2
     assert "choose one of" in capsys.readouterr().err
 

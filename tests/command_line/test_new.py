@@ -49,7 +49,7 @@ def checked(here: Path, *command: str) -> None:
     ("package", "fields"),
     [
         ("notebook", EVERY_TYPE),
-        ("src/Shop/data", ["title:str"]),
+        ("src/shop/data", ["title:str"]),
         (".", ["a:uuid", "b:int?"]),
     ],
 )
@@ -59,6 +59,9 @@ def test_what_it_writes_passes_lint_ruff_and_its_own_test(
     assert run("new", "order_line", *fields, "--into", package) == 0
     assert run("new", "egg", "size:int", "--into", package) == 0
     prefix = "" if package == "." else f"{package}/"
+    parts = [part for part in Path(package).parts if part != "src"]
+    source = "src/" if package.startswith("src") else ""
+    inits = [f"{source}{'/'.join(parts[: n + 1])}/__init__.py" for n in range(len(parts))]
     assert files_in(here) == sorted(
         [
             f"{prefix}migrations/0001_order_lines.sql",
@@ -67,6 +70,7 @@ def test_what_it_writes_passes_lint_ruff_and_its_own_test(
             f"{prefix}eggs.py",
             "tests/test_order_lines.py",
             "tests/test_eggs.py",
+            *inits,
         ]
     )
     checked(here, "ruff", "check", "--no-cache", "--isolated", ".")
@@ -83,7 +87,7 @@ def test_what_it_writes_passes_lint_ruff_and_its_own_test(
 def test_what_it_writes_passes_mypy_strict(here: Path) -> None:
     assert run("new", "order_line", *EVERY_TYPE, "--into", "notebook") == 0
     folders = ["notebook", "tests/test_order_lines.py"]
-    cache = ["--cache-dir", str(here / "cache"), "--explicit-package-bases"]
+    cache = ["--cache-dir", str(here / "cache")]
     checked(here, "mypy", "--strict", *cache, *folders)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from importlib import resources
+from pathlib import Path
 
 import msgspec
 
@@ -31,6 +32,7 @@ _DOCUMENTS = {
     "repositories": "the repositories, one by one",
     "migrations": "upgrades, and migrations of your own",
     "importers": "databases of other applications",
+    "examples": "the cookbook: FastAPI, Litestar, workers, events; examples/FILE prints one of its files",
     "testing": "fixtures, records and rules for the tests of an application",
     "cli": "this command: backups, repairs, several processes, reading only",
     "diagram": "the tables and their references, for Mermaid (mermaid.live, GitHub, mmdc)",
@@ -57,11 +59,19 @@ def run(arguments: argparse.Namespace) -> int:
         listed = [f"{document:<13} {subject}" for document, subject in _DOCUMENTS.items()]
         print_facts(Documents(_DOCUMENTS), arguments, listed)
         return 0
-    if name not in _DOCUMENTS:
+    if name.partition("/")[0] not in _DOCUMENTS:
         raise UsageError(f"there is no document {name!r}; choose one of {', '.join(_DOCUMENTS)}")
-    if name == _DIAGRAM:
-        text = schema_diagram()
-    else:
-        text = resources.files("reelbase").joinpath(name, "README.md").read_text("utf-8")
+    text = schema_diagram() if name == _DIAGRAM else _text_of(name)
     print_facts(Document(name, text), arguments, text.splitlines())
     return 0
+
+
+def _text_of(name: str) -> str:
+    """The README of a folder of the package, or the file that is named behind a slash."""
+    folder, _, file = name.partition("/")
+    path = resources.files("reelbase").joinpath(folder, file or "README.md")
+    if not path.is_file():  # an editable install: the cookbook is where the tests run it
+        path = Path(__file__).parents[3] / "tests" / folder / (file or "README.md")
+    if not path.is_file():
+        raise UsageError(f"there is no document {name!r}; `reelbase docs {folder}` names its files")
+    return path.read_text("utf-8")

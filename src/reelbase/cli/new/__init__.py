@@ -66,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     own = _existing(place.application, folder)
     script = migration(entity)
     _try_out(own, script)
-    files = {
+    # Without it a type checker would know the module by two names.
+    files = dict.fromkeys(_missing_inits(package), "")
+    files |= {
         folder / f"{len(own.steps) + 1 if own else 1:04}_{entity.table}.sql": script,
         package / f"{entity.table}.py": module(entity),
         Path(arguments.tests) / f"test_{entity.table}.py": test(entity, place),
@@ -88,6 +90,14 @@ def _checked_package(package: Path) -> Path:
             f"--into: {package} is no package that Python imports from here; name one like notebook"
         )
     return package
+
+
+def _missing_inits(package: Path) -> list[Path]:
+    """The ``__init__.py`` that the package and those around it lack."""
+    parts = package.parts
+    first = 1 if parts[:1] == ("src",) else 0
+    folders = [Path(*parts[: place + 1]) for place in range(first, len(parts))]
+    return [path for folder in folders if not (path := folder / "__init__.py").exists()]
 
 
 def _existing(application: str, folder: Path) -> Migrations | None:
