@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 19;
+PRAGMA user_version = 20;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -48,7 +48,8 @@ VALUES
   (16, 'job_runs', 'da5d47169cfa0d48e71b086ce00cb020ebf07e8142d7af2432919f09adfea113'),
   (17, 'pages_of_files', '370293e0e4e9a37fb3be648904e78008a6bca181aa69b3d91294bf677fb775e3'),
   (18, 'collections', '9b0bf5dd00210d97808a9bceab841948abd7ae82830c3894ecda71288cc6db40'),
-  (19, 'people', '78fd19886112a7f0250d7823755d3db3b2b7c1d562035e6745b151b6226ef2d0');
+  (19, 'people', '78fd19886112a7f0250d7823755d3db3b2b7c1d562035e6745b151b6226ef2d0'),
+  (20, 'unique_jobs', '085aef2d7b0da87db6ad447c10cad4ebc172783c370793c9519b1d2624ebf5a7');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -223,6 +224,7 @@ CREATE TABLE jobs (
     CONSTRAINT jobs_is_batch CHECK (is_batch IN (0, 1)),
   is_due            INTEGER NOT NULL DEFAULT 0  -- a claim has found that its run_after has come
     CONSTRAINT jobs_is_due CHECK (is_due IN (0, 1)),
+  unique_key        TEXT,            -- which of the profile's jobs of this type only one that has not ended has
   CONSTRAINT jobs_pk PRIMARY KEY (id),
   CONSTRAINT jobs_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
   CONSTRAINT jobs_parent FOREIGN KEY (parent_id) REFERENCES jobs (id) ON DELETE CASCADE,
@@ -278,6 +280,10 @@ CREATE INDEX jobs_waiting_by_type ON jobs (type, run_after, id)
   WHERE status = 'queued' AND run_after IS NOT NULL AND NOT is_due;
 CREATE INDEX jobs_leases ON jobs (lease_expires_at) WHERE status = 'running';
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE parent_id IS NULL AND finished_at IS NOT NULL;
+-- Unfinished jobs with a key of their own, and all jobs that had one; jobs without a key cost these nothing.
+CREATE UNIQUE INDEX jobs_unique_key ON jobs (profile_id, type, unique_key)
+  WHERE unique_key IS NOT NULL AND status IN ('queued', 'running');
+CREATE INDEX jobs_by_key ON jobs (profile_id, type, unique_key, created_at, id) WHERE unique_key IS NOT NULL;
 
 
 -- Which files and transcripts a job's params and result name, so that nobody has to search JSON for them.

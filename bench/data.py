@@ -103,6 +103,8 @@ class Stage:
                         "priority": 0,
                         "max_attempts": 1,
                         "run_after": None,
+                        "unique_key": None,
+                        "since": None,
                         "now": _START,
                     }
                 )

@@ -521,6 +521,8 @@ class _SyncJobRepository(_SyncJobView):
         priority: int = 0,
         run_after: datetime | None = None,
         max_attempts: int = 1,
+        unique_key: str | None = None,
+        unique_for: timedelta | None = None,
     ) -> Job: ...
     def add_batch(
         self,

@@ -106,6 +106,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "attempts": 0,
         "max_attempts": 1,
         "run_after": MOMENT,
+        "unique_key": "k",
         "worker": "w",
         "lease_expires_at": MOMENT,
         "created_at": MOMENT,

@@ -75,6 +75,7 @@ async def test_an_added_job_is_queued_with_the_defaults(jobs: JobRepository) -> 
         attempts=0,
         max_attempts=1,
         run_after=None,
+        unique_key=None,
         worker=None,
         lease_expires_at=None,
         created_at=START,

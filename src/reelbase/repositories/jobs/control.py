@@ -290,7 +290,8 @@ class JobControl(JobQueries):
         """Queues a finished job again: result, error, times and progress are cleared, attempts stay.
 
         Of a batch, the children that did not succeed are queued again; all of them, if all succeeded.
-        InvalidTransitionError for a queued or running job.
+        InvalidTransitionError for a queued or running job; ConstraintError, kind unique, when a job that was
+        added since and has not ended has its unique_key.
         """
         now = self._now()
         _, job = await self._batch(

@@ -236,6 +236,9 @@ class JobHousekeeping(JobQueries):
         A job with an unfinished child is kept. Other writers get their turn meanwhile: every few hundred
         jobs are a transaction of their own, unless this is called in a unit of work.
         """
-        bounds: dict[str, Any] = {"before": moment_before(self._now(), older_than), "slice": SLICE}
+        bounds: dict[str, Any] = {
+            "before": moment_before(self._now(), "older_than", older_than),
+            "slice": SLICE,
+        }
         steps = self._purge_children.count(**bounds), self._purge.count(**bounds)
         return sum([count async for _, count in self._slices(*steps)])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from reelbase.engine.ids import new_id
+from reelbase.engine.ids import moment_before, new_id
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
-from reelbase.engine.statements.statement import Command
+from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job
 
@@ -22,19 +22,66 @@ class JobSubmission(JobQueries):
         """
         INSERT INTO jobs (
           id, profile_id, parent_id, type, status, total, params, priority, max_attempts, run_after,
-          created_at, updated_at
+          unique_key, created_at, updated_at
         )
         SELECT
           :id, :profile_id, :parent_id, :type, 'queued', :total, :params, :priority, :max_attempts,
-          :run_after, :now, :now
+          :run_after, :unique_key, :now, :now
         WHERE NOT EXISTS (
-          SELECT 1
-          FROM jobs AS parent
-          WHERE parent.id = :parent_id
-            AND parent.finished_at IS NOT NULL
-        )
+            SELECT 1
+            FROM jobs AS parent
+            WHERE parent.id = :parent_id
+              AND parent.finished_at IS NOT NULL
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM jobs AS same
+            WHERE same.profile_id = :profile_id
+              AND same.type = :type
+              AND same.unique_key = :unique_key
+              AND same.status IN ('queued', 'running')
+          )
+          AND NOT EXISTS (
+            SELECT 1
+            FROM jobs AS same
+            WHERE same.profile_id = :profile_id
+              AND same.type = :type
+              AND same.unique_key = :unique_key
+              AND same.created_at > :since
+          )
         RETURNING *
         """,
+        params={"since": datetime},
+    )
+
+    # Runs right after the statement that adds a job, which finds the same and then adds none.
+    _find_same = Query(
+        Job,
+        """
+        SELECT *
+        FROM jobs
+        WHERE id = coalesce(
+          (
+            SELECT same.id
+            FROM jobs AS same
+            WHERE same.profile_id = :profile_id
+              AND same.type = :type
+              AND same.unique_key = :unique_key
+              AND same.status IN ('queued', 'running')
+          ),
+          (
+            SELECT same.id
+            FROM jobs AS same
+            WHERE same.profile_id = :profile_id
+              AND same.type = :type
+              AND same.unique_key = :unique_key
+              AND same.created_at > :since
+            ORDER BY same.created_at DESC, same.id DESC
+            LIMIT 1
+          )
+        )
+        """,
+        params={"since": datetime},
     )
 
     async def add(
@@ -49,8 +96,10 @@ class JobSubmission(JobQueries):
         priority: int = 0,
         run_after: datetime | None = None,
         max_attempts: int = 1,
+        unique_key: str | None = None,
+        unique_for: timedelta | None = None,
     ) -> Job:
-        """Adds a queued job.
+        """Adds a queued job; or, with a key that one has already, returns that one.
 
         Args:
             profile_id: the profile that owns the job.
@@ -63,11 +112,17 @@ class JobSubmission(JobQueries):
             priority: a higher one is claimed sooner.
             run_after: it is not claimed before this time; None: at once.
             max_attempts: how often it may be claimed before it fails for good; at least 1.
+            unique_key: a text of the application that says which work this is. If a queued or running job of
+                the same profile and type has this key, no job is added, in whichever process it was. None:
+                the job is always added.
+            unique_for: jobs that have ended count, too, if they were added less than this long ago and were
+                not deleted since; needs a unique_key. None: they do not count.
 
         Returns:
-            The job.
+            The new job; or the one that has the key, unchanged: the unfinished one, else the newest.
 
         Raises:
+            InvalidArgumentError: unique_for without a unique_key.
             InvalidTransitionError: the batch has finished; retry() it first.
             ConstraintError: kind unique when the id is taken; kind foreign_key when the profile or the
                 parent does not exist; kind check when the parent is of another profile or has a parent
@@ -75,20 +130,31 @@ class JobSubmission(JobQueries):
         """
         if params is None:
             raise invalid_argument("params", "must not be None")
-        job = await self._run(
-            self._add.optional(
-                id=new_id() if id is None else id,
-                profile_id=profile_id,
-                parent_id=parent_id,
-                type=type,
-                total=total,
-                params=params,
-                priority=priority,
-                max_attempts=max_attempts,
-                run_after=run_after,
-                now=self._now(),
-            )
+        if unique_for is not None and unique_key is None:
+            raise invalid_argument("unique_for", "needs a unique_key")
+        now = self._now()
+        key: dict[str, Any] = {
+            "profile_id": profile_id,
+            "type": type,
+            "unique_key": unique_key,
+            "since": None if unique_for is None else moment_before(now, "unique_for", unique_for),
+        }
+        step = self._add.optional(
+            id=new_id() if id is None else id,
+            parent_id=parent_id,
+            total=total,
+            params=params,
+            priority=priority,
+            max_attempts=max_attempts,
+            run_after=run_after,
+            now=now,
+            **key,
         )
+        if unique_key is None:
+            job = await self._run(step)
+        else:
+            added, same = await self._batch(step, self._find_same.optional(**key))
+            job = added or same
         if job is None:
             parent = await self._run(self._get.one(id=parent_id))
             raise self._refused("take another child", parent.id, parent.status)
@@ -142,6 +208,8 @@ class JobSubmission(JobQueries):
             "priority": priority,
             "max_attempts": max_attempts,
             "run_after": run_after,
+            "unique_key": None,
+            "since": None,
             "now": self._now(),
         }
         parent_id = new_id() if id is None else id
