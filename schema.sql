@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 20;
+PRAGMA user_version = 21;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -49,7 +49,8 @@ VALUES
   (17, 'pages_of_files', '370293e0e4e9a37fb3be648904e78008a6bca181aa69b3d91294bf677fb775e3'),
   (18, 'collections', '9b0bf5dd00210d97808a9bceab841948abd7ae82830c3894ecda71288cc6db40'),
   (19, 'people', '78fd19886112a7f0250d7823755d3db3b2b7c1d562035e6745b151b6226ef2d0'),
-  (20, 'unique_jobs', '085aef2d7b0da87db6ad447c10cad4ebc172783c370793c9519b1d2624ebf5a7');
+  (20, 'unique_jobs', '085aef2d7b0da87db6ad447c10cad4ebc172783c370793c9519b1d2624ebf5a7'),
+  (21, 'job_types', '8bce58bacf0c5e3cdaf80f377e742d6ff95fed8017b1ebb9c7cce00011d8af22');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -270,20 +271,30 @@ CREATE INDEX jobs_children_unfinished ON jobs (parent_id)
   WHERE parent_id IS NOT NULL AND status IN ('queued', 'running');
 CREATE INDEX jobs_unfinished ON jobs (created_at, id) WHERE status IN ('queued', 'running');
 -- What may be claimed, and what waits for its time: a claim lets in what has become due, and reads no more than that.
-CREATE INDEX jobs_queue ON jobs (priority DESC, created_at, id)
-  WHERE status = 'queued' AND (run_after IS NULL OR is_due) AND NOT is_batch;
 CREATE INDEX jobs_queue_by_type ON jobs (type, priority DESC, created_at, id)
   WHERE status = 'queued' AND (run_after IS NULL OR is_due) AND NOT is_batch;
 CREATE INDEX jobs_waiting ON jobs (run_after, id)
   WHERE status = 'queued' AND run_after IS NOT NULL AND NOT is_due;
 CREATE INDEX jobs_waiting_by_type ON jobs (type, run_after, id)
   WHERE status = 'queued' AND run_after IS NOT NULL AND NOT is_due;
-CREATE INDEX jobs_leases ON jobs (lease_expires_at) WHERE status = 'running';
+-- Leases that have expired; and, read as a whole, what runs of a type.
+CREATE INDEX jobs_leases ON jobs (lease_expires_at, type, is_batch) WHERE status = 'running';
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE parent_id IS NULL AND finished_at IS NOT NULL;
 -- Unfinished jobs with a key of their own, and all jobs that had one; jobs without a key cost these nothing.
 CREATE UNIQUE INDEX jobs_unique_key ON jobs (profile_id, type, unique_key)
   WHERE unique_key IS NOT NULL AND status IN ('queued', 'running');
 CREATE INDEX jobs_by_key ON jobs (profile_id, type, unique_key, created_at, id) WHERE unique_key IS NOT NULL;
+
+
+-- What holds for all jobs of a type. A type without a row, and an empty column, has no such rule.
+CREATE TABLE job_types (
+  type           TEXT NOT NULL,
+  paused_at      TEXT,     -- since when no job of the type is claimed
+  running_limit  INTEGER,  -- how many of them may run at once, in all processes
+  CONSTRAINT job_types_pk PRIMARY KEY (type),
+  CONSTRAINT job_types_paused_at CHECK (paused_at IS strftime('%Y-%m-%dT%H:%M:%fZ', paused_at, '+0 days')),
+  CONSTRAINT job_types_running_limit CHECK (running_limit >= 1)
+) STRICT, WITHOUT ROWID;
 
 
 -- Which files and transcripts a job's params and result name, so that nobody has to search JSON for them.

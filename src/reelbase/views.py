@@ -217,6 +217,8 @@ class JobView:
     list_children = Reading(JobRepository.list_children)
     list_unfinished = Reading(JobRepository.list_unfinished)
     held_by = Reading(JobRepository.held_by)
+    paused = Reading(JobRepository.paused)
+    limits = Reading(JobRepository.limits)
     steps = Reading(JobRepository.steps)
     find_step = Reading(JobRepository.find_step)
     log_lines = Reading(JobRepository.log_lines)

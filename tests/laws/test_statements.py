@@ -76,9 +76,15 @@ MAY_SCAN = {
     ("JobHousekeeping._fail_interrupted", "jobs"): "a partial index of what is running",
     ("JobHousekeeping._requeue_interrupted", "jobs"): "a partial index of what is running",
     ("DownloadQueries._count_active", "downloads"): "a partial index that holds what is counted",
-    ("JobClaims._claim", "jobs"): "the queue in its order, as far as the first that is due",
 }
 
+MAY_SCAN["JobLimits._paused", "job_types"] = "a row for each type that is paused or limited"
+MAY_SCAN["JobLimits._limits", "job_types"] = "a row for each type that is paused or limited"
+for _name in ("_claim", "_claim_of_types"):
+    MAY_SCAN[f"JobClaims.{_name}", "limited"] = "a row for each type that is paused or limited"
+    MAY_SCAN[f"JobClaims.{_name}", "running"] = "for each limit, an index of what is running"
+MAY_SCAN["JobClaims._claim", "wanted"] = "the types of which jobs are queued"
+MAY_SCAN["JobClaims._claim", "jobs"] = "the queue by type, as far as the first of its first type"
 for _name, _table in (
     ("FileRepository._list_all", "files"),
     ("JobQueries._list", "jobs"),

@@ -85,6 +85,43 @@ async def for_ever(run: JobRun) -> None:
     await asyncio.Event().wait()
 
 
+# Types
+
+
+async def test_an_idle_worker_begins_with_a_type_as_soon_as_it_is_resumed(
+    database: Database,
+) -> None:
+    async def handler(run: JobRun) -> None:
+        pass
+
+    await database.jobs.pause("t")
+    held, other = await job_of(database), await job_of(database, "u")
+    async with working(database, {"t": handler, "u": handler}):
+        await ended(database, other)
+        await asyncio.sleep(0.5)
+        assert (await database.jobs.get(held.id)).status == "queued"
+        await database.jobs.resume("t")
+        assert (await ended(database, held)).status == "succeeded"
+
+
+async def test_no_more_handlers_of_a_type_run_than_its_limit(database: Database) -> None:
+    running, most = 0, 0
+
+    async def handler(run: JobRun) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+
+    await database.jobs.limit("t", running=2)
+    jobs = [await job_of(database) for _ in range(12)]
+    async with working(database, {"t": handler}), working(database, {"t": handler}):
+        for job in jobs:
+            await ended(database, job)
+    assert most == 2
+
+
 # The outcome
 
 

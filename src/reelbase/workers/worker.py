@@ -180,10 +180,10 @@ class Worker:
     # What goes on beside the slots.
 
     async def _follow(self) -> None:
-        """Passes the turn when jobs were written, by this process or another."""
+        """Passes the turn when jobs were written, or a type resumed, by this process or another."""
         while True:
             try:
-                async with self._database.changes("jobs") as changes:
+                async with self._database.changes("jobs", "job_types") as changes:
                     async for _ in changes:
                         self._pass_turn()
                         await asyncio.sleep(_CHANGE_SECONDS)

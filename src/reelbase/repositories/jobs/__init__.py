@@ -36,6 +36,7 @@ from reelbase.repositories.jobs.claims import JobClaims
 from reelbase.repositories.jobs.completion import JobCompletion
 from reelbase.repositories.jobs.control import JobControl
 from reelbase.repositories.jobs.housekeeping import JobHousekeeping
+from reelbase.repositories.jobs.limits import JobLimits
 from reelbase.repositories.jobs.pages import JobPages
 from reelbase.repositories.jobs.records import (
     Job,
@@ -50,7 +51,14 @@ from reelbase.repositories.jobs.submission import JobSubmission
 
 
 class JobRepository(
-    JobSubmission, JobClaims, JobCompletion, JobControl, JobRuns, JobHousekeeping, JobPages
+    JobSubmission,
+    JobClaims,
+    JobLimits,
+    JobCompletion,
+    JobControl,
+    JobRuns,
+    JobHousekeeping,
+    JobPages,
 ):
     """The queue of jobs, table ``jobs``: added by the application, claimed and ended by workers.
 

@@ -73,8 +73,9 @@ class JobClaims(JobQueries):
         params={"types": list[str]},
     )
 
-    # Each arm finds its best candidate through an index; a job with children is never claimed itself. A job
-    # that was let in by a clock that has been set back waits again.
+    # The best queued job of each type is found through an index; a job with children is never claimed
+    # itself, and one that was let in by a clock that has been set back waits again. Of a type with a limit,
+    # a job whose lease has expired still counts as running, so that one may be taken over at the limit.
     _claim = Command(
         Job,
         """
@@ -88,17 +89,61 @@ class JobClaims(JobQueries):
         WHERE id = (
           SELECT id
           FROM (
-            SELECT *
+            SELECT jobs.id, jobs.priority, jobs.created_at
             FROM (
-              SELECT id, priority, created_at
-              FROM jobs
-              WHERE status = 'queued'
-                AND (run_after IS NULL OR is_due)
-                AND (run_after IS NULL OR run_after <= :now)
-                AND NOT is_batch
-              ORDER BY priority DESC, created_at, id
-              LIMIT 1
-            ) AS queued
+              WITH RECURSIVE queued (type) AS (
+                SELECT *
+                FROM (
+                  SELECT type
+                  FROM jobs
+                  WHERE status = 'queued'
+                    AND (run_after IS NULL OR is_due)
+                    AND NOT is_batch
+                  ORDER BY type
+                  LIMIT 1
+                ) AS first
+                UNION ALL
+                SELECT (
+                  SELECT next.type
+                  FROM jobs AS next
+                  WHERE next.type > queued.type
+                    AND next.status = 'queued'
+                    AND (next.run_after IS NULL OR next.is_due)
+                    AND NOT next.is_batch
+                  ORDER BY next.type
+                  LIMIT 1
+                )
+                FROM queued
+                WHERE queued.type IS NOT NULL
+              )
+              SELECT type
+              FROM queued
+              WHERE type IS NOT NULL
+            ) AS wanted
+            CROSS JOIN jobs
+            WHERE wanted.type NOT IN (
+                SELECT limited.type
+                FROM job_types AS limited
+                WHERE limited.paused_at IS NOT NULL
+                  OR limited.running_limit <= (
+                    SELECT count(*)
+                    FROM jobs AS running
+                    WHERE running.status = 'running'
+                      AND running.type = limited.type
+                      AND NOT running.is_batch
+                  )
+              )
+              AND jobs.id = (
+                SELECT candidate.id
+                FROM jobs AS candidate
+                WHERE candidate.type = wanted.type
+                  AND candidate.status = 'queued'
+                  AND (candidate.run_after IS NULL OR candidate.is_due)
+                  AND (candidate.run_after IS NULL OR candidate.run_after <= :now)
+                  AND NOT candidate.is_batch
+                ORDER BY candidate.priority DESC, candidate.created_at, candidate.id
+                LIMIT 1
+              )
             UNION ALL
             SELECT *
             FROM (
@@ -108,6 +153,18 @@ class JobClaims(JobQueries):
                 AND lease_expires_at <= :now
                 AND attempts < max_attempts
                 AND NOT is_batch
+                AND type NOT IN (
+                  SELECT limited.type
+                  FROM job_types AS limited
+                  WHERE limited.paused_at IS NOT NULL
+                    OR limited.running_limit < (
+                      SELECT count(*)
+                      FROM jobs AS running
+                      WHERE running.status = 'running'
+                        AND running.type = limited.type
+                        AND NOT running.is_batch
+                    )
+                )
               ORDER BY priority DESC, created_at, id
               LIMIT 1
             ) AS expired
@@ -135,17 +192,29 @@ class JobClaims(JobQueries):
             SELECT jobs.id, jobs.priority, jobs.created_at
             FROM json_each(:types) AS wanted
             CROSS JOIN jobs
-            WHERE jobs.id = (
-              SELECT candidate.id
-              FROM jobs AS candidate
-              WHERE candidate.type = wanted.value
-                AND candidate.status = 'queued'
-                AND (candidate.run_after IS NULL OR candidate.is_due)
-                AND (candidate.run_after IS NULL OR candidate.run_after <= :now)
-                AND NOT candidate.is_batch
-              ORDER BY candidate.priority DESC, candidate.created_at, candidate.id
-              LIMIT 1
-            )
+            WHERE wanted.value NOT IN (
+                SELECT limited.type
+                FROM job_types AS limited
+                WHERE limited.paused_at IS NOT NULL
+                  OR limited.running_limit <= (
+                    SELECT count(*)
+                    FROM jobs AS running
+                    WHERE running.status = 'running'
+                      AND running.type = limited.type
+                      AND NOT running.is_batch
+                  )
+              )
+              AND jobs.id = (
+                SELECT candidate.id
+                FROM jobs AS candidate
+                WHERE candidate.type = wanted.value
+                  AND candidate.status = 'queued'
+                  AND (candidate.run_after IS NULL OR candidate.is_due)
+                  AND (candidate.run_after IS NULL OR candidate.run_after <= :now)
+                  AND NOT candidate.is_batch
+                ORDER BY candidate.priority DESC, candidate.created_at, candidate.id
+                LIMIT 1
+              )
             UNION ALL
             SELECT *
             FROM (
@@ -156,6 +225,18 @@ class JobClaims(JobQueries):
                 AND attempts < max_attempts
                 AND NOT is_batch
                 AND type IN (SELECT value FROM json_each(:types))
+                AND type NOT IN (
+                  SELECT limited.type
+                  FROM job_types AS limited
+                  WHERE limited.paused_at IS NOT NULL
+                    OR limited.running_limit < (
+                      SELECT count(*)
+                      FROM jobs AS running
+                      WHERE running.status = 'running'
+                        AND running.type = limited.type
+                        AND NOT running.is_batch
+                    )
+                )
               ORDER BY priority DESC, created_at, id
               LIMIT 1
             ) AS expired
@@ -214,7 +295,8 @@ class JobClaims(JobQueries):
         """Claims the next due job (highest priority, then oldest) for this worker.
 
         A job whose lease has expired is claimed again while it has attempts left, and fails otherwise.
-        No two workers, tasks or processes get the same job. If more than 1,000 jobs become due at once,
+        No two workers, tasks or processes get the same job. Types that are paused, and those of which as many
+        jobs run as limit() allows, are left out. If more than 1,000 jobs become due at once,
         they take their places in the queue 1,000 at a claim.
 
         Args:
