@@ -542,6 +542,9 @@ class _SyncJobRepository(_SyncJobView):
     def claim(
         self, worker: str, *, types: Iterable[str] | None = None, lease: float = 60.0
     ) -> Job | None: ...
+    def claim_many(
+        self, worker: str, count: int, *, types: Iterable[str] | None = None, lease: float = 60.0
+    ) -> list[Job]: ...
     def delete(self, job_id: UUID | str, *, missing_ok: bool = False) -> bool: ...
     def fail(
         self,
@@ -589,6 +592,7 @@ class _SyncJobRepository(_SyncJobView):
         worker: str | None = None,
         attempt: int | None = None,
     ) -> Job: ...
+    def succeed_many(self, results: Iterable[tuple[Job, dict[str, Any] | None]]) -> list[bool]: ...
     def update(
         self,
         job_id: UUID | str,

@@ -32,6 +32,7 @@ from reelbase import (
     File,
     FileStatus,
     GenerationStatus,
+    Job,
     JobStatus,
     NewFile,
     NewGeneration,
@@ -46,6 +47,7 @@ from reelbase import (
 from reelbase.engine.file_names import printable
 from reelbase.engine.statements.search import folded
 from reelbase.testing.clock import FrozenClock
+from reelbase.testing.factories import make_job
 
 QUICK = settings(
     max_examples=50,
@@ -729,8 +731,10 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ),
     ("jobs", "update"): lambda world: {"job_id": world.running_id, "error": "new"},
     ("jobs", "claim"): lambda world: {"worker": "w"},
+    ("jobs", "claim_many"): lambda world: {"worker": "w", "count": 2},
     ("jobs", "heartbeat"): lambda world: {"job_id": world.running_id, "worker": "w"},
     ("jobs", "succeed"): lambda world: {"job_id": world.running_id},
+    ("jobs", "succeed_many"): lambda world: {"results": [(make_job(), {"n": 1})]},
     ("jobs", "fail"): lambda world: {"job_id": world.running_id, "error": "e"},
     ("jobs", "release"): lambda world: {"job_id": world.running_id, "worker": "w"},
     ("jobs", "held_by"): lambda world: {"worker": "w"},
@@ -1109,6 +1113,7 @@ ALSO_CALLED = {
     "clip_id": "id",
     "job_id": "id",
     "children": "child|params",
+    "results": "result",
     "project_id": "id",
     "video_id": "id",
     "download_id": "id",
@@ -1209,6 +1214,10 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         (Iterable[NewSegment], (5, "ab", [5], ["x"], [{}], [None], NewSegment(0.0, 1.0, "t"))),
         (Iterable[NewGeneration], (5, "ab", [5], ["x"], [{}], [None])),
         (Iterable[UUID | str], (5, "ab", b"ab", ["x"], [5], [None], Unknown(), ["\ud800"])),
+        (
+            Iterable[tuple[Job, dict[str, Any] | None]],
+            (5, "ab", [5], ["ab"], [{}], [None], [("x", None)], [(make_job(), [])], make_job()),
+        ),
         (Iterable[int], (5, "ab", b"ab", ["x"], [1.5], [None], [True], [2**63])),
         (Iterable[NewFile], (5, "ab", [5], ["x"], [{}], [None], NewFile("n", "p"))),
         (Iterable[UUID | str], (5, "ab", b"ab", ["x"], [5], [None], [], [uuid4(), uuid4()])),

@@ -25,6 +25,7 @@ from reelbase import (
     Job,
     JobFailure,
     JobHandler,
+    JobRepository,
     JobRun,
     JobStatus,
 )
@@ -141,6 +142,63 @@ async def test_a_handler_need_not_return_anything(database: Database) -> None:
 
     job = await done_by(database, handler)
     assert (job.status, job.result) == ("succeeded", None)
+
+
+async def test_a_result_that_cannot_be_stored_fails_its_job_and_none_that_ends_with_it(
+    database: Database,
+) -> None:
+    together = asyncio.Barrier(4)
+
+    async def handler(run: JobRun) -> Any:
+        await together.wait()
+        return {"n": float("nan") if run.job.priority == 2 else 1}
+
+    jobs = [await job_of(database, priority=n) for n in range(4)]
+    async with working(database, {"t": handler}, concurrency=4):
+        found = [await ended(database, job) for job in jobs]
+    assert [job.status for job in found] == ["succeeded", "succeeded", "failed", "succeeded"]
+    assert (found[2].error_code, found[3].result) == ("result", {"n": 1})
+
+
+async def test_a_job_that_was_cancelled_does_not_keep_the_results_of_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_CANCEL_SECONDS", 60)
+    together = asyncio.Barrier(4)
+
+    async def handler(run: JobRun) -> dict[str, Any]:
+        if run.job.priority == 2:
+            await database.jobs.cancel(run.job.id)
+        await together.wait()
+        return {"n": 1}
+
+    jobs = [await job_of(database, priority=n) for n in range(4)]
+    async with working(database, {"t": handler}, concurrency=4):
+        found = [await ended(database, job) for job in jobs]
+    assert [job.status for job in found] == ["succeeded", "succeeded", "cancelled", "succeeded"]
+    assert (found[2].result, found[3].result) == (None, {"n": 1})
+
+
+async def test_short_jobs_are_claimed_and_stored_many_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, counts = JobRepository.claim_many, list[int]()
+
+    async def counting(self: JobRepository, worker: str, count: int, **options: Any) -> list[Job]:
+        jobs = await claim(self, worker, count, **options)
+        counts.append(len(jobs))
+        return jobs
+
+    async def handler(run: JobRun) -> None:
+        pass
+
+    monkeypatch.setattr(JobRepository, "claim_many", counting)
+    jobs = [await job_of(database) for _ in range(160)]
+    async with working(database, {"t": handler}, concurrency=16):
+        for job in jobs:
+            await ended(database, job)
+    assert max(counts) == 16
+    assert sum(count > 4 for count in counts) > sum(0 < count <= 4 for count in counts)
 
 
 async def test_an_exception_is_recorded_with_its_text_and_its_place(database: Database) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from reelbase.engine.ids import moment_after
-from reelbase.engine.statements.arguments import wrong_type
+from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.engine.statements.parameters import at_least_0, clamped
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.jobs.queries import JobQueries
@@ -307,6 +307,36 @@ class JobClaims(JobQueries):
         Returns:
             The job; None when none is due.
         """
+        for job in await self._claim_up_to(1, worker, types, lease):
+            return job
+        return None
+
+    async def claim_many(
+        self, worker: str, count: int, *, types: Iterable[str] | None = None, lease: float = 60.0
+    ) -> list[Job]:
+        """Claims the next due jobs, as so many calls of claim() would, in one transaction.
+
+        Args:
+            worker: the name of the worker.
+            count: how many at most; 1 to 1,000, as other writers wait meanwhile.
+            types: as in claim().
+            lease: as in claim().
+
+        Returns:
+            The jobs, in the order in which they were claimed; fewer than count when no more are due.
+
+        Raises:
+            InvalidArgumentError: count is below 1 or above 1,000.
+        """
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise wrong_type("count", f"must be int, not {type(count).__name__}")
+        if not 1 <= count <= 1000:
+            raise invalid_argument("count", f"must be 1 to 1000, not {count}")
+        return await self._claim_up_to(count, worker, types, lease)
+
+    async def _claim_up_to(
+        self, count: int, worker: str, types: Iterable[str] | None, lease: float
+    ) -> list[Job]:
         now = self._now()
         claim: dict[str, Any] = {
             "worker": worker,
@@ -321,7 +351,9 @@ class JobClaims(JobQueries):
             wanted = list(types)
             let_in = self._let_in_of_types.count(types=wanted, now=now)
             job = self._claim_of_types.optional(types=wanted, **claim)
-        return (await self._batch(self._fail_exhausted.count(now=now), let_in, job))[-1]
+        steps = self._fail_exhausted.count(now=now), let_in, *[job] * count
+        _, _, *claimed = await self._batch(*steps)
+        return [job for job in claimed if job is not None]
 
     async def heartbeat(
         self,
