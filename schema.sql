@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 21;
+PRAGMA user_version = 22;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -50,7 +50,8 @@ VALUES
   (18, 'collections', '9b0bf5dd00210d97808a9bceab841948abd7ae82830c3894ecda71288cc6db40'),
   (19, 'people', '78fd19886112a7f0250d7823755d3db3b2b7c1d562035e6745b151b6226ef2d0'),
   (20, 'unique_jobs', '085aef2d7b0da87db6ad447c10cad4ebc172783c370793c9519b1d2624ebf5a7'),
-  (21, 'job_types', '8bce58bacf0c5e3cdaf80f377e742d6ff95fed8017b1ebb9c7cce00011d8af22');
+  (21, 'job_types', '8bce58bacf0c5e3cdaf80f377e742d6ff95fed8017b1ebb9c7cce00011d8af22'),
+  (22, 'job_dependencies', 'ea1292941b76dec12d4ac005fd33e07906ed7b683f01129fad312682e7ad0ed2');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -226,6 +227,8 @@ CREATE TABLE jobs (
   is_due            INTEGER NOT NULL DEFAULT 0  -- a claim has found that its run_after has come
     CONSTRAINT jobs_is_due CHECK (is_due IN (0, 1)),
   unique_key        TEXT,            -- which of the profile's jobs of this type only one that has not ended has
+  waiting_for       INTEGER NOT NULL DEFAULT 0  -- how many jobs have to succeed first; triggers keep it
+    CONSTRAINT jobs_waiting_for CHECK (waiting_for >= 0),
   CONSTRAINT jobs_pk PRIMARY KEY (id),
   CONSTRAINT jobs_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
   CONSTRAINT jobs_parent FOREIGN KEY (parent_id) REFERENCES jobs (id) ON DELETE CASCADE,
@@ -272,7 +275,7 @@ CREATE INDEX jobs_children_unfinished ON jobs (parent_id)
 CREATE INDEX jobs_unfinished ON jobs (created_at, id) WHERE status IN ('queued', 'running');
 -- What may be claimed, and what waits for its time: a claim lets in what has become due, and reads no more than that.
 CREATE INDEX jobs_queue_by_type ON jobs (type, priority DESC, created_at, id)
-  WHERE status = 'queued' AND (run_after IS NULL OR is_due) AND NOT is_batch;
+  WHERE status = 'queued' AND (run_after IS NULL OR is_due) AND NOT is_batch AND waiting_for = 0;
 CREATE INDEX jobs_waiting ON jobs (run_after, id)
   WHERE status = 'queued' AND run_after IS NOT NULL AND NOT is_due;
 CREATE INDEX jobs_waiting_by_type ON jobs (type, run_after, id)
@@ -284,6 +287,112 @@ CREATE INDEX jobs_finished ON jobs (finished_at) WHERE parent_id IS NULL AND fin
 CREATE UNIQUE INDEX jobs_unique_key ON jobs (profile_id, type, unique_key)
   WHERE unique_key IS NOT NULL AND status IN ('queued', 'running');
 CREATE INDEX jobs_by_key ON jobs (profile_id, type, unique_key, created_at, id) WHERE unique_key IS NOT NULL;
+
+
+-- Which jobs a job waits for.
+CREATE TABLE job_dependencies (
+  job_id    TEXT NOT NULL,
+  needs_id  TEXT NOT NULL,  -- has to succeed first
+  CONSTRAINT job_dependencies_pk PRIMARY KEY (job_id, needs_id),
+  CONSTRAINT job_dependencies_job FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE,
+  CONSTRAINT job_dependencies_needs FOREIGN KEY (needs_id) REFERENCES jobs (id) ON DELETE CASCADE,
+  CONSTRAINT job_dependencies_not_itself CHECK (job_id <> needs_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX job_dependencies_by_need ON job_dependencies (needs_id);
+
+-- Triggers, because many statements end a job, and so does a cascade. jobs.waiting_for is counted up and down, not
+-- recounted: a job may wait for 20,000 others.
+CREATE TRIGGER job_dependencies_insert AFTER INSERT ON job_dependencies
+BEGIN
+  UPDATE jobs
+  SET waiting_for = waiting_for + 1
+  WHERE id = NEW.job_id
+    AND EXISTS (SELECT 1 FROM jobs AS needed WHERE needed.id = NEW.needs_id AND needed.status <> 'succeeded');
+END;
+
+CREATE TRIGGER job_dependencies_delete AFTER DELETE ON job_dependencies
+BEGIN
+  UPDATE jobs
+  SET waiting_for = waiting_for - 1
+  WHERE id = OLD.job_id
+    AND EXISTS (SELECT 1 FROM jobs AS needed WHERE needed.id = OLD.needs_id AND needed.status <> 'succeeded');
+END;
+
+CREATE TRIGGER jobs_needed_succeeded AFTER UPDATE OF status ON jobs
+WHEN NEW.status = 'succeeded' AND OLD.status <> 'succeeded'
+BEGIN
+  UPDATE jobs
+  SET waiting_for = waiting_for - 1
+  WHERE id IN (SELECT job_id FROM job_dependencies WHERE needs_id = NEW.id);
+END;
+
+CREATE TRIGGER jobs_needed_again AFTER UPDATE OF status ON jobs
+WHEN OLD.status = 'succeeded' AND NEW.status <> 'succeeded'
+BEGIN
+  UPDATE jobs
+  SET waiting_for = waiting_for + 1
+  WHERE id IN (SELECT job_id FROM job_dependencies WHERE needs_id = NEW.id);
+END;
+
+-- What waits for a job that has failed or was cancelled ends as it did, and so does what waits for that: all at once,
+-- because a trigger does not start itself.
+CREATE TRIGGER jobs_needed_lost AFTER UPDATE OF status ON jobs
+WHEN NEW.status IN ('failed', 'cancelled')
+  AND OLD.status IN ('queued', 'running')
+  AND EXISTS (SELECT 1 FROM job_dependencies WHERE needs_id = NEW.id)
+BEGIN
+  UPDATE jobs
+  SET status = NEW.status,
+      error = 'job ' || NEW.id || iif(NEW.status = 'failed', ' has failed', ' was cancelled')
+        || ', and it waits for that one',
+      error_code = 'dependency',
+      updated_at = NEW.updated_at,
+      finished_at = NEW.updated_at
+  WHERE id IN (
+    WITH RECURSIVE lost (id) AS (
+      SELECT jobs.id
+      FROM job_dependencies
+      CROSS JOIN jobs ON jobs.id = job_dependencies.job_id AND jobs.status = 'queued'
+      WHERE job_dependencies.needs_id = NEW.id
+      UNION
+      SELECT jobs.id
+      FROM lost
+      CROSS JOIN job_dependencies ON job_dependencies.needs_id = lost.id
+      CROSS JOIN jobs ON jobs.id = job_dependencies.job_id AND jobs.status = 'queued'
+    )
+    SELECT id FROM lost
+  );
+END;
+
+-- Before, because a cascade takes away what tells which jobs wait.
+CREATE TRIGGER jobs_needed_deleted BEFORE DELETE ON jobs
+WHEN OLD.status <> 'succeeded'
+  AND EXISTS (SELECT 1 FROM job_dependencies WHERE needs_id = OLD.id)
+BEGIN
+  UPDATE jobs
+  SET status = 'cancelled',
+      error = 'job ' || OLD.id || ' was deleted, and it waits for that one',
+      error_code = 'dependency',
+      finished_at = updated_at
+  WHERE id IN (
+    WITH RECURSIVE lost (id) AS (
+      SELECT jobs.id
+      FROM job_dependencies
+      CROSS JOIN jobs ON jobs.id = job_dependencies.job_id AND jobs.status = 'queued'
+      WHERE job_dependencies.needs_id = OLD.id
+      UNION
+      SELECT jobs.id
+      FROM lost
+      CROSS JOIN job_dependencies ON job_dependencies.needs_id = lost.id
+      CROSS JOIN jobs ON jobs.id = job_dependencies.job_id AND jobs.status = 'queued'
+    )
+    SELECT id FROM lost
+  );
+  UPDATE jobs
+  SET waiting_for = waiting_for - 1
+  WHERE id IN (SELECT job_id FROM job_dependencies WHERE needs_id = OLD.id);
+END;
 
 
 -- What holds for all jobs of a type. A type without a row, and an empty column, has no such rule.
@@ -356,10 +465,14 @@ END;
 CREATE TRIGGER jobs_parent_insert BEFORE INSERT ON jobs
 WHEN NEW.parent_id IS NOT NULL
 BEGIN
-  SELECT RAISE(ABORT, 'a parent job is of the same profile and has no parent itself')
+  SELECT RAISE(ABORT, 'a parent job is of the same profile, and has no parent itself and no job to wait for')
   FROM jobs
   WHERE id = NEW.parent_id
-    AND (parent_id IS NOT NULL OR profile_id <> NEW.profile_id);
+    AND (
+      parent_id IS NOT NULL
+      OR profile_id <> NEW.profile_id
+      OR EXISTS (SELECT 1 FROM job_dependencies WHERE job_id = NEW.parent_id)
+    );
 END;
 
 -- What a job said of its own progress before its first child came is not its children's.

@@ -105,6 +105,7 @@ class Stage:
                         "run_after": None,
                         "unique_key": None,
                         "since": None,
+                        "after": [],
                         "now": _START,
                     }
                 )

@@ -493,6 +493,7 @@ class _SyncJobView:
         limit: int | None = None,
         offset: int = 0,
     ) -> builtins.list[Job]: ...
+    def list_needed(self, job_id: UUID | str) -> builtins.list[Job]: ...
     def list_unfinished(self) -> builtins.list[Job]: ...
     def log_lines(
         self, job_id: UUID | str, *, after: int = 0, limit: int | None = None
@@ -525,6 +526,7 @@ class _SyncJobRepository(_SyncJobView):
         max_attempts: int = 1,
         unique_key: str | None = None,
         unique_for: timedelta | None = None,
+        after: Iterable[UUID | str] = ...,
     ) -> Job: ...
     def add_batch(
         self,

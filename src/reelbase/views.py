@@ -215,6 +215,7 @@ class JobView:
     list_for_profile = Reading(JobRepository.list_for_profile)
     list = Reading(JobRepository.list)
     list_children = Reading(JobRepository.list_children)
+    list_needed = Reading(JobRepository.list_needed)
     list_unfinished = Reading(JobRepository.list_unfinished)
     held_by = Reading(JobRepository.held_by)
     paused = Reading(JobRepository.paused)

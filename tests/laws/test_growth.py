@@ -93,6 +93,21 @@ async def add_let_in(database: Database, rows: int) -> None:
     assert not await database.fetch_one(int, "SELECT count(*) FROM jobs WHERE NOT is_due")
 
 
+async def add_waiting(database: Database, rows: int) -> None:
+    """Jobs that wait for one that runs, and come before everything else."""
+    needed = await database.jobs.add("anna", "needed", {})
+    await database.jobs.claim("other", types=["needed"])
+    waiting = new_ids(rows)
+    await database.execute_many(
+        "INSERT INTO jobs (id, profile_id, type, priority) VALUES (?, 'anna', 't', 9)",
+        [(id,) for id in waiting],
+    )
+    await database.execute_many(
+        "INSERT INTO job_dependencies (job_id, needs_id) VALUES (?, ?)",
+        [(id, needed.id) for id in waiting],
+    )
+
+
 async def add_paused(database: Database, rows: int) -> None:
     """Jobs of a paused type that come before everything else."""
     await database.jobs.pause("paused")
@@ -116,8 +131,8 @@ async def add_held_back(database: Database, kind: str, rows: int) -> None:
 @pytest.mark.parametrize("types", [None, ["t", "u", "paused", "limited"]], ids=["any", "typed"])
 @pytest.mark.parametrize(
     "fill",
-    [add_finished, add_scheduled, add_batches, add_let_in, add_paused, add_limited],
-    ids=["finished", "scheduled", "batches", "overdue", "paused", "limited"],
+    [add_finished, add_scheduled, add_batches, add_let_in, add_waiting, add_paused, add_limited],
+    ids=["finished", "scheduled", "batches", "overdue", "waiting", "paused", "limited"],
 )
 async def test_a_claim_of_a_job_costs_the_same_beside_any_number_of_others(
     fill: Callable[[Database, int], Awaitable[None]], types: list[str] | None

@@ -80,6 +80,9 @@ EXCEPTIONS = {
     ("functions", "JobControl._cancel_children"): (
         "changes() costs nothing; in PostgreSQL a look at the parent says the same"
     ),
+    ("functions", "JobSubmission._add_dependencies"): (
+        "changes() costs nothing; in PostgreSQL a look at the job says the same"
+    ),
     ("functions", "FileRepository._search"): (
         "bm25() is the ranking by column of FTS5, and PostgreSQL's has weights in its index"
     ),

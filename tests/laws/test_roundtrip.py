@@ -724,6 +724,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("jobs", "list"): _paging,
     ("jobs", "page"): _profile,
     ("jobs", "counts_by_status"): _profile,
+    ("jobs", "list_needed"): lambda world: {"job_id": world.queued_id},
     ("jobs", "list_children"): lambda world: {"parent_id": world.queued_id},
     ("jobs", "find_referencing_file"): lambda world: _profile(world) | _file(world),
     ("jobs", "find_referencing_transcript"): lambda world: (

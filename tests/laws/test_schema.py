@@ -107,6 +107,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "max_attempts": 1,
         "run_after": MOMENT,
         "unique_key": "k",
+        "waiting_for": 0,
         "worker": "w",
         "lease_expires_at": MOMENT,
         "created_at": MOMENT,
@@ -114,6 +115,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "started_at": MOMENT,
         "finished_at": None,
     },
+    "job_dependencies": {"job_id": ID, "needs_id": OTHER_ID},
     "job_types": {"type": "t", "paused_at": MOMENT, "running_limit": 1},
     "job_references": {"target_id": ID, "target_type": "file", "job_id": ID},
     "job_steps": {"job_id": ID, "name": "s", "attempt": 1, "result": "1", "finished_at": MOMENT},
@@ -442,6 +444,8 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     ],
     "config_value": [{"value": text} for text in _NO_JSON],
     "job_references_target_type": [{"target_type": "clip"}, {"target_type": ""}],
+    "jobs_waiting_for": [{"waiting_for": -1}],
+    "job_dependencies_not_itself": [{"needs_id": ID}],
     "job_types_running_limit": [{"running_limit": 0}, {"running_limit": -1}],
     "job_steps_attempt": [{"attempt": -1}],
     "job_steps_result": [{"result": text} for text in _NO_JSON],
@@ -850,6 +854,8 @@ def filled() -> Iterator[sqlite3.Connection]:
         for table, row in ROWS.items():
             if table == "file_numbers":  # a trigger has numbered the file
                 connection.execute("DELETE FROM file_numbers")
+            if table == "job_dependencies":  # a job that the other one waits for
+                insert(connection, "jobs", ROWS["jobs"] | {"id": OTHER_ID, "unique_key": None})
             insert(connection, table, row)
         yield connection
 
@@ -939,7 +945,8 @@ def test_the_defaults_serve_people_at_the_prompt(schema: sqlite3.Connection) -> 
 
 def test_an_upper_case_reference_in_json_is_found(filled: sqlite3.Connection) -> None:
     filled.execute(
-        "UPDATE jobs SET params = json_object('file_id', ?)", (OTHER_ID.replace("2", "A"),)
+        "UPDATE jobs SET params = json_object('file_id', ?) WHERE id = ?",
+        (OTHER_ID.replace("2", "A"), ID),
     )
     targets = filled.execute("SELECT target_id, target_type FROM job_references").fetchall()
     assert targets == [(OTHER_ID.replace("2", "a"), "file")]

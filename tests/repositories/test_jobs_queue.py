@@ -76,6 +76,7 @@ async def test_an_added_job_is_queued_with_the_defaults(jobs: JobRepository) -> 
         max_attempts=1,
         run_after=None,
         unique_key=None,
+        waiting_for=0,
         worker=None,
         lease_expires_at=None,
         created_at=START,
@@ -1139,7 +1140,9 @@ async def test_no_more_jobs_are_claimed_than_asked_for_nor_than_a_limit_allows(
 
 
 @pytest.mark.parametrize("count", [0, -1, 1001])
-async def test_claiming_no_jobs_or_too_many_at_once_is_refused(jobs: JobRepository, count: int) -> None:
+async def test_claiming_no_jobs_or_too_many_at_once_is_refused(
+    jobs: JobRepository, count: int
+) -> None:
     with pytest.raises(InvalidArgumentError, match="count"):
         await jobs.claim_many("w", count)
 

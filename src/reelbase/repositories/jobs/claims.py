@@ -99,6 +99,7 @@ class JobClaims(JobQueries):
                   WHERE status = 'queued'
                     AND (run_after IS NULL OR is_due)
                     AND NOT is_batch
+                    AND waiting_for = 0
                   ORDER BY type
                   LIMIT 1
                 ) AS first
@@ -110,6 +111,7 @@ class JobClaims(JobQueries):
                     AND next.status = 'queued'
                     AND (next.run_after IS NULL OR next.is_due)
                     AND NOT next.is_batch
+                    AND next.waiting_for = 0
                   ORDER BY next.type
                   LIMIT 1
                 )
@@ -141,6 +143,7 @@ class JobClaims(JobQueries):
                   AND (candidate.run_after IS NULL OR candidate.is_due)
                   AND (candidate.run_after IS NULL OR candidate.run_after <= :now)
                   AND NOT candidate.is_batch
+                  AND candidate.waiting_for = 0
                 ORDER BY candidate.priority DESC, candidate.created_at, candidate.id
                 LIMIT 1
               )
@@ -212,6 +215,7 @@ class JobClaims(JobQueries):
                   AND (candidate.run_after IS NULL OR candidate.is_due)
                   AND (candidate.run_after IS NULL OR candidate.run_after <= :now)
                   AND NOT candidate.is_batch
+                  AND candidate.waiting_for = 0
                 ORDER BY candidate.priority DESC, candidate.created_at, candidate.id
                 LIMIT 1
               )
@@ -293,6 +297,8 @@ class JobClaims(JobQueries):
         self, worker: str, *, types: Iterable[str] | None = None, lease: float = 60.0
     ) -> Job | None:
         """Claims the next due job (highest priority, then oldest) for this worker.
+
+        A job that waits for others (``after`` of add()) is not due until they have succeeded.
 
         A job whose lease has expired is claimed again while it has attempts left, and fails otherwise.
         No two workers, tasks or processes get the same job. Types that are paused, and those of which as many

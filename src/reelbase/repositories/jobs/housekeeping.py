@@ -119,7 +119,7 @@ class JobHousekeeping(JobQueries):
         """,
     )
 
-    # A parent must not wait for a deleted job, so the job is cancelled first.
+    # Neither a parent nor another job must wait for a deleted job, so the job is cancelled first.
     _cancel_before_delete = Command(
         Job,
         """
@@ -130,7 +130,6 @@ class JobHousekeeping(JobQueries):
             updated_at = :now,
             finished_at = :now
         WHERE id = :id
-          AND parent_id IS NOT NULL
           AND status IN ('queued', 'running')
         """,
     )
