@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 20;
+PRAGMA user_version = 22;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -49,7 +49,9 @@ VALUES
   (17, 'pages_of_files', '370293e0e4e9a37fb3be648904e78008a6bca181aa69b3d91294bf677fb775e3'),
   (18, 'collections', '9b0bf5dd00210d97808a9bceab841948abd7ae82830c3894ecda71288cc6db40'),
   (19, 'people', '78fd19886112a7f0250d7823755d3db3b2b7c1d562035e6745b151b6226ef2d0'),
-  (20, 'gallery', 'b9d8e946a8a9fc88ac1e5391b4bfe5da88a29e687c0a5ec3332f5717df529895');
+  (20, 'unique_jobs', '085aef2d7b0da87db6ad447c10cad4ebc172783c370793c9519b1d2624ebf5a7'),
+  (21, 'job_types', '8bce58bacf0c5e3cdaf80f377e742d6ff95fed8017b1ebb9c7cce00011d8af22'),
+  (22, 'job_dependencies', 'ea1292941b76dec12d4ac005fd33e07906ed7b683f01129fad312682e7ad0ed2');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -111,12 +113,6 @@ CREATE TABLE files (
   content_hash    TEXT,
   source_url      TEXT,
   created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  duration        REAL  -- seconds, of media_info, for the index of lengths; triggers keep it
-    CONSTRAINT files_duration CHECK (duration >= 0),
-  -- What files are ordered by. '' is before all digits: a size or a length that is not known.
-  name_key        TEXT GENERATED ALWAYS AS (lower(name)) VIRTUAL,
-  size_key        TEXT GENERATED ALWAYS AS (iif(size_bytes IS NULL, '', printf('%019d', size_bytes))) VIRTUAL,
-  length_key      TEXT GENERATED ALWAYS AS (iif(duration IS NULL, '', printf('%016.3f', duration))) VIRTUAL,
   -- What transcripts and clips refer to, so that theirs is a file of the same profile. Before the primary
   -- key: of two that are broken, SQLite names the one that was declared last.
   CONSTRAINT files_of_profile UNIQUE (id, profile_id),
@@ -133,9 +129,6 @@ CREATE INDEX files_newest ON files (profile_id, created_at DESC, id DESC);
 CREATE INDEX files_newest_of_all ON files (created_at DESC, id DESC);
 CREATE INDEX files_by_type ON files (profile_id, type, created_at DESC, id DESC) WHERE type IS NOT NULL;
 CREATE INDEX files_by_folder ON files (profile_id, folder, created_at DESC, id DESC);
-CREATE INDEX files_by_name ON files (profile_id, name_key, id);
-CREATE INDEX files_by_size ON files (profile_id, size_key, id);
-CREATE INDEX files_by_length ON files (profile_id, length_key, id);
 CREATE INDEX files_by_source ON files (source_file_id, created_at DESC, id DESC) WHERE source_file_id IS NOT NULL;
 CREATE INDEX files_by_hash ON files (profile_id, content_hash, created_at DESC, id DESC) WHERE content_hash IS NOT NULL;
 CREATE INDEX files_by_url ON files (profile_id, source_url, created_at DESC, id DESC) WHERE source_url IS NOT NULL;
@@ -233,6 +226,9 @@ CREATE TABLE jobs (
     CONSTRAINT jobs_is_batch CHECK (is_batch IN (0, 1)),
   is_due            INTEGER NOT NULL DEFAULT 0  -- a claim has found that its run_after has come
     CONSTRAINT jobs_is_due CHECK (is_due IN (0, 1)),
+  unique_key        TEXT,            -- which of the profile's jobs of this type only one that has not ended has
+  waiting_for       INTEGER NOT NULL DEFAULT 0  -- how many jobs have to succeed first; triggers keep it
+    CONSTRAINT jobs_waiting_for CHECK (waiting_for >= 0),
   CONSTRAINT jobs_pk PRIMARY KEY (id),
   CONSTRAINT jobs_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
   CONSTRAINT jobs_parent FOREIGN KEY (parent_id) REFERENCES jobs (id) ON DELETE CASCADE,
@@ -278,16 +274,136 @@ CREATE INDEX jobs_children_unfinished ON jobs (parent_id)
   WHERE parent_id IS NOT NULL AND status IN ('queued', 'running');
 CREATE INDEX jobs_unfinished ON jobs (created_at, id) WHERE status IN ('queued', 'running');
 -- What may be claimed, and what waits for its time: a claim lets in what has become due, and reads no more than that.
-CREATE INDEX jobs_queue ON jobs (priority DESC, created_at, id)
-  WHERE status = 'queued' AND (run_after IS NULL OR is_due) AND NOT is_batch;
 CREATE INDEX jobs_queue_by_type ON jobs (type, priority DESC, created_at, id)
-  WHERE status = 'queued' AND (run_after IS NULL OR is_due) AND NOT is_batch;
+  WHERE status = 'queued' AND (run_after IS NULL OR is_due) AND NOT is_batch AND waiting_for = 0;
 CREATE INDEX jobs_waiting ON jobs (run_after, id)
   WHERE status = 'queued' AND run_after IS NOT NULL AND NOT is_due;
 CREATE INDEX jobs_waiting_by_type ON jobs (type, run_after, id)
   WHERE status = 'queued' AND run_after IS NOT NULL AND NOT is_due;
-CREATE INDEX jobs_leases ON jobs (lease_expires_at) WHERE status = 'running';
+-- Leases that have expired; and, read as a whole, what runs of a type.
+CREATE INDEX jobs_leases ON jobs (lease_expires_at, type, is_batch) WHERE status = 'running';
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE parent_id IS NULL AND finished_at IS NOT NULL;
+-- Unfinished jobs with a key of their own, and all jobs that had one; jobs without a key cost these nothing.
+CREATE UNIQUE INDEX jobs_unique_key ON jobs (profile_id, type, unique_key)
+  WHERE unique_key IS NOT NULL AND status IN ('queued', 'running');
+CREATE INDEX jobs_by_key ON jobs (profile_id, type, unique_key, created_at, id) WHERE unique_key IS NOT NULL;
+
+
+-- Which jobs a job waits for.
+CREATE TABLE job_dependencies (
+  job_id    TEXT NOT NULL,
+  needs_id  TEXT NOT NULL,  -- has to succeed first
+  CONSTRAINT job_dependencies_pk PRIMARY KEY (job_id, needs_id),
+  CONSTRAINT job_dependencies_job FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE,
+  CONSTRAINT job_dependencies_needs FOREIGN KEY (needs_id) REFERENCES jobs (id) ON DELETE CASCADE,
+  CONSTRAINT job_dependencies_not_itself CHECK (job_id <> needs_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX job_dependencies_by_need ON job_dependencies (needs_id);
+
+-- Triggers, because many statements end a job, and so does a cascade. jobs.waiting_for is counted up and down, not
+-- recounted: a job may wait for 20,000 others.
+CREATE TRIGGER job_dependencies_insert AFTER INSERT ON job_dependencies
+BEGIN
+  UPDATE jobs
+  SET waiting_for = waiting_for + 1
+  WHERE id = NEW.job_id
+    AND EXISTS (SELECT 1 FROM jobs AS needed WHERE needed.id = NEW.needs_id AND needed.status <> 'succeeded');
+END;
+
+CREATE TRIGGER job_dependencies_delete AFTER DELETE ON job_dependencies
+BEGIN
+  UPDATE jobs
+  SET waiting_for = waiting_for - 1
+  WHERE id = OLD.job_id
+    AND EXISTS (SELECT 1 FROM jobs AS needed WHERE needed.id = OLD.needs_id AND needed.status <> 'succeeded');
+END;
+
+CREATE TRIGGER jobs_needed_succeeded AFTER UPDATE OF status ON jobs
+WHEN NEW.status = 'succeeded' AND OLD.status <> 'succeeded'
+BEGIN
+  UPDATE jobs
+  SET waiting_for = waiting_for - 1
+  WHERE id IN (SELECT job_id FROM job_dependencies WHERE needs_id = NEW.id);
+END;
+
+CREATE TRIGGER jobs_needed_again AFTER UPDATE OF status ON jobs
+WHEN OLD.status = 'succeeded' AND NEW.status <> 'succeeded'
+BEGIN
+  UPDATE jobs
+  SET waiting_for = waiting_for + 1
+  WHERE id IN (SELECT job_id FROM job_dependencies WHERE needs_id = NEW.id);
+END;
+
+-- What waits for a job that has failed or was cancelled ends as it did, and so does what waits for that: all at once,
+-- because a trigger does not start itself.
+CREATE TRIGGER jobs_needed_lost AFTER UPDATE OF status ON jobs
+WHEN NEW.status IN ('failed', 'cancelled')
+  AND OLD.status IN ('queued', 'running')
+  AND EXISTS (SELECT 1 FROM job_dependencies WHERE needs_id = NEW.id)
+BEGIN
+  UPDATE jobs
+  SET status = NEW.status,
+      error = 'job ' || NEW.id || iif(NEW.status = 'failed', ' has failed', ' was cancelled')
+        || ', and it waits for that one',
+      error_code = 'dependency',
+      updated_at = NEW.updated_at,
+      finished_at = NEW.updated_at
+  WHERE id IN (
+    WITH RECURSIVE lost (id) AS (
+      SELECT jobs.id
+      FROM job_dependencies
+      CROSS JOIN jobs ON jobs.id = job_dependencies.job_id AND jobs.status = 'queued'
+      WHERE job_dependencies.needs_id = NEW.id
+      UNION
+      SELECT jobs.id
+      FROM lost
+      CROSS JOIN job_dependencies ON job_dependencies.needs_id = lost.id
+      CROSS JOIN jobs ON jobs.id = job_dependencies.job_id AND jobs.status = 'queued'
+    )
+    SELECT id FROM lost
+  );
+END;
+
+-- Before, because a cascade takes away what tells which jobs wait.
+CREATE TRIGGER jobs_needed_deleted BEFORE DELETE ON jobs
+WHEN OLD.status <> 'succeeded'
+  AND EXISTS (SELECT 1 FROM job_dependencies WHERE needs_id = OLD.id)
+BEGIN
+  UPDATE jobs
+  SET status = 'cancelled',
+      error = 'job ' || OLD.id || ' was deleted, and it waits for that one',
+      error_code = 'dependency',
+      finished_at = updated_at
+  WHERE id IN (
+    WITH RECURSIVE lost (id) AS (
+      SELECT jobs.id
+      FROM job_dependencies
+      CROSS JOIN jobs ON jobs.id = job_dependencies.job_id AND jobs.status = 'queued'
+      WHERE job_dependencies.needs_id = OLD.id
+      UNION
+      SELECT jobs.id
+      FROM lost
+      CROSS JOIN job_dependencies ON job_dependencies.needs_id = lost.id
+      CROSS JOIN jobs ON jobs.id = job_dependencies.job_id AND jobs.status = 'queued'
+    )
+    SELECT id FROM lost
+  );
+  UPDATE jobs
+  SET waiting_for = waiting_for - 1
+  WHERE id IN (SELECT job_id FROM job_dependencies WHERE needs_id = OLD.id);
+END;
+
+
+-- What holds for all jobs of a type. A type without a row, and an empty column, has no such rule.
+CREATE TABLE job_types (
+  type           TEXT NOT NULL,
+  paused_at      TEXT,     -- since when no job of the type is claimed
+  running_limit  INTEGER,  -- how many of them may run at once, in all processes
+  CONSTRAINT job_types_pk PRIMARY KEY (type),
+  CONSTRAINT job_types_paused_at CHECK (paused_at IS strftime('%Y-%m-%dT%H:%M:%fZ', paused_at, '+0 days')),
+  CONSTRAINT job_types_running_limit CHECK (running_limit >= 1)
+) STRICT, WITHOUT ROWID;
 
 
 -- Which files and transcripts a job's params and result name, so that nobody has to search JSON for them.
@@ -349,10 +465,14 @@ END;
 CREATE TRIGGER jobs_parent_insert BEFORE INSERT ON jobs
 WHEN NEW.parent_id IS NOT NULL
 BEGIN
-  SELECT RAISE(ABORT, 'a parent job is of the same profile and has no parent itself')
+  SELECT RAISE(ABORT, 'a parent job is of the same profile, and has no parent itself and no job to wait for')
   FROM jobs
   WHERE id = NEW.parent_id
-    AND (parent_id IS NOT NULL OR profile_id <> NEW.profile_id);
+    AND (
+      parent_id IS NOT NULL
+      OR profile_id <> NEW.profile_id
+      OR EXISTS (SELECT 1 FROM job_dependencies WHERE job_id = NEW.parent_id)
+    );
 END;
 
 -- What a job said of its own progress before its first child came is not its children's.
@@ -1143,31 +1263,6 @@ CREATE TABLE media_info (
   CONSTRAINT media_info_recorded_at CHECK (recorded_at IS strftime('%Y-%m-%dT%H:%M:%fZ', recorded_at, '+0 days'))
 ) STRICT;
 
--- Triggers for the reason of file_processing_place.
-CREATE TRIGGER media_info_length_insert AFTER INSERT ON media_info
-WHEN NEW.duration IS NOT NULL
-BEGIN
-  UPDATE files
-  SET duration = NEW.duration
-  WHERE id = NEW.file_id;
-END;
-
-CREATE TRIGGER media_info_length_update AFTER UPDATE OF duration ON media_info
-WHEN NEW.duration IS NOT OLD.duration
-BEGIN
-  UPDATE files
-  SET duration = NEW.duration
-  WHERE id = NEW.file_id;
-END;
-
-CREATE TRIGGER media_info_length_delete AFTER DELETE ON media_info
-WHEN OLD.duration IS NOT NULL
-BEGIN
-  UPDATE files
-  SET duration = NULL
-  WHERE id = OLD.file_id;
-END;
-
 
 -- The numbers under which files_fts has the files: their keys are texts, and the rowids of such a table change when it
 -- is vacuumed.
@@ -1227,37 +1322,6 @@ WHEN OLD.title IS NOT NULL
 BEGIN
   DELETE FROM files_fts
   WHERE rowid = (SELECT id FROM file_numbers WHERE file_id = OLD.file_id);
-END;
-
--- The trigrams of names, folded by the library: what a search for a part of a name finds.
-CREATE VIRTUAL TABLE file_names_fts USING fts5 (
-  name,
-  tokenize = "trigram case_sensitive 1",
-  detail = none
-);
-
--- Triggers for the reasons of videos_fts.
-CREATE TRIGGER file_numbers_names_delete AFTER DELETE ON file_numbers
-BEGIN
-  DELETE FROM file_names_fts
-  WHERE rowid = OLD.id;
-END;
-
--- A new number for a new name: so all files that file_names_fts lacks have greater numbers than those that it has.
-CREATE TRIGGER files_number_update AFTER UPDATE OF name ON files
-WHEN NEW.name IS NOT OLD.name
-BEGIN
-  UPDATE file_numbers
-  SET id = 1 + (SELECT max(last.id) FROM file_numbers AS last)
-  WHERE file_id = NEW.id;
-END;
-
-CREATE TRIGGER file_numbers_fts_update AFTER UPDATE OF id ON file_numbers
-BEGIN
-  DELETE FROM files_fts
-  WHERE rowid = OLD.id;
-  DELETE FROM file_names_fts
-  WHERE rowid = OLD.id;
 END;
 
 

@@ -103,6 +103,9 @@ class Stage:
                         "priority": 0,
                         "max_attempts": 1,
                         "run_after": None,
+                        "unique_key": None,
+                        "since": None,
+                        "after": [],
                         "now": _START,
                     }
                 )

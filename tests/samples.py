@@ -186,7 +186,6 @@ FILES = Case(
         }
     ),
     foreign_keys=("profile_id", "source_file_id"),
-    columns_beside=frozenset({"duration"}),
 )
 
 TRANSCRIPTS = Case(
@@ -274,6 +273,7 @@ JOBS = Case(
         "priority": -1,
         "run_after": datetime(2026, 2, 1, 8, 30, 0, 123000, tzinfo=UTC),
         "max_attempts": 2,
+        "unique_key": f"beam {number}",
     },
     listings=(
         Listing("list_for_profile", _of_profile, has_limit=True),

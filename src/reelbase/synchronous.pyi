@@ -33,15 +33,8 @@ from reelbase.repositories.comments import Comment, CommentChanges
 from reelbase.repositories.config import ConfigEntry
 from reelbase.repositories.downloads.records import Download, DownloadStatus, PurgeReport
 from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry
-from reelbase.repositories.file_processing import FileProcessing
-from reelbase.repositories.files.records import (
-    File,
-    FileCard,
-    FileChanges,
-    FileFilters,
-    FileOrderLike,
-    NewFile,
-)
+from reelbase.repositories.file_processing import FileProcessing, FileStatusLike
+from reelbase.repositories.files import File, FileChanges, NewFile
 from reelbase.repositories.generations.records import (
     Generation,
     GenerationStats,
@@ -123,18 +116,6 @@ class _SyncProfileRepository(_SyncProfileView):
     def ensure(self, profile_id: str) -> Profile: ...
 
 class _SyncFileView:
-    def cards(
-        self,
-        profile_id: str,
-        *,
-        after: str | None = None,
-        limit: int | None = 50,
-        order: FileOrderLike = ...,
-        **filters: Unpack[FileFilters],
-    ) -> Page[FileCard]: ...
-    def count(
-        self, profile_id: str, *, at_most: int | None = 1000, **filters: Unpack[FileFilters]
-    ) -> int: ...
     def count_for_profile(self, profile_id: str) -> int: ...
     def derived_from(self, file_id: UUID | str) -> builtins.list[File]: ...
     def find(self, file_id: UUID | str) -> File | None: ...
@@ -151,8 +132,11 @@ class _SyncFileView:
         *,
         after: File | str | None = None,
         limit: int | None = 50,
-        order: FileOrderLike = ...,
-        **filters: Unpack[FileFilters],
+        tags: Iterable[str] = ...,
+        type: str | None = None,
+        folder: str | UnsetType | None = ...,
+        status: FileStatusLike | None = None,
+        search: str | None = None,
     ) -> Page[File]: ...
     def search(
         self, profile_id: str, query: str, *, limit: int | None = 50, offset: int = 0
@@ -496,6 +480,7 @@ class _SyncJobView:
     def find_step(self, job_id: UUID | str, name: str) -> JobStep | None: ...
     def get(self, job_id: UUID | str) -> Job: ...
     def held_by(self, worker: str) -> dict[UUID, int]: ...
+    def limits(self) -> dict[str, int]: ...
     def list(
         self, *, active_only: bool = False, limit: int | None = 100, offset: int = 0
     ) -> builtins.list[Job]: ...
@@ -508,6 +493,7 @@ class _SyncJobView:
         limit: int | None = None,
         offset: int = 0,
     ) -> builtins.list[Job]: ...
+    def list_needed(self, job_id: UUID | str) -> builtins.list[Job]: ...
     def list_unfinished(self) -> builtins.list[Job]: ...
     def log_lines(
         self, job_id: UUID | str, *, after: int = 0, limit: int | None = None
@@ -522,6 +508,7 @@ class _SyncJobView:
         status: JobStatusLike | None = None,
         type: str | None = None,
     ) -> Page[Job]: ...
+    def paused(self) -> dict[str, datetime]: ...
     def steps(self, job_id: UUID | str) -> builtins.list[JobStep]: ...
 
 class _SyncJobRepository(_SyncJobView):
@@ -537,6 +524,9 @@ class _SyncJobRepository(_SyncJobView):
         priority: int = 0,
         run_after: datetime | None = None,
         max_attempts: int = 1,
+        unique_key: str | None = None,
+        unique_for: timedelta | None = None,
+        after: Iterable[UUID | str] = ...,
     ) -> Job: ...
     def add_batch(
         self,
@@ -554,6 +544,9 @@ class _SyncJobRepository(_SyncJobView):
     def claim(
         self, worker: str, *, types: Iterable[str] | None = None, lease: float = 60.0
     ) -> Job | None: ...
+    def claim_many(
+        self, worker: str, count: int, *, types: Iterable[str] | None = None, lease: float = 60.0
+    ) -> list[Job]: ...
     def delete(self, job_id: UUID | str, *, missing_ok: bool = False) -> bool: ...
     def fail(
         self,
@@ -579,13 +572,16 @@ class _SyncJobRepository(_SyncJobView):
         lease: float = 60.0,
         attempt: int | None = None,
     ) -> Job: ...
+    def limit(self, type: str, *, running: int | None) -> bool: ...
     def log(self, job_id: UUID | str, text: str, *, attempt: int | None = None) -> JobLogLine: ...
+    def pause(self, type: str) -> bool: ...
     def progress(
         self, job_id: UUID | str, progress: float, *, completed: int | None = None
     ) -> bool: ...
     def purge(self, older_than: timedelta) -> int: ...
     def recover(self, *, message: str = "interrupted by restart") -> RecoveryReport: ...
     def release(self, job_id: UUID | str, worker: str, *, attempt: int | None = None) -> Job: ...
+    def resume(self, type: str) -> bool: ...
     def retry(self, job_id: UUID | str) -> Job: ...
     def snooze(
         self, job_id: UUID | str, seconds: float, *, worker: str, attempt: int | None = None
@@ -598,6 +594,7 @@ class _SyncJobRepository(_SyncJobView):
         worker: str | None = None,
         attempt: int | None = None,
     ) -> Job: ...
+    def succeed_many(self, results: Iterable[tuple[Job, dict[str, Any] | None]]) -> list[bool]: ...
     def update(
         self,
         job_id: UUID | str,

@@ -55,9 +55,9 @@ async def work(path: Path, journal: str, say: Callable[[str], None]) -> None:
 
     async def handler(run: JobRun) -> dict[str, Any]:
         say(f"begin {run.job.id} {run.attempt} {os.getpid()}")
-        stored = await run.step("store", store, run)
         is_long = run.job.params["n"] % 10 == 0
         try:
+            stored = await run.step("store", store, run)
             await asyncio.sleep(LONG_SECONDS if is_long else random.random() * 0.2)
         except asyncio.CancelledError:
             say(f"stop {run.job.id} {run.attempt} {os.getpid()}")

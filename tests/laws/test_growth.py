@@ -93,11 +93,46 @@ async def add_let_in(database: Database, rows: int) -> None:
     assert not await database.fetch_one(int, "SELECT count(*) FROM jobs WHERE NOT is_due")
 
 
-@pytest.mark.parametrize("types", [None, ["t", "u"]], ids=["any", "typed"])
+async def add_waiting(database: Database, rows: int) -> None:
+    """Jobs that wait for one that runs, and come before everything else."""
+    needed = await database.jobs.add("anna", "needed", {})
+    await database.jobs.claim("other", types=["needed"])
+    waiting = new_ids(rows)
+    await database.execute_many(
+        "INSERT INTO jobs (id, profile_id, type, priority) VALUES (?, 'anna', 't', 9)",
+        [(id,) for id in waiting],
+    )
+    await database.execute_many(
+        "INSERT INTO job_dependencies (job_id, needs_id) VALUES (?, ?)",
+        [(id, needed.id) for id in waiting],
+    )
+
+
+async def add_paused(database: Database, rows: int) -> None:
+    """Jobs of a paused type that come before everything else."""
+    await database.jobs.pause("paused")
+    await add_held_back(database, "paused", rows)
+
+
+async def add_limited(database: Database, rows: int) -> None:
+    """Jobs of a type that has as many running as it may, before everything else."""
+    await add_held_back(database, "limited", rows)
+    await database.jobs.claim("other", types=["limited"])
+    await database.jobs.limit("limited", running=1)
+
+
+async def add_held_back(database: Database, kind: str, rows: int) -> None:
+    await database.execute_many(
+        "INSERT INTO jobs (id, profile_id, type, priority) VALUES (?, 'anna', ?, 9)",
+        [(id, kind) for id in new_ids(rows)],
+    )
+
+
+@pytest.mark.parametrize("types", [None, ["t", "u", "paused", "limited"]], ids=["any", "typed"])
 @pytest.mark.parametrize(
     "fill",
-    [add_finished, add_scheduled, add_batches, add_let_in],
-    ids=["finished", "scheduled", "batches", "overdue"],
+    [add_finished, add_scheduled, add_batches, add_let_in, add_waiting, add_paused, add_limited],
+    ids=["finished", "scheduled", "batches", "overdue", "waiting", "paused", "limited"],
 )
 async def test_a_claim_of_a_job_costs_the_same_beside_any_number_of_others(
     fill: Callable[[Database, int], Awaitable[None]], types: list[str] | None
@@ -178,10 +213,7 @@ FILTERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.long
-async def test_a_page_of_files_costs_the_same_among_any_number_of_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("reelbase.repositories.files.pages._FEW", 1000)  # not to need more files
+async def test_a_page_of_files_costs_the_same_among_any_number_of_others() -> None:
     found: dict[str, list[tuple[int, int]]] = {name: [] for name in FILTERS}
     for rows in (6_000, 18_000):
         async with in_memory() as database:

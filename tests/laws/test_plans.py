@@ -229,7 +229,7 @@ def sorts(steps: list[str]) -> int:
 
 def test_a_version_that_would_choose_another_index_is_noticed() -> None:
     with closing(of_apsw()) as native:
-        native.execute("DROP INDEX jobs_queue")
+        native.execute("DROP INDEX jobs_queue_by_type")
         read_schema(native)
         name = "JobClaims._claim"
         assert reached(plans(native, [name])[name]) != reached(plans_without_statistics()[name])

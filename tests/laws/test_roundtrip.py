@@ -32,6 +32,7 @@ from reelbase import (
     File,
     FileStatus,
     GenerationStatus,
+    Job,
     JobStatus,
     NewFile,
     NewGeneration,
@@ -46,6 +47,7 @@ from reelbase import (
 from reelbase.engine.file_names import printable
 from reelbase.engine.statements.search import folded
 from reelbase.testing.clock import FrozenClock
+from reelbase.testing.factories import make_job
 
 QUICK = settings(
     max_examples=50,
@@ -683,8 +685,6 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("files", "update_many"): lambda world: _files(world) | {"name": "new"},
     ("files", "delete_many"): _files,
     ("files", "page"): _profile,
-    ("files", "cards"): _profile,
-    ("files", "count"): _profile,
     ("files", "find_by_hash"): lambda world: _profile(world) | {"content_hash": "h"},
     ("files", "find_by_url"): lambda world: _profile(world) | {"source_url": "u"},
     ("files", "derived_from"): _file,
@@ -724,6 +724,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("jobs", "list"): _paging,
     ("jobs", "page"): _profile,
     ("jobs", "counts_by_status"): _profile,
+    ("jobs", "list_needed"): lambda world: {"job_id": world.queued_id},
     ("jobs", "list_children"): lambda world: {"parent_id": world.queued_id},
     ("jobs", "find_referencing_file"): lambda world: _profile(world) | _file(world),
     ("jobs", "find_referencing_transcript"): lambda world: (
@@ -731,11 +732,16 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ),
     ("jobs", "update"): lambda world: {"job_id": world.running_id, "error": "new"},
     ("jobs", "claim"): lambda world: {"worker": "w"},
+    ("jobs", "claim_many"): lambda world: {"worker": "w", "count": 2},
     ("jobs", "heartbeat"): lambda world: {"job_id": world.running_id, "worker": "w"},
     ("jobs", "succeed"): lambda world: {"job_id": world.running_id},
+    ("jobs", "succeed_many"): lambda world: {"results": [(make_job(), {"n": 1})]},
     ("jobs", "fail"): lambda world: {"job_id": world.running_id, "error": "e"},
     ("jobs", "release"): lambda world: {"job_id": world.running_id, "worker": "w"},
     ("jobs", "held_by"): lambda world: {"worker": "w"},
+    ("jobs", "pause"): lambda world: {"type": "t"},
+    ("jobs", "resume"): lambda world: {"type": "t"},
+    ("jobs", "limit"): lambda world: {"type": "t", "running": 2},
     ("jobs", "steps"): lambda world: {"job_id": world.running_id},
     ("jobs", "find_step"): lambda world: {"job_id": world.running_id, "name": "n"},
     ("jobs", "finish_step"): lambda world: {
@@ -1065,7 +1071,9 @@ WITHOUT_ARGUMENTS = {
     ("files", "rebuild_search"),
     ("llm_configs", "rotate_keys"),
     ("profiles", "count"),
+    ("jobs", "limits"),
     ("jobs", "list_unfinished"),
+    ("jobs", "paused"),
     ("sessions", "count"),
     ("downloads", "queue_depth"),
     ("downloads", "counts_by_status"),
@@ -1106,6 +1114,7 @@ ALSO_CALLED = {
     "clip_id": "id",
     "job_id": "id",
     "children": "child|params",
+    "results": "result",
     "project_id": "id",
     "video_id": "id",
     "download_id": "id",
@@ -1206,6 +1215,10 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         (Iterable[NewSegment], (5, "ab", [5], ["x"], [{}], [None], NewSegment(0.0, 1.0, "t"))),
         (Iterable[NewGeneration], (5, "ab", [5], ["x"], [{}], [None])),
         (Iterable[UUID | str], (5, "ab", b"ab", ["x"], [5], [None], Unknown(), ["\ud800"])),
+        (
+            Iterable[tuple[Job, dict[str, Any] | None]],
+            (5, "ab", [5], ["ab"], [{}], [None], [("x", None)], [(make_job(), [])], make_job()),
+        ),
         (Iterable[int], (5, "ab", b"ab", ["x"], [1.5], [None], [True], [2**63])),
         (Iterable[NewFile], (5, "ab", [5], ["x"], [{}], [None], NewFile("n", "p"))),
         (Iterable[UUID | str], (5, "ab", b"ab", ["x"], [5], [None], [], [uuid4(), uuid4()])),

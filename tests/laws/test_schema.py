@@ -106,6 +106,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "attempts": 0,
         "max_attempts": 1,
         "run_after": MOMENT,
+        "unique_key": "k",
+        "waiting_for": 0,
         "worker": "w",
         "lease_expires_at": MOMENT,
         "created_at": MOMENT,
@@ -113,6 +115,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "started_at": MOMENT,
         "finished_at": None,
     },
+    "job_dependencies": {"job_id": ID, "needs_id": OTHER_ID},
+    "job_types": {"type": "t", "paused_at": MOMENT, "running_limit": 1},
     "job_references": {"target_id": ID, "target_type": "file", "job_id": ID},
     "job_steps": {"job_id": ID, "name": "s", "attempt": 1, "result": "1", "finished_at": MOMENT},
     "job_logs": {"job_id": ID, "number": 1, "attempt": 1, "text": "", "created_at": MOMENT},
@@ -363,8 +367,6 @@ SEARCHED = {
     table: f"{table}_fts"
     for table in ("files", "videos", "prompts", "transcript_segments", "summaries")
 }
-# A second index of files, of parts of their names.
-SEARCHED_IN_PARTS = "file_names_fts"
 
 # Moments of these are of the library alone: there is no row at the prompt.
 WITHOUT_CHECKED_MOMENT = {("audit_context", "timestamp")}
@@ -383,7 +385,6 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "database_identity_copy_number": [{"copy_number": 0}, {"copy_number": -1}],
     "database_identity_copy": [{"copy_number": None}, {"copy_name": None}],
     "files_size_bytes": [{"size_bytes": -1}],
-    "files_duration": [{"duration": -1}],
     "collection_files_position": [{"position": 0}, {"position": -1}],
     "comments_not_own_parent": [{"parent_id": 1, "at_seconds": None}],
     "comments_at_seconds": [{"at_seconds": -0.001}],
@@ -443,6 +444,9 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     ],
     "config_value": [{"value": text} for text in _NO_JSON],
     "job_references_target_type": [{"target_type": "clip"}, {"target_type": ""}],
+    "jobs_waiting_for": [{"waiting_for": -1}],
+    "job_dependencies_not_itself": [{"needs_id": ID}],
+    "job_types_running_limit": [{"running_limit": 0}, {"running_limit": -1}],
     "job_steps_attempt": [{"attempt": -1}],
     "job_steps_result": [{"result": text} for text in _NO_JSON],
     "job_steps_finished_at": [{"finished_at": text} for text in NO_MOMENTS],
@@ -657,14 +661,14 @@ def test_every_table_is_strict(schema: sqlite3.Connection) -> None:
         "SELECT name, type, ncol, wr, strict FROM pragma_table_list WHERE schema = 'main'"
     ):
         if kind in ("virtual", "shadow"):
-            assert name.startswith((*SEARCHED.values(), SEARCHED_IN_PARTS)), name
+            assert name.startswith(tuple(SEARCHED.values())), name
         else:
             assert strict or kind == "view" or name.startswith("sqlite_"), name
 
 
 def test_what_is_searched_is_named_like_its_table(schema: sqlite3.Connection) -> None:
     virtual = schema.execute("SELECT name FROM pragma_table_list WHERE type = 'virtual'").fetchall()
-    assert sorted(virtual) == sorted((name,) for name in (*SEARCHED.values(), SEARCHED_IN_PARTS))
+    assert sorted(virtual) == sorted((name,) for name in SEARCHED.values())
     for table, name in SEARCHED.items():
         assert name == f"{table}_fts"
         columns = {row[1]: row[2] for row in schema.execute(f"PRAGMA table_info({table})")}
@@ -678,7 +682,7 @@ def test_every_table_index_view_and_trigger_is_named_like_its_table(
     schema: sqlite3.Connection,
 ) -> None:
     for kind, name, table in schema.execute("SELECT type, name, tbl_name FROM sqlite_schema"):
-        if table.startswith((*SEARCHED.values(), SEARCHED_IN_PARTS)):
+        if table.startswith(tuple(SEARCHED.values())):
             continue  # SQLite names what is behind it
         assert name.startswith((table, f"idx_{table}", "sqlite_autoindex_")), (kind, name)
 
@@ -850,6 +854,8 @@ def filled() -> Iterator[sqlite3.Connection]:
         for table, row in ROWS.items():
             if table == "file_numbers":  # a trigger has numbered the file
                 connection.execute("DELETE FROM file_numbers")
+            if table == "job_dependencies":  # a job that the other one waits for
+                insert(connection, "jobs", ROWS["jobs"] | {"id": OTHER_ID, "unique_key": None})
             insert(connection, table, row)
         yield connection
 
@@ -939,7 +945,8 @@ def test_the_defaults_serve_people_at_the_prompt(schema: sqlite3.Connection) -> 
 
 def test_an_upper_case_reference_in_json_is_found(filled: sqlite3.Connection) -> None:
     filled.execute(
-        "UPDATE jobs SET params = json_object('file_id', ?)", (OTHER_ID.replace("2", "A"),)
+        "UPDATE jobs SET params = json_object('file_id', ?) WHERE id = ?",
+        (OTHER_ID.replace("2", "A"), ID),
     )
     targets = filled.execute("SELECT target_id, target_type FROM job_references").fetchall()
     assert targets == [(OTHER_ID.replace("2", "a"), "file")]

@@ -76,11 +76,17 @@ MAY_SCAN = {
     ("JobHousekeeping._fail_interrupted", "jobs"): "a partial index of what is running",
     ("JobHousekeeping._requeue_interrupted", "jobs"): "a partial index of what is running",
     ("DownloadQueries._count_active", "downloads"): "a partial index that holds what is counted",
-    ("JobClaims._claim", "jobs"): "the queue in its order, as far as the first that is due",
 }
 
+MAY_SCAN["JobLimits._paused", "job_types"] = "a row for each type that is paused or limited"
+MAY_SCAN["JobLimits._limits", "job_types"] = "a row for each type that is paused or limited"
+for _name in ("_claim", "_claim_of_types"):
+    MAY_SCAN[f"JobClaims.{_name}", "limited"] = "a row for each type that is paused or limited"
+    MAY_SCAN[f"JobClaims.{_name}", "running"] = "for each limit, an index of what is running"
+MAY_SCAN["JobClaims._claim", "wanted"] = "the types of which jobs are queued"
+MAY_SCAN["JobClaims._claim", "jobs"] = "the queue by type, as far as the first of its first type"
 for _name, _table in (
-    ("FileQueries._list_all", "files"),
+    ("FileRepository._list_all", "files"),
     ("JobQueries._list", "jobs"),
     ("JobQueries._list_active", "jobs"),
     ("DownloadQueries._list", "downloads"),
@@ -148,14 +154,11 @@ FOR_THE_PROMPT = (
 
 # These may sort, and why.
 MAY_SORT = {
-    "FilePages._descending": "what the rarest filter lets pass, when it is a few files",
-    "FilePages._ascending": "what the rarest filter lets pass, when it is a few files",
-    "FilePages._rarest": "the rarest of a handful of filters, and the few files that it lets pass",
-    "FilePages._cards": "the order the caller gave, and a file's few tags and speakers",
-    "FileSearch._search": "the best match first, which only the search itself knows",
+    "FileRepository._page": "the rarest of a handful of filters, and not the files",
+    "FileRepository._search": "the best match first, which only the search itself knows",
     "TagRepository._give_links_of_same": "an upgrade looks at every tag",
     "TagRepository._delete_same": "an upgrade looks at every tag",
-    "FileAdditions._get_many": "the order the caller gave, which no index has",
+    "FileRepository._get_many": "the order the caller gave, which no index has",
     "PersonRepository._unknown_speaker": "the order the caller gave, which no index has",
     "TagRepository._unknown_file": "the order the caller gave, which no index has",
     "DownloadAdditions._get_many": "the order the caller gave, which no index has",
@@ -165,6 +168,9 @@ MAY_SORT = {
     "ErrorLogRepository._top_domains": "by their counts, which no index has",
     "SessionRepository._list": "the ties of an index whose name and column are pinned",
     "JobClaims._held": "the running jobs of one worker",
+    "JobControl._lost_needs": "the jobs that one job waits for",
+    "JobQueries._list_needed": "the jobs that one job waits for",
+    "JobSubmission._obstacle": "the order the caller gave, which no index has",
     "JobRuns._steps": "the finished steps of one job",
     "JobQueries._find_referencing_file": "DISTINCT over the jobs that name one file",
     "JobQueries._find_referencing_transcript": "DISTINCT over the jobs that name one transcript",
@@ -200,7 +206,6 @@ UNIQUE_WITHIN = {
     "CollectionRepository._page": "a collection has a file once",
     "SettingsRepository._all": "a profile has a key once",
     "JobRuns._steps": "a job has a step once",
-    "FilePages._rarest": "it is one row",
 }
 
 # What these miss when they find nothing is somebody else's.
@@ -217,7 +222,7 @@ ENTITIES = {
 SHARED = {
     "PromptRepository.track_prompt": "GenerationRepository.create counts the use of the prompt",
     "PromptRepository.index_new_prompts": "GenerationRepository.create counts the use of the prompt",
-    "FileSearch.index_again": "MediaInfoRepository changes titles, which files are found by",
+    "FileRepository.index_again": "MediaInfoRepository changes titles, which files are found by",
 }
 
 # These are bases of repositories, and have no entity of their own.
@@ -248,7 +253,6 @@ def plain() -> Iterator[sqlite3.Connection]:
         connection.create_function("folded", 1, lambda text: text, deterministic=True)
         connection.create_function("stripped", 1, lambda text: text, deterministic=True)
         connection.create_function("spaced", 1, lambda text: text, deterministic=True)
-        connection.create_function("unbroken", 1, lambda text: text, deterministic=True)
         connection.create_function("excerpt", 2, lambda text, query: text, deterministic=True)
         connection.create_function("marked", 2, lambda text, query: "[]", deterministic=True)
         connection.create_function("merged", 2, lambda old, new: new, deterministic=True)

@@ -75,6 +75,8 @@ async def test_an_added_job_is_queued_with_the_defaults(jobs: JobRepository) -> 
         attempts=0,
         max_attempts=1,
         run_after=None,
+        unique_key=None,
+        waiting_for=0,
         worker=None,
         lease_expires_at=None,
         created_at=START,
@@ -1110,3 +1112,81 @@ async def test_params_of_none_are_refused_before_anything_runs(jobs: JobReposito
         with pytest.raises(InvalidArgumentError) as caught:
             await call
         assert caught.value.parameter == "params"
+
+
+# Several at once
+
+
+async def test_many_jobs_are_claimed_as_one_by_one(jobs: JobRepository, clock: FrozenClock) -> None:
+    old = [await jobs.add("anna", "t", {}) for _ in range(2)]
+    clock.advance(1)
+    urgent = await jobs.add("ben", "t", {}, priority=1)
+    other = await jobs.add("ben", "u", {}, priority=9)
+    claimed = await jobs.claim_many("w", 5, types=["t"], lease=10)
+    assert [job.id for job in claimed] == [urgent.id, old[0].id, old[1].id]
+    assert {(job.status, job.worker, job.attempts) for job in claimed} == {("running", "w", 1)}
+    assert await jobs.claim_many("w", 1) == [await jobs.get(other.id)]
+    assert await jobs.claim_many("w", 1) == []
+
+
+async def test_no_more_jobs_are_claimed_than_asked_for_nor_than_a_limit_allows(
+    jobs: JobRepository,
+) -> None:
+    for _ in range(6):
+        await jobs.add("anna", "t", {})
+    assert len(await jobs.claim_many("w", 2)) == 2
+    await jobs.limit("t", running=3)
+    assert len(await jobs.claim_many("w", 3)) == 1
+
+
+@pytest.mark.parametrize("count", [0, -1, 1001])
+async def test_claiming_no_jobs_or_too_many_at_once_is_refused(
+    jobs: JobRepository, count: int
+) -> None:
+    with pytest.raises(InvalidArgumentError, match="count"):
+        await jobs.claim_many("w", count)
+
+
+async def test_many_results_are_stored_and_lost_jobs_left_alone(
+    jobs: JobRepository, clock: FrozenClock
+) -> None:
+    for _ in range(5):
+        await jobs.add("anna", "t", {}, max_attempts=2)
+    claimed = await jobs.claim_many("w", 5, lease=10)
+    done, plain, cancelled, deleted, taken = claimed
+    await jobs.cancel(cancelled.id)
+    await jobs.delete(deleted.id)
+    await jobs.heartbeat(done.id, "w", lease=60)
+    await jobs.heartbeat(plain.id, "w", lease=60)
+    clock.advance(10)
+    again = await jobs.claim("w")
+    assert again is not None
+    assert (again.id, again.attempts) == (taken.id, 2)
+
+    results = [(job, {"n": n} if n else None) for n, job in enumerate(claimed[::-1])]
+    assert await jobs.succeed_many(results) == [False, False, False, True, True]
+    ended = await jobs.get(done.id)
+    assert (ended.status, ended.result, ended.progress) == ("succeeded", {"n": 4}, 1)
+    assert (ended.worker, ended.lease_expires_at, ended.completed) == (None, None, 1)
+    assert (await jobs.get(cancelled.id)).status == "cancelled"
+    assert await jobs.get(taken.id) == again
+    assert await jobs.succeed_many([(again, None)]) == [True]
+    assert await jobs.succeed_many([(again, None)]) == [False]
+    assert await jobs.succeed_many([]) == []
+
+
+async def test_of_many_results_none_is_stored_if_one_cannot_be(jobs: JobRepository) -> None:
+    for _ in range(2):
+        await jobs.add("anna", "t", {})
+    first, second = await jobs.claim_many("w", 2)
+    with pytest.raises(InvalidArgumentError, match="result"):
+        await jobs.succeed_many([(first, {}), (second, {"n": NAN})])
+    assert await jobs.get(first.id) == first
+
+
+async def test_many_jobs_of_a_batch_end_their_parent(jobs: JobRepository) -> None:
+    parent, _ = await jobs.add_batch("anna", "t", {}, [{}] * 3)
+    claimed = await jobs.claim_many("w", 3)
+    assert await jobs.succeed_many((job, None) for job in claimed) == [True] * 3
+    ended = await jobs.get(parent.id)
+    assert (ended.status, ended.completed) == ("succeeded", 3)

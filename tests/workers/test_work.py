@@ -25,6 +25,7 @@ from reelbase import (
     Job,
     JobFailure,
     JobHandler,
+    JobRepository,
     JobRun,
     JobStatus,
 )
@@ -85,6 +86,43 @@ async def for_ever(run: JobRun) -> None:
     await asyncio.Event().wait()
 
 
+# Types
+
+
+async def test_an_idle_worker_begins_with_a_type_as_soon_as_it_is_resumed(
+    database: Database,
+) -> None:
+    async def handler(run: JobRun) -> None:
+        pass
+
+    await database.jobs.pause("t")
+    held, other = await job_of(database), await job_of(database, "u")
+    async with working(database, {"t": handler, "u": handler}):
+        await ended(database, other)
+        await asyncio.sleep(0.5)
+        assert (await database.jobs.get(held.id)).status == "queued"
+        await database.jobs.resume("t")
+        assert (await ended(database, held)).status == "succeeded"
+
+
+async def test_no_more_handlers_of_a_type_run_than_its_limit(database: Database) -> None:
+    running, most = 0, 0
+
+    async def handler(run: JobRun) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+
+    await database.jobs.limit("t", running=2)
+    jobs = [await job_of(database) for _ in range(12)]
+    async with working(database, {"t": handler}), working(database, {"t": handler}):
+        for job in jobs:
+            await ended(database, job)
+    assert most == 2
+
+
 # The outcome
 
 
@@ -104,6 +142,63 @@ async def test_a_handler_need_not_return_anything(database: Database) -> None:
 
     job = await done_by(database, handler)
     assert (job.status, job.result) == ("succeeded", None)
+
+
+async def test_a_result_that_cannot_be_stored_fails_its_job_and_none_that_ends_with_it(
+    database: Database,
+) -> None:
+    together = asyncio.Barrier(4)
+
+    async def handler(run: JobRun) -> Any:
+        await together.wait()
+        return {"n": float("nan") if run.job.priority == 2 else 1}
+
+    jobs = [await job_of(database, priority=n) for n in range(4)]
+    async with working(database, {"t": handler}, concurrency=4):
+        found = [await ended(database, job) for job in jobs]
+    assert [job.status for job in found] == ["succeeded", "succeeded", "failed", "succeeded"]
+    assert (found[2].error_code, found[3].result) == ("result", {"n": 1})
+
+
+async def test_a_job_that_was_cancelled_does_not_keep_the_results_of_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_CANCEL_SECONDS", 60)
+    together = asyncio.Barrier(4)
+
+    async def handler(run: JobRun) -> dict[str, Any]:
+        if run.job.priority == 2:
+            await database.jobs.cancel(run.job.id)
+        await together.wait()
+        return {"n": 1}
+
+    jobs = [await job_of(database, priority=n) for n in range(4)]
+    async with working(database, {"t": handler}, concurrency=4):
+        found = [await ended(database, job) for job in jobs]
+    assert [job.status for job in found] == ["succeeded", "succeeded", "cancelled", "succeeded"]
+    assert (found[2].result, found[3].result) == (None, {"n": 1})
+
+
+async def test_short_jobs_are_claimed_and_stored_many_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, counts = JobRepository.claim_many, list[int]()
+
+    async def counting(self: JobRepository, worker: str, count: int, **options: Any) -> list[Job]:
+        jobs = await claim(self, worker, count, **options)
+        counts.append(len(jobs))
+        return jobs
+
+    async def handler(run: JobRun) -> None:
+        pass
+
+    monkeypatch.setattr(JobRepository, "claim_many", counting)
+    jobs = [await job_of(database) for _ in range(160)]
+    async with working(database, {"t": handler}, concurrency=16):
+        for job in jobs:
+            await ended(database, job)
+    assert max(counts) == 16
+    assert sum(count > 4 for count in counts) > sum(0 < count <= 4 for count in counts)
 
 
 async def test_an_exception_is_recorded_with_its_text_and_its_place(database: Database) -> None:

@@ -203,15 +203,15 @@ async def test_a_second_cancel_ends_the_grace(database: Database) -> None:
 async def test_a_job_that_is_claimed_during_the_stop_is_given_back(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim, claimed, go_on = JobRepository.claim, asyncio.Event(), asyncio.Event()
+    claim, claimed, go_on = JobRepository.claim_many, asyncio.Event(), asyncio.Event()
 
-    async def slow(self: JobRepository, worker: str, **options: Any) -> Job | None:
-        job = await claim(self, worker, **options)
+    async def slow(self: JobRepository, worker: str, count: int, **options: Any) -> list[Job]:
+        jobs = await claim(self, worker, count, **options)
         claimed.set()
         await go_on.wait()
-        return job
+        return jobs
 
-    monkeypatch.setattr(JobRepository, "claim", slow)
+    monkeypatch.setattr(JobRepository, "claim_many", slow)
     job = await job_of(database)
     task = asyncio.create_task(database.work({"t": idle}, concurrency=1))
     await claimed.wait()

@@ -97,10 +97,11 @@ def moment_after(now: datetime, name: str, seconds: float) -> datetime:
         raise invalid_argument(name, "ends past the year 9999") from None
 
 
-def moment_before(now: datetime, age: timedelta) -> datetime:
-    """The time that long ago; the year 1 for an age that reaches past it."""
+def moment_before(now: datetime, name: str, age: timedelta) -> datetime:
+    """The time that long ago; the year 1 for an age that reaches past it. TypeError, naming the parameter,
+    unless age is a timedelta."""
     if not isinstance(age, timedelta):
-        raise wrong_type("older_than", f"must be a timedelta, not {type(age).__name__}")
+        raise wrong_type(name, f"must be a timedelta, not {type(age).__name__}")
     try:
         return now - age
     except OverflowError:

@@ -31,14 +31,22 @@ WHERE files.id = file_tags.file_id
   AND file_tags.file_created_at IS NOT files.created_at
 """
 
-_LENGTHS = """
-UPDATE files
-SET duration = (SELECT media_info.duration FROM media_info WHERE media_info.file_id = files.id)
-WHERE duration IS NOT (SELECT media_info.duration FROM media_info WHERE media_info.file_id = files.id)
+_WAITING = """
+UPDATE jobs
+SET waiting_for = counted.needs
+FROM (
+  SELECT jobs.id, count(needed.id) AS needs
+  FROM jobs
+  LEFT JOIN job_dependencies ON job_dependencies.job_id = jobs.id
+  LEFT JOIN jobs AS needed ON needed.id = job_dependencies.needs_id AND needed.status <> 'succeeded'
+  GROUP BY jobs.id
+) AS counted
+WHERE counted.id = jobs.id
+  AND jobs.waiting_for <> counted.needs
 """
 
 # With the schema version that brought the columns.
-_STATEMENTS = ((14, _BATCHES), (17, _PLACES_BY_STATUS), (17, _PLACES_BY_TAG), (20, _LENGTHS))
+_STATEMENTS = ((14, _BATCHES), (17, _PLACES_BY_STATUS), (17, _PLACES_BY_TAG), (22, _WAITING))
 
 
 def keep_columns(native: sqlite3.Connection, version: int) -> None:

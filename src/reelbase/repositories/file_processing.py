@@ -171,7 +171,7 @@ class FileProcessingRepository(Repository):
         These are files that are downloading, processing or cancelling and whose last heartbeat is older
         than this, or missing; and pending and queued files that did not change for this time.
         """
-        before = moment_before(self._now(), older_than)
+        before = moment_before(self._now(), "older_than", older_than)
         return await self._run(self._stuck.all(before=before))
 
     async def counts_by_status(self, profile_id: str | None = None) -> dict[str, int]:
@@ -581,7 +581,7 @@ class FileProcessingRepository(Repository):
         has none left; a cancelling file becomes cancelled.
         """
         now = self._now()
-        step = self._recover_stuck.all(before=moment_before(now, older_than), now=now)
+        step = self._recover_stuck.all(before=moment_before(now, "older_than", older_than), now=now)
         return self._by_file(await self._run(step))
 
     @staticmethod

@@ -193,7 +193,7 @@ class SessionRepository(Repository):
         if known and remembered == deletions and timedelta(0) <= now - known.last_seen < interval:
             return known
         _, session = await self._batch(
-            self._touch.count(id=session_id, now=now, before=moment_before(now, interval)),
+            self._touch.count(id=session_id, now=now, before=moment_before(now, "every", interval)),
             self._get.one(id=session_id),
         )
         if self._commits():  # a unit of work may still roll back
@@ -221,7 +221,10 @@ class SessionRepository(Repository):
         files to unlink. Other writers get their turn meanwhile: every few hundred sessions or downloads are
         a transaction of their own, unless this is called in a unit of work.
         """
-        bounds: dict[str, Any] = {"before": moment_before(self._now(), older_than), "slice": SLICE}
+        bounds: dict[str, Any] = {
+            "before": moment_before(self._now(), "older_than", older_than),
+            "slice": SLICE,
+        }
         steps = self._purge_downloads.count(**bounds), self._purge_idle.count(**bounds)
         try:
             return sum([count async for _, count in self._slices(*steps)])

@@ -123,5 +123,7 @@ class UnsupportedUrlRepository(Repository):
         Other writers get their turn meanwhile: every few hundred entries are a transaction of their own,
         unless this is called in a unit of work.
         """
-        prune = self._prune.count(before=moment_before(self._now(), older_than), slice=SLICE)
+        prune = self._prune.count(
+            before=moment_before(self._now(), "older_than", older_than), slice=SLICE
+        )
         return sum([count async for (count,) in self._slices(prune)])

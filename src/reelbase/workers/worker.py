@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from reelbase.engine.ids import new_id
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.errors import (
     DatabaseClosedError,
+    DatabaseError,
     DatabaseIOError,
     InvalidTransitionError,
     RecordNotFoundError,
 )
 from reelbase.repositories.jobs import Job
 from reelbase.workers.handlers import Handler, called, checked_handlers
-from reelbase.workers.outcomes import Outcome, Release, outcome_of
+from reelbase.workers.outcomes import Outcome, Release, Success, outcome_of
 from reelbase.workers.runs import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
@@ -39,6 +41,10 @@ _log = logging.getLogger("reelbase")
 
 _DUE_SECONDS = 0.25  # between two looks for jobs whose time has come, or whose lease has expired
 _CHANGE_SECONDS = 0.005  # between two looks because jobs were written
+_MOST_CLAIMS = 256  # in one transaction
+_PASSES = (
+    5  # of the loop before a turn: a handler that ends at once has ended then, and is a part of it
+)
 _CANCEL_SECONDS = 0.25  # between two looks for jobs that were cancelled or lost
 _RENEWALS_PER_LEASE = 4
 _LONGEST_SECONDS = 86_400.0
@@ -47,9 +53,10 @@ _LONGEST_SECONDS = 86_400.0
 class Worker:
     """Jobs of some types, up to a number of them at once, until it is stopped.
 
-    Each slot claims a job, waits for its handler, and stores the outcome while it claims the next one. A
-    slot that finds no job waits for its turn; one that finds a job passes the turn on. So one claim tells
-    an idle worker that the queue is empty, and all slots are at work as long as it is not.
+    Each slot has a handler work on a job, and then waits for its result to be stored and for the next job.
+    Both are done for all slots that wait, in one hop: results in one transaction, and claims, of one job at
+    first, and of twice as many each time as long as so many are due. So a claim of one job tells an idle
+    worker that the queue is empty.
     """
 
     def __init__(
@@ -72,11 +79,14 @@ class Worker:
         self._database = database
         self._jobs = database.jobs
         self._attempts: set[Attempt] = set()
-        self._turn: asyncio.Queue[None] = asyncio.Queue(1)
+        self._results: dict[asyncio.Future[bool], tuple[Job, dict[str, Any] | None]] = {}
+        self._waiting: deque[asyncio.Future[Job | None]] = deque()
+        self._turn = asyncio.Event()  # there are results, or may be jobs for slots that wait
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Works until it is stopped, then gives back the jobs that its handlers have not finished."""
+        turns = asyncio.create_task(self._take_turns())
         slots = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
         services = [
             asyncio.create_task(service())
@@ -88,14 +98,15 @@ class Worker:
                 self._find_lost,
             )
         ]
-        tasks: list[asyncio.Task[Any]] = [*slots, *services]
+        workers: list[asyncio.Task[None]] = [turns, *slots]
+        tasks: list[asyncio.Task[Any]] = [*workers, *services]
         _log.info("worker %s begins with %s", self._name, ", ".join(self._types))
         try:
             with stopped_by_sigterm(self._stopping.set):
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:  # a cancel stops it in the same way as SIGTERM
             try:
-                await self._stop(slots, 0.0 if any(map(_error_of, tasks)) else self._grace)
+                await self._stop(workers, 0.0 if any(map(_error_of, tasks)) else self._grace)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -104,47 +115,52 @@ class Worker:
         for error in filter(None, map(_error_of, tasks)):
             raise error
 
-    async def _stop(self, slots: list[asyncio.Task[None]], grace: float) -> None:
+    async def _stop(self, workers: list[asyncio.Task[None]], grace: float) -> None:
         self._stopping.set()
-        self._pass_turn()
+        self._turn.set()
+        _settle(self._results, False)
+        while self._waiting:
+            self._waiting.popleft().set_result(None)
         try:
-            await asyncio.wait(slots, timeout=grace)
+            await asyncio.wait(workers, timeout=grace)
         finally:  # a second cancel ends the grace
             for attempt in self._attempts:
                 attempt.stop("stopping")
-            await asyncio.wait(slots, timeout=PATIENCE_SECONDS + LONGEST_PAUSE_SECONDS)
+            await asyncio.wait(workers, timeout=PATIENCE_SECONDS + LONGEST_PAUSE_SECONDS)
 
     # A slot.
 
     async def _work(self) -> None:
-        job = await self._claim()
-        while not (job is None and self._stopping.is_set()):
-            if job is None:
-                await self._turn.get()
-                job = await self._claim()
-                continue
+        job = await self._next_job()
+        while job is not None:
             attempt = Attempt(self._database, job, self._name, self._lease)
             outcome = await self._outcome(attempt)
-            _, job = await asyncio.gather(self._store(attempt, outcome), self._claim())
-        self._pass_turn()
-
-    async def _claim(self) -> Job | None:
-        pause = FIRST_PAUSE_SECONDS
-        while not self._stopping.is_set():
+            following = self._next_job()
             try:
-                job = await self._jobs.claim(self._name, types=self._types, lease=self._lease)
-            except TRANSIENT as error:
-                _log.warning("worker %s cannot claim a job: %s", self._name, error)
-                await self._pause(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-                continue
-            if job is not None and self._stopping.is_set():
-                await Release().store(self._jobs, job, self._name)
-                return None
-            if job is not None:
-                self._pass_turn()
-            return job
-        return None
+                if not (isinstance(outcome, Success) and await self._is_stored(job, outcome)):
+                    await self._store(job, outcome)
+            finally:
+                self._attempts.discard(attempt)
+            job = await following
+
+    def _next_job(self) -> asyncio.Future[Job | None]:
+        """A job for a slot, as soon as there is one; None when the worker stops."""
+        future: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
+        if self._stopping.is_set():
+            future.set_result(None)
+        else:
+            self._waiting.append(future)
+            self._turn.set()
+        return future
+
+    async def _is_stored(self, job: Job, outcome: Success) -> bool:
+        """Whether the result was stored together with those of other slots, or is not needed any more."""
+        if self._stopping.is_set():
+            return False
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._results[future] = job, outcome.result
+        self._turn.set()
+        return await future
 
     async def _outcome(self, attempt: Attempt) -> Outcome | None:
         handler = self._handlers[attempt.job.type]
@@ -153,9 +169,8 @@ class Worker:
         await attempt.over
         return outcome_of(attempt, handler)
 
-    async def _store(self, attempt: Attempt, outcome: Outcome | None) -> None:
+    async def _store(self, job: Job, outcome: Outcome | None) -> None:
         """Stores the outcome, as soon as the database can be written."""
-        job = attempt.job
         try:
             if outcome is not None:
                 await persistently(lambda: outcome.store(self._jobs, job, self._name))
@@ -164,13 +179,63 @@ class Worker:
         except BaseException:
             _log.error("job %s (%s): its outcome was not stored: %r", job.id, job.type, outcome)
             raise
-        finally:
-            self._attempts.discard(attempt)
 
-    def _pass_turn(self) -> None:
-        """Has the next slot that waits, or will wait, look for a job."""
-        with contextlib.suppress(asyncio.QueueFull):
-            self._turn.put_nowait(None)
+    # What is done for all slots.
+
+    async def _take_turns(self) -> None:
+        """Stores results and claims jobs, whenever there may be some, until the worker stops."""
+        count = 1
+        while not self._stopping.is_set():
+            await self._turn.wait()
+            for _ in range(_PASSES):
+                await asyncio.sleep(0)
+            self._turn.clear()
+            wanted = min(count, len(self._waiting))
+            _, jobs = await asyncio.gather(self._store_results(), self._claimed(wanted))
+            await self._hand_out(jobs)
+            if len(jobs) < wanted:
+                count = 1
+            elif jobs:
+                count = min(2 * count, _MOST_CLAIMS)
+                if self._waiting:
+                    self._turn.set()
+
+    async def _store_results(self) -> None:
+        """Stores the results that are there. If one of them cannot be, each slot does so by itself."""
+        results, self._results = self._results, {}
+        if not results:
+            return
+        try:
+            stored = await self._jobs.succeed_many(results.values())
+            for (job, _), is_stored in zip(results.values(), stored, strict=True):
+                if not is_stored:
+                    _log.info("job %s: its result is not needed any more", job.id)
+            _settle(results, True)
+        except (DatabaseError, TypeError, ValueError) as error:
+            _log.info("worker %s stores %d results one by one: %s", self._name, len(results), error)
+        finally:
+            _settle(results, False)
+
+    async def _claimed(self, count: int) -> list[Job]:
+        pause = FIRST_PAUSE_SECONDS
+        while count and not self._stopping.is_set():
+            try:
+                return await self._jobs.claim_many(
+                    self._name, count, types=self._types, lease=self._lease
+                )
+            except TRANSIENT as error:
+                _log.warning("worker %s cannot claim a job: %s", self._name, error)
+                await self._pause(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        return []
+
+    async def _hand_out(self, jobs: list[Job]) -> None:
+        """Gives the jobs to slots; back into the queue, if the worker stops."""
+        for job in jobs:
+            if self._waiting and not self._stopping.is_set():
+                self._waiting.popleft().set_result(job)
+            else:
+                await self._store(job, Release())
 
     async def _pause(self, seconds: float) -> None:
         """Waits, but not longer than until the worker stops."""
@@ -180,12 +245,12 @@ class Worker:
     # What goes on beside the slots.
 
     async def _follow(self) -> None:
-        """Passes the turn when jobs were written, by this process or another."""
+        """Has jobs claimed when jobs were written, or a type resumed, by this process or another."""
         while True:
             try:
-                async with self._database.changes("jobs") as changes:
+                async with self._database.changes("jobs", "job_types") as changes:
                     async for _ in changes:
-                        self._pass_turn()
+                        self._turn.set()
                         await asyncio.sleep(_CHANGE_SECONDS)
                 raise DatabaseClosedError("the database was closed while a worker used it")
             except DatabaseIOError as error:
@@ -193,10 +258,10 @@ class Worker:
             await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     async def _look(self) -> None:
-        """Passes the turn from time to time: no write tells that a time has come."""
+        """Has jobs claimed from time to time: no write tells that a time has come."""
         while True:
             await asyncio.sleep(_DUE_SECONDS)
-            self._pass_turn()
+            self._turn.set()
 
     async def _renew(self) -> None:
         while True:
@@ -218,6 +283,12 @@ class Worker:
             for attempt in attempts:
                 if held.get(attempt.job.id) != attempt.job.attempts:
                     attempt.stop("lost")
+
+
+def _settle(futures: Iterable[asyncio.Future[bool]], result: bool) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(result)
 
 
 def _error_of(task: asyncio.Task[Any]) -> BaseException | None:

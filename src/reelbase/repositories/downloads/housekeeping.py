@@ -185,7 +185,11 @@ class DownloadHousekeeping(DownloadQueries):
         to have all or nothing.
         """
         # Every finished download ended before the end of time.
-        before = END_OF_TIME if older_than is None else moment_before(self._now(), older_than)
+        before = (
+            END_OF_TIME
+            if older_than is None
+            else moment_before(self._now(), "older_than", older_than)
+        )
         purge = self._purge.all(before=before, slice=SLICE)
         deleted = [download async for (purged,) in self._slices(purge) for download in purged]
         if older_than is not None:
@@ -203,7 +207,10 @@ class DownloadHousekeeping(DownloadQueries):
         A session with an active download is kept, and so are its finished downloads. Other writers get
         their turn meanwhile, and a failure leaves a part deleted, as of purge().
         """
-        bounds: dict[str, Any] = {"before": moment_before(self._now(), older_than), "slice": SLICE}
+        bounds: dict[str, Any] = {
+            "before": moment_before(self._now(), "older_than", older_than),
+            "slice": SLICE,
+        }
         deleted: list[PurgedDownload] = []
         sessions = 0
         try:

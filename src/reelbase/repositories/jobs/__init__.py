@@ -26,7 +26,9 @@ returns False.
     failed        -             -             failed        queued        -
     cancelled     -             -             cancelled     queued        -
 
-snooze leads where release does.
+snooze leads where release does. A claim skips queued jobs that wait for others (add(after=)), jobs of a
+paused type, and those of a type of which as many run as its limit allows. If a job fails or is cancelled, so
+are the queued ones that wait for it.
 A job that is running without a lease and has no attempt left fails at recover(), too.
 """
 
@@ -36,6 +38,7 @@ from reelbase.repositories.jobs.claims import JobClaims
 from reelbase.repositories.jobs.completion import JobCompletion
 from reelbase.repositories.jobs.control import JobControl
 from reelbase.repositories.jobs.housekeeping import JobHousekeeping
+from reelbase.repositories.jobs.limits import JobLimits
 from reelbase.repositories.jobs.pages import JobPages
 from reelbase.repositories.jobs.records import (
     Job,
@@ -50,7 +53,14 @@ from reelbase.repositories.jobs.submission import JobSubmission
 
 
 class JobRepository(
-    JobSubmission, JobClaims, JobCompletion, JobControl, JobRuns, JobHousekeeping, JobPages
+    JobSubmission,
+    JobClaims,
+    JobLimits,
+    JobCompletion,
+    JobControl,
+    JobRuns,
+    JobHousekeeping,
+    JobPages,
 ):
     """The queue of jobs, table ``jobs``: added by the application, claimed and ended by workers.
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from reelbase.engine.ids import moment_after
-from reelbase.engine.statements.arguments import wrong_type
+from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.engine.statements.parameters import at_least_0, clamped
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.jobs.queries import JobQueries
@@ -73,8 +73,9 @@ class JobClaims(JobQueries):
         params={"types": list[str]},
     )
 
-    # Each arm finds its best candidate through an index; a job with children is never claimed itself. A job
-    # that was let in by a clock that has been set back waits again.
+    # The best queued job of each type is found through an index; a job with children is never claimed
+    # itself, and one that was let in by a clock that has been set back waits again. Of a type with a limit,
+    # a job whose lease has expired still counts as running, so that one may be taken over at the limit.
     _claim = Command(
         Job,
         """
@@ -88,17 +89,64 @@ class JobClaims(JobQueries):
         WHERE id = (
           SELECT id
           FROM (
-            SELECT *
+            SELECT jobs.id, jobs.priority, jobs.created_at
             FROM (
-              SELECT id, priority, created_at
-              FROM jobs
-              WHERE status = 'queued'
-                AND (run_after IS NULL OR is_due)
-                AND (run_after IS NULL OR run_after <= :now)
-                AND NOT is_batch
-              ORDER BY priority DESC, created_at, id
-              LIMIT 1
-            ) AS queued
+              WITH RECURSIVE queued (type) AS (
+                SELECT *
+                FROM (
+                  SELECT type
+                  FROM jobs
+                  WHERE status = 'queued'
+                    AND (run_after IS NULL OR is_due)
+                    AND NOT is_batch
+                    AND waiting_for = 0
+                  ORDER BY type
+                  LIMIT 1
+                ) AS first
+                UNION ALL
+                SELECT (
+                  SELECT next.type
+                  FROM jobs AS next
+                  WHERE next.type > queued.type
+                    AND next.status = 'queued'
+                    AND (next.run_after IS NULL OR next.is_due)
+                    AND NOT next.is_batch
+                    AND next.waiting_for = 0
+                  ORDER BY next.type
+                  LIMIT 1
+                )
+                FROM queued
+                WHERE queued.type IS NOT NULL
+              )
+              SELECT type
+              FROM queued
+              WHERE type IS NOT NULL
+            ) AS wanted
+            CROSS JOIN jobs
+            WHERE wanted.type NOT IN (
+                SELECT limited.type
+                FROM job_types AS limited
+                WHERE limited.paused_at IS NOT NULL
+                  OR limited.running_limit <= (
+                    SELECT count(*)
+                    FROM jobs AS running
+                    WHERE running.status = 'running'
+                      AND running.type = limited.type
+                      AND NOT running.is_batch
+                  )
+              )
+              AND jobs.id = (
+                SELECT candidate.id
+                FROM jobs AS candidate
+                WHERE candidate.type = wanted.type
+                  AND candidate.status = 'queued'
+                  AND (candidate.run_after IS NULL OR candidate.is_due)
+                  AND (candidate.run_after IS NULL OR candidate.run_after <= :now)
+                  AND NOT candidate.is_batch
+                  AND candidate.waiting_for = 0
+                ORDER BY candidate.priority DESC, candidate.created_at, candidate.id
+                LIMIT 1
+              )
             UNION ALL
             SELECT *
             FROM (
@@ -108,6 +156,18 @@ class JobClaims(JobQueries):
                 AND lease_expires_at <= :now
                 AND attempts < max_attempts
                 AND NOT is_batch
+                AND type NOT IN (
+                  SELECT limited.type
+                  FROM job_types AS limited
+                  WHERE limited.paused_at IS NOT NULL
+                    OR limited.running_limit < (
+                      SELECT count(*)
+                      FROM jobs AS running
+                      WHERE running.status = 'running'
+                        AND running.type = limited.type
+                        AND NOT running.is_batch
+                    )
+                )
               ORDER BY priority DESC, created_at, id
               LIMIT 1
             ) AS expired
@@ -135,17 +195,30 @@ class JobClaims(JobQueries):
             SELECT jobs.id, jobs.priority, jobs.created_at
             FROM json_each(:types) AS wanted
             CROSS JOIN jobs
-            WHERE jobs.id = (
-              SELECT candidate.id
-              FROM jobs AS candidate
-              WHERE candidate.type = wanted.value
-                AND candidate.status = 'queued'
-                AND (candidate.run_after IS NULL OR candidate.is_due)
-                AND (candidate.run_after IS NULL OR candidate.run_after <= :now)
-                AND NOT candidate.is_batch
-              ORDER BY candidate.priority DESC, candidate.created_at, candidate.id
-              LIMIT 1
-            )
+            WHERE wanted.value NOT IN (
+                SELECT limited.type
+                FROM job_types AS limited
+                WHERE limited.paused_at IS NOT NULL
+                  OR limited.running_limit <= (
+                    SELECT count(*)
+                    FROM jobs AS running
+                    WHERE running.status = 'running'
+                      AND running.type = limited.type
+                      AND NOT running.is_batch
+                  )
+              )
+              AND jobs.id = (
+                SELECT candidate.id
+                FROM jobs AS candidate
+                WHERE candidate.type = wanted.value
+                  AND candidate.status = 'queued'
+                  AND (candidate.run_after IS NULL OR candidate.is_due)
+                  AND (candidate.run_after IS NULL OR candidate.run_after <= :now)
+                  AND NOT candidate.is_batch
+                  AND candidate.waiting_for = 0
+                ORDER BY candidate.priority DESC, candidate.created_at, candidate.id
+                LIMIT 1
+              )
             UNION ALL
             SELECT *
             FROM (
@@ -156,6 +229,18 @@ class JobClaims(JobQueries):
                 AND attempts < max_attempts
                 AND NOT is_batch
                 AND type IN (SELECT value FROM json_each(:types))
+                AND type NOT IN (
+                  SELECT limited.type
+                  FROM job_types AS limited
+                  WHERE limited.paused_at IS NOT NULL
+                    OR limited.running_limit < (
+                      SELECT count(*)
+                      FROM jobs AS running
+                      WHERE running.status = 'running'
+                        AND running.type = limited.type
+                        AND NOT running.is_batch
+                    )
+                )
               ORDER BY priority DESC, created_at, id
               LIMIT 1
             ) AS expired
@@ -213,8 +298,11 @@ class JobClaims(JobQueries):
     ) -> Job | None:
         """Claims the next due job (highest priority, then oldest) for this worker.
 
+        A job that waits for others (``after`` of add()) is not due until they have succeeded.
+
         A job whose lease has expired is claimed again while it has attempts left, and fails otherwise.
-        No two workers, tasks or processes get the same job. If more than 1,000 jobs become due at once,
+        No two workers, tasks or processes get the same job. Types that are paused, and those of which as many
+        jobs run as limit() allows, are left out. If more than 1,000 jobs become due at once,
         they take their places in the queue 1,000 at a claim.
 
         Args:
@@ -225,6 +313,36 @@ class JobClaims(JobQueries):
         Returns:
             The job; None when none is due.
         """
+        for job in await self._claim_up_to(1, worker, types, lease):
+            return job
+        return None
+
+    async def claim_many(
+        self, worker: str, count: int, *, types: Iterable[str] | None = None, lease: float = 60.0
+    ) -> list[Job]:
+        """Claims the next due jobs, as so many calls of claim() would, in one transaction.
+
+        Args:
+            worker: the name of the worker.
+            count: how many at most; 1 to 1,000, as other writers wait meanwhile.
+            types: as in claim().
+            lease: as in claim().
+
+        Returns:
+            The jobs, in the order in which they were claimed; fewer than count when no more are due.
+
+        Raises:
+            InvalidArgumentError: count is below 1 or above 1,000.
+        """
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise wrong_type("count", f"must be int, not {type(count).__name__}")
+        if not 1 <= count <= 1000:
+            raise invalid_argument("count", f"must be 1 to 1000, not {count}")
+        return await self._claim_up_to(count, worker, types, lease)
+
+    async def _claim_up_to(
+        self, count: int, worker: str, types: Iterable[str] | None, lease: float
+    ) -> list[Job]:
         now = self._now()
         claim: dict[str, Any] = {
             "worker": worker,
@@ -239,7 +357,9 @@ class JobClaims(JobQueries):
             wanted = list(types)
             let_in = self._let_in_of_types.count(types=wanted, now=now)
             job = self._claim_of_types.optional(types=wanted, **claim)
-        return (await self._batch(self._fail_exhausted.count(now=now), let_in, job))[-1]
+        steps = self._fail_exhausted.count(now=now), let_in, *[job] * count
+        _, _, *claimed = await self._batch(*steps)
+        return [job for job in claimed if job is not None]
 
     async def heartbeat(
         self,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from reelbase.engine.file_names import printable
 from reelbase.engine.ids import moment_after
+from reelbase.engine.statements.arguments import wrong_type
 from reelbase.engine.statements.statement import Command
 from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job
@@ -36,6 +38,30 @@ class JobCompletion(JobQueries):
           AND (NOT :filter_worker OR worker = :worker)
           AND (NOT :filter_attempt OR attempts = :attempt)
         RETURNING *
+        """,
+        params={"attempt": int},
+    )
+
+    _succeed_claimed = Command(
+        Job,
+        """
+        UPDATE jobs
+        SET status = 'succeeded',
+            progress = iif(
+              EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id), progress, 1
+            ),
+            completed = iif(
+              EXISTS (SELECT 1 FROM jobs AS child WHERE child.parent_id = :id), completed, total
+            ),
+            result = coalesce(:result, result),
+            worker = NULL,
+            lease_expires_at = NULL,
+            updated_at = :now,
+            finished_at = :now
+        WHERE id = :id
+          AND status = 'running'
+          AND worker = :worker
+          AND attempts = :attempt
         """,
         params={"attempt": int},
     )
@@ -161,6 +187,37 @@ class JobCompletion(JobQueries):
             ),
             self._get,
         )
+
+    async def succeed_many(
+        self, results: Iterable[tuple[Job, dict[str, Any] | None]]
+    ) -> list[bool]:
+        """Ends claimed jobs as succeeded, in one transaction, each as succeed() with its worker and attempt.
+
+        Args:
+            results: jobs as claim() returned them, each with its result; None leaves the stored one.
+
+        Returns:
+            For each job, in their order, whether it has succeeded. False, with no change: it was ended,
+            deleted or taken over by another worker or attempt.
+
+        Raises:
+            InvalidArgumentError: a result cannot be stored; nothing is.
+        """
+        if isinstance(results, str | bytes) or not isinstance(results, Iterable):
+            problem = f"must be pairs of a Job and its result, not {type(results).__name__}"
+            raise wrong_type("results", problem)
+        now = self._now()
+        steps = []
+        for pair in results:
+            match pair:
+                case Job() as job, result:
+                    step = self._succeed_claimed.count(
+                        id=job.id, result=result, worker=job.worker, attempt=job.attempts, now=now
+                    )
+                case _:
+                    raise wrong_type("results", "must be pairs of a Job and its result")
+            steps.append(step)
+        return [count > 0 for count in await self._batch(*steps)] if steps else []
 
     async def fail(
         self,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from reelbase.engine.file_names import printable
 from reelbase.engine.statements.parameters import at_least_0, clamped
-from reelbase.engine.statements.statement import Command
+from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job, JobStatus, JobStatusLike
 
@@ -185,8 +185,30 @@ class JobControl(JobQueries):
             finished_at = NULL
         WHERE id = :id
           AND finished_at IS NOT NULL
+          AND NOT EXISTS (
+            SELECT 1
+            FROM job_dependencies AS dependency
+            CROSS JOIN jobs AS needed
+            WHERE dependency.job_id = :id
+              AND needed.id = dependency.needs_id
+              AND needed.status IN ('failed', 'cancelled')
+          )
         RETURNING *
         """,
+    )
+
+    _lost_needs = Query(
+        UUID,
+        """
+        SELECT needed.id
+        FROM job_dependencies AS dependency
+        CROSS JOIN jobs AS needed
+        WHERE dependency.job_id = :job_id
+          AND needed.id = dependency.needs_id
+          AND needed.status IN ('failed', 'cancelled')
+        ORDER BY needed.id
+        """,
+        params={"job_id": UUID},
     )
 
     async def update(
@@ -289,8 +311,12 @@ class JobControl(JobQueries):
     async def retry(self, job_id: UUID | str) -> Job:
         """Queues a finished job again: result, error, times and progress are cleared, attempts stay.
 
-        Of a batch, the children that did not succeed are queued again; all of them, if all succeeded.
-        InvalidTransitionError for a queued or running job.
+        A job that was lost with one that it waits for is retried after that one. Of a batch, the children
+        that did not succeed are queued again; all of them, if all succeeded.
+
+        InvalidTransitionError for a queued or running job, and while a job that it waits for has failed or
+        is cancelled; ConstraintError, kind unique, when a job that was added since and has not ended has its
+        unique_key.
         """
         now = self._now()
         _, job = await self._batch(
@@ -298,6 +324,11 @@ class JobControl(JobQueries):
             self._requeue.optional(id=job_id, now=now),
         )
         if job is None:
-            job = await self._run(self._get.one(id=job_id))
-            raise self._refused("be retried", job_id, job.status)
+            refused, lost = await self._batch(
+                self._get.one(id=job_id), self._lost_needs.all(job_id=job_id)
+            )
+            action = (
+                f"be retried before job {lost[0]}, for which it waits" if lost else "be retried"
+            )
+            raise self._refused(action, job_id, refused.status)
         return job

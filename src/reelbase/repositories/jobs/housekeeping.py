@@ -119,7 +119,7 @@ class JobHousekeeping(JobQueries):
         """,
     )
 
-    # A parent must not wait for a deleted job, so the job is cancelled first.
+    # Neither a parent nor another job must wait for a deleted job, so the job is cancelled first.
     _cancel_before_delete = Command(
         Job,
         """
@@ -130,7 +130,6 @@ class JobHousekeeping(JobQueries):
             updated_at = :now,
             finished_at = :now
         WHERE id = :id
-          AND parent_id IS NOT NULL
           AND status IN ('queued', 'running')
         """,
     )
@@ -236,6 +235,9 @@ class JobHousekeeping(JobQueries):
         A job with an unfinished child is kept. Other writers get their turn meanwhile: every few hundred
         jobs are a transaction of their own, unless this is called in a unit of work.
         """
-        bounds: dict[str, Any] = {"before": moment_before(self._now(), older_than), "slice": SLICE}
+        bounds: dict[str, Any] = {
+            "before": moment_before(self._now(), "older_than", older_than),
+            "slice": SLICE,
+        }
         steps = self._purge_children.count(**bounds), self._purge.count(**bounds)
         return sum([count async for _, count in self._slices(*steps)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from reelbase.engine.ids import END_OF_TIME, MAX_ID
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.pages import Page
@@ -175,7 +173,7 @@ class JobPages(JobQueries):
         """
         if active_only and status is not None and status not in _ACTIVE:
             raise invalid_argument("status", f"is no status of an active job: {status!r}")
-        filters: dict[str, Any] = {
+        filters: dict[str, object] = {
             "filter_type": type is not None,
             "type": type,
             "status": status,

@@ -131,6 +131,17 @@ class JobQueries(Repository):
         params={"parent_id": UUID},
     )
 
+    _list_needed = Query(
+        Job,
+        """
+        SELECT *
+        FROM jobs
+        WHERE id IN (SELECT needs_id FROM job_dependencies WHERE job_id = :job_id)
+        ORDER BY created_at, id
+        """,
+        params={"job_id": UUID},
+    )
+
     async def get(self, job_id: UUID | str) -> Job:
         """The job; RecordNotFoundError when there is none."""
         return await self._run(self._get.one(id=job_id))
@@ -221,6 +232,10 @@ class JobQueries(Repository):
     async def list_children(self, parent_id: UUID | str) -> builtins.list[Job]:
         """A batch's jobs, oldest first; [] also when there is no such parent."""
         return await self._run(self._list_children.all(parent_id=parent_id))
+
+    async def list_needed(self, job_id: UUID | str) -> builtins.list[Job]:
+        """The jobs that the job waits for, or has waited for, oldest first; [] when there are none."""
+        return await self._run(self._list_needed.all(job_id=job_id))
 
     async def list_unfinished(self) -> builtins.list[Job]:
         """Every queued or running job of every profile, parents and children, oldest first."""

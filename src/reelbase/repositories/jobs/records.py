@@ -37,7 +37,8 @@ class Job(Record, frozen=True):
     parent_id: the batch it belongs to.  progress: 0 to 1.  total, completed: numbers of work items; for a
     parent, of its children.  priority: a higher one is claimed sooner.  attempts: how often it was claimed.
     run_after: it is not claimed before this time.  worker: the worker that holds it.  lease_expires_at:
-    until when.
+    until when.  unique_key: the key that no other job of this profile and type has until this one has ended.
+    waiting_for: how many jobs have to succeed before it is claimed.
     """
 
     id: UUID
@@ -63,6 +64,8 @@ class Job(Record, frozen=True):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    unique_key: str | None
+    waiting_for: int
 
 
 class JobStep(Record, frozen=True):
