@@ -334,6 +334,7 @@ WORKER = textwrap.dedent(
 )
 
 
+@pytest.mark.long
 async def test_eight_processes_begin_no_job_before_what_it_waits_for(
     database: Database, jobs: JobRepository, path: Path, journal: str
 ) -> None:

@@ -243,6 +243,7 @@ WORKER = textwrap.dedent(
 )
 
 
+@pytest.mark.long
 async def test_eight_processes_never_exceed_a_limit_while_leases_expire(
     database: Database, jobs: JobRepository, path: Path, journal: str
 ) -> None:

@@ -208,6 +208,7 @@ ADDER = textwrap.dedent(
 )
 
 
+@pytest.mark.long
 async def test_eight_processes_that_add_the_same_keys_add_each_once(
     database: Database, jobs: JobRepository, path: Path, journal: str
 ) -> None:
