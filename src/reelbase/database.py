@@ -68,7 +68,7 @@ from reelbase.engine.threads.readers import Purpose, Readers
 from reelbase.engine.threads.transaction import Transaction
 from reelbase.engine.threads.upkeep import Upkeep
 from reelbase.engine.threads.writer import Writer
-from reelbase.errors import DatabaseCorruptError
+from reelbase.errors import DatabaseClosedError, DatabaseCorruptError
 from reelbase.observation import Observation
 from reelbase.options import ConnectOptions
 from reelbase.snapshot import Snapshot, SnapshotContext
@@ -122,6 +122,7 @@ class Database(Catalogue):
         if upkeep is not None:
             upkeep.start()
         self._closing: asyncio.Task[None] | None = None
+        self._workers: set[Worker] = set()
 
     def __repr__(self) -> str:
         return f"<Database {self._options.path or MEMORY}{' closed' if self.closed else ''}>"
@@ -353,13 +354,14 @@ class Database(Catalogue):
 
         Raises:
             InvalidArgumentError: an argument cannot be used; the text says which.
-            DatabaseClosedError: the database was closed meanwhile. Jobs that it had claimed stay claimed
-                until their leases expire, so stop it first.
+            DatabaseClosedError: the database is closed. (close() while the call works stops it like SIGTERM.)
             DatabaseError: the database is damaged or read-only. While it is busy or its disk full, the
                 call tries again.
         """
         self._executor.refuse_if_unusable()
-        await Worker(
+        if self._closing is not None:
+            raise DatabaseClosedError("the database is being closed")
+        worker_of_jobs = Worker(
             # The modules need each other's types, and pyright at times looks here before it has the class.
             self,  # pyright: ignore[reportArgumentType]
             handlers,
@@ -368,7 +370,12 @@ class Database(Catalogue):
             types=types,
             grace=grace,
             lease=lease,
-        ).run()
+        )
+        self._workers.add(worker_of_jobs)
+        try:
+            await worker_of_jobs.run()
+        finally:
+            self._workers.discard(worker_of_jobs)
 
     def snapshot(self) -> SnapshotContext:
         """``async with database.snapshot() as view``: all reads through view see the moment of entry.
@@ -709,19 +716,22 @@ class Database(Catalogue):
     async def close(self) -> None:
         """Closes the database. Idempotent. Errors while closing are logged, not raised.
 
-        Queued calls still run, open units are rolled back, and later calls raise DatabaseClosedError. The
-        last connection to a file removes its -wal and -shm.
+        Calls of work() are stopped first, as by SIGTERM: handlers may finish within their grace, and jobs
+        that are not finished are given back. Queued calls still run, open units are rolled back, and later
+        calls raise DatabaseClosedError. The last connection to a file removes its -wal and -shm.
         """
         if self._writer.connection.inherited:
             self._executor.is_closed = True
             return
         self._executor.refuse_other_loops()
         if self._closing is None:
-            self._executor.is_closed = True
+            self._executor.is_closed = not self._workers  # else until their jobs are given back
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
+        self._executor.is_closed = True
         if self._upkeep is not None:
             self._upkeep.stop()
         if self._readers is not None:

@@ -681,7 +681,7 @@ async def test_a_worker_goes_on_after_the_database_was_busy(
         assert (await ended(database, job)).status == "succeeded"
 
 
-async def test_closing_the_database_ends_the_worker_and_its_handlers(
+async def test_closing_the_database_gives_back_what_the_worker_has(
     path: Path, journal: Literal["wal", "delete"]
 ) -> None:
     running = asyncio.Event()
@@ -695,12 +695,53 @@ async def test_closing_the_database_ends_the_worker_and_its_handlers(
             seen.append(run.cancelled)
 
     async with reelbase.connect(path, journal=journal) as database:
-        await job_of(database)
-        work = asyncio.create_task(database.work({"t": handler}))
+        job = await job_of(database)
+        work = asyncio.create_task(database.work({"t": handler}, grace=0.05))
         await running.wait()
-    with pytest.raises(DatabaseClosedError):
-        await work
+    await asyncio.wait_for(work, 1)
     assert seen == [True]
+    async with reelbase.connect(path, journal=journal) as database:
+        given_back = await database.jobs.get(job.id)
+        assert (given_back.status, given_back.worker, given_back.attempts) == ("queued", None, 0)
+
+
+async def test_closing_the_database_lets_handlers_finish(
+    path: Path, journal: Literal["wal", "delete"]
+) -> None:
+    running = asyncio.Event()
+
+    async def handler(run: JobRun) -> dict[str, Any]:
+        running.set()
+        await asyncio.sleep(0.1)
+        await run.progress(0.5)
+        return {"done": True}
+
+    async with reelbase.connect(path, journal=journal) as database:
+        first, second = await job_of(database), await job_of(database)
+        work = asyncio.create_task(database.work({"t": handler}, concurrency=1))
+        await running.wait()
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0)
+        with pytest.raises(DatabaseClosedError, match="is being closed"):
+            await database.work({"t": handler})
+        await closing
+        with pytest.raises(DatabaseClosedError):
+            await database.jobs.get(first.id)
+    await asyncio.wait_for(work, 1)
+    async with reelbase.connect(path, journal=journal) as database:
+        assert (await database.jobs.get(first.id)).status == "succeeded"
+        assert (await database.jobs.get(second.id)).status == "queued"
+
+
+async def test_a_handler_may_close_the_database(
+    path: Path, journal: Literal["wal", "delete"]
+) -> None:
+    async def handler(run: JobRun) -> None:
+        await run.database.close()
+
+    async with reelbase.connect(path, journal=journal) as database:
+        await job_of(database)
+        await asyncio.wait_for(database.work({"t": handler}, grace=0.05), 2)
 
 
 # Arguments

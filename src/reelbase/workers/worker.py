@@ -83,9 +83,21 @@ class Worker:
         self._waiting: deque[asyncio.Future[Job | None]] = deque()
         self._turn = asyncio.Event()  # there are results, or may be jobs for slots that wait
         self._stopping = asyncio.Event()
+        self._over = asyncio.Event()
+
+    async def stop(self) -> None:
+        """Has run() return as after SIGTERM, and waits for that: at most the grace and some seconds."""
+        self._stopping.set()
+        await self._over.wait()
 
     async def run(self) -> None:
         """Works until it is stopped, then gives back the jobs that its handlers have not finished."""
+        try:
+            await self._run()
+        finally:
+            self._over.set()
+
+    async def _run(self) -> None:
         turns = asyncio.create_task(self._take_turns())
         slots = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
         services = [
