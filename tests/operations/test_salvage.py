@@ -199,3 +199,18 @@ async def test_a_search_index_that_cannot_be_filled_in_place_is_mended(filled: P
     report = await reelbase.repair(filled)
     assert report.rows_lost["files"] > 0
     await sound(filled)
+
+
+async def test_rows_that_are_read_but_not_found_by_their_keys_do_not_hold_up_a_repair(
+    filled: Path,
+) -> None:
+    async with reelbase.connect(filled) as database:
+        await database.settings.set_many("bert", {f"k{n:03}": "x" * 100 for n in range(120)})
+    first, second, *_ = pages_of(filled, "profile_settings")
+    swap(filled, first, second)
+    with closing(sqlite3.connect(filled, isolation_level=None)) as native:
+        native.execute("DELETE FROM profiles WHERE id = 'bert'")
+    report = await reelbase.repair(filled)
+    assert rows(filled, "SELECT * FROM profile_settings") == []
+    assert report.rows_lost == {"profile_settings": 120}
+    await sound(filled)

@@ -184,9 +184,13 @@ def _mend_reference(native: sqlite3.Connection, reference: Reference, losses: Lo
         return False
     if reference.sets_null:
         cleared = ", ".join(f"{quoted(column)} = NULL" for column in reference.columns)
-        native.execute(f"UPDATE {name} AS child SET {cleared} WHERE {reference.condition}")
+        mended = f"UPDATE {name} AS child SET {cleared} WHERE {reference.condition}"
     else:
-        native.execute(f"DELETE FROM {name} AS child WHERE {reference.condition}")
+        mended = f"DELETE FROM {name} AS child WHERE {reference.condition}"
+    if native.execute(mended).rowcount == 0:
+        raise sqlite3.DatabaseError(
+            f"rows of {reference.table} are read, but not found by their keys"
+        )
     return True
 
 
