@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 22;
+PRAGMA user_version = 23;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -51,7 +51,8 @@ VALUES
   (19, 'people', '78fd19886112a7f0250d7823755d3db3b2b7c1d562035e6745b151b6226ef2d0'),
   (20, 'unique_jobs', '085aef2d7b0da87db6ad447c10cad4ebc172783c370793c9519b1d2624ebf5a7'),
   (21, 'job_types', '8bce58bacf0c5e3cdaf80f377e742d6ff95fed8017b1ebb9c7cce00011d8af22'),
-  (22, 'job_dependencies', 'ea1292941b76dec12d4ac005fd33e07906ed7b683f01129fad312682e7ad0ed2');
+  (22, 'job_dependencies', 'ea1292941b76dec12d4ac005fd33e07906ed7b683f01129fad312682e7ad0ed2'),
+  (23, 'gallery', '81ee3094a5ef45e7411a78da1cbbd589f7665c0a081261cf7f5668e5ef37511c');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -113,6 +114,12 @@ CREATE TABLE files (
   content_hash    TEXT,
   source_url      TEXT,
   created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  duration        REAL  -- seconds, of media_info, for the index of lengths; triggers keep it
+    CONSTRAINT files_duration CHECK (duration >= 0),
+  -- What files are ordered by. '' is before all digits: a size or a length that is not known.
+  name_key        TEXT GENERATED ALWAYS AS (lower(name)) VIRTUAL,
+  size_key        TEXT GENERATED ALWAYS AS (iif(size_bytes IS NULL, '', printf('%019d', size_bytes))) VIRTUAL,
+  length_key      TEXT GENERATED ALWAYS AS (iif(duration IS NULL, '', printf('%016.3f', duration))) VIRTUAL,
   -- What transcripts and clips refer to, so that theirs is a file of the same profile. Before the primary
   -- key: of two that are broken, SQLite names the one that was declared last.
   CONSTRAINT files_of_profile UNIQUE (id, profile_id),
@@ -129,6 +136,9 @@ CREATE INDEX files_newest ON files (profile_id, created_at DESC, id DESC);
 CREATE INDEX files_newest_of_all ON files (created_at DESC, id DESC);
 CREATE INDEX files_by_type ON files (profile_id, type, created_at DESC, id DESC) WHERE type IS NOT NULL;
 CREATE INDEX files_by_folder ON files (profile_id, folder, created_at DESC, id DESC);
+CREATE INDEX files_by_name ON files (profile_id, name_key, id);
+CREATE INDEX files_by_size ON files (profile_id, size_key, id);
+CREATE INDEX files_by_length ON files (profile_id, length_key, id);
 CREATE INDEX files_by_source ON files (source_file_id, created_at DESC, id DESC) WHERE source_file_id IS NOT NULL;
 CREATE INDEX files_by_hash ON files (profile_id, content_hash, created_at DESC, id DESC) WHERE content_hash IS NOT NULL;
 CREATE INDEX files_by_url ON files (profile_id, source_url, created_at DESC, id DESC) WHERE source_url IS NOT NULL;
@@ -1263,6 +1273,31 @@ CREATE TABLE media_info (
   CONSTRAINT media_info_recorded_at CHECK (recorded_at IS strftime('%Y-%m-%dT%H:%M:%fZ', recorded_at, '+0 days'))
 ) STRICT;
 
+-- Triggers for the reason of file_processing_place.
+CREATE TRIGGER media_info_length_insert AFTER INSERT ON media_info
+WHEN NEW.duration IS NOT NULL
+BEGIN
+  UPDATE files
+  SET duration = NEW.duration
+  WHERE id = NEW.file_id;
+END;
+
+CREATE TRIGGER media_info_length_update AFTER UPDATE OF duration ON media_info
+WHEN NEW.duration IS NOT OLD.duration
+BEGIN
+  UPDATE files
+  SET duration = NEW.duration
+  WHERE id = NEW.file_id;
+END;
+
+CREATE TRIGGER media_info_length_delete AFTER DELETE ON media_info
+WHEN OLD.duration IS NOT NULL
+BEGIN
+  UPDATE files
+  SET duration = NULL
+  WHERE id = OLD.file_id;
+END;
+
 
 -- The numbers under which files_fts has the files: their keys are texts, and the rowids of such a table change when it
 -- is vacuumed.
@@ -1322,6 +1357,37 @@ WHEN OLD.title IS NOT NULL
 BEGIN
   DELETE FROM files_fts
   WHERE rowid = (SELECT id FROM file_numbers WHERE file_id = OLD.file_id);
+END;
+
+-- The trigrams of names, folded by the library: what a search for a part of a name finds.
+CREATE VIRTUAL TABLE file_names_fts USING fts5 (
+  name,
+  tokenize = "trigram case_sensitive 1",
+  detail = none
+);
+
+-- Triggers for the reasons of videos_fts.
+CREATE TRIGGER file_numbers_names_delete AFTER DELETE ON file_numbers
+BEGIN
+  DELETE FROM file_names_fts
+  WHERE rowid = OLD.id;
+END;
+
+-- A new number for a new name: so all files that file_names_fts lacks have greater numbers than those that it has.
+CREATE TRIGGER files_number_update AFTER UPDATE OF name ON files
+WHEN NEW.name IS NOT OLD.name
+BEGIN
+  UPDATE file_numbers
+  SET id = 1 + (SELECT max(last.id) FROM file_numbers AS last)
+  WHERE file_id = NEW.id;
+END;
+
+CREATE TRIGGER file_numbers_fts_update AFTER UPDATE OF id ON file_numbers
+BEGIN
+  DELETE FROM files_fts
+  WHERE rowid = OLD.id;
+  DELETE FROM file_names_fts
+  WHERE rowid = OLD.id;
 END;
 
 

@@ -25,7 +25,7 @@ from bench.data import PROFILE, Stage
 from bench.measuring import OURS, Contender, Row, require_equal
 from reelbase import (
     Database,
-    File,
+    FileOrder,
     FileRepository,
     NewSegment,
     Segment,
@@ -34,10 +34,11 @@ from reelbase import (
     SpeakerRepository,
     TranscriptRepository,
 )
-from reelbase.engine.ids import END_OF_TIME, MAX_ID
+from reelbase.engine.ids import MAX_ID
 from reelbase.engine.statements.rows import decoder_for
 from reelbase.engine.statements.search import match_expression
 from reelbase.engine.statements.step import Step
+from reelbase.repositories.files.pages import _LAST_KEY, PlacedFile
 
 _SEED = 4
 _SPEAKERS = (2, 21)
@@ -166,19 +167,23 @@ async def _reading(name: str, library: _Library, database: Database) -> _Reading
             lambda database: database.segments.page(transcript_id, after=after, limit=_PAGE),
         )
     if name == "gallery":
-        unused = ("type", "folder", "search", "status")
+        values = database.files._values(PROFILE, {"tags": ["seldom"]}) | {
+            "order": "date",
+            "driver": "tag",
+            "tag": "seldom",
+            "few": "[]",
+            "least": "",
+            "key": _LAST_KEY,
+            "id": MAX_ID,
+            "limit": _GALLERY,
+        }
+        page = FileRepository._descending
         return _Reading(
-            File,
-            FileRepository._page.all(
-                profile_id=PROFILE,
-                limit=_GALLERY,
-                tags=["seldom"],
-                created_at=END_OF_TIME,
-                id=MAX_ID,
-                **{f"filter_{each}": False for each in unused},
-                **dict.fromkeys(unused),
+            PlacedFile,
+            page.all(**{parameter: values[parameter] for parameter in page.parameters}),
+            lambda database: database.files._page_of_places(
+                PROFILE, None, _GALLERY, FileOrder.NEWEST, {"tags": ["Seldom"]}
             ),
-            lambda database: database.files.page(PROFILE, limit=_GALLERY, tags=["Seldom"]),
         )
     return _Reading(
         SegmentHit,

@@ -186,6 +186,7 @@ FILES = Case(
         }
     ),
     foreign_keys=("profile_id", "source_file_id"),
+    columns_beside=frozenset({"duration"}),
 )
 
 TRANSCRIPTS = Case(

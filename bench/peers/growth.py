@@ -1,4 +1,5 @@
-"""``python -m bench growth``: what an operation costs as rows, tasks and processes become more."""
+"""``python -m bench growth``: what an operation costs as rows, tasks and processes become more; and what the
+calls of a gallery and claims do (bench/calls.py)."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from statistics import median
 
 import msgspec
 
+from bench import calls
 from bench.data import disk
 from bench.options import positive
 from bench.peers import reporting
@@ -71,6 +73,7 @@ class Growth(msgspec.Struct):
     rows: Curves = {}
     tasks: Curves = {}
     processes: Curves = {}
+    calls: calls.Durations = {}
     failures: list[Failure] = []
 
 
@@ -81,6 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     growth = Growth(facts=reporting.facts(["asyncio"], sizes.loads))
     try:
         with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder or disk()) as folder:
+            most_of_calls = min(most_rows, options.calls)
+            growth.calls = asyncio.run(
+                calls.measured(Path(folder), [rows for rows in _ROWS if rows <= most_of_calls])
+            )
+            print("\n" + calls.table(growth.calls) + "\n", flush=True)
+            if options.only_calls:
+                return 0
             template = Template(Data(sizes), Path(folder))
             asyncio.run(template.create())
             seconds = _QUICK_RUN_SECONDS if options.quick else _RUN_SECONDS
@@ -207,6 +217,10 @@ def _parser() -> argparse.ArgumentParser:
         "--peer", action="append", choices=PEERS, help=f"default {', '.join(_PEERS)}"
     )
     parser.add_argument("--rows", type=positive, default=_ROWS[-1], help="how far the table grows")
+    parser.add_argument(
+        "--calls", type=positive, default=1_000_000, help="how far files and jobs grow"
+    )
+    parser.add_argument("--only-calls", action="store_true", help="not the other curves")
     parser.add_argument("--quick", action="store_true", help="does it work at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes all figures there")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="writes rows.png, … there")

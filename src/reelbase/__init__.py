@@ -80,7 +80,16 @@ from reelbase.repositories.file_processing import (
     FileStatus,
     FileStatusLike,
 )
-from reelbase.repositories.files import File, FileChanges, FileRepository, NewFile
+from reelbase.repositories.files import (
+    File,
+    FileCard,
+    FileChanges,
+    FileFilters,
+    FileOrder,
+    FileOrderLike,
+    FileRepository,
+    NewFile,
+)
 from reelbase.repositories.generations import (
     Generation,
     GenerationRepository,
@@ -201,7 +210,11 @@ __all__ = [
     "ErrorLogEntry",
     "ErrorLogRepository",
     "File",
+    "FileCard",
     "FileChanges",
+    "FileFilters",
+    "FileOrder",
+    "FileOrderLike",
     "FileProcessing",
     "FileProcessingRepository",
     "FileRepository",

@@ -33,8 +33,15 @@ from reelbase.repositories.comments import Comment, CommentChanges
 from reelbase.repositories.config import ConfigEntry
 from reelbase.repositories.downloads.records import Download, DownloadStatus, PurgeReport
 from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry
-from reelbase.repositories.file_processing import FileProcessing, FileStatusLike
-from reelbase.repositories.files import File, FileChanges, NewFile
+from reelbase.repositories.file_processing import FileProcessing
+from reelbase.repositories.files.records import (
+    File,
+    FileCard,
+    FileChanges,
+    FileFilters,
+    FileOrderLike,
+    NewFile,
+)
 from reelbase.repositories.generations.records import (
     Generation,
     GenerationStats,
@@ -116,6 +123,18 @@ class _SyncProfileRepository(_SyncProfileView):
     def ensure(self, profile_id: str) -> Profile: ...
 
 class _SyncFileView:
+    def cards(
+        self,
+        profile_id: str,
+        *,
+        after: str | None = None,
+        limit: int | None = 50,
+        order: FileOrderLike = ...,
+        **filters: Unpack[FileFilters],
+    ) -> Page[FileCard]: ...
+    def count(
+        self, profile_id: str, *, at_most: int | None = 1000, **filters: Unpack[FileFilters]
+    ) -> int: ...
     def count_for_profile(self, profile_id: str) -> int: ...
     def derived_from(self, file_id: UUID | str) -> builtins.list[File]: ...
     def find(self, file_id: UUID | str) -> File | None: ...
@@ -132,11 +151,8 @@ class _SyncFileView:
         *,
         after: File | str | None = None,
         limit: int | None = 50,
-        tags: Iterable[str] = ...,
-        type: str | None = None,
-        folder: str | UnsetType | None = ...,
-        status: FileStatusLike | None = None,
-        search: str | None = None,
+        order: FileOrderLike = ...,
+        **filters: Unpack[FileFilters],
     ) -> Page[File]: ...
     def search(
         self, profile_id: str, query: str, *, limit: int | None = 50, offset: int = 0

@@ -79,6 +79,8 @@ class FileView:
     list_for_profile = Reading(FileRepository.list_for_profile)
     list = Reading(FileRepository.list)
     page = Reading(FileRepository.page)
+    cards = Reading(FileRepository.cards)
+    count = Reading(FileRepository.count)
     find_by_hash = Reading(FileRepository.find_by_hash)
     find_by_url = Reading(FileRepository.find_by_url)
     derived_from = Reading(FileRepository.derived_from)

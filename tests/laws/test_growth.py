@@ -213,7 +213,10 @@ FILTERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.long
-async def test_a_page_of_files_costs_the_same_among_any_number_of_others() -> None:
+async def test_a_page_of_files_costs_the_same_among_any_number_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reelbase.repositories.files.pages._FEW", 1000)  # not to need more files
     found: dict[str, list[tuple[int, int]]] = {name: [] for name in FILTERS}
     for rows in (6_000, 18_000):
         async with in_memory() as database:

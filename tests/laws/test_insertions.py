@@ -90,7 +90,7 @@ def answered_and_stored(
 
 
 def test_there_are_insertions() -> None:
-    assert INSERTIONS.keys() >= {"FileRepository._add", "DownloadAdditions._add"}
+    assert INSERTIONS.keys() >= {"FileAdditions._add", "DownloadAdditions._add"}
 
 
 @every_insertion

@@ -626,7 +626,9 @@ def deleted_by_hand(look: Look, before: Contents, table: str, key: str) -> Conte
     columns: dict[str, list[str]] = {}
     keys: dict[str, dict[int, list[tuple[str, str, str, str]]]] = {}
     for name in before:
-        columns[name] = [str(row[1]) for row in look(f"PRAGMA table_info({name})")]
+        columns[name] = [
+            str(row[1]) for row in look(f"PRAGMA table_xinfo({name})") if row[6] != 1
+        ]  # 1: hidden, of a search index
         for id, _, target, source, referred, _, on_delete, _ in look(
             f"PRAGMA foreign_key_list({name})"
         ):

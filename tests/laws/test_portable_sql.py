@@ -22,10 +22,14 @@ INDEX = "PostgreSQL keeps the search index itself, as a generated column: there 
 # PostgreSQL needs these in a text of its own, or not at all, and why. The rules pass over them.
 OWN_TEXT = dict.fromkeys(
     (
-        "FileRepository._index_new",
-        "FileRepository._mend_index",
-        "FileRepository._clear_index",
-        "FileRepository.index_again",
+        "FileNames._clear_names",
+        "FileNames._index_many_names",
+        "FileNames._index_names",
+        "FileNames._mend_names",
+        "FileSearch._index_new",
+        "FileSearch._mend_index",
+        "FileSearch._clear_index",
+        "FileSearch.index_again",
         "PromptRepository.index_new_prompts",
         "PromptRepository._mend_index",
         "PromptRepository._clear_index",
@@ -83,7 +87,7 @@ EXCEPTIONS = {
     ("functions", "JobSubmission._add_dependencies"): (
         "changes() costs nothing; in PostgreSQL a look at the job says the same"
     ),
-    ("functions", "FileRepository._search"): (
+    ("functions", "FileSearch._search"): (
         "bm25() is the ranking by column of FTS5, and PostgreSQL's has weights in its index"
     ),
 }
@@ -91,7 +95,8 @@ EXCEPTIONS = {
 # The functions that both have, and PostgreSQL's of the same names as SQLite's and the library's.
 FUNCTIONS = {
     *("count", "coalesce", "first_value", "length", "max", "row_number", "rtrim", "substr"),
-    *("excerpt", "folded", "iif", "instr", "json_each", "marked", "merged", "spaced", "stripped"),
+    *("excerpt", "folded", "iif", "instr", "json_each", "json_group_array", "marked", "merged"),
+    *("spaced", "stripped"),
 }
 
 # What makes a boolean of its operands.

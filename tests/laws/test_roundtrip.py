@@ -685,6 +685,8 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("files", "update_many"): lambda world: _files(world) | {"name": "new"},
     ("files", "delete_many"): _files,
     ("files", "page"): _profile,
+    ("files", "cards"): _profile,
+    ("files", "count"): _profile,
     ("files", "find_by_hash"): lambda world: _profile(world) | {"content_hash": "h"},
     ("files", "find_by_url"): lambda world: _profile(world) | {"source_url": "u"},
     ("files", "derived_from"): _file,

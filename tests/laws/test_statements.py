@@ -86,7 +86,7 @@ for _name in ("_claim", "_claim_of_types"):
 MAY_SCAN["JobClaims._claim", "wanted"] = "the types of which jobs are queued"
 MAY_SCAN["JobClaims._claim", "jobs"] = "the queue by type, as far as the first of its first type"
 for _name, _table in (
-    ("FileRepository._list_all", "files"),
+    ("FileQueries._list_all", "files"),
     ("JobQueries._list", "jobs"),
     ("JobQueries._list_active", "jobs"),
     ("DownloadQueries._list", "downloads"),
@@ -154,11 +154,14 @@ FOR_THE_PROMPT = (
 
 # These may sort, and why.
 MAY_SORT = {
-    "FileRepository._page": "the rarest of a handful of filters, and not the files",
-    "FileRepository._search": "the best match first, which only the search itself knows",
+    "FilePages._descending": "what the rarest filter lets pass, when it is a few files",
+    "FilePages._ascending": "what the rarest filter lets pass, when it is a few files",
+    "FilePages._rarest": "the rarest of a handful of filters, and the few files that it lets pass",
+    "FilePages._cards": "the order the caller gave, and a file's few tags and speakers",
+    "FileSearch._search": "the best match first, which only the search itself knows",
     "TagRepository._give_links_of_same": "an upgrade looks at every tag",
     "TagRepository._delete_same": "an upgrade looks at every tag",
-    "FileRepository._get_many": "the order the caller gave, which no index has",
+    "FileAdditions._get_many": "the order the caller gave, which no index has",
     "PersonRepository._unknown_speaker": "the order the caller gave, which no index has",
     "TagRepository._unknown_file": "the order the caller gave, which no index has",
     "DownloadAdditions._get_many": "the order the caller gave, which no index has",
@@ -206,6 +209,7 @@ UNIQUE_WITHIN = {
     "CollectionRepository._page": "a collection has a file once",
     "SettingsRepository._all": "a profile has a key once",
     "JobRuns._steps": "a job has a step once",
+    "FilePages._rarest": "it is one row",
 }
 
 # What these miss when they find nothing is somebody else's.
@@ -222,7 +226,7 @@ ENTITIES = {
 SHARED = {
     "PromptRepository.track_prompt": "GenerationRepository.create counts the use of the prompt",
     "PromptRepository.index_new_prompts": "GenerationRepository.create counts the use of the prompt",
-    "FileRepository.index_again": "MediaInfoRepository changes titles, which files are found by",
+    "FileSearch.index_again": "MediaInfoRepository changes titles, which files are found by",
 }
 
 # These are bases of repositories, and have no entity of their own.
@@ -253,6 +257,7 @@ def plain() -> Iterator[sqlite3.Connection]:
         connection.create_function("folded", 1, lambda text: text, deterministic=True)
         connection.create_function("stripped", 1, lambda text: text, deterministic=True)
         connection.create_function("spaced", 1, lambda text: text, deterministic=True)
+        connection.create_function("unbroken", 1, lambda text: text, deterministic=True)
         connection.create_function("excerpt", 2, lambda text, query: text, deterministic=True)
         connection.create_function("marked", 2, lambda text, query: "[]", deterministic=True)
         connection.create_function("merged", 2, lambda old, new: new, deterministic=True)

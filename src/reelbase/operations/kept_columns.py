@@ -45,8 +45,20 @@ WHERE counted.id = jobs.id
   AND jobs.waiting_for <> counted.needs
 """
 
+_LENGTHS = """
+UPDATE files
+SET duration = (SELECT media_info.duration FROM media_info WHERE media_info.file_id = files.id)
+WHERE duration IS NOT (SELECT media_info.duration FROM media_info WHERE media_info.file_id = files.id)
+"""
+
 # With the schema version that brought the columns.
-_STATEMENTS = ((14, _BATCHES), (17, _PLACES_BY_STATUS), (17, _PLACES_BY_TAG), (22, _WAITING))
+_STATEMENTS = (
+    (14, _BATCHES),
+    (17, _PLACES_BY_STATUS),
+    (17, _PLACES_BY_TAG),
+    (22, _WAITING),
+    (23, _LENGTHS),
+)
 
 
 def keep_columns(native: sqlite3.Connection, version: int) -> None:

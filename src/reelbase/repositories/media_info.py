@@ -11,7 +11,7 @@ from msgspec import UnsetType
 from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
 from reelbase.engine.statements.statement import Command, Query
-from reelbase.repositories.files import FileRepository
+from reelbase.repositories.files.search import FileSearch
 
 
 class MediaInfo(Record, frozen=True):
@@ -146,7 +146,7 @@ class MediaInfoRepository(Repository):
         """
         info, _ = await self._batch(
             self._upsert.one(**self._upsert.changes(fields, file_id=file_id)),
-            FileRepository.index_again.count(file_ids=[file_id]),
+            FileSearch.index_again.count(file_ids=[file_id]),
         )
         return info
 
@@ -162,6 +162,6 @@ class MediaInfoRepository(Repository):
         """True when there was a record; otherwise RecordNotFoundError, or False with missing_ok."""
         count, _ = await self._batch(
             self._delete.count(file_id=file_id),
-            FileRepository.index_again.count(file_ids=[file_id]),
+            FileSearch.index_again.count(file_ids=[file_id]),
         )
         return self._deleted(count, file_id, missing_ok=missing_ok)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from reelbase.engine.statements.search import excerpt, folded, marked, spaced
+from reelbase.engine.statements.search import excerpt, folded, marked, spaced, unbroken
 
 
 def create_functions(native: sqlite3.Connection) -> None:
@@ -15,6 +15,7 @@ def create_functions(native: sqlite3.Connection) -> None:
     native.create_function("folded", 1, _folded, deterministic=True)
     native.create_function("stripped", 1, _stripped, deterministic=True)
     native.create_function("spaced", 1, spaced, deterministic=True)
+    native.create_function("unbroken", 1, unbroken, deterministic=True)
     native.create_function("excerpt", 2, excerpt, deterministic=True)
     native.create_function("marked", 2, _marked, deterministic=True)
     native.create_function("merged", 2, _merged, deterministic=True)

@@ -76,6 +76,8 @@ _PRIVATE = 0xF0000  # planes 0 and 1 become 15 and 16
 
 _QUOTED = re.compile('"([^"]*)"')
 _EXCERPT_LENGTH = 200
+_TRIGRAM = 3
+_MOST_TRIGRAMS = 60  # the more, the fewer other texts; FTS5 takes 256 in one expression
 _ASCII_WORD = re.compile("[a-z0-9]+")
 _APART = f"(?:{_SET_APART.pattern}|{_EMOJI.pattern})"
 _GAP = re.compile(f" (?={_APART})|(?<={_APART}) ")
@@ -276,6 +278,24 @@ def match_expression(query: str) -> str | None:
     last = phrases.pop() + ("*" if is_open else "")
     # Each phrase once: FTS5 takes seconds for a word that is repeated thousands of times.
     return " ".join((*dict.fromkeys(phrases), last))
+
+
+def unbroken(text: str) -> str:
+    """The text in the form in which its trigrams are indexed: folded, without a NUL, at which FTS5 stops."""
+    return folded(text).replace("\0", " ")
+
+
+def trigram_expression(text: str) -> str | None:
+    """The FTS5 expression that every text with this substring matches, and a few others; None for a text of
+    less than three characters, and for one with a NUL."""
+    form = folded(text)
+    if len(form) < _TRIGRAM or "\0" in form or has_surrogates(form):
+        return None
+    trigrams = dict.fromkeys(
+        form[place : place + _TRIGRAM]
+        for place in range(min(len(form) - _TRIGRAM + 1, _MOST_TRIGRAMS))
+    )
+    return " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams)
 
 
 def _pieces(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -323,6 +323,8 @@ class PageQuery(Query[T]):
         keyset: the columns by which the rows are ordered, in that order, the last of them unique; each with
             a value that precedes every row's. They are fields of the record without NULLs, and parameters.
         params: as of Query.
+        hints: the parameters that decide how the rows are found, and not which: they may differ from page
+            to page.
         entity: as of Query.
     """
 
@@ -333,6 +335,7 @@ class PageQuery(Query[T]):
         *,
         keyset: Mapping[str, Any],
         params: Mapping[str, Any] | None = None,
+        hints: Collection[str] = (),
         entity: str | None = None,
     ) -> None:
         super().__init__(row_type, sql, params=params, entity=entity)
@@ -342,16 +345,26 @@ class PageQuery(Query[T]):
             names = ", ".join(f":{name}" for name in sorted(missing))
             raise TypeError(f"no parameter {names}: {in_one_line(sql)}")
         self._keyset = Keyset(keyset, self._converters)
+        self._no_filters = frozenset(("limit", *keyset, *hints))
 
-    def page(self, *, after: T | str | None, limit: int | None, **params: Any) -> Step[Page[T]]:
+    def page(
+        self,
+        *,
+        after: T | str | None,
+        limit: int | None,
+        start: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> Step[Page[T]]:
         """A page of rows.
 
         Args:
             after: the last row of the page before, or its ``next``; None: the first page.
             limit: at most this many; None: all.
-            params: the further parameters. A token is refused where they differ from those of its page.
+            start: values of the keyset that precede every row that is wanted; None: those of the keyset.
+            params: the further parameters. A token is refused where they differ from those of its page,
+                unless they are hints.
         """
-        bound = self.bind({**params, **self._keyset.start, "limit": limit})
+        bound = self.bind({**params, **(start or self._keyset.start), "limit": limit})
         wanted = bound["limit"]
         listing = self._listing(bound)
         if after is not None:
@@ -368,8 +381,7 @@ class PageQuery(Query[T]):
 
     def _listing(self, bound: Mapping[str, Any]) -> int:
         """The number of the listing: of this statement with these filters, in every process."""
-        place = {"limit", *self._keyset.start}
-        filters = [(name, value) for name, value in bound.items() if name not in place]
+        filters = [(name, value) for name, value in bound.items() if name not in self._no_filters]
         return zlib.crc32(ascii((self.name, filters)).encode())
 
     def _place(self, after: T | str, listing: int) -> dict[str, Any]:

@@ -126,7 +126,8 @@ def complete(native: sqlite3.Connection, version: int, losses: Losses) -> None:
         losses.mend("job_references: rebuilt from jobs")
     if "file_numbers" in losses.touched and "file_numbers" in names:
         native.execute(_NUMBERS_OF_FILES)
-        derive(native, version, only="files_fts")  # the numbers may have changed
+        for index in ("files_fts", "file_names_fts"):  # the numbers may have changed
+            derive(native, version, only=index)
         losses.mend("file_numbers: rebuilt from files")
     if losses.touched & {"llm_configs", "profiles"} and "llm_configs" in names:
         native.execute(_ACTIVE_LANGUAGE_MODELS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reelbase.engine.ids import END_OF_TIME, MAX_ID
 from reelbase.engine.statements.arguments import invalid_argument
 from reelbase.engine.statements.pages import Page
@@ -173,7 +175,7 @@ class JobPages(JobQueries):
         """
         if active_only and status is not None and status not in _ACTIVE:
             raise invalid_argument("status", f"is no status of an active job: {status!r}")
-        filters: dict[str, object] = {
+        filters: dict[str, Any] = {
             "filter_type": type is not None,
             "type": type,
             "status": status,
