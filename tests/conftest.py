@@ -21,7 +21,6 @@ import reelbase
 from reelbase import Database
 from reelbase.testing.clock import FrozenClock
 
-
 # The markers of tests that the default lane leaves out, and the options that include them.
 _LANES = {
     "long": ("--run-long", "--run-slow", "--full-faults"),

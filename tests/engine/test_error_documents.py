@@ -27,6 +27,7 @@ from reelbase.engine.native import run as run_module
 from reelbase.engine.native.errors import translate
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads import readers, writer
+from reelbase.testing.factories import make_job
 
 PACKAGE = Path(reelbase.__file__).parent
 ERRORS = {
@@ -139,12 +140,19 @@ async def arguments_of(method: Any, owner: Owner) -> dict[str, Any]:
             "files": [reelbase.NewFile("a", "b")],
             "videos": [NEW_VIDEO],
             "generations": [NEW_GENERATION],
+            "results": [(make_job(), None)],
         },
         **{"segments": [reelbase.NewSegment(0, 1, "x")], "children": [{}], "time": 1.0},
         **{"older_than": timedelta(days=1), "transcript_id": uuid4(), "values": {"a": 1}},
         **{"type": "general", "frame": 3, "in_point": 0, "out_point": 5, "start_time": 0.0},
         **{"end_time": 1.0, "duration": 400.0, "framerate_den": 1, "width": 2, "height": 2},
-        **{"at": datetime.now(UTC), "segment_ids": [1], "ids": (1,), "retry_in": 1.0},
+        **{
+            "at": datetime.now(UTC),
+            "segment_ids": [1],
+            "speaker_ids": [1],
+            "ids": (1,),
+            "retry_in": 1.0,
+        },
         **{
             "params": {},
             "content": {},
