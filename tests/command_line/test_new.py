@@ -45,6 +45,7 @@ def checked(here: Path, *command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("package", "fields"),
     [
@@ -84,6 +85,7 @@ def test_what_it_writes_passes_lint_ruff_and_its_own_test(
     checked(here, "reelbase", "lint", f"{dotted}eggs", *migrations)
 
 
+@pytest.mark.long
 def test_what_it_writes_passes_mypy_strict(here: Path) -> None:
     assert run("new", "order_line", *EVERY_TYPE, "--into", "notebook") == 0
     folders = ["notebook", "tests/test_order_lines.py"]

@@ -203,6 +203,33 @@ async def test_a_stream_is_one_statement_however_it_ends(observed: Database, not
     ]
 
 
+async def test_a_database_in_memory_tells_as_a_file_does(notes: Notes) -> None:
+    async with reelbase.connect(":memory:", observers=[notes]) as database:
+        await database.profiles.ensure("anna")
+        async with database.snapshot() as view:
+            await view.profiles.list()
+        async with database.stream(str, "SELECT id FROM profiles") as ids:
+            assert [one async for one in ids] == ["anna"]
+        assert database.activity().waiting_reads == 0
+    assert notes.names()[-2:] == [("ProfileRepository.list", 1), ("SQL", 1)]
+    assert [event.kind for event in notes.units] == ["snapshot"]
+
+
+async def test_a_statement_that_is_cancelled_is_told_of_with_its_error(
+    observed: Database, notes: Notes
+) -> None:
+    endless = (
+        "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+    )
+    with pytest.raises(reelbase.DatabaseTimeoutError):
+        await observed.fetch_one(int, endless, timeout=0.2)
+    await observed.profiles.list()
+    (interrupted,) = [event for event in notes.statements if event.name == "SQL"]
+    assert interrupted.rows is None
+    assert isinstance(interrupted.error, reelbase.DatabaseError)
+    assert interrupted.seconds > 0.1
+
+
 async def test_an_observer_that_raises_is_logged_and_harms_no_call(
     path: Path, journal: Any, notes: Notes, caplog: pytest.LogCaptureFixture
 ) -> None:
