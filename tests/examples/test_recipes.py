@@ -1,4 +1,4 @@
-"""The recipes of the cookbook that are no web application."""
+"""The recipes of the cookbook besides the three web applications."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
+import pytest
 from in_lists import names_of
+from monitored_application import app
 
 import reelbase
 from reelbase import Database, Job
@@ -25,6 +28,27 @@ async def test_the_files_of_a_list_are_found_at_once(database: Database) -> None
     asked = [files[2].id, files[0].id, uuid4()]
     assert await names_of(database, asked) == {files[0].id: "0.mkv", files[2].id: "2.mkv"}
     assert await names_of(database, []) == {}
+
+
+async def test_an_application_works_on_its_jobs_and_tells_prometheus(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDIA_DATABASE", str(path))
+    async with app.router.lifespan_context(app) as state:
+        assert state is not None
+        database: Database = state["database"]
+        await database.profiles.ensure("ann")
+        file = await database.files.add("ann", "a.mkv", "p")
+        job = await database.jobs.add("ann", "transcribe", {"file_id": str(file.id)})
+        done = await database.jobs.wait(job.id, timeout=10)
+        assert done.status == reelbase.JobStatus.SUCCEEDED
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            answer = await client.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert 'reelbase_statement_seconds_count{name="JobRepository.claim' in answer.text
+        assert "reelbase_waiting_writes 0" in answer.text
+    assert database.closed
 
 
 def test_the_nightly_script_adds_the_files_of_a_folder_and_keeps_a_copy(
