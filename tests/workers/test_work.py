@@ -179,6 +179,31 @@ async def test_a_job_that_was_cancelled_does_not_keep_the_results_of_others(
     assert (found[2].result, found[3].result) == (None, {"n": 1})
 
 
+async def test_a_worker_that_claims_a_job_of_its_own_again_ends_its_first_handler_before(
+    database: Database, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has lost the lease, as after a sleep of the computer, and does not know it yet."""
+    monkeypatch.setattr(worker, "_CANCEL_SECONDS", 60)
+    events = list[str]()
+
+    async def handler(run: JobRun) -> None:
+        events.append(f"begin {run.attempt}")
+        try:
+            if run.attempt == 1:
+                await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            events.append(f"end {run.attempt}")
+
+    job = await job_of(database, max_attempts=2)
+    async with working(database, {"t": handler}):
+        await until(lambda: events)
+        clock.advance(61)
+        found = await ended(database, job)
+    assert (found.status, found.attempts) == ("succeeded", 2)
+    assert events == ["begin 1", "end 1", "begin 2", "end 2"]
+
+
 async def test_short_jobs_are_claimed_and_stored_many_at_a_time(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

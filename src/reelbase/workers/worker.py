@@ -145,6 +145,7 @@ class Worker:
     async def _work(self) -> None:
         job = await self._next_job()
         while job is not None:
+            await self._end_earlier(job)
             attempt = Attempt(self._database, job, self._name, self._lease)
             outcome = await self._outcome(attempt)
             following = self._next_job()
@@ -173,6 +174,14 @@ class Worker:
         self._results[future] = job, outcome.result
         self._turn.set()
         return await future
+
+    async def _end_earlier(self, job: Job) -> None:
+        """Ends an earlier attempt of this worker at the job. It has lost the lease if the program stood still
+        for long, and has not noticed yet."""
+        for attempt in list(self._attempts):
+            if attempt.job.id == job.id:
+                attempt.stop("lost")
+                await asyncio.wait([attempt.over])
 
     async def _outcome(self, attempt: Attempt) -> Outcome | None:
         handler = self._handlers[attempt.job.type]
