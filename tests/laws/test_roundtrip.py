@@ -489,6 +489,7 @@ class World:
     config_id: int
     prompt_id: int
     summary_id: int
+    other_segment_id: int
     person_id: int
     other_person_id: int
     collection_id: int
@@ -529,6 +530,7 @@ async def world(database: Database, clock: FrozenClock) -> World:
         transcript.id, [NewSegment(0.0, 1.0, "t", speaker_id=speaker.id)]
     )
     (segment,) = await database.segments.page(transcript.id)
+    other_segment = await database.segments.add(transcript.id, 1.0, 2.0, "t")
     config = await database.llm_configs.add("ann", "c", "p", "m")
     prompt = await database.summary_prompts.add("ann", "n", "t")
     summary = await database.summaries.start(file.id)
@@ -562,6 +564,7 @@ async def world(database: Database, clock: FrozenClock) -> World:
         config.id,
         prompt.id,
         summary.id,
+        other_segment.id,
         person.id,
         other_person.id,
         collection.id,
@@ -947,6 +950,20 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("segments", "list_for_transcript"): _transcript,
     ("segments", "at"): lambda world: _transcript(world) | {"time": 0.5},
     ("segments", "count"): _transcript,
+    ("segments", "add"): lambda world: (
+        _transcript(world) | {"start_time": 2.0, "end_time": 3.0, "text": "t"}
+    ),
+    ("segments", "split"): lambda world: _segment(world) | {"time": 0.5, "position": 0},
+    ("segments", "merge"): lambda world: {
+        "first_id": world.segment_id,
+        "second_id": world.other_segment_id,
+    },
+    ("segments", "move_boundary"): lambda world: {
+        "first_id": world.segment_id,
+        "second_id": world.other_segment_id,
+        "time": 1.5,
+    },
+    ("segments", "delete"): _segment,
     ("segments", "update"): lambda world: _segment(world) | {"text": "new"},
     ("segments", "assign_speaker"): lambda world: {
         "segment_ids": [world.segment_id],
@@ -1142,6 +1159,8 @@ ALSO_CALLED = {
     "summary_id": "id",
     "source_id": "id",
     "target_id": "id",
+    "first_id": "id",
+    "second_id": "id",
     "person_id": "id",
     "collection_id": "id",
     "comment_id": "id",
