@@ -32,7 +32,7 @@ from reelbase.operations.salvage.pages import (
     Record,
     Value,
 )
-from reelbase.operations.salvage.source import Source, StoredObject, same_columns, shipped_objects
+from reelbase.operations.salvage.source import Source, StoredObject, adds_columns, shipped_objects
 from reelbase.operations.salvage.tables import Key, Table
 
 OnProgress = Callable[[str, int, int], None]
@@ -129,10 +129,9 @@ class Salvage:
                 object.kind == "table"
                 and found is not None
                 and found.sql
-                and len(found.sql) != len(sql)  # else only bits of it have flipped
-                and same_columns(sql, found.sql, object.name)
+                and adds_columns(sql, found.sql, object.name)
             ):
-                sql = found.sql  # the application has added columns
+                sql = found.sql  # any other difference may be the damage
             self._objects.append(msgspec.structs.replace(object, sql=sql))
         for found in stored.values():
             if found.name.lower() in ours or found.name.startswith("sqlite_"):

@@ -165,8 +165,8 @@ def shipped_objects(version: int) -> list[StoredObject]:
     return [StoredObject(kind, name, table, 0, sql) for kind, name, table, sql in rows]
 
 
-def same_columns(shipped: str, found: str, table: str) -> bool:
-    """Whether a table of the schema has all of its shipped columns unchanged; more may follow.
+def adds_columns(shipped: str, found: str, table: str) -> bool:
+    """Whether a table of the schema has all of its shipped columns unchanged, and more behind them.
 
     Args:
         shipped: the CREATE TABLE of the schema.
@@ -174,7 +174,7 @@ def same_columns(shipped: str, found: str, table: str) -> bool:
         table: the name of the table.
 
     Returns:
-        True also when the columns are the same; False when found cannot be run.
+        False also when found cannot be run.
     """
     columns = []
     for sql in (shipped, found):
@@ -185,4 +185,4 @@ def same_columns(shipped: str, found: str, table: str) -> bool:
                 return False
             rows = native.execute(f"PRAGMA table_xinfo({quoted(table)})").fetchall()
             columns.append([tuple(row) for row in rows])
-    return columns[1][: len(columns[0])] == columns[0]
+    return len(columns[1]) > len(columns[0]) and columns[1][: len(columns[0])] == columns[0]
