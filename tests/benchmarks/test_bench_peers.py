@@ -302,6 +302,8 @@ def test_growth_runs_and_draws(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     growth = msgspec.json.decode((tmp_path / "growth.json").read_bytes(), type=Growth)
     assert [point.at for point in growth.rows["get"]["reelbase"]] == [1000, 10_000]
+    for durations in growth.calls.values():
+        assert [duration.rows for duration in durations] == [1000, 10_000]
     for curves in (growth.rows, growth.tasks, growth.processes):
         for by_peer in curves.values():
             for point in by_peer["reelbase"]:
