@@ -47,7 +47,7 @@ VALUES
   (15, 'failed_jobs', '6ed619f54499123eb338b22efab5c2bba46fe5fbf717a69f5d842d614b8af5a2'),
   (16, 'job_runs', 'da5d47169cfa0d48e71b086ce00cb020ebf07e8142d7af2432919f09adfea113'),
   (17, 'pages_of_files', '370293e0e4e9a37fb3be648904e78008a6bca181aa69b3d91294bf677fb775e3'),
-  (18, 'collections', '9b0bf5dd00210d97808a9bceab841948abd7ae82830c3894ecda71288cc6db40'),
+  (18, 'collections', 'e6b0eb8623021da10b17bc39e6087317713a5b2f12bc8a29b365a821fb736750'),
   (19, 'people', '78fd19886112a7f0250d7823755d3db3b2b7c1d562035e6745b151b6226ef2d0'),
   (20, 'unique_jobs', '085aef2d7b0da87db6ad447c10cad4ebc172783c370793c9519b1d2624ebf5a7'),
   (21, 'job_types', '8bce58bacf0c5e3cdaf80f377e742d6ff95fed8017b1ebb9c7cce00011d8af22'),
@@ -1854,7 +1854,7 @@ CREATE TABLE collection_files (
   profile_id     TEXT NOT NULL,  -- of both
   position       INTEGER NOT NULL,  -- with gaps, so that a move changes few rows
   added_at       TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  CONSTRAINT collection_files_pk PRIMARY KEY (collection_id, file_id),
+  CONSTRAINT collection_files_pk PRIMARY KEY (file_id, collection_id),
   CONSTRAINT collection_files_collection
     FOREIGN KEY (collection_id, profile_id) REFERENCES collections (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT collection_files_file
@@ -1864,7 +1864,6 @@ CREATE TABLE collection_files (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX collection_files_in_order ON collection_files (collection_id, position, file_id);
-CREATE INDEX collection_files_by_file ON collection_files (file_id);
 
 
 -- What profiles write about a file, or about a moment of it; and answers to it.

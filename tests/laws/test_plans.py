@@ -216,10 +216,16 @@ def test_the_newest_sqlite_reaches_all_rows_in_the_same_way() -> None:
         assert sorts(newest[name]) <= sorts(steps), name
 
 
+# Common tables of one row: to scan it, or to build an index on it first, are the same.
+OF_ONE_ROW = {"rarest"}
+
+
 def reached(steps: list[str]) -> list[str]:
     """Which tables are read by which indexes. Whether an index is called covering, some say more often."""
     return [
-        step.replace("COVERING ", "") for step in steps if step.startswith(("SCAN ", "SEARCH "))
+        step.replace("COVERING ", "")
+        for step in steps
+        if step.startswith(("SCAN ", "SEARCH ")) and step.split()[1] not in OF_ONE_ROW
     ]
 
 

@@ -1211,10 +1211,10 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         return (5, "ab", [5], {1: 2}, {"k": math.nan}, {"k": "\ud800"})
     if members - {type(None)} == {int, str}:  # an entity's id, kept as it is given
         return (*wrong, 1.5, True, b"x", ["x"], Unknown(), "\ud800", 2**63)
-    if DownloadStatus in members or GenerationStatus in members:
+    if members & {DownloadStatus, GenerationStatus, FileStatus}:
         return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown())
-    if FileStatus in members:
-        return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown())
+    if reelbase.FileOrder in members:
+        return (5, True, "", "random", "NEWEST", "\ud800", ["newest"], Unknown(), None)
     if JobStatus in members:
         return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown(), None)[:-1]
     for kind, values in (
@@ -1264,6 +1264,9 @@ def parameters_of(attribute: str, method: str) -> dict[str, Any]:
     if method in ("update", "update_many") and "changes" in hints:
         hints.pop("changes")
         hints |= _changed_by_update(attribute)
+    if "filters" in hints:
+        hints.pop("filters")
+        hints |= typing.get_type_hints(reelbase.FileFilters)
     if (attribute, method) == ("media_info", "upsert"):
         hints.pop("fields")
         fields = msgspec.structs.fields(reelbase.MediaInfo)

@@ -320,6 +320,10 @@ CHANGES: dict[tuple[type[Repository], str], tuple[Any, type[Any]]] = {
     (FileRepository, "_update"): (reelbase.FileChanges, File),
     (FileRepository, "_update_many"): (reelbase.FileChanges, File),
     (reelbase.MediaInfoRepository, "_upsert"): (reelbase.MediaInfoChanges, reelbase.MediaInfo),
+    (reelbase.PersonRepository, "_update"): (reelbase.PersonChanges, reelbase.Person),
+    (reelbase.CollectionRepository, "_update"): (reelbase.CollectionChanges, reelbase.Collection),
+    (reelbase.CommentRepository, "_update"): (reelbase.CommentChanges, reelbase.Comment),
+    (reelbase.MarkerRepository, "_update"): (reelbase.MarkerChanges, reelbase.Marker),
     (reelbase.SegmentRepository, "_update"): (reelbase.SegmentChanges, reelbase.Segment),
     (reelbase.SummaryPromptRepository, "_update"): (
         reelbase.SummaryPromptChanges,

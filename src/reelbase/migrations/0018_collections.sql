@@ -49,7 +49,7 @@ CREATE TABLE collection_files (
   profile_id     TEXT NOT NULL,  -- of both
   position       INTEGER NOT NULL,  -- with gaps, so that a move changes few rows
   added_at       TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  CONSTRAINT collection_files_pk PRIMARY KEY (collection_id, file_id),
+  CONSTRAINT collection_files_pk PRIMARY KEY (file_id, collection_id),
   CONSTRAINT collection_files_collection
     FOREIGN KEY (collection_id, profile_id) REFERENCES collections (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT collection_files_file
@@ -59,7 +59,6 @@ CREATE TABLE collection_files (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX collection_files_in_order ON collection_files (collection_id, position, file_id);
-CREATE INDEX collection_files_by_file ON collection_files (file_id);
 
 
 -- What profiles write about a file, or about a moment of it; and answers to it.
