@@ -23,6 +23,10 @@ TAGS = ("a", "b", "c")
 NAMES = ("Cat", "cat", "Dog", "Übung", "猫の日", "100%_Sure")
 SPEAKERS = ("Anna", "Ben", None)
 
+# Which files a collection has, and its id.
+COLLECTIONS = {"every": 1, "few": 8}
+IDS = {"every": 1, "few": 2}
+
 
 @pytest.fixture
 async def library(database: Database, clock: FrozenClock) -> list[dict[str, Any]]:
@@ -39,6 +43,7 @@ async def library(database: Database, clock: FrozenClock) -> list[dict[str, Any]
             "status": choose.choice(STATUSES),
             "tags": [tag for tag in TAGS if choose.random() < 0.4],
             "speaker": choose.choice(SPEAKERS),
+            "collections": [name for name, every in COLLECTIONS.items() if number % every == 0],
             "size": choose.choice((None, 0, 7, 70, 700, 2**60)),
             "length": choose.choice((None, 0.0, 0.25, 90.5, 90.75, 10_000.0)),
         }
@@ -64,6 +69,9 @@ async def library(database: Database, clock: FrozenClock) -> list[dict[str, Any]
                 speaker = await database.speakers.ensure(file.id, label)
                 await database.speakers.relabel(speaker.id, traits["speaker"])
         await database.tags.attach(file.id, *traits["tags"])
+        for name in traits["collections"]:
+            collection = await database.collections.ensure(profile_id, name)
+            await database.collections.place(collection.id, [file.id])
         if profile_id == "anna":
             made.append({"file": file, **traits})
     return sorted(made, key=lambda one: (one["file"].created_at, one["file"].id), reverse=True)
@@ -75,6 +83,7 @@ def passes(one: dict[str, Any], filters: dict[str, Any]) -> bool:
         and filters.get("folder", UNSET) in (UNSET, one["folder"])
         and filters.get("status") in (None, one["status"])
         and filters.get("speaker") in (None, one["speaker"])
+        and filters.get("collection_id") in (None, *(IDS[name] for name in one["collections"]))
         and {*filters.get("tags", ())} <= {*one["tags"]}
         and filters.get("search", "").casefold() in one["file"].name.casefold()
         and is_within(one["file"].created_at, filters.get("since"), None)
@@ -103,6 +112,7 @@ def some_filters(seed: int, library: list[dict[str, Any]]) -> dict[str, Any]:
             ("cat", "DOG", "1", "other", "übu", "猫の", "%_s", "g 1", "a", '"')
         ),
         "speaker": choose.choice((*SPEAKERS, "other")),
+        "collection_id": choose.choice((*IDS.values(), 99)),
         "since": choose.choice(library)["file"].created_at,
         "until": choose.choice(library)["file"].created_at,
         "min_size": choose.choice((0, 1, 70, 2**60)),
@@ -261,6 +271,7 @@ async def test_a_file_is_a_place_in_the_orders_of_time_only(
         ("min_length", float("nan"), InvalidArgumentError),
         ("max_length", "long", TypeError),
         ("speaker", 1, TypeError),
+        ("collection_id", "course", TypeError),
         ("search", 1, TypeError),
         ("colour", "red", TypeError),
     ],
@@ -344,7 +355,8 @@ async def test_pages_find_what_other_programs_write_and_change(
     await database.execute(
         "UPDATE files SET profile_id = 'ben' WHERE id IN"
         " (SELECT file_id FROM file_processing WHERE file_processing.file_id NOT IN"
-        " (SELECT file_id FROM file_tags UNION SELECT file_id FROM speakers) AND status = 'queued')"
+        " (SELECT file_id FROM file_tags UNION SELECT file_id FROM speakers"
+        " UNION SELECT file_id FROM collection_files) AND status = 'queued')"
     )
     for profile_id in ("anna", "ben"):
         for file in await database.files.page(profile_id, status="queued", limit=None):

@@ -82,6 +82,7 @@ _DRIVERS: dict[str, Collection[str]] = {
     "size": ("size",),
     "length": ("length",),
     "speaker": (),
+    "collection": (),
     "trigrams": (),
 }
 _RANGES = ("date", "size", "length")
@@ -211,6 +212,15 @@ class FilePages(FileQueries):
             )
           )
           AND (
+            NOT :filter_collection
+            OR EXISTS (
+              SELECT 1
+              FROM collection_files AS member
+              WHERE member.collection_id = :collection_id
+                AND member.file_id = files.id
+            )
+          )
+          AND (
             NOT :filter_speaker
             OR EXISTS (
               SELECT 1
@@ -253,6 +263,7 @@ class FilePages(FileQueries):
             "status": FileStatus,
             "tags": builtins.list[str],
             "speaker": str,
+            "collection_id": int,
             "search": FileName,
             "since": datetime,
             "until": datetime,
@@ -378,6 +389,15 @@ class FilePages(FileQueries):
             )
           )
           AND (
+            NOT :filter_collection
+            OR EXISTS (
+              SELECT 1
+              FROM collection_files AS member
+              WHERE member.collection_id = :collection_id
+                AND member.file_id = files.id
+            )
+          )
+          AND (
             NOT :filter_speaker
             OR EXISTS (
               SELECT 1
@@ -420,6 +440,7 @@ class FilePages(FileQueries):
             "status": FileStatus,
             "tags": builtins.list[str],
             "speaker": str,
+            "collection_id": int,
             "search": FileName,
             "since": datetime,
             "until": datetime,
@@ -484,6 +505,12 @@ class FilePages(FileQueries):
                   AND same.id < speakers.id
               )
             UNION ALL
+            SELECT file_id
+            FROM collection_files
+            WHERE :driver = 'collection'
+              AND profile_id = :profile_id
+              AND collection_id = :collection_id
+            UNION ALL
             SELECT file_numbers.file_id
             FROM file_names_fts(:expression)
             CROSS JOIN file_numbers
@@ -533,6 +560,15 @@ class FilePages(FileQueries):
               )
             )
             AND (
+              NOT :filter_collection
+              OR EXISTS (
+                SELECT 1
+                FROM collection_files AS member
+                WHERE member.collection_id = :collection_id
+                  AND member.file_id = files.id
+              )
+            )
+            AND (
               NOT :filter_speaker
               OR EXISTS (
                 SELECT 1
@@ -576,6 +612,7 @@ class FilePages(FileQueries):
             "status": FileStatus,
             "tags": builtins.list[str],
             "speaker": str,
+            "collection_id": int,
             "search": FileName,
             "since": datetime,
             "until": datetime,
@@ -666,6 +703,20 @@ class FilePages(FileQueries):
               ) AS heard
             )
           WHERE :filter_speaker
+          UNION ALL
+          SELECT
+            'collection',
+            (
+              SELECT count(*)
+              FROM (
+                SELECT 1 AS found
+                FROM collection_files
+                WHERE profile_id = :profile_id
+                  AND collection_id = :collection_id
+                LIMIT :limit
+              ) AS collected
+            )
+          WHERE :filter_collection
           UNION ALL
           SELECT
             'date',
@@ -772,6 +823,14 @@ class FilePages(FileQueries):
             AND speakers.profile_id = :profile_id
             AND display_name = :speaker
           UNION ALL
+          SELECT collection_files.file_id
+          FROM rarest
+          CROSS JOIN collection_files
+          WHERE rarest.driver = 'collection'
+            AND rarest.size < :limit
+            AND collection_files.profile_id = :profile_id
+            AND collection_files.collection_id = :collection_id
+          UNION ALL
           SELECT files.id
           FROM rarest
           CROSS JOIN files
@@ -838,6 +897,7 @@ class FilePages(FileQueries):
             "status": FileStatus,
             "tags": builtins.list[str],
             "speaker": str,
+            "collection_id": int,
             "since": datetime,
             "until": datetime,
         },
@@ -1058,6 +1118,8 @@ class FilePages(FileQueries):
             "tags": wanted_tags,
             "filter_speaker": speaker is not None,
             "speaker": speaker,
+            "filter_collection": filters.get("collection_id") is not None,
+            "collection_id": filters.get("collection_id"),
             "filter_search": search is not None,
             "search": search,
             "filter_trigrams": trigrams is not None,

@@ -97,7 +97,7 @@ class FileFilters(TypedDict, total=False):
     tags: those with all of these tags, compared as in tags.ensure().  type: those of this type; None: any.
     folder: those in this folder; None: those without a folder; UNSET: any.  status: those with this
     processing status; None: any file, also one without a status.  speaker: those with a speaker of this
-    display_name; None: any.
+    display_name; None: any.  collection_id: those in this collection; None: any.
 
     search: those with this substring in the name, in any case, composed or not, in full or half width; ``%``
     and ``_`` are ordinary characters. None: any name.
@@ -112,6 +112,7 @@ class FileFilters(TypedDict, total=False):
     folder: str | UnsetType | None
     status: FileStatusLike | None
     speaker: str | None
+    collection_id: int | None
     search: str | None
     since: datetime | None
     until: datetime | None
