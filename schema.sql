@@ -47,8 +47,8 @@ VALUES
   (15, 'failed_jobs', '6ed619f54499123eb338b22efab5c2bba46fe5fbf717a69f5d842d614b8af5a2'),
   (16, 'job_runs', 'da5d47169cfa0d48e71b086ce00cb020ebf07e8142d7af2432919f09adfea113'),
   (17, 'pages_of_files', '370293e0e4e9a37fb3be648904e78008a6bca181aa69b3d91294bf677fb775e3'),
-  (18, 'collections', 'e6b0eb8623021da10b17bc39e6087317713a5b2f12bc8a29b365a821fb736750'),
-  (19, 'people', '78fd19886112a7f0250d7823755d3db3b2b7c1d562035e6745b151b6226ef2d0'),
+  (18, 'collections', '5adbb8a5e1015d94552901dfd77e9af4c0c15bdb71b04a6679c69b1252c0bd69'),
+  (19, 'people', 'a858a2a4cde6071f6d2f12582604d5f1a605537b31d1cb4674723e693ab5df06'),
   (20, 'unique_jobs', '085aef2d7b0da87db6ad447c10cad4ebc172783c370793c9519b1d2624ebf5a7'),
   (21, 'job_types', '8bce58bacf0c5e3cdaf80f377e742d6ff95fed8017b1ebb9c7cce00011d8af22'),
   (22, 'job_dependencies', 'ea1292941b76dec12d4ac005fd33e07906ed7b683f01129fad312682e7ad0ed2'),
@@ -1494,24 +1494,24 @@ END;
 
 
 -- One person behind the speakers of many files.
-CREATE TABLE people (
+CREATE TABLE known_people (
   id           INTEGER NOT NULL,
   profile_id   TEXT NOT NULL,
   name         TEXT NOT NULL,
   description  TEXT,
   created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   updated_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  CONSTRAINT people_pk PRIMARY KEY (id AUTOINCREMENT),
-  CONSTRAINT people_name UNIQUE (profile_id, name),
+  CONSTRAINT known_people_pk PRIMARY KEY (id AUTOINCREMENT),
+  CONSTRAINT known_people_name UNIQUE (profile_id, name),
   -- What files refer to, so that theirs is a person of the same profile.
-  CONSTRAINT people_of_profile UNIQUE (id, profile_id),
-  CONSTRAINT people_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
-  CONSTRAINT people_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
-  CONSTRAINT people_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
+  CONSTRAINT known_people_of_profile UNIQUE (id, profile_id),
+  CONSTRAINT known_people_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
+  CONSTRAINT known_people_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT known_people_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
 ) STRICT;
 
 -- A trigger, so that no way of renaming a person leaves speakers and suggestions with the old name.
-CREATE TRIGGER people_rename AFTER UPDATE OF name ON people
+CREATE TRIGGER known_people_rename AFTER UPDATE OF name ON known_people
 WHEN NEW.name IS NOT OLD.name
 BEGIN
   UPDATE speakers
@@ -1531,7 +1531,7 @@ CREATE TABLE person_files (
   kind        TEXT NOT NULL,  -- the application's own word: picture, voice …
   CONSTRAINT person_files_pk PRIMARY KEY (person_id, file_id),
   CONSTRAINT person_files_person
-    FOREIGN KEY (person_id, profile_id) REFERENCES people (id, profile_id) ON DELETE CASCADE,
+    FOREIGN KEY (person_id, profile_id) REFERENCES known_people (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT person_files_file FOREIGN KEY (file_id, profile_id) REFERENCES files (id, profile_id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
@@ -1550,7 +1550,7 @@ CREATE TABLE speakers (
   is_verified     INTEGER NOT NULL DEFAULT 0,  -- somebody gave the display_name
   created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   person_id       INTEGER  -- who it is; then display_name is the person's name
-    CONSTRAINT speakers_person REFERENCES people (id) ON DELETE SET NULL,
+    CONSTRAINT speakers_person REFERENCES known_people (id) ON DELETE SET NULL,
   CONSTRAINT speakers_pk PRIMARY KEY (id AUTOINCREMENT),
   CONSTRAINT speakers_label UNIQUE (file_id, label),
   CONSTRAINT speakers_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
@@ -1572,7 +1572,7 @@ CREATE TRIGGER speakers_person_insert BEFORE INSERT ON speakers
 WHEN NEW.person_id IS NOT NULL
 BEGIN
   SELECT RAISE(ABORT, 'a speaker and its person are of the same profile')
-  FROM people
+  FROM known_people
   WHERE id = NEW.person_id
     AND profile_id <> NEW.profile_id;
 END;
@@ -1581,7 +1581,7 @@ CREATE TRIGGER speakers_person_update BEFORE UPDATE OF person_id, profile_id ON 
 WHEN NEW.person_id IS NOT NULL
 BEGIN
   SELECT RAISE(ABORT, 'a speaker and its person are of the same profile')
-  FROM people
+  FROM known_people
   WHERE id = NEW.person_id
     AND profile_id <> NEW.profile_id;
 END;
@@ -1809,7 +1809,7 @@ END;
 
 
 -- Files that belong together, in an order of their own.
-CREATE TABLE collections (
+CREATE TABLE file_collections (
   id           INTEGER NOT NULL,
   profile_id   TEXT NOT NULL,
   name         TEXT NOT NULL,
@@ -1818,20 +1818,20 @@ CREATE TABLE collections (
   prompt_id    INTEGER,  -- the summary prompt for its files; NULL: the profile's choice
   created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   updated_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  CONSTRAINT collections_pk PRIMARY KEY (id AUTOINCREMENT),
-  CONSTRAINT collections_name UNIQUE (profile_id, name),
+  CONSTRAINT file_collections_pk PRIMARY KEY (id AUTOINCREMENT),
+  CONSTRAINT file_collections_name UNIQUE (profile_id, name),
   -- What entries refer to, so that theirs is a collection of the file's profile.
-  CONSTRAINT collections_of_profile UNIQUE (id, profile_id),
-  CONSTRAINT collections_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
-  CONSTRAINT collections_prompt FOREIGN KEY (prompt_id) REFERENCES summary_prompts (id) ON DELETE SET NULL,
-  CONSTRAINT collections_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
-  CONSTRAINT collections_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
+  CONSTRAINT file_collections_of_profile UNIQUE (id, profile_id),
+  CONSTRAINT file_collections_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
+  CONSTRAINT file_collections_prompt FOREIGN KEY (prompt_id) REFERENCES summary_prompts (id) ON DELETE SET NULL,
+  CONSTRAINT file_collections_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT file_collections_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
 ) STRICT;
 
-CREATE INDEX collections_by_prompt ON collections (prompt_id) WHERE prompt_id IS NOT NULL;
+CREATE INDEX file_collections_by_prompt ON file_collections (prompt_id) WHERE prompt_id IS NOT NULL;
 
 -- Triggers, because a foreign key cannot say that the prompt is the profile's or the system's.
-CREATE TRIGGER collections_prompt_insert BEFORE INSERT ON collections
+CREATE TRIGGER file_collections_prompt_insert BEFORE INSERT ON file_collections
 BEGIN
   SELECT RAISE(ABORT, 'a collection has a prompt of its profile or of the system')
   FROM summary_prompts
@@ -1839,7 +1839,7 @@ BEGIN
     AND profile_id <> NEW.profile_id;
 END;
 
-CREATE TRIGGER collections_prompt_update BEFORE UPDATE OF prompt_id, profile_id ON collections
+CREATE TRIGGER file_collections_prompt_update BEFORE UPDATE OF prompt_id, profile_id ON file_collections
 BEGIN
   SELECT RAISE(ABORT, 'a collection has a prompt of its profile or of the system')
   FROM summary_prompts
@@ -1856,7 +1856,7 @@ CREATE TABLE collection_files (
   added_at       TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   CONSTRAINT collection_files_pk PRIMARY KEY (file_id, collection_id),
   CONSTRAINT collection_files_collection
-    FOREIGN KEY (collection_id, profile_id) REFERENCES collections (id, profile_id) ON DELETE CASCADE,
+    FOREIGN KEY (collection_id, profile_id) REFERENCES file_collections (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT collection_files_file
     FOREIGN KEY (file_id, profile_id) REFERENCES files (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT collection_files_position CHECK (position > 0),
@@ -1867,7 +1867,7 @@ CREATE INDEX collection_files_in_order ON collection_files (collection_id, posit
 
 
 -- What profiles write about a file, or about a moment of it; and answers to it.
-CREATE TABLE comments (
+CREATE TABLE file_comments (
   id          INTEGER NOT NULL,
   file_id     TEXT NOT NULL,
   profile_id  TEXT NOT NULL,  -- the author; the file may be another profile's
@@ -1878,43 +1878,44 @@ CREATE TABLE comments (
   updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   -- What answers refer to, so that theirs is a comment on the same file. Before the primary key for the reason of
   -- files_of_profile.
-  CONSTRAINT comments_of_file UNIQUE (id, file_id),
-  CONSTRAINT comments_pk PRIMARY KEY (id AUTOINCREMENT),
-  CONSTRAINT comments_file FOREIGN KEY (file_id) REFERENCES files (id) ON DELETE CASCADE,
-  CONSTRAINT comments_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
-  CONSTRAINT comments_parent FOREIGN KEY (parent_id, file_id) REFERENCES comments (id, file_id) ON DELETE CASCADE,
-  CONSTRAINT comments_not_own_parent CHECK (parent_id <> id),
-  CONSTRAINT comments_at_seconds CHECK (at_seconds >= 0),
-  CONSTRAINT comments_reply_has_no_time CHECK (parent_id IS NULL OR at_seconds IS NULL),
-  CONSTRAINT comments_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
-  CONSTRAINT comments_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
+  CONSTRAINT file_comments_of_file UNIQUE (id, file_id),
+  CONSTRAINT file_comments_pk PRIMARY KEY (id AUTOINCREMENT),
+  CONSTRAINT file_comments_file FOREIGN KEY (file_id) REFERENCES files (id) ON DELETE CASCADE,
+  CONSTRAINT file_comments_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
+  CONSTRAINT file_comments_parent
+    FOREIGN KEY (parent_id, file_id) REFERENCES file_comments (id, file_id) ON DELETE CASCADE,
+  CONSTRAINT file_comments_not_own_parent CHECK (parent_id <> id),
+  CONSTRAINT file_comments_at_seconds CHECK (at_seconds >= 0),
+  CONSTRAINT file_comments_reply_has_no_time CHECK (parent_id IS NULL OR at_seconds IS NULL),
+  CONSTRAINT file_comments_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT file_comments_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
 ) STRICT;
 
-CREATE INDEX comments_by_file ON comments (file_id, parent_id, at_seconds, id);
-CREATE INDEX comments_replies ON comments (parent_id, id) WHERE parent_id IS NOT NULL;
-CREATE INDEX comments_by_profile ON comments (profile_id, id DESC);
+CREATE INDEX file_comments_by_file ON file_comments (file_id, parent_id, at_seconds, id);
+CREATE INDEX file_comments_replies ON file_comments (parent_id, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX file_comments_by_profile ON file_comments (profile_id, id DESC);
 
 -- Triggers, because a foreign key cannot say what the parent must not have.
-CREATE TRIGGER comments_parent_insert BEFORE INSERT ON comments
+CREATE TRIGGER file_comments_parent_insert BEFORE INSERT ON file_comments
 WHEN NEW.parent_id IS NOT NULL
 BEGIN
   SELECT RAISE(ABORT, 'an answer is to a comment, not to another answer')
-  FROM comments
+  FROM file_comments
   WHERE id = NEW.parent_id
     AND parent_id IS NOT NULL;
 END;
 
-CREATE TRIGGER comments_parent_update BEFORE UPDATE OF parent_id ON comments
+CREATE TRIGGER file_comments_parent_update BEFORE UPDATE OF parent_id ON file_comments
 WHEN NEW.parent_id IS NOT NULL
 BEGIN
   SELECT RAISE(ABORT, 'an answer is to a comment, not to another answer')
-  WHERE EXISTS (SELECT 1 FROM comments WHERE id = NEW.parent_id AND parent_id IS NOT NULL)
-    OR EXISTS (SELECT 1 FROM comments WHERE parent_id = NEW.id);
+  WHERE EXISTS (SELECT 1 FROM file_comments WHERE id = NEW.parent_id AND parent_id IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM file_comments WHERE parent_id = NEW.id);
 END;
 
 
 -- A named moment, or a section when it has an end, of a file or of a project.
-CREATE TABLE markers (
+CREATE TABLE time_markers (
   id          INTEGER NOT NULL,
   file_id     TEXT,
   project_id  INTEGER,
@@ -1925,19 +1926,19 @@ CREATE TABLE markers (
   data        TEXT,           -- JSON object, the application's own
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  CONSTRAINT markers_pk PRIMARY KEY (id AUTOINCREMENT),
-  CONSTRAINT markers_file FOREIGN KEY (file_id) REFERENCES files (id) ON DELETE CASCADE,
-  CONSTRAINT markers_project FOREIGN KEY (project_id) REFERENCES projects (id) ON DELETE CASCADE,
-  CONSTRAINT markers_of_one CHECK ((file_id IS NULL) <> (project_id IS NULL)),
-  CONSTRAINT markers_times CHECK (start_time >= 0 AND (end_time IS NULL OR end_time >= start_time)),
-  CONSTRAINT markers_data
+  CONSTRAINT time_markers_pk PRIMARY KEY (id AUTOINCREMENT),
+  CONSTRAINT time_markers_file FOREIGN KEY (file_id) REFERENCES files (id) ON DELETE CASCADE,
+  CONSTRAINT time_markers_project FOREIGN KEY (project_id) REFERENCES projects (id) ON DELETE CASCADE,
+  CONSTRAINT time_markers_of_one CHECK ((file_id IS NULL) <> (project_id IS NULL)),
+  CONSTRAINT time_markers_times CHECK (start_time >= 0 AND (end_time IS NULL OR end_time >= start_time)),
+  CONSTRAINT time_markers_data
     CHECK (CASE WHEN json_valid(data) THEN json_type(data) = 'object' ELSE data IS NULL END),
-  CONSTRAINT markers_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
-  CONSTRAINT markers_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
+  CONSTRAINT time_markers_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT time_markers_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
 ) STRICT;
 
-CREATE INDEX markers_of_file ON markers (file_id, start_time, id) WHERE file_id IS NOT NULL;
-CREATE INDEX markers_of_project ON markers (project_id, start_time, id) WHERE project_id IS NOT NULL;
+CREATE INDEX time_markers_of_file ON time_markers (file_id, start_time, id) WHERE file_id IS NOT NULL;
+CREATE INDEX time_markers_of_project ON time_markers (project_id, start_time, id) WHERE project_id IS NOT NULL;
 
 
 -- Keys of services, passwords of shares, tokens: of profiles and of the application.

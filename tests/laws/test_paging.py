@@ -178,7 +178,7 @@ LISTINGS = (
         by(DOWNLOADS),
         lambda owner: of_session(owner) | {"active_only": True},
     ),
-    Listing("comments", "comments", by(COMMENTS), of_profile, order=("id",)),
+    Listing("comments", "file_comments", by(COMMENTS), of_profile, order=("id",)),
     Listing("audit", "audit_log", add_entry, order=("timestamp", "id"), lists="list"),
     Listing(
         "audit",

@@ -237,7 +237,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": MOMENT,
     },
     "file_tags": {"file_id": ID, "tag_id": 1, "profile_id": "ann", "file_created_at": MOMENT},
-    "people": {
+    "known_people": {
         "id": 1,
         "profile_id": "ann",
         "name": "",
@@ -245,7 +245,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "updated_at": MOMENT,
     },
     "person_files": {"person_id": 1, "file_id": ID, "profile_id": "ann", "kind": ""},
-    "collections": {
+    "file_collections": {
         "id": 1,
         "profile_id": "ann",
         "name": "",
@@ -259,7 +259,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "position": 1,
         "added_at": MOMENT,
     },
-    "comments": {
+    "file_comments": {
         "id": 1,
         "file_id": ID,
         "profile_id": "ann",
@@ -268,7 +268,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": MOMENT,
         "updated_at": MOMENT,
     },
-    "markers": {
+    "time_markers": {
         "id": 1,
         "file_id": ID,
         "start_time": 0.0,
@@ -389,15 +389,15 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "files_size_bytes": [{"size_bytes": -1}],
     "files_duration": [{"duration": -1}],
     "collection_files_position": [{"position": 0}, {"position": -1}],
-    "comments_not_own_parent": [{"parent_id": 1, "at_seconds": None}],
-    "comments_at_seconds": [{"at_seconds": -0.001}],
-    "comments_reply_has_no_time": [{"parent_id": 2}],
-    "markers_of_one": [{"file_id": None}, {"project_id": 1}],
-    "markers_times": [
+    "file_comments_not_own_parent": [{"parent_id": 1, "at_seconds": None}],
+    "file_comments_at_seconds": [{"at_seconds": -0.001}],
+    "file_comments_reply_has_no_time": [{"parent_id": 2}],
+    "time_markers_of_one": [{"file_id": None}, {"project_id": 1}],
+    "time_markers_times": [
         {"start_time": -0.001},
         {"start_time": 1.0, "end_time": 0.999},
     ],
-    "markers_data": [{"data": text} for text in _NO_OBJECTS],
+    "time_markers_data": [{"data": text} for text in _NO_OBJECTS],
     "clips_times": [
         {"start_time": -0.001},
         {"start_time": 1.0, "end_time": 0.999},

@@ -69,7 +69,8 @@ async def test_raw_sql_cannot_make_chains_or_answers_across_files(
     for child, parent in ((top.id, elsewhere.id), (comment.id, top.id), (top.id, top.id)):
         with pytest.raises(ConstraintError):
             await database.execute(
-                "UPDATE comments SET parent_id = ?, at_seconds = NULL WHERE id = ?", [parent, child]
+                "UPDATE file_comments SET parent_id = ?, at_seconds = NULL WHERE id = ?",
+                [parent, child],
             )
 
 

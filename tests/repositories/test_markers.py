@@ -30,7 +30,7 @@ async def test_a_marker_is_of_one_thing(database: Database, file_id: UUID) -> No
     project = await database.projects.add("film", "work")
     wrong: list[dict[str, Any]] = [{}, {"file_id": file_id, "project_id": project.id}]
     for owners in wrong:
-        with pytest.raises(ConstraintError, match="markers_of_one"):
+        with pytest.raises(ConstraintError, match="time_markers_of_one"):
             await database.markers.add("x", 0.0, **owners)
     unknown: list[dict[str, Any]] = [{"file_id": uuid4()}, {"project_id": 99}]
     for owner in unknown:
@@ -43,7 +43,7 @@ async def test_a_section_ends_after_its_beginning(database: Database, file_id: U
     marker = await database.markers.add("x", 5.0, file_id=file_id, end_time=5.0)
     wrong: list[dict[str, Any]] = [{"start_time": 6.0}, {"end_time": 4.0}, {"start_time": -1.0}]
     for changes in wrong:
-        with pytest.raises(ConstraintError, match="markers_times"):
+        with pytest.raises(ConstraintError, match="time_markers_times"):
             await database.markers.update(marker.id, **changes)
     moved = await database.markers.update(marker.id, start_time=7.0, end_time=None, label="y")
     assert (moved.start_time, moved.end_time, moved.label) == (7.0, None, "y")

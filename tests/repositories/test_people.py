@@ -68,7 +68,7 @@ async def test_a_new_name_is_that_of_all_speakers_and_suggestions(
     assert await names(database, voices) == ["Grace H.", None, "Grace H.", None, None, None]
     assert [s.id for s in await database.people.suggestions(person.id)] == [voices[4].id]
     # The same by another program.
-    await database.execute("UPDATE people SET name = 'G.' WHERE id = ?", [person.id])
+    await database.execute("UPDATE known_people SET name = 'G.' WHERE id = ?", [person.id])
     assert await names(database, voices) == ["G.", None, "G.", None, None, None]
 
 

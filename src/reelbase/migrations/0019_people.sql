@@ -4,24 +4,24 @@ PRAGMA user_version = 19;
 
 
 -- One person behind the speakers of many files.
-CREATE TABLE people (
+CREATE TABLE known_people (
   id           INTEGER NOT NULL,
   profile_id   TEXT NOT NULL,
   name         TEXT NOT NULL,
   description  TEXT,
   created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   updated_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  CONSTRAINT people_pk PRIMARY KEY (id AUTOINCREMENT),
-  CONSTRAINT people_name UNIQUE (profile_id, name),
+  CONSTRAINT known_people_pk PRIMARY KEY (id AUTOINCREMENT),
+  CONSTRAINT known_people_name UNIQUE (profile_id, name),
   -- What files refer to, so that theirs is a person of the same profile.
-  CONSTRAINT people_of_profile UNIQUE (id, profile_id),
-  CONSTRAINT people_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
-  CONSTRAINT people_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
-  CONSTRAINT people_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
+  CONSTRAINT known_people_of_profile UNIQUE (id, profile_id),
+  CONSTRAINT known_people_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
+  CONSTRAINT known_people_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT known_people_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
 ) STRICT;
 
 -- A trigger, so that no way of renaming a person leaves speakers and suggestions with the old name.
-CREATE TRIGGER people_rename AFTER UPDATE OF name ON people
+CREATE TRIGGER known_people_rename AFTER UPDATE OF name ON known_people
 WHEN NEW.name IS NOT OLD.name
 BEGIN
   UPDATE speakers
@@ -41,7 +41,7 @@ CREATE TABLE person_files (
   kind        TEXT NOT NULL,  -- the application's own word: picture, voice …
   CONSTRAINT person_files_pk PRIMARY KEY (person_id, file_id),
   CONSTRAINT person_files_person
-    FOREIGN KEY (person_id, profile_id) REFERENCES people (id, profile_id) ON DELETE CASCADE,
+    FOREIGN KEY (person_id, profile_id) REFERENCES known_people (id, profile_id) ON DELETE CASCADE,
   CONSTRAINT person_files_file FOREIGN KEY (file_id, profile_id) REFERENCES files (id, profile_id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
@@ -49,7 +49,7 @@ CREATE INDEX person_files_by_file ON person_files (file_id);
 
 
 ALTER TABLE speakers ADD COLUMN person_id INTEGER
-  CONSTRAINT speakers_person REFERENCES people (id) ON DELETE SET NULL;
+  CONSTRAINT speakers_person REFERENCES known_people (id) ON DELETE SET NULL;
 
 CREATE INDEX speakers_by_person ON speakers (person_id, id DESC) WHERE person_id IS NOT NULL;
 CREATE INDEX speakers_by_person_and_file ON speakers (person_id, file_id) WHERE person_id IS NOT NULL;
@@ -61,7 +61,7 @@ CREATE TRIGGER speakers_person_insert BEFORE INSERT ON speakers
 WHEN NEW.person_id IS NOT NULL
 BEGIN
   SELECT RAISE(ABORT, 'a speaker and its person are of the same profile')
-  FROM people
+  FROM known_people
   WHERE id = NEW.person_id
     AND profile_id <> NEW.profile_id;
 END;
@@ -70,7 +70,7 @@ CREATE TRIGGER speakers_person_update BEFORE UPDATE OF person_id, profile_id ON 
 WHEN NEW.person_id IS NOT NULL
 BEGIN
   SELECT RAISE(ABORT, 'a speaker and its person are of the same profile')
-  FROM people
+  FROM known_people
   WHERE id = NEW.person_id
     AND profile_id <> NEW.profile_id;
 END;

@@ -55,17 +55,17 @@ class CollectedFile(Record, frozen=True):
 
 
 class CollectionRepository(Repository):
-    """Collections of files, tables ``collections`` and ``collection_files``: a file may be in many, and each
-    has its files in an order of its own. Both are of one profile.
+    """Collections of files, tables ``file_collections`` and ``collection_files``: a file may be in many, and
+    each has its files in an order of its own. Both are of one profile.
     """
 
     entity = "collection"
-    table = "collections"
+    table = "file_collections"
 
     _ensure = Command(
         Collection,
         """
-        INSERT INTO collections (profile_id, name, created_at, updated_at)
+        INSERT INTO file_collections (profile_id, name, created_at, updated_at)
         VALUES (:profile_id, :name, :now, :now)
         ON CONFLICT (profile_id, name) DO NOTHING
         """,
@@ -74,7 +74,7 @@ class CollectionRepository(Repository):
     _add = Command(
         Collection,
         """
-        INSERT INTO collections (
+        INSERT INTO file_collections (
           profile_id, name, description, color, prompt_id, created_at, updated_at
         )
         VALUES (:profile_id, :name, :description, :color, :prompt_id, :now, :now)
@@ -91,9 +91,9 @@ class CollectionRepository(Repository):
           (
             SELECT count(*)
             FROM collection_files
-            WHERE collection_id = collections.id
+            WHERE collection_id = file_collections.id
           ) AS file_count
-        FROM collections
+        FROM file_collections
         WHERE id = :id
         """,
     )
@@ -106,9 +106,9 @@ class CollectionRepository(Repository):
           (
             SELECT count(*)
             FROM collection_files
-            WHERE collection_id = collections.id
+            WHERE collection_id = file_collections.id
           ) AS file_count
-        FROM collections
+        FROM file_collections
         WHERE profile_id = :profile_id
           AND name = :name
         """,
@@ -122,9 +122,9 @@ class CollectionRepository(Repository):
           (
             SELECT count(*)
             FROM collection_files
-            WHERE collection_id = collections.id
+            WHERE collection_id = file_collections.id
           ) AS file_count
-        FROM collections
+        FROM file_collections
         WHERE profile_id = :profile_id
         ORDER BY name, id
         """,
@@ -134,15 +134,15 @@ class CollectionRepository(Repository):
         Collection,
         """
         SELECT
-          id, collections.profile_id, name, description, color, prompt_id, created_at, updated_at,
+          id, file_collections.profile_id, name, description, color, prompt_id, created_at, updated_at,
           (
             SELECT count(*)
             FROM collection_files AS other
-            WHERE other.collection_id = collections.id
+            WHERE other.collection_id = file_collections.id
           ) AS file_count
         FROM collection_files
-        CROSS JOIN collections
-        WHERE collections.id = collection_files.collection_id
+        CROSS JOIN file_collections
+        WHERE file_collections.id = collection_files.collection_id
           AND collection_files.file_id = :file_id
         ORDER BY name, id
         """,
@@ -184,7 +184,7 @@ class CollectionRepository(Repository):
     _update = Command(
         Collection,
         """
-        UPDATE collections
+        UPDATE file_collections
         SET name = iif(:set_name, :name, name),
             description = iif(:set_description, :description, description),
             color = iif(:set_color, :color, color),
@@ -196,7 +196,7 @@ class CollectionRepository(Repository):
           (
             SELECT count(*)
             FROM collection_files
-            WHERE collection_id = collections.id
+            WHERE collection_id = file_collections.id
           ) AS file_count
         """,
     )
@@ -207,16 +207,16 @@ class CollectionRepository(Repository):
         """
         INSERT INTO collection_files (collection_id, file_id, profile_id, position, added_at)
         SELECT
-          collections.id,
+          file_collections.id,
           wanted.value,
-          collections.profile_id,
+          file_collections.profile_id,
           coalesce(
-            (SELECT max(position) FROM collection_files WHERE collection_id = collections.id), 0
+            (SELECT max(position) FROM collection_files WHERE collection_id = file_collections.id), 0
           ) + (wanted.key + 1) * 1048576,
           :now
         FROM json_each(:file_ids) AS wanted
-        CROSS JOIN collections
-        WHERE collections.id = :collection_id
+        CROSS JOIN file_collections
+        WHERE file_collections.id = :collection_id
         ON CONFLICT (collection_id, file_id) DO NOTHING
         """,
         params={"file_ids": list},
@@ -306,16 +306,16 @@ class CollectionRepository(Repository):
         """
         INSERT INTO collection_files (collection_id, file_id, profile_id, position, added_at)
         SELECT
-          collections.id,
+          file_collections.id,
           wanted.value,
-          collections.profile_id,
+          file_collections.profile_id,
           coalesce(
-            (SELECT max(position) FROM collection_files WHERE collection_id = collections.id), 0
+            (SELECT max(position) FROM collection_files WHERE collection_id = file_collections.id), 0
           ) + (wanted.key + 1) * 1048576,
           :now
         FROM json_each(:file_ids) AS wanted
-        CROSS JOIN collections
-        WHERE collections.id = :collection_id
+        CROSS JOIN file_collections
+        WHERE file_collections.id = :collection_id
         ON CONFLICT (collection_id, file_id) DO UPDATE
         SET position = excluded.position
         """,
@@ -335,7 +335,7 @@ class CollectionRepository(Repository):
     _delete = Command(
         Collection,
         """
-        DELETE FROM collections
+        DELETE FROM file_collections
         WHERE id = :id
         """,
     )

@@ -41,17 +41,17 @@ class CommentChanges(TypedDict, total=False):
 
 
 class CommentRepository(Repository):
-    """Comments on files, table ``comments``, with replies of one level. They are deleted with the file, with
-    their author, and replies with their comment.
+    """Comments on files, table ``file_comments``, with replies of one level. They are deleted with the file,
+    with their author, and replies with their comment.
     """
 
     entity = "comment"
-    table = "comments"
+    table = "file_comments"
 
     _add = Command(
         Comment,
         """
-        INSERT INTO comments (file_id, profile_id, at_seconds, text, created_at, updated_at)
+        INSERT INTO file_comments (file_id, profile_id, at_seconds, text, created_at, updated_at)
         VALUES (:file_id, :profile_id, :at_seconds, :text, :now, :now)
         RETURNING
           id, file_id, profile_id, parent_id, at_seconds, text, created_at, updated_at,
@@ -62,9 +62,9 @@ class CommentRepository(Repository):
     _reply = Command(
         Comment,
         """
-        INSERT INTO comments (file_id, profile_id, parent_id, text, created_at, updated_at)
+        INSERT INTO file_comments (file_id, profile_id, parent_id, text, created_at, updated_at)
         SELECT file_id, :profile_id, id, :text, :now, :now
-        FROM comments
+        FROM file_comments
         WHERE id = :id
         RETURNING
           id, file_id, profile_id, parent_id, at_seconds, text, created_at, updated_at,
@@ -77,8 +77,12 @@ class CommentRepository(Repository):
         """
         SELECT
           id, file_id, profile_id, parent_id, at_seconds, text, created_at, updated_at,
-          (SELECT count(*) FROM comments AS reply WHERE reply.parent_id = comments.id) AS reply_count
-        FROM comments
+          (
+            SELECT count(*)
+            FROM file_comments AS reply
+            WHERE reply.parent_id = file_comments.id
+          ) AS reply_count
+        FROM file_comments
         WHERE id = :id
         """,
     )
@@ -88,8 +92,12 @@ class CommentRepository(Repository):
         """
         SELECT
           id, file_id, profile_id, parent_id, at_seconds, text, created_at, updated_at,
-          (SELECT count(*) FROM comments AS reply WHERE reply.parent_id = comments.id) AS reply_count
-        FROM comments
+          (
+            SELECT count(*)
+            FROM file_comments AS reply
+            WHERE reply.parent_id = file_comments.id
+          ) AS reply_count
+        FROM file_comments
         WHERE file_id = :file_id
           AND parent_id IS NULL
         ORDER BY at_seconds NULLS FIRST, id
@@ -103,7 +111,7 @@ class CommentRepository(Repository):
         SELECT
           id, file_id, profile_id, parent_id, at_seconds, text, created_at, updated_at,
           0 AS reply_count
-        FROM comments
+        FROM file_comments
         WHERE parent_id = :parent_id
         ORDER BY id
         LIMIT :limit OFFSET :offset
@@ -115,8 +123,12 @@ class CommentRepository(Repository):
         """
         SELECT
           id, file_id, profile_id, parent_id, at_seconds, text, created_at, updated_at,
-          (SELECT count(*) FROM comments AS reply WHERE reply.parent_id = comments.id) AS reply_count
-        FROM comments
+          (
+            SELECT count(*)
+            FROM file_comments AS reply
+            WHERE reply.parent_id = file_comments.id
+          ) AS reply_count
+        FROM file_comments
         WHERE profile_id = :profile_id
           AND id < :id
         ORDER BY id DESC
@@ -129,7 +141,7 @@ class CommentRepository(Repository):
         int,
         """
         SELECT count(*)
-        FROM comments
+        FROM file_comments
         WHERE file_id = :file_id
         """,
         params={"file_id": UUID},
@@ -138,21 +150,25 @@ class CommentRepository(Repository):
     _update = Command(
         Comment,
         """
-        UPDATE comments
+        UPDATE file_comments
         SET text = iif(:set_text, :text, text),
             at_seconds = iif(:set_at_seconds, :at_seconds, at_seconds),
             updated_at = :now
         WHERE id = :id
         RETURNING
           id, file_id, profile_id, parent_id, at_seconds, text, created_at, updated_at,
-          (SELECT count(*) FROM comments AS reply WHERE reply.parent_id = comments.id) AS reply_count
+          (
+            SELECT count(*)
+            FROM file_comments AS reply
+            WHERE reply.parent_id = file_comments.id
+          ) AS reply_count
         """,
     )
 
     _delete = Command(
         Comment,
         """
-        DELETE FROM comments
+        DELETE FROM file_comments
         WHERE id = :id
         """,
     )

@@ -43,15 +43,15 @@ class MarkerChanges(TypedDict, total=False):
 
 
 class MarkerRepository(Repository):
-    """Markers and sections, table ``markers``. They are deleted with their file or project."""
+    """Markers and sections, table ``time_markers``. They are deleted with their file or project."""
 
     entity = "marker"
-    table = "markers"
+    table = "time_markers"
 
     _add = Command(
         Marker,
         """
-        INSERT INTO markers (
+        INSERT INTO time_markers (
           file_id, project_id, start_time, end_time, label, color, data, created_at, updated_at
         )
         VALUES (
@@ -65,7 +65,7 @@ class MarkerRepository(Repository):
         Marker,
         """
         SELECT *
-        FROM markers
+        FROM time_markers
         WHERE id = :id
         """,
     )
@@ -74,7 +74,7 @@ class MarkerRepository(Repository):
         Marker,
         """
         SELECT *
-        FROM markers
+        FROM time_markers
         WHERE file_id = :file_id
         ORDER BY start_time, id
         """,
@@ -85,7 +85,7 @@ class MarkerRepository(Repository):
         Marker,
         """
         SELECT *
-        FROM markers
+        FROM time_markers
         WHERE project_id = :project_id
         ORDER BY start_time, id
         """,
@@ -95,7 +95,7 @@ class MarkerRepository(Repository):
     _update = Command(
         Marker,
         """
-        UPDATE markers
+        UPDATE time_markers
         SET start_time = iif(:set_start_time, :start_time, start_time),
             end_time = iif(:set_end_time, :end_time, end_time),
             label = iif(:set_label, :label, label),
@@ -110,7 +110,7 @@ class MarkerRepository(Repository):
     _delete = Command(
         Marker,
         """
-        DELETE FROM markers
+        DELETE FROM time_markers
         WHERE id = :id
         """,
     )

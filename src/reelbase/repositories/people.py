@@ -75,17 +75,17 @@ class SpokenSegment(Record, frozen=True):
 
 
 class PersonRepository(Repository):
-    """People, tables ``people`` and ``person_files``. A speaker that is tied to a person by ``person_id`` has
-    the person's name as its ``display_name``, also after a renaming.
+    """People, tables ``known_people`` and ``person_files``. A speaker that is tied to a person by
+    ``person_id`` has the person's name as its ``display_name``, also after a renaming.
     """
 
     entity = "person"
-    table = "people"
+    table = "known_people"
 
     _add = Command(
         Person,
         """
-        INSERT INTO people (profile_id, name, description, created_at, updated_at)
+        INSERT INTO known_people (profile_id, name, description, created_at, updated_at)
         VALUES (:profile_id, :name, :description, :now, :now)
         RETURNING
           id, profile_id, name, description, created_at, updated_at,
@@ -96,7 +96,7 @@ class PersonRepository(Repository):
     _ensure = Command(
         Person,
         """
-        INSERT INTO people (profile_id, name, created_at, updated_at)
+        INSERT INTO known_people (profile_id, name, created_at, updated_at)
         VALUES (:profile_id, :name, :now, :now)
         ON CONFLICT (profile_id, name) DO NOTHING
         """,
@@ -107,9 +107,13 @@ class PersonRepository(Repository):
         """
         SELECT
           id, profile_id, name, description, created_at, updated_at,
-          (SELECT count(*) FROM speakers WHERE person_id = people.id) AS speaker_count,
-          (SELECT count(DISTINCT file_id) FROM speakers WHERE person_id = people.id) AS file_count
-        FROM people
+          (SELECT count(*) FROM speakers WHERE person_id = known_people.id) AS speaker_count,
+          (
+            SELECT count(DISTINCT file_id)
+            FROM speakers
+            WHERE person_id = known_people.id
+          ) AS file_count
+        FROM known_people
         WHERE id = :id
         """,
     )
@@ -119,9 +123,13 @@ class PersonRepository(Repository):
         """
         SELECT
           id, profile_id, name, description, created_at, updated_at,
-          (SELECT count(*) FROM speakers WHERE person_id = people.id) AS speaker_count,
-          (SELECT count(DISTINCT file_id) FROM speakers WHERE person_id = people.id) AS file_count
-        FROM people
+          (SELECT count(*) FROM speakers WHERE person_id = known_people.id) AS speaker_count,
+          (
+            SELECT count(DISTINCT file_id)
+            FROM speakers
+            WHERE person_id = known_people.id
+          ) AS file_count
+        FROM known_people
         WHERE profile_id = :profile_id
           AND name = :name
         """,
@@ -132,9 +140,13 @@ class PersonRepository(Repository):
         """
         SELECT
           id, profile_id, name, description, created_at, updated_at,
-          (SELECT count(*) FROM speakers WHERE person_id = people.id) AS speaker_count,
-          (SELECT count(DISTINCT file_id) FROM speakers WHERE person_id = people.id) AS file_count
-        FROM people
+          (SELECT count(*) FROM speakers WHERE person_id = known_people.id) AS speaker_count,
+          (
+            SELECT count(DISTINCT file_id)
+            FROM speakers
+            WHERE person_id = known_people.id
+          ) AS file_count
+        FROM known_people
         WHERE profile_id = :profile_id
         ORDER BY name, id
         LIMIT :limit OFFSET :offset
@@ -162,11 +174,11 @@ class PersonRepository(Repository):
           speakers.id, speakers.profile_id, speakers.file_id, speakers.label, speakers.display_name,
           speakers.suggested_name, speakers.confidence, speakers.is_verified, speakers.created_at,
           speakers.person_id
-        FROM people
+        FROM known_people
         CROSS JOIN speakers
-        WHERE speakers.profile_id = people.profile_id
-          AND speakers.suggested_name = people.name
-          AND people.id = :person_id
+        WHERE speakers.profile_id = known_people.profile_id
+          AND speakers.suggested_name = known_people.name
+          AND known_people.id = :person_id
         ORDER BY speakers.confidence DESC NULLS LAST, speakers.id
         LIMIT :limit OFFSET :offset
         """,
@@ -209,15 +221,19 @@ class PersonRepository(Repository):
     _update = Command(
         Person,
         """
-        UPDATE people
+        UPDATE known_people
         SET name = iif(:set_name, :name, name),
             description = iif(:set_description, :description, description),
             updated_at = :now
         WHERE id = :id
         RETURNING
           id, profile_id, name, description, created_at, updated_at,
-          (SELECT count(*) FROM speakers WHERE person_id = people.id) AS speaker_count,
-          (SELECT count(DISTINCT file_id) FROM speakers WHERE person_id = people.id) AS file_count
+          (SELECT count(*) FROM speakers WHERE person_id = known_people.id) AS speaker_count,
+          (
+            SELECT count(DISTINCT file_id)
+            FROM speakers
+            WHERE person_id = known_people.id
+          ) AS file_count
         """,
     )
 
@@ -238,13 +254,13 @@ class PersonRepository(Repository):
         Person,
         """
         UPDATE speakers
-        SET person_id = people.id,
-            display_name = people.name,
+        SET person_id = known_people.id,
+            display_name = known_people.name,
             is_verified = TRUE,
             suggested_name = NULL,
             confidence = NULL
-        FROM people
-        WHERE people.id = :id
+        FROM known_people
+        WHERE known_people.id = :id
           AND speakers.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:speaker_ids))
           AND NOT EXISTS (
             SELECT 1
@@ -258,9 +274,9 @@ class PersonRepository(Repository):
     _ensure_beside = Command(
         Person,
         """
-        INSERT INTO people (profile_id, name, created_at, updated_at)
+        INSERT INTO known_people (profile_id, name, created_at, updated_at)
         SELECT person.profile_id, :name, :now, :now
-        FROM people AS person
+        FROM known_people AS person
         WHERE person.id = :id
           AND NOT EXISTS (
             SELECT 1
@@ -276,14 +292,14 @@ class PersonRepository(Repository):
         Person,
         """
         UPDATE speakers
-        SET person_id = people.id,
-            display_name = people.name,
+        SET person_id = known_people.id,
+            display_name = known_people.name,
             is_verified = TRUE,
             suggested_name = NULL,
             confidence = NULL
-        FROM people
-        WHERE people.profile_id = :profile_id
-          AND people.name = :name
+        FROM known_people
+        WHERE known_people.profile_id = :profile_id
+          AND known_people.name = :name
           AND speakers.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:speaker_ids))
           AND NOT EXISTS (
             SELECT 1
@@ -309,10 +325,10 @@ class PersonRepository(Repository):
         Person,
         """
         UPDATE speakers
-        SET person_id = people.id,
-            display_name = people.name
-        FROM people
-        WHERE people.id = :target_id
+        SET person_id = known_people.id,
+            display_name = known_people.name
+        FROM known_people
+        WHERE known_people.id = :target_id
           AND speakers.person_id = :id
         """,
         params={"target_id": int},
@@ -322,13 +338,13 @@ class PersonRepository(Repository):
         Person,
         """
         UPDATE speakers
-        SET suggested_name = target.name
-        FROM people AS source
-        CROSS JOIN people AS target
-        WHERE source.id = :id
-          AND target.id = :target_id
-          AND speakers.profile_id = source.profile_id
-          AND speakers.suggested_name = source.name
+        SET suggested_name = (SELECT name FROM known_people WHERE known_people.id = :target_id)
+        WHERE profile_id = (
+            SELECT source.profile_id
+            FROM known_people AS source
+            WHERE source.id = :id
+          )
+          AND suggested_name = (SELECT name FROM known_people WHERE known_people.id = :id)
         """,
         params={"target_id": int},
     )
@@ -348,7 +364,7 @@ class PersonRepository(Repository):
     _delete = Command(
         Person,
         """
-        DELETE FROM people
+        DELETE FROM known_people
         WHERE id = :id
         """,
     )
@@ -358,7 +374,7 @@ class PersonRepository(Repository):
         """
         INSERT INTO person_files (person_id, file_id, profile_id, kind)
         SELECT id, :file_id, profile_id, :kind
-        FROM people
+        FROM known_people
         WHERE id = :person_id
         ON CONFLICT (person_id, file_id) DO UPDATE
         SET kind = excluded.kind

@@ -15,7 +15,7 @@ class Speaker(Record, frozen=True):
     """A voice. label: the recognizer's name for it (SPEAKER_00).  display_name: the name that a person gave.
 
     suggested_name, confidence (0 to 1): a machine's guess.  is_verified: a person gave the name.
-    person_id: who it is, of ``people``; then display_name is the person's name.
+    person_id: who it is, of ``known_people``; then display_name is the person's name.
     """
 
     id: int
@@ -110,10 +110,10 @@ class SpeakerRepository(Repository):
         UPDATE speakers
         SET display_name = :display_name,
             person_id = (
-              SELECT people.id
-              FROM people
-              WHERE people.profile_id = speakers.profile_id
-                AND people.name = :display_name
+              SELECT known_people.id
+              FROM known_people
+              WHERE known_people.profile_id = speakers.profile_id
+                AND known_people.name = :display_name
             ),
             suggested_name = NULL,
             confidence = NULL,

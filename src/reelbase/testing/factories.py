@@ -22,7 +22,7 @@ from reelbase.repositories.config import ConfigEntry
 from reelbase.repositories.downloads.records import Download, PurgedDownload, PurgeReport
 from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry
 from reelbase.repositories.file_processing import FileProcessing
-from reelbase.repositories.files import File
+from reelbase.repositories.files import File, FileCard
 from reelbase.repositories.generations.records import Generation, GenerationStats
 from reelbase.repositories.jobs.records import Job, JobLogLine, JobStep, RecoveryReport
 from reelbase.repositories.llm_configs import LlmConfig, LlmConfigCheck
@@ -128,6 +128,7 @@ make_domain_errors = Factory(DomainErrors)
 make_download = Factory(Download, url="https://example.org/{}")
 make_error_log_entry = Factory(ErrorLogEntry, url="https://example.org/{}")
 make_file = Factory(File, name="file-{}.mkv", path="in/file-{}.mkv")
+make_file_card = Factory(FileCard)
 make_file_processing = Factory(FileProcessing, max_retries=3)
 make_generation = Factory(
     Generation,
