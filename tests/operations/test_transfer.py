@@ -325,6 +325,8 @@ def test_what_is_ones_own_comes_along(
         "old_words_segdir",
         "sqlite_sequence",
     }
+    # Names of files are indexed by the hundreds, and those of an import at once.
+    tables = {table for table in tables if not table.startswith("file_names_fts")}
     before, after = held(with_own, *tables), held(copy, *tables)
     for table in tables:
         assert after[table] == before[table], table

@@ -350,7 +350,7 @@ async def test_finding_never_scans(
             await database.jobs.find_referencing_file("anna", A)
             await database.jobs.find_referencing_transcript("anna", A)
     statements = [
-        str(record.args[2]) for record in caplog.records if isinstance(record.args, tuple)
+        str(record.args[3]) for record in caplog.records if isinstance(record.args, tuple)
     ]
     assert len(statements) == 2
     with closing(sqlite3.connect(path)) as prompt:
