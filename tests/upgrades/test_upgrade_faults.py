@@ -125,7 +125,7 @@ def look(path):
         found.append(connection.execute(
             "SELECT application, version, checksum FROM application_migrations ORDER BY 2"
         ).fetchall())
-        found.append(rows(connection, "notes"))
+        found.append(rows(connection, "notes") if "notes" in tables else None)
     connection.close()
     for suffix in ("", "-wal", "-shm", "-journal"):
         if os.path.exists(path + ".look" + suffix):
