@@ -125,7 +125,8 @@ def test_a_killed_process_loses_nothing_acknowledged(
 @pytest.mark.long
 @pytest.mark.parametrize("mutant", ["acknowledge_early", "commit_units_early", "split_units"])
 def test_the_kills_find(mutant: str, memory_folder: Path, journal: str) -> None:
-    assert run(memory_folder, journal, 100, mutant)["found"] != []
+    # How often a kill falls between two steps depends on the machine: the first round mostly finds one.
+    assert any(run(memory_folder, journal, 100, mutant)["found"] for _ in range(5))
 
 
 if __name__ == "__main__":
