@@ -17,6 +17,7 @@ from reelbase import (
     NewSegment,
     RecordNotFoundError,
     Segment,
+    SegmentRepository,
 )
 
 
@@ -218,3 +219,34 @@ async def test_edits_at_once_lose_no_word(
     assert " ".join(segment.text for segment in listed) == whole.text
     assert [w for segment in listed for w in segment.words or ()] == words
     assert len(listed) == 40
+
+
+async def text_after_splits_of_one(database: Database, transcript_id: UUID) -> tuple[str, str]:
+    """What a segment says, and what is said after many callers have split it at once."""
+    words = [word(f"x{number}", float(number)) for number in range(20)]
+    whole = await database.segments.add(
+        transcript_id, 0.0, 20.0, " ".join(w["word"] for w in words), words=words
+    )
+    splits = (database.segments.split(whole.id, number + 0.9) for number in range(19))
+    for result in await asyncio.gather(*splits, return_exceptions=True):
+        assert isinstance(result, tuple | InvalidArgumentError)  # the time is in another one now
+    listed = await database.segments.list_for_transcript(transcript_id)
+    return whole.text, " ".join(segment.text for segment in listed)
+
+
+async def test_splits_of_one_segment_at_once_lose_no_word(
+    database: Database, transcript_id: UUID
+) -> None:
+    before, after = await text_after_splits_of_one(database, transcript_id)
+    assert after == before
+
+
+async def test_edits_that_do_not_look_again_are_found(
+    database: Database, transcript_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(repository: SegmentRepository, segment: Segment) -> Any:
+        return repository._count.one(transcript_id=segment.transcript_id)
+
+    monkeypatch.setattr(SegmentRepository, "_same", careless)
+    before, after = await text_after_splits_of_one(database, transcript_id)
+    assert after != before

@@ -98,6 +98,17 @@ class CollectionRepository(Repository):
         """,
     )
 
+    # Whether there is one, without counting its files.
+    _known = Query(
+        int,
+        """
+        SELECT 1
+        FROM file_collections
+        WHERE id = :id
+        """,
+        params={"id": int},
+    )
+
     _find_by_name = Query(
         Collection,
         """
@@ -452,7 +463,7 @@ class CollectionRepository(Repository):
         """
         ids = self._ids("file_ids", file_ids)
         _, count = await self._batch(
-            self._get.one(id=collection_id),
+            self._known.one(id=collection_id),
             self._append.count(collection_id=collection_id, file_ids=ids, now=self._now()),
         )
         return count
@@ -484,14 +495,14 @@ class CollectionRepository(Repository):
             raise invalid_argument("file_ids", "a file is named twice")
         if before is None:
             _, count = await self._batch(
-                self._get.one(id=collection_id),
+                self._known.one(id=collection_id),
                 self._insert_last.count(collection_id=collection_id, file_ids=ids, now=now),
             )
             return count
         if self._id("before", before) in ids:
             raise invalid_argument("before", "is one of the files that are moved")
         *_, count = await self._batch(
-            self._get.one(id=collection_id),
+            self._known.one(id=collection_id),
             self._member.one(collection_id=collection_id, id=before),
             self._make_room.count(collection_id=collection_id, before=before, count=len(ids)),
             self._insert_before.count(

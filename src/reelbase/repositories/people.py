@@ -118,6 +118,17 @@ class PersonRepository(Repository):
         """,
     )
 
+    # Whether there is one, without counting its speakers.
+    _known = Query(
+        int,
+        """
+        SELECT 1
+        FROM known_people
+        WHERE id = :id
+        """,
+        params={"id": int},
+    )
+
     _find_by_name = Query(
         Person,
         """
@@ -529,7 +540,7 @@ class PersonRepository(Repository):
         """
         ids = self._listed("speaker_ids", speaker_ids, "int")
         _, unknown, _, person = await self._batch(
-            self._get.one(id=person_id),
+            self._known.one(id=person_id),
             self._unknown_speaker.optional(speaker_ids=ids),
             self._assign.count(id=person_id, speaker_ids=ids),
             self._get.one(id=person_id),
@@ -614,7 +625,7 @@ class PersonRepository(Repository):
             ConstraintError: kind foreign_key when there is no such file, or it is of another profile.
         """
         *_, files = await self._batch(
-            self._get.one(id=person_id),
+            self._known.one(id=person_id),
             self._attach_file.count(person_id=person_id, file_id=file_id, kind=kind),
             self._files.all(person_id=person_id),
         )
