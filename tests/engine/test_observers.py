@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from contextlib import suppress
 from contextvars import ContextVar
@@ -201,6 +202,18 @@ async def test_a_stream_is_one_statement_however_it_ends(observed: Database, not
         type(None),
         reelbase.DatabaseError,
     ]
+
+
+async def test_a_stream_that_was_dropped_is_told_of_too(observed: Database, notes: Notes) -> None:
+    for name in "bcd":
+        await observed.profiles.ensure(name)
+    notes.statements.clear()
+    rows = observed.stream(str, "SELECT id FROM profiles ORDER BY id", batch=2)
+    await anext(rows)
+    del rows
+    gc.collect()
+    await asyncio.sleep(0)
+    assert [event.rows for event in notes.statements] == [2]
 
 
 async def test_a_database_in_memory_tells_as_a_file_does(notes: Notes) -> None:

@@ -393,6 +393,60 @@ async def test_a_backoff_that_fails_is_replaced(
     assert "its backoff has failed" in caplog.text
 
 
+# The program's log
+
+
+def log_of(caplog: pytest.LogCaptureFixture, job: Job) -> list[str]:
+    lines = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+    return [line.split(" after ")[0] for line in lines if str(job.id) in line]
+
+
+async def test_the_log_has_a_line_for_the_begin_and_the_end_of_an_attempt(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(run: JobRun) -> None:
+        pass
+
+    caplog.set_level("INFO", "reelbase")
+    job = await done_by(database, handler)
+    assert log_of(caplog, job) == [
+        f"INFO job {job.id} (t): attempt 1 begins",
+        f"INFO job {job.id} (t): attempt 1 is done",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "has_traceback"), [(OSError("no file"), True), (JobFailure("no sound"), False)]
+)
+async def test_the_log_says_why_an_attempt_failed_with_the_traceback_of_an_unexpected_error(
+    database: Database, caplog: pytest.LogCaptureFixture, error: Exception, has_traceback: bool
+) -> None:
+    async def handler(run: JobRun) -> None:
+        raise error
+
+    job = await done_by(database, handler)
+    (record,) = [record for record in caplog.records if str(job.id) in record.getMessage()]
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith(f"job {job.id} (t): attempt 1 has failed after ")
+    assert record.getMessage().endswith(str(error))
+    assert ("in handler" in (record.exc_text or "")) == has_traceback
+
+
+async def test_the_log_says_that_a_stop_put_a_job_back_and_that_a_cancelled_one_was_given_up(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "reelbase")
+    lost, stopped = await job_of(database), await job_of(database)
+    async with working(database, {"t": for_ever}, grace=0.0):
+        await until(lambda: len(log_of(caplog, lost) + log_of(caplog, stopped)) == 2)
+        await database.jobs.cancel(lost.id)
+        await until(lambda: len(log_of(caplog, lost)) == 2)
+    assert log_of(caplog, lost)[1] == f"INFO job {lost.id} (t): attempt 1 was given up"
+    assert log_of(caplog, stopped)[1] == (
+        f"INFO job {stopped.id} (t): attempt 1 is put back into the queue"
+    )
+
+
 # Progress
 
 

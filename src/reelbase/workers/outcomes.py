@@ -67,6 +67,25 @@ class Release(msgspec.Struct, frozen=True):
 Outcome = Success | Failure | Release
 
 
+def log_end(attempt: Attempt, outcome: Outcome | None) -> None:
+    """A line in the program's log about the end of an attempt, with the traceback of an error."""
+    job = attempt.job
+    line = "job %s (%s): attempt %d %s after %.3f s"
+    about = job.id, job.type, job.attempts
+    match outcome:
+        case Success():
+            _log.info(line, *about, "is done", attempt.seconds)
+        case Failure(error=error, error_code=code):
+            raised = _raised(attempt.task) if code == "exception" else None
+            _log.warning(
+                f"{line}: %s", *about, "has failed", attempt.seconds, error, exc_info=raised
+            )
+        case Release():
+            _log.info(line, *about, "is put back into the queue", attempt.seconds)
+        case None:
+            _log.info(line, *about, "was given up", attempt.seconds)
+
+
 def outcome_of(attempt: Attempt, handler: JobHandler) -> Outcome | None:
     """What to store about an attempt that is over. None: nothing, because the job is not the worker's any
     more, or because its handler does not end, and until the lease ends no other worker may begin.

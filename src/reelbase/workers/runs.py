@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
@@ -65,6 +66,12 @@ class Attempt:
         self._lease = lease
         self._task: asyncio.Task[dict[str, Any] | None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self._started = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since start()."""
+        return time.perf_counter() - self._started
 
     @property
     def task(self) -> asyncio.Task[dict[str, Any] | None]:
@@ -76,6 +83,8 @@ class Attempt:
         self, handler: Coroutine[Any, Any, dict[str, Any] | None], timeout: float | None
     ) -> None:
         """Starts the handler. ``over`` is done when it has ended, or runs on although it was cancelled."""
+        _log.info("job %s (%s): attempt %d begins", self.job.id, self.job.type, self.job.attempts)
+        self._started = time.perf_counter()
         self._task = asyncio.create_task(handler, name=f"job {self.job.id}")
         self._task.add_done_callback(self._end)
         if timeout is not None:

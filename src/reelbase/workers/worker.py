@@ -22,7 +22,7 @@ from reelbase.errors import (
 )
 from reelbase.repositories.jobs import Job
 from reelbase.workers.handlers import Handler, called, checked_handlers
-from reelbase.workers.outcomes import Outcome, Release, Success, outcome_of
+from reelbase.workers.outcomes import Outcome, Release, Success, log_end, outcome_of
 from reelbase.workers.runs import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
@@ -188,7 +188,9 @@ class Worker:
         attempt.start(called(handler, JobRun(attempt)), handler.timeout)
         self._attempts.add(attempt)
         await attempt.over
-        return outcome_of(attempt, handler)
+        outcome = outcome_of(attempt, handler)
+        log_end(attempt, outcome)
+        return outcome
 
     async def _store(self, job: Job, outcome: Outcome | None) -> None:
         """Stores the outcome, as soon as the database can be written."""

@@ -155,9 +155,7 @@ class RowStream(Generic[T]):
         self._is_last = False
         host, self._host = self._host, None
         if host is not None:
-            host.release()
-            if host.watched is not None and self._cursor.read is not None:
-                host.watched.streamed(self._statement, self._cursor.read, error)
+            _leave(host, self._statement, self._cursor, error)
 
     async def _fill(self) -> None:
         if self._is_closed:
@@ -179,4 +177,13 @@ class RowStream(Generic[T]):
     def __del__(self) -> None:
         # Dropped without close(), perhaps on another thread.
         if self._host is not None and self._loop is not None:
-            notify(self._loop, self._host.release)
+            notify(self._loop, _leave, self._host, self._statement, self._cursor, None)
+
+
+def _leave(
+    host: CursorHost, statement: Statement, cursor: _Cursor, error: BaseException | None
+) -> None:
+    """Frees the reader, and has observers told of the stream."""
+    host.release()
+    if host.watched is not None and cursor.read is not None:
+        host.watched.streamed(statement, cursor.read, error)
