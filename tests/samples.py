@@ -158,7 +158,7 @@ FILES = Case(
     listings=(
         Listing("list_for_profile", _of_profile, has_limit=True),
         Listing("list", lambda _owner: {}, has_limit=True),
-        Listing("derived_from", _of_file),
+        Listing("derived_from", _of_file, has_limit=True),
         Listing("page", _of_profile),
     ),
     changes={
@@ -206,7 +206,7 @@ TRANSCRIPTS = Case(
     listings=(
         Listing("list_for_profile", _of_profile),
         Listing("list_for_profile", lambda owner: _of_profile(owner) | {"load_file": True}),
-        Listing("list_for_file", _of_file),
+        Listing("list_for_file", _of_file, has_limit=True),
     ),
     changes={"text": "", "llm_explanation": "it depends", "language": "de"},
     clearable=frozenset({"llm_explanation", "language"}),
@@ -228,9 +228,15 @@ CLIPS = Case(
         "llm_breakdown_response": {"words": [{"text": "猫", "n": number}], "ok": True},
     },
     listings=(
-        Listing("list_for_profile", _of_profile),
-        Listing("list_for_profile", lambda owner: _of_profile(owner) | {"load_file": True}),
-        Listing("list_for_file", _of_file, order=("start_time", "id"), newest_first=False),
+        Listing("list_for_profile", _of_profile, has_limit=True),
+        Listing(
+            "list_for_profile",
+            lambda owner: _of_profile(owner) | {"load_file": True},
+            has_limit=True,
+        ),
+        Listing(
+            "list_for_file", _of_file, ("start_time", "id"), newest_first=False, has_limit=True
+        ),
     ),
     foreign_keys=("profile_id", "file_id"),
 )
@@ -285,7 +291,7 @@ JOBS = Case(
         ),
         Listing("list", lambda _owner: {}, has_limit=True),
         Listing("list", lambda _owner: {"active_only": True}, has_limit=True),
-        Listing("list_unfinished", lambda _owner: {}, newest_first=False),
+        Listing("list_unfinished", lambda _owner: {}, newest_first=False, has_limit=True),
     ),
     changes={
         "status": reelbase.JobStatus.RUNNING,
@@ -384,7 +390,7 @@ VIDEOS = Case(
     listings=(
         Listing("list", lambda _owner: {}, has_limit=True),
         Listing("page", lambda _owner: {}),
-        Listing("list_for_project", lambda owner: {"project_id": owner.project_id}),
+        Listing("list_for_project", lambda owner: {"project_id": owner.project_id}, has_limit=True),
     ),
     changes={
         "filename": "",
@@ -420,18 +426,21 @@ PROJECT_CLIPS = Case(
             lambda owner: {"video_id": owner.video_id},
             order=("in_point", "id"),
             newest_first=False,
+            has_limit=True,
         ),
         Listing(
             "find_by_project",
             lambda owner: {"project_id": owner.project_id},
             order=("in_point", "id"),
             newest_first=False,
+            has_limit=True,
         ),
         Listing(
             "find_overlapping",
             lambda owner: {"video_id": owner.video_id, "in_point": 0, "out_point": 9},
             order=("in_point", "id"),
             newest_first=False,
+            has_limit=True,
         ),
     ),
     changes={"in_point": 5, "out_point": 9_999},
@@ -489,7 +498,9 @@ TAGS = Case(
     adder="ensure",
     arguments=lambda owner, number: {"profile_id": owner.profile_id, "name": f"Tag {number:06}"},
     takes_id=False,
-    listings=(Listing("list_for_profile", _of_profile, order=("name",), newest_first=False),),
+    listings=(
+        Listing("list_for_profile", _of_profile, ("name",), newest_first=False, has_limit=True),
+    ),
     foreign_keys=("profile_id",),
     key_type=int,
     columns_beside=frozenset({"normalized_name", "file_count"}),
@@ -575,7 +586,7 @@ SUMMARIES = Case(
         "model": f"model {number}",
     },
     takes_id=False,
-    listings=(Listing("list_for_file", _of_file, order=("version",)),),
+    listings=(Listing("list_for_file", _of_file, order=("version",), has_limit=True),),
     key_type=int,
 )
 
@@ -619,7 +630,11 @@ COLLECTIONS = Case(
         "prompt_id": None,
     },
     takes_id=False,
-    listings=(Listing("list_for_profile", _of_profile, order=("name", "id"), newest_first=False),),
+    listings=(
+        Listing(
+            "list_for_profile", _of_profile, ("name", "id"), newest_first=False, has_limit=True
+        ),
+    ),
     changes={"name": "", "description": "e", "color": "red"},
     clearable=frozenset({"description", "color"}),
     foreign_keys=("profile_id", "prompt_id"),
@@ -671,7 +686,11 @@ MARKERS = Case(
         "data": {"number": number},
     },
     takes_id=False,
-    listings=(Listing("list_for_file", _of_file, ("start_time", "id"), newest_first=False),),
+    listings=(
+        Listing(
+            "list_for_file", _of_file, ("start_time", "id"), newest_first=False, has_limit=True
+        ),
+    ),
     changes={"start_time": 0.5, "end_time": 4.0, "label": "", "color": "red", "data": {}},
     clearable=frozenset({"end_time", "color", "data"}),
     foreign_keys=("file_id",),

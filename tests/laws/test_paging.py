@@ -6,11 +6,11 @@ import inspect
 import random
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 from uuid import UUID
 
 import pytest
@@ -440,3 +440,57 @@ def operations_of(step: Step[Any], path: Path) -> int:
         native.set_progress_handler(counted, 1)
         native.execute(step.statement.sql, step.parameters).fetchall()
     return count
+
+
+# Lists
+
+# Which methods give all of a list at once, and what keeps it short.
+AS_A_WHOLE = {
+    "ConfigRepository.entries": "one entry for each setting that the application has",
+    "FileProcessingRepository.recover_stuck": "what it has reset, which is told once",
+    "FileProcessingRepository.retry_due": "what it has made pending, which is told to one caller",
+    "JobRepository.steps": "the steps that one handler names",
+    "LlmConfigRepository.list_for_profile": "what a person has set up by hand",
+    "PersonRepository.attach_file": "the pictures and voices of one person",
+    "SecretsStoreRepository.list": "what a person has set up by hand",
+    "SegmentRepository.at": "the segments that overlap at one moment",
+    "SpeakerRepository.list_for_file": "the voices of one recording",
+    "SummaryPromptRepository.list_for_profile": "what a person has written by hand",
+    "SummaryPromptRepository.versions": "what a person has written by hand",
+    "TagRepository.attach": "the tags of one file",
+    "TagRepository.for_file": "the tags of one file",
+}
+
+
+def lists() -> list[tuple[type, str]]:
+    return [
+        (repository, method)
+        for repository in repositories_of(Database).values()
+        for method in methods_of(repository)
+        if get_origin(get_type_hints(getattr(repository, method))["return"]) is list
+    ]
+
+
+def bound_of(repository: type, method: str) -> str | None:
+    """What tells how long a list may become: a limit, a page of the same rows, or what was passed."""
+    names = inspect.signature(getattr(repository, method)).parameters.keys() - {"self"}
+    if bounds := names & {"limit", "count"}:
+        return bounds.pop()
+    filters = names - {"active_only", "load_file"}
+    if (
+        hasattr(repository, "page")
+        and filters <= inspect.signature(repository.page).parameters.keys()
+    ):
+        return "page"
+    hints = get_type_hints(getattr(repository, method))
+    many = [name for name in names if get_origin(hints[name]) is Iterable]
+    return many[0] if many else None
+
+
+def test_every_list_has_a_limit_or_a_page_or_is_short() -> None:
+    without = {
+        f"{repository.__name__}.{method}"
+        for repository, method in lists()
+        if bound_of(repository, method) is None
+    }
+    assert without == AS_A_WHOLE.keys()

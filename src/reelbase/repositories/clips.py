@@ -68,6 +68,7 @@ class ClipRepository(Repository):
         FROM clips
         WHERE profile_id = :profile_id
         ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -100,6 +101,7 @@ class ClipRepository(Repository):
         WHERE files.id = clips.file_id
           AND clips.profile_id = :profile_id
         ORDER BY clips.created_at DESC, clips.id DESC
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -112,6 +114,7 @@ class ClipRepository(Repository):
         FROM clips
         WHERE file_id = :file_id
         ORDER BY start_time, id
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -170,14 +173,37 @@ class ClipRepository(Repository):
         """The clip, or None."""
         return await self._run(self._get.optional(id=clip_id))
 
-    async def list_for_profile(self, profile_id: str, load_file: bool = False) -> list[Clip]:
-        """A profile's clips, newest first; load_file fills ``file``, in the same statement."""
-        query = self._list_for_profile_with_files if load_file else self._list_for_profile
-        return await self._run(query.all(profile_id=profile_id))
+    async def list_for_profile(
+        self, profile_id: str, load_file: bool = False, *, limit: int | None = None, offset: int = 0
+    ) -> list[Clip]:
+        """A profile's clips, newest first.
 
-    async def list_for_file(self, file_id: UUID | str) -> list[Clip]:
-        """A file's clips in the order of their start, then of their ids."""
-        return await self._run(self._list_for_file.all(file_id=file_id))
+        Args:
+            profile_id: the profile.
+            load_file: fills ``file``, in the same statement.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The clips; [] also for an unknown profile.
+        """
+        query = self._list_for_profile_with_files if load_file else self._list_for_profile
+        return await self._run(query.all(profile_id=profile_id, limit=limit, offset=offset))
+
+    async def list_for_file(
+        self, file_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Clip]:
+        """A file's clips in the order of their start, then of their ids.
+
+        Args:
+            file_id: the file.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The clips; [] also for an unknown file.
+        """
+        return await self._run(self._list_for_file.all(file_id=file_id, limit=limit, offset=offset))
 
     async def delete(self, clip_id: UUID | str, *, missing_ok: bool = False) -> bool:
         """True when it existed; otherwise RecordNotFoundError, or False with missing_ok."""

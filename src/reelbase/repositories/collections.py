@@ -138,6 +138,7 @@ class CollectionRepository(Repository):
         FROM file_collections
         WHERE profile_id = :profile_id
         ORDER BY name, id
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -156,6 +157,7 @@ class CollectionRepository(Repository):
         WHERE file_collections.id = collection_files.collection_id
           AND collection_files.file_id = :file_id
         ORDER BY name, id
+        LIMIT :limit OFFSET :offset
         """,
         params={"file_id": UUID},
     )
@@ -411,13 +413,37 @@ class CollectionRepository(Repository):
         """The profile's collection of exactly this name, or None."""
         return await self._run(self._find_by_name.optional(profile_id=profile_id, name=name))
 
-    async def list_for_profile(self, profile_id: str) -> list[Collection]:
-        """A profile's collections by name."""
-        return await self._run(self._list_for_profile.all(profile_id=profile_id))
+    async def list_for_profile(
+        self, profile_id: str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Collection]:
+        """A profile's collections by name.
 
-    async def for_file(self, file_id: UUID | str) -> list[Collection]:
-        """The collections that have the file, by name; [] also for an unknown file."""
-        return await self._run(self._for_file.all(file_id=file_id))
+        Args:
+            profile_id: the profile.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The collections; [] also for an unknown profile.
+        """
+        return await self._run(
+            self._list_for_profile.all(profile_id=profile_id, limit=limit, offset=offset)
+        )
+
+    async def for_file(
+        self, file_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Collection]:
+        """The collections that have the file, by name.
+
+        Args:
+            file_id: the file.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The collections; [] also for an unknown file.
+        """
+        return await self._run(self._for_file.all(file_id=file_id, limit=limit, offset=offset))
 
     async def page(
         self,

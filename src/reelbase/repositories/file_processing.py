@@ -129,6 +129,7 @@ class FileProcessingRepository(Repository):
             ELSE heartbeat_at IS NULL OR heartbeat_at < :before
           END
         ORDER BY updated_at, file_id
+        LIMIT :limit OFFSET :offset
         """,
         params={"before": datetime},
     )
@@ -165,14 +166,24 @@ class FileProcessingRepository(Repository):
         """The file's status, or None when it was never queued or started."""
         return await self._run(self._get.optional(file_id=file_id))
 
-    async def stuck(self, older_than: timedelta) -> list[FileProcessing]:
+    async def stuck(
+        self, older_than: timedelta, *, limit: int | None = None, offset: int = 0
+    ) -> list[FileProcessing]:
         """The files without a live worker, the longest unchanged first.
 
         These are files that are downloading, processing or cancelling and whose last heartbeat is older
         than this, or missing; and pending and queued files that did not change for this time.
+
+        Args:
+            older_than: how long a worker may be silent.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The files; [] when there are none.
         """
         before = moment_before(self._now(), "older_than", older_than)
-        return await self._run(self._stuck.all(before=before))
+        return await self._run(self._stuck.all(before=before, limit=limit, offset=offset))
 
     async def counts_by_status(self, profile_id: str | None = None) -> dict[str, int]:
         """How many files have each status that occurs. profile_id: only the profile's files; None: all."""

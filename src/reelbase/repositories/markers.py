@@ -77,6 +77,7 @@ class MarkerRepository(Repository):
         FROM time_markers
         WHERE file_id = :file_id
         ORDER BY start_time, id
+        LIMIT :limit OFFSET :offset
         """,
         params={"file_id": UUID},
     )
@@ -88,6 +89,7 @@ class MarkerRepository(Repository):
         FROM time_markers
         WHERE project_id = :project_id
         ORDER BY start_time, id
+        LIMIT :limit OFFSET :offset
         """,
         params={"project_id": int},
     )
@@ -165,13 +167,37 @@ class MarkerRepository(Repository):
         """The marker, or None."""
         return await self._run(self._get.optional(id=marker_id))
 
-    async def list_for_file(self, file_id: UUID | str) -> list[Marker]:
-        """A file's markers and sections by time; [] also for an unknown file."""
-        return await self._run(self._list_for_file.all(file_id=file_id))
+    async def list_for_file(
+        self, file_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Marker]:
+        """A file's markers and sections by time.
 
-    async def list_for_project(self, project_id: int) -> list[Marker]:
-        """A project's markers and sections by time; [] also for an unknown project."""
-        return await self._run(self._list_for_project.all(project_id=project_id))
+        Args:
+            file_id: the file.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The markers; [] also for an unknown file.
+        """
+        return await self._run(self._list_for_file.all(file_id=file_id, limit=limit, offset=offset))
+
+    async def list_for_project(
+        self, project_id: int, *, limit: int | None = None, offset: int = 0
+    ) -> list[Marker]:
+        """A project's markers and sections by time.
+
+        Args:
+            project_id: the project.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The markers; [] also for an unknown project.
+        """
+        return await self._run(
+            self._list_for_project.all(project_id=project_id, limit=limit, offset=offset)
+        )
 
     async def update(self, marker_id: int, **changes: Unpack[MarkerChanges]) -> Marker:
         """Changes the fields passed and returns the marker; None clears one, UNSET leaves it.

@@ -427,6 +427,7 @@ class PersonRepository(Repository):
         WHERE files.id = person_files.file_id
           AND person_files.person_id = :person_id
         ORDER BY person_files.file_id
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -627,7 +628,7 @@ class PersonRepository(Repository):
         *_, files = await self._batch(
             self._known.one(id=person_id),
             self._attach_file.count(person_id=person_id, file_id=file_id, kind=kind),
-            self._files.all(person_id=person_id),
+            self._files.all(person_id=person_id, limit=None, offset=0),
         )
         return files
 
@@ -636,9 +637,20 @@ class PersonRepository(Repository):
         step = self._detach_file.count(person_id=person_id, file_id=file_id)
         return await self._run(step) > 0
 
-    async def files(self, person_id: int) -> list[PersonFile]:
-        """The pictures, voices and other files of a person, in the order of their ids: the oldest first."""
-        return await self._run(self._files.all(person_id=person_id))
+    async def files(
+        self, person_id: int, *, limit: int | None = None, offset: int = 0
+    ) -> list[PersonFile]:
+        """The pictures, voices and other files of a person, in the order of their ids: the oldest first.
+
+        Args:
+            person_id: the person.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The files; [] also for an unknown person.
+        """
+        return await self._run(self._files.all(person_id=person_id, limit=limit, offset=offset))
 
     async def delete(self, person_id: int, *, missing_ok: bool = False) -> bool:
         """Deletes the person. Its speakers keep their names, and its files stay.

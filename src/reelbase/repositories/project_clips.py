@@ -75,6 +75,7 @@ class ProjectClipRepository(AuditedRepository):
         FROM project_clips
         WHERE video_id = :video_id
         ORDER BY in_point, id
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -85,6 +86,7 @@ class ProjectClipRepository(AuditedRepository):
         FROM project_clips
         WHERE project_id = :project_id
         ORDER BY in_point, id
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -99,6 +101,7 @@ class ProjectClipRepository(AuditedRepository):
           AND :in_point < :out_point
           AND (:exclude_id IS NULL OR id <> :exclude_id)
         ORDER BY in_point, id
+        LIMIT :limit OFFSET :offset
         """,
         params={"exclude_id": int},
     )
@@ -213,16 +216,49 @@ class ProjectClipRepository(AuditedRepository):
         """How many clips there are, of all projects."""
         return await self._run(self._count.one())
 
-    async def find_by_video(self, video_id: int) -> builtins.list[ProjectClip]:
-        """A video's clips in the order of their in_point, then of their ids."""
-        return await self._run(self._find_by_video.all(video_id=video_id))
+    async def find_by_video(
+        self, video_id: int, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[ProjectClip]:
+        """A video's clips in the order of their in_point, then of their ids.
 
-    async def find_by_project(self, project_id: int) -> builtins.list[ProjectClip]:
-        """A project's clips in the order of their in_point, then of their ids."""
-        return await self._run(self._find_by_project.all(project_id=project_id))
+        Args:
+            video_id: the video.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The clips; [] also for an unknown video.
+        """
+        return await self._run(
+            self._find_by_video.all(video_id=video_id, limit=limit, offset=offset)
+        )
+
+    async def find_by_project(
+        self, project_id: int, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[ProjectClip]:
+        """A project's clips in the order of their in_point, then of their ids.
+
+        Args:
+            project_id: the project.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The clips; [] also for an unknown project.
+        """
+        return await self._run(
+            self._find_by_project.all(project_id=project_id, limit=limit, offset=offset)
+        )
 
     async def find_overlapping(
-        self, video_id: int, in_point: int, out_point: int, *, exclude_id: int | None = None
+        self,
+        video_id: int,
+        in_point: int,
+        out_point: int,
+        *,
+        exclude_id: int | None = None,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> builtins.list[ProjectClip]:
         """A video's clips that share a frame with [in_point, out_point), in the order of in_point.
 
@@ -231,13 +267,20 @@ class ProjectClipRepository(AuditedRepository):
             in_point: the first frame of the window.
             out_point: the frame after its last one. A clip that merely touches the window shares no frame.
             exclude_id: a clip that is left out, for example because it is being moved; None: no clip.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
 
         Returns:
             The clips; [] for an empty or inverted window.
         """
         return await self._run(
             self._find_overlapping.all(
-                video_id=video_id, in_point=in_point, out_point=out_point, exclude_id=exclude_id
+                video_id=video_id,
+                in_point=in_point,
+                out_point=out_point,
+                exclude_id=exclude_id,
+                limit=limit,
+                offset=offset,
             )
         )
 

@@ -100,6 +100,7 @@ class SpeakerRepository(Repository):
           AND display_name IS NOT NULL
         GROUP BY display_name
         ORDER BY display_name
+        LIMIT :limit OFFSET :offset
         """,
         params={"profile_id": str},
     )
@@ -176,9 +177,22 @@ class SpeakerRepository(Repository):
         """A file's speakers by label, SPEAKER_2 before SPEAKER_10; [] also for an unknown file."""
         return await self._run(self._list_for_file.all(file_id=file_id))
 
-    async def names_for_profile(self, profile_id: str) -> list[SpeakerName]:
-        """The names that the profile has given, in the order of their code points."""
-        return await self._run(self._names_for_profile.all(profile_id=profile_id))
+    async def names_for_profile(
+        self, profile_id: str, *, limit: int | None = None, offset: int = 0
+    ) -> list[SpeakerName]:
+        """The names that the profile has given, in the order of their code points.
+
+        Args:
+            profile_id: the profile.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The names, each once, with the number of its files; [] also for an unknown profile.
+        """
+        return await self._run(
+            self._names_for_profile.all(profile_id=profile_id, limit=limit, offset=offset)
+        )
 
     async def relabel(self, speaker_id: int, display_name: str) -> Speaker:
         """Stores a name that a person has given or confirmed, and deletes the suggestion.

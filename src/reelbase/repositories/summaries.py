@@ -104,6 +104,7 @@ class SummaryRepository(Repository):
         FROM summaries
         WHERE file_id = :file_id
         ORDER BY version DESC, id DESC
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -332,9 +333,20 @@ class SummaryRepository(Repository):
         """The file's newest completed version, or None."""
         return await self._run(self._latest.optional(file_id=file_id))
 
-    async def list_for_file(self, file_id: UUID | str) -> list[Summary]:
-        """Every version of the file's summary, with any status, newest first."""
-        return await self._run(self._list_for_file.all(file_id=file_id))
+    async def list_for_file(
+        self, file_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Summary]:
+        """Every version of the file's summary, with any status, newest first.
+
+        Args:
+            file_id: the file.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The summaries; [] also for an unknown file.
+        """
+        return await self._run(self._list_for_file.all(file_id=file_id, limit=limit, offset=offset))
 
     async def search(
         self, profile_id: str, query: str, limit: int | None = 50, *, offset: int = 0

@@ -97,6 +97,7 @@ class TagRepository(Repository):
         FROM tags
         WHERE profile_id = :profile_id
         ORDER BY file_count DESC, name, id
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -420,9 +421,22 @@ class TagRepository(Repository):
             self._find_by_name.optional(profile_id=profile_id, normalized_name=normalized(name))
         )
 
-    async def list_for_profile(self, profile_id: str) -> list[Tag]:
-        """A profile's tags, by the number of their files, highest first, then by name."""
-        return await self._run(self._list_for_profile.all(profile_id=profile_id))
+    async def list_for_profile(
+        self, profile_id: str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Tag]:
+        """A profile's tags, by the number of their files, highest first, then by name.
+
+        Args:
+            profile_id: the profile.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The tags; [] also for an unknown profile.
+        """
+        return await self._run(
+            self._list_for_profile.all(profile_id=profile_id, limit=limit, offset=offset)
+        )
 
     async def for_file(self, file_id: UUID | str) -> list[Tag]:
         """A file's tags by name; [] also for an unknown file."""

@@ -180,6 +180,7 @@ class TranscriptRepository(Repository):
         FROM transcripts
         WHERE file_id = :file_id
         ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -331,9 +332,20 @@ class TranscriptRepository(Repository):
         query = self._page_with_files if load_file else self._page
         return await self._run(query.page(after=after, limit=limit, profile_id=profile_id))
 
-    async def list_for_file(self, file_id: UUID | str) -> list[Transcript]:
-        """A file's transcripts, newest first."""
-        return await self._run(self._list_for_file.all(file_id=file_id))
+    async def list_for_file(
+        self, file_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Transcript]:
+        """A file's transcripts, newest first.
+
+        Args:
+            file_id: the file.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The transcripts; [] also for an unknown file.
+        """
+        return await self._run(self._list_for_file.all(file_id=file_id, limit=limit, offset=offset))
 
     async def search(
         self, profile_id: str, query: str, *, limit: int | None = 50, offset: int = 0

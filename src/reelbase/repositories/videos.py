@@ -193,6 +193,7 @@ class VideoRepository(AuditedRepository):
         FROM videos
         WHERE project_id = :project_id
         ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -350,9 +351,22 @@ class VideoRepository(AuditedRepository):
         """
         return await self._run(self._page.page(after=after, limit=limit))
 
-    async def list_for_project(self, project_id: int) -> builtins.list[Video]:
-        """A project's videos, newest first."""
-        return await self._run(self._list_for_project.all(project_id=project_id))
+    async def list_for_project(
+        self, project_id: int, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[Video]:
+        """A project's videos, newest first.
+
+        Args:
+            project_id: the project.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The videos; [] also for an unknown project.
+        """
+        return await self._run(
+            self._list_for_project.all(project_id=project_id, limit=limit, offset=offset)
+        )
 
     async def search(
         self, query: str, *, limit: int | None = 100, offset: int = 0

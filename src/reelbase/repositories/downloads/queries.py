@@ -58,6 +58,7 @@ class DownloadQueries(Repository):
         FROM downloads
         WHERE parent_id = :parent_id
         ORDER BY created_at, id
+        LIMIT :limit OFFSET :offset
         """,
         params={"parent_id": UUID},
     )
@@ -169,9 +170,22 @@ class DownloadQueries(Repository):
         query = self._list_active_for_session if active_only else self._list_for_session
         return await self._run(query.all(session_id=session_id))
 
-    async def list_children(self, parent_id: UUID | str) -> builtins.list[Download]:
-        """A playlist's entries, oldest first; [] also when there is no such download."""
-        return await self._run(self._list_children.all(parent_id=parent_id))
+    async def list_children(
+        self, parent_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[Download]:
+        """A playlist's entries, oldest first.
+
+        Args:
+            parent_id: the download of the playlist.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The entries; [] also when there is no such download.
+        """
+        return await self._run(
+            self._list_children.all(parent_id=parent_id, limit=limit, offset=offset)
+        )
 
     async def list(
         self, *, active_only: bool = False, limit: int | None = 100, offset: int = 0

@@ -78,6 +78,7 @@ class FileQueries(Repository):
         FROM files
         WHERE source_file_id = :source_file_id
         ORDER BY created_at DESC, id DESC
+        LIMIT :limit OFFSET :offset
         """,
         params={"source_file_id": UUID},
     )
@@ -131,9 +132,22 @@ class FileQueries(Repository):
             self._find_by_url.optional(profile_id=profile_id, source_url=source_url)
         )
 
-    async def derived_from(self, file_id: UUID | str) -> builtins.list[File]:
-        """The files that were made from this one, newest first; [] also when it does not exist."""
-        return await self._run(self._derived_from.all(source_file_id=file_id))
+    async def derived_from(
+        self, file_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[File]:
+        """The files that were made from this one, newest first.
+
+        Args:
+            file_id: the file.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The files; [] also when it does not exist.
+        """
+        return await self._run(
+            self._derived_from.all(source_file_id=file_id, limit=limit, offset=offset)
+        )
 
     async def count_for_profile(self, profile_id: str) -> int:
         """How many files the profile has; 0 for an unknown profile."""

@@ -89,6 +89,7 @@ class JobQueries(Repository):
         FROM jobs
         WHERE status IN ('queued', 'running')
         ORDER BY created_at, id
+        LIMIT :limit OFFSET :offset
         """,
     )
 
@@ -127,6 +128,7 @@ class JobQueries(Repository):
         FROM jobs
         WHERE parent_id = :parent_id
         ORDER BY created_at, id
+        LIMIT :limit OFFSET :offset
         """,
         params={"parent_id": UUID},
     )
@@ -138,6 +140,7 @@ class JobQueries(Repository):
         FROM jobs
         WHERE id IN (SELECT needs_id FROM job_dependencies WHERE job_id = :job_id)
         ORDER BY created_at, id
+        LIMIT :limit OFFSET :offset
         """,
         params={"job_id": UUID},
     )
@@ -229,17 +232,51 @@ class JobQueries(Repository):
         query = self._list_active if active_only else self._list
         return await self._run(query.all(limit=limit, offset=offset))
 
-    async def list_children(self, parent_id: UUID | str) -> builtins.list[Job]:
-        """A batch's jobs, oldest first; [] also when there is no such parent."""
-        return await self._run(self._list_children.all(parent_id=parent_id))
+    async def list_children(
+        self, parent_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[Job]:
+        """A batch's jobs, oldest first.
 
-    async def list_needed(self, job_id: UUID | str) -> builtins.list[Job]:
-        """The jobs that the job waits for, or has waited for, oldest first; [] when there are none."""
-        return await self._run(self._list_needed.all(job_id=job_id))
+        Args:
+            parent_id: the batch.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
 
-    async def list_unfinished(self) -> builtins.list[Job]:
-        """Every queued or running job of every profile, parents and children, oldest first."""
-        return await self._run(self._list_unfinished.all())
+        Returns:
+            The jobs; [] also when there is no such batch.
+        """
+        return await self._run(
+            self._list_children.all(parent_id=parent_id, limit=limit, offset=offset)
+        )
+
+    async def list_needed(
+        self, job_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[Job]:
+        """The jobs that a job waits for, or has waited for, oldest first.
+
+        Args:
+            job_id: the job.
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The jobs; [] when there are none.
+        """
+        return await self._run(self._list_needed.all(job_id=job_id, limit=limit, offset=offset))
+
+    async def list_unfinished(
+        self, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[Job]:
+        """The queued and running jobs of every profile, parents and children, oldest first.
+
+        Args:
+            limit: at most this many; None: all.
+            offset: this many are skipped first.
+
+        Returns:
+            The jobs; [] when there are none.
+        """
+        return await self._run(self._list_unfinished.all(limit=limit, offset=offset))
 
     async def find_referencing_file(self, profile_id: str, file_id: UUID | str) -> set[UUID]:
         """The profile's top-level jobs that use or made the file; a child stands for its parent.

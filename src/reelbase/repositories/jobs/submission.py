@@ -276,6 +276,6 @@ class JobSubmission(JobQueries):
         parent, _, added = await self._batch(
             self._add.one(id=parent_id, parent_id=None, total=len(rows), params=params, **common),
             self._add.many(rows),
-            self._list_children.all(parent_id=parent_id),
+            self._list_children.all(parent_id=parent_id, limit=None, offset=0),
         )
         return parent, added
