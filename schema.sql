@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 23;
+PRAGMA user_version = 24;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -52,7 +52,8 @@ VALUES
   (20, 'unique_jobs', '085aef2d7b0da87db6ad447c10cad4ebc172783c370793c9519b1d2624ebf5a7'),
   (21, 'job_types', '8bce58bacf0c5e3cdaf80f377e742d6ff95fed8017b1ebb9c7cce00011d8af22'),
   (22, 'job_dependencies', 'ea1292941b76dec12d4ac005fd33e07906ed7b683f01129fad312682e7ad0ed2'),
-  (23, 'gallery', '81ee3094a5ef45e7411a78da1cbbd589f7665c0a081261cf7f5668e5ef37511c');
+  (23, 'gallery', '81ee3094a5ef45e7411a78da1cbbd589f7665c0a081261cf7f5668e5ef37511c'),
+  (24, 'file_options', 'f1d2fc3b9e3b1a665c5b8abeae4e1733675a340ef539e29c1db17b77e72b7959');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -1191,6 +1192,9 @@ CREATE TABLE file_processing (
   file_created_at    TEXT
     CONSTRAINT file_processing_file_created_at
       CHECK (file_created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', file_created_at, '+0 days')),
+  options            TEXT  -- JSON object: what the file is to be processed with
+    CONSTRAINT file_processing_options
+      CHECK (CASE WHEN json_valid(options) THEN json_type(options) = 'object' ELSE options IS NULL END),
   CONSTRAINT file_processing_pk PRIMARY KEY (file_id),
   CONSTRAINT file_processing_file FOREIGN KEY (file_id) REFERENCES files (id) ON DELETE CASCADE,
   CONSTRAINT file_processing_status

@@ -205,7 +205,13 @@ class _SyncFileProcessingView:
 class _SyncFileProcessingRepository(_SyncFileProcessingView):
     def cancel(self, file_id: UUID | str) -> FileProcessing: ...
     def complete(self, file_id: UUID | str) -> FileProcessing: ...
-    def enqueue(self, file_id: UUID | str, *, max_retries: int = 3) -> FileProcessing: ...
+    def enqueue(
+        self,
+        file_id: UUID | str,
+        *,
+        max_retries: int = 3,
+        options: dict[str, Any] | UnsetType | None = ...,
+    ) -> FileProcessing: ...
     def fail(
         self,
         file_id: UUID | str,

@@ -213,6 +213,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "file_created_at": MOMENT,
         "completed_at": None,
         "updated_at": MOMENT,
+        "options": "{}",
     },
     "media_info": {
         "file_id": ID,
@@ -520,6 +521,7 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "file_processing_retry": [
         {"status": status} for status in ("pending", "queued", "processing", "cancelled")
     ],
+    "file_processing_options": [{"options": text} for text in _NO_OBJECTS],
     "media_info_duration": [{"duration": -0.001}],
     "media_info_frame_rate": [{"frame_rate_num": 0}, {"frame_rate_den": 0}],
     "media_info_size": [{"width": 0}, {"height": -1}],

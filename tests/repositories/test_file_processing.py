@@ -126,6 +126,36 @@ async def test_a_day_in_a_files_life(database: Database, clock: FrozenClock, fil
     assert (done.progress, done.stage, done.completed_at) == (1.0, None, clock.now)
 
 
+async def test_the_options_stay_until_others_come(database: Database, file_id: UUID) -> None:
+    processing = database.file_processing
+    options = {"model": "large", "speakers": {"min": 2, "max": None}, "diarize": False}
+    assert (await processing.enqueue(file_id, options=options)).options == options
+    await processing.start(file_id)
+    await processing.fail(file_id, "out of memory")
+    assert (await processing.retry(file_id)).options == options
+    await processing.start(file_id, worker="w")
+    assert (await processing.complete(file_id)).options == options
+    assert (await processing.enqueue(file_id)).options == options
+    assert (await processing.enqueue(file_id, options={})).options == {}
+    assert (await processing.enqueue(file_id, options=None)).options is None
+
+
+async def test_options_of_a_file_that_is_being_processed_stay_as_they_are(
+    database: Database, file_id: UUID
+) -> None:
+    await database.file_processing.enqueue(file_id, options={"model": "large"})
+    await database.file_processing.start(file_id)
+    with pytest.raises(InvalidTransitionError):
+        await database.file_processing.enqueue(file_id, options={"model": "small"})
+    assert (await database.file_processing.get(file_id)).options == {"model": "large"}
+
+
+async def test_a_file_that_was_never_queued_has_no_options(
+    database: Database, file_id: UUID
+) -> None:
+    assert (await database.file_processing.start(file_id)).options is None
+
+
 async def test_of_many_workers_one_starts(database: Database, file_id: UUID) -> None:
     await database.file_processing.enqueue(file_id)
     answers = await asyncio.gather(

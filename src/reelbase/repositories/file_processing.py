@@ -33,8 +33,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
+
+from msgspec import UNSET, UnsetType
 
 from reelbase.engine.file_names import Message
 from reelbase.engine.ids import moment_after, moment_before
@@ -82,7 +84,8 @@ FileStatusLike = (
 class FileProcessing(Record, frozen=True):
     """A file's status. progress: 0 to 1.  max_retries: 0 is no limit.  heartbeat_at: the worker's last
     sign of life.  recovery_attempts: how often recover_stuck() has reset it.  worker: the
-    worker that was passed to start(), or None.
+    worker that was passed to start(), or None.  options: what enqueue() was given to process the file with;
+    they stay until another enqueue() replaces them.
     """
 
     file_id: UUID
@@ -100,6 +103,7 @@ class FileProcessing(Record, frozen=True):
     completed_at: datetime | None
     updated_at: datetime
     worker: str | None = None
+    options: dict[str, Any] | None = None
 
 
 class FileProcessingRepository(Repository):
@@ -194,8 +198,8 @@ class FileProcessingRepository(Repository):
     _enqueue = Command(
         FileProcessing,
         """
-        INSERT INTO file_processing (file_id, status, max_retries, updated_at)
-        SELECT id, 'queued', :max_retries, :now
+        INSERT INTO file_processing (file_id, status, max_retries, updated_at, options)
+        SELECT id, 'queued', :max_retries, :now, :options
         FROM files
         WHERE id = :file_id
         ON CONFLICT (file_id) DO UPDATE
@@ -215,10 +219,12 @@ class FileProcessingRepository(Repository):
             started_at = NULL,
             heartbeat_at = NULL,
             completed_at = NULL,
-            updated_at = excluded.updated_at
+            updated_at = excluded.updated_at,
+            options = iif(:set_options, excluded.options, file_processing.options)
         WHERE file_processing.status NOT IN ('downloading', 'processing', 'cancelling')
         RETURNING *
         """,
+        params={"set_options": bool},
     )
 
     # A file that is started again goes on: the same worker may call start() at every step.
@@ -333,14 +339,39 @@ class FileProcessingRepository(Repository):
         """,
     )
 
-    async def enqueue(self, file_id: UUID | str, *, max_retries: int = 3) -> FileProcessing:
-        """Queues the file. max_retries: how often retry() may try again; 0 is no limit.
+    async def enqueue(
+        self,
+        file_id: UUID | str,
+        *,
+        max_retries: int = 3,
+        options: dict[str, Any] | UnsetType | None = UNSET,
+    ) -> FileProcessing:
+        """Queues the file.
 
         A file that has ended (completed, error, cancelled, orphaned) starts over, with all its retries; a
-        file that retry() made pending keeps its retry_count. RecordNotFoundError for an unknown file;
-        InvalidTransitionError for a file that is downloading, processing or cancelling.
+        file that retry() made pending keeps its retry_count.
+
+        Args:
+            file_id: the file.
+            max_retries: how often retry() may try again; 0 is no limit.
+            options: what the file is to be processed with (a model, a number of speakers). They are stored
+                with its status and are there in every retry. UNSET keeps those that the file was queued with
+                before, so that it is processed once more as it was; None clears them.
+
+        Returns:
+            The file's status.
+
+        Raises:
+            RecordNotFoundError: the file is unknown.
+            InvalidTransitionError: the file is downloading, processing or cancelling.
         """
-        step = self._enqueue.optional(file_id=file_id, max_retries=max_retries, now=self._now())
+        step = self._enqueue.optional(
+            file_id=file_id,
+            max_retries=max_retries,
+            options=None if options is UNSET else options,
+            set_options=options is not UNSET,
+            now=self._now(),
+        )
         return await self._changed("be queued", file_id, step, missing="file")
 
     async def start(
