@@ -339,8 +339,9 @@ class Database(Catalogue):
         cancel ends the grace. SIGTERM is heeded if the program has no handler of its own for it, in the
         main thread; the call then returns.
 
-        If a process is killed, its jobs are claimed again once their leases have expired. A handler should
-        therefore be one that can be repeated.
+        If a process is killed, its jobs are claimed again once their leases have expired, if they have
+        attempts left: jobs.add(…, max_attempts=3); by default a job has one, and fails then. A handler
+        should therefore be one that can be repeated.
 
         Args:
             handlers: for each type of job a function, or a JobHandler with a timeout or a backoff.

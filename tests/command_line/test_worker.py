@@ -111,6 +111,25 @@ def test_a_stop_gives_unfinished_jobs_back(number: signal.Signals, code: int, fo
     assert (job.status, job.attempts) == ("queued", 0)
 
 
+def test_a_second_ctrl_c_ends_the_grace_and_gives_unfinished_jobs_back(folder: Path) -> None:
+    add(folder, "wait")
+    process = start(folder, "handling", "--grace", "60", "--concurrency", "1")
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        while "Ctrl-C again" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+        process.communicate()
+    (job,) = jobs(folder)
+    assert (job.status, job.attempts) == ("queued", 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

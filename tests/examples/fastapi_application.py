@@ -47,7 +47,7 @@ async def add_file(profile_id: str, new: reelbase.NewFile, unit: door.UnitDepend
     """Both rows or none, committed before the client reads 201."""
     await unit.profiles.ensure(profile_id)
     (file,) = await unit.files.add_many(profile_id, [new])
-    job = await unit.jobs.add(profile_id, "transcribe", {"file_id": str(file.id)})
+    job = await unit.jobs.add(profile_id, "transcribe", {"file_id": str(file.id)}, max_attempts=3)
     return Added(file, job)
 
 

@@ -29,7 +29,7 @@ async def add_file(
     """Both rows or none, committed before the client reads 201."""
     await unit.profiles.ensure(profile_id)
     (file,) = await unit.files.add_many(profile_id, [data])
-    await unit.jobs.add(profile_id, "transcribe", {"file_id": str(file.id)})
+    await unit.jobs.add(profile_id, "transcribe", {"file_id": str(file.id)}, max_attempts=3)
     return file
 
 

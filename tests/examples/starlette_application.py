@@ -30,7 +30,7 @@ async def add_file(request: Request) -> Response:
     async with door.database_of(request).transaction() as unit:
         await unit.profiles.ensure(profile_id)
         (file,) = await unit.files.add_many(profile_id, [new])
-        await unit.jobs.add(profile_id, "transcribe", {"file_id": str(file.id)})
+        await unit.jobs.add(profile_id, "transcribe", {"file_id": str(file.id)}, max_attempts=3)
     return Json(file, status_code=201)
 
 

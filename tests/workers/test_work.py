@@ -432,7 +432,7 @@ async def test_the_log_says_why_an_attempt_failed_with_the_traceback_of_an_unexp
     assert ("in handler" in (record.exc_text or "")) == has_traceback
 
 
-async def test_the_log_says_that_a_stop_put_a_job_back_and_that_a_cancelled_one_was_given_up(
+async def test_the_log_says_that_a_stop_put_a_job_back_and_that_a_job_was_cancelled(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "reelbase")
@@ -441,10 +441,69 @@ async def test_the_log_says_that_a_stop_put_a_job_back_and_that_a_cancelled_one_
         await until(lambda: len(log_of(caplog, lost) + log_of(caplog, stopped)) == 2)
         await database.jobs.cancel(lost.id)
         await until(lambda: len(log_of(caplog, lost)) == 2)
-    assert log_of(caplog, lost)[1] == f"INFO job {lost.id} (t): attempt 1 was given up"
+    assert log_of(caplog, lost)[1] == f"INFO job {lost.id} (t): attempt 1 is over"
+    assert "not needed: the job is cancelled" in caplog.text
     assert log_of(caplog, stopped)[1] == (
         f"INFO job {stopped.id} (t): attempt 1 is put back into the queue"
     )
+
+
+async def test_a_result_that_cannot_be_stored_is_a_warning_and_not_done(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(run: JobRun) -> Any:
+        return "done"
+
+    caplog.set_level("INFO", "reelbase")
+    job = await done_by(database, handler)
+    assert log_of(caplog, job)[1:] == [f"WARNING job {job.id} (t): attempt 1 has failed"]
+    assert "the result of the handler cannot be stored" in caplog.text
+
+
+async def test_the_log_says_that_a_handler_put_its_own_job_off(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(run: JobRun) -> None:
+        await run.database.jobs.snooze(run.job.id, 60, worker=str(run.job.worker))
+
+    caplog.set_level("INFO", "reelbase")
+    job = await job_of(database)
+    async with working(database, {"t": handler}):
+        await until(lambda: "not needed: the job was put back into the queue" in caplog.text)
+    assert log_of(caplog, job)[1] == f"INFO job {job.id} (t): attempt 1 is over"
+
+
+async def test_a_handler_that_stops_the_event_loop_for_longer_than_its_lease_is_warned_of(
+    path: Path, journal: Literal["wal", "delete"], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(run: JobRun) -> None:
+        time.sleep(0.6)  # noqa: ASYNC251 (what a beginner writes)
+
+    async with reelbase.connect(path, journal=journal) as database:
+        job = await job_of(database, max_attempts=2)
+        async with working(database, {"t": handler}, lease=0.2):
+            await until(lambda: "the event loop stood still for 0." in caplog.text)
+            await ended(database, job)
+    assert "a handler that computes or blocks must be a plain function (def)" in caplog.text
+
+
+async def test_a_lease_that_was_lost_is_a_warning(
+    path: Path, journal: Literal["wal", "delete"], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with reelbase.connect(path, journal=journal) as database:
+        job = await job_of(database, max_attempts=2)
+
+        async def handler(run: JobRun) -> None:
+            if run.attempt == 1:
+                time.sleep(0.3)  # noqa: ASYNC251 (no lease is renewed)
+                assert await database.jobs.claim("other")
+                await asyncio.Event().wait()
+
+        async with working(database, {"t": handler}, lease=0.2):
+            await until(
+                lambda: "its lease was lost, and the job is running (attempt 2)" in caplog.text
+            )
+        assert (await database.jobs.get(job.id)).worker == "other"
 
 
 # Progress

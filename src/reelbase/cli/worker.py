@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import logging
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from reelbase import Database, InvalidArgumentError
 from reelbase.cli.arguments import existing
 from reelbase.cli.process import UsageError
+
+_log = logging.getLogger("reelbase")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         asyncio.run(_work(arguments, module, handlers))  # work() itself heeds SIGTERM
+    except asyncio.CancelledError:  # by Ctrl-C
+        raise KeyboardInterrupt from None
     except (InvalidArgumentError, TypeError) as error:
         if not str(error).startswith("Database.work: "):
             raise
@@ -102,7 +108,7 @@ async def _work(arguments: argparse.Namespace, module: Any, handlers: Mapping[st
         opening = _attribute(module, "connect", "name FILE, or add a function that opens it")()
     else:
         opening = existing(arguments.file)
-    async with opening as database:
+    async with opening as database, _heeding_interrupts(arguments.grace):
         await database.work(
             handlers,
             concurrency=arguments.concurrency,
@@ -111,3 +117,26 @@ async def _work(arguments: argparse.Namespace, module: Any, handlers: Mapping[st
             grace=arguments.grace,
             lease=arguments.lease,
         )
+
+
+@contextlib.asynccontextmanager
+async def _heeding_interrupts(grace: float) -> AsyncIterator[None]:
+    """The first Ctrl-C ends the block as SIGTERM does; the second one ends the grace of its handlers, whose
+    jobs are given back; the third one ends the program as it is."""
+    loop, block, count = asyncio.get_running_loop(), asyncio.current_task(), 0
+    assert block is not None
+
+    def heed() -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            _log.info("stopping; handlers have %g s. Ctrl-C again: they are cancelled now", grace)
+        else:
+            loop.remove_signal_handler(signal.SIGINT)
+        block.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, heed)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from reelbase.repositories.jobs import Job, JobRepository
+from reelbase.errors import DatabaseError
+from reelbase.repositories.jobs import Job, JobRepository, JobStatus
 from reelbase.workers.handlers import JobFailure, JobHandler, exponential_backoff
 from reelbase.workers.runs import Attempt
 
@@ -23,13 +24,14 @@ class Success(msgspec.Struct, frozen=True):
 
     result: dict[str, Any] | None
 
-    async def store(self, jobs: JobRepository, job: Job, worker: str) -> None:
-        """Ends the job: as failed, if the result cannot be stored."""
+    async def store(self, jobs: JobRepository, job: Job, worker: str) -> Outcome:
+        """Ends the job: as failed, if the result cannot be stored. What was stored comes back."""
         try:
             await jobs.succeed(job.id, self.result, worker=worker, attempt=job.attempts)
         except (TypeError, ValueError) as error:
             problem = f"the result of the handler cannot be stored: {error}"
-            await Failure(problem, error_code="result").store(jobs, job, worker)
+            return await Failure(problem, error_code="result").store(jobs, job, worker)
+        return self
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -40,8 +42,8 @@ class Failure(msgspec.Struct, frozen=True):
     error_details: dict[str, Any] | None = None
     retry_in: float | None = None
 
-    async def store(self, jobs: JobRepository, job: Job, worker: str) -> None:
-        """Ends the job as failed, or queues it again."""
+    async def store(self, jobs: JobRepository, job: Job, worker: str) -> Outcome:
+        """Ends the job as failed, or queues it again. Itself comes back."""
         holder: dict[str, Any] = {"worker": worker, "attempt": job.attempts}
         try:
             await jobs.fail(
@@ -54,25 +56,27 @@ class Failure(msgspec.Struct, frozen=True):
             )
         except (TypeError, ValueError) as error:  # what a JobFailure or a backoff gave
             await jobs.fail(job.id, f"{self.error} ({error})", **holder)
+        return self
 
 
 class Release(msgspec.Struct, frozen=True):
     """The worker stops, and the handler has not finished."""
 
-    async def store(self, jobs: JobRepository, job: Job, worker: str) -> None:
-        """Puts the job back into the queue."""
+    async def store(self, jobs: JobRepository, job: Job, worker: str) -> Outcome:
+        """Puts the job back into the queue. Itself comes back."""
         await jobs.release(job.id, worker, attempt=job.attempts)
+        return self
 
 
 Outcome = Success | Failure | Release
 
 
-def log_end(attempt: Attempt, outcome: Outcome | None) -> None:
-    """A line in the program's log about the end of an attempt, with the traceback of an error."""
+def log_end(attempt: Attempt, stored: Outcome) -> None:
+    """A line in the program's log about an outcome that was stored, with the traceback of an error."""
     job = attempt.job
     line = "job %s (%s): attempt %d %s after %.3f s"
     about = job.id, job.type, job.attempts
-    match outcome:
+    match stored:
         case Success():
             _log.info(line, *about, "is done", attempt.seconds)
         case Failure(error=error, error_code=code):
@@ -82,8 +86,30 @@ def log_end(attempt: Attempt, outcome: Outcome | None) -> None:
             )
         case Release():
             _log.info(line, *about, "is put back into the queue", attempt.seconds)
-        case None:
-            _log.info(line, *about, "was given up", attempt.seconds)
+
+
+async def log_lost(attempt: Attempt) -> None:
+    """A line in the program's log about an attempt whose outcome is not needed any more, and why."""
+    job = attempt.job
+    line = "job %s (%s): attempt %d is over after %.3f s, and its outcome is not needed: %s"
+    about = job.id, job.type, job.attempts, attempt.seconds
+    try:
+        now = await attempt.database.jobs.find(job.id)
+    except DatabaseError as error:
+        _log.warning(line, *about, f"the job cannot be looked at ({error})")
+        return
+    if now is None:
+        _log.info(line, *about, "the job was deleted")
+    elif now.status == JobStatus.QUEUED and now.attempts < job.attempts:
+        _log.info(line, *about, "the job was put back into the queue")
+    elif now.status.is_finished and now.error_code != "lease_expired":
+        _log.info(line, *about, f"the job is {now.status.value}")
+    else:
+        _log.warning(
+            line,
+            *about,
+            f"its lease was lost, and the job is {now.status.value} (attempt {now.attempts})",
+        )
 
 
 def outcome_of(attempt: Attempt, handler: JobHandler) -> Outcome | None:

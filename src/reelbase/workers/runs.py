@@ -66,12 +66,12 @@ class Attempt:
         self._lease = lease
         self._task: asyncio.Task[dict[str, Any] | None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
-        self._started = 0.0
+        self._claimed = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Since start()."""
-        return time.perf_counter() - self._started
+        """Since the claim."""
+        return time.perf_counter() - self._claimed
 
     @property
     def task(self) -> asyncio.Task[dict[str, Any] | None]:
@@ -84,7 +84,6 @@ class Attempt:
     ) -> None:
         """Starts the handler. ``over`` is done when it has ended, or runs on although it was cancelled."""
         _log.info("job %s (%s): attempt %d begins", self.job.id, self.job.type, self.job.attempts)
-        self._started = time.perf_counter()
         self._task = asyncio.create_task(handler, name=f"job {self.job.id}")
         self._task.add_done_callback(self._end)
         if timeout is not None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from reelbase.errors import (
 )
 from reelbase.repositories.jobs import Job
 from reelbase.workers.handlers import Handler, called, checked_handlers
-from reelbase.workers.outcomes import Outcome, Release, Success, log_end, outcome_of
+from reelbase.workers.outcomes import Outcome, Release, Success, log_end, log_lost, outcome_of
 from reelbase.workers.runs import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
@@ -79,7 +80,7 @@ class Worker:
         self._database = database
         self._jobs = database.jobs
         self._attempts: set[Attempt] = set()
-        self._results: dict[asyncio.Future[bool], tuple[Job, dict[str, Any] | None]] = {}
+        self._results: dict[asyncio.Future[bool], tuple[Attempt, Success]] = {}
         self._waiting: deque[asyncio.Future[Job | None]] = deque()
         self._turn = asyncio.Event()  # there are results, or may be jobs for slots that wait
         self._stopping = asyncio.Event()
@@ -150,8 +151,8 @@ class Worker:
             outcome = await self._outcome(attempt)
             following = self._next_job()
             try:
-                if not (isinstance(outcome, Success) and await self._is_stored(job, outcome)):
-                    await self._store(job, outcome)
+                if not (isinstance(outcome, Success) and await self._is_stored(attempt, outcome)):
+                    await self._store(attempt, outcome)
             finally:
                 self._attempts.discard(attempt)
             job = await following
@@ -166,12 +167,12 @@ class Worker:
             self._turn.set()
         return future
 
-    async def _is_stored(self, job: Job, outcome: Success) -> bool:
+    async def _is_stored(self, attempt: Attempt, outcome: Success) -> bool:
         """Whether the result was stored together with those of other slots, or is not needed any more."""
         if self._stopping.is_set():
             return False
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._results[future] = job, outcome.result
+        self._results[future] = attempt, outcome
         self._turn.set()
         return await future
 
@@ -188,17 +189,19 @@ class Worker:
         attempt.start(called(handler, JobRun(attempt)), handler.timeout)
         self._attempts.add(attempt)
         await attempt.over
-        outcome = outcome_of(attempt, handler)
-        log_end(attempt, outcome)
-        return outcome
+        return outcome_of(attempt, handler)
 
-    async def _store(self, job: Job, outcome: Outcome | None) -> None:
+    async def _store(self, attempt: Attempt, outcome: Outcome | None) -> None:
         """Stores the outcome, as soon as the database can be written."""
+        job = attempt.job
         try:
             if outcome is not None:
-                await persistently(lambda: outcome.store(self._jobs, job, self._name))
-        except (InvalidTransitionError, RecordNotFoundError) as error:
-            _log.info("job %s: its outcome is not needed any more: %s", job.id, error)
+                stored = await persistently(lambda: outcome.store(self._jobs, job, self._name))
+                log_end(attempt, stored)
+            elif attempt.reason == "lost":
+                await log_lost(attempt)
+        except (InvalidTransitionError, RecordNotFoundError):
+            await log_lost(attempt)
         except BaseException:
             _log.error("job %s (%s): its outcome was not stored: %r", job.id, job.type, outcome)
             raise
@@ -229,10 +232,14 @@ class Worker:
         if not results:
             return
         try:
-            stored = await self._jobs.succeed_many(results.values())
-            for (job, _), is_stored in zip(results.values(), stored, strict=True):
-                if not is_stored:
-                    _log.info("job %s: its result is not needed any more", job.id)
+            stored = await self._jobs.succeed_many(
+                [(attempt.job, outcome.result) for attempt, outcome in results.values()]
+            )
+            for (attempt, outcome), is_stored in zip(results.values(), stored, strict=True):
+                if is_stored:
+                    log_end(attempt, outcome)
+                else:
+                    await log_lost(attempt)
             _settle(results, True)
         except (DatabaseError, TypeError, ValueError) as error:
             _log.info("worker %s stores %d results one by one: %s", self._name, len(results), error)
@@ -258,7 +265,8 @@ class Worker:
             if self._waiting and not self._stopping.is_set():
                 self._waiting.popleft().set_result(job)
             else:
-                await self._store(job, Release())
+                attempt = Attempt(self._database, job, self._name, self._lease)
+                await self._store(attempt, Release())
 
     async def _pause(self, seconds: float) -> None:
         """Waits, but not longer than until the worker stops."""
@@ -287,9 +295,24 @@ class Worker:
             self._turn.set()
 
     async def _renew(self) -> None:
+        pause = self._lease / _RENEWALS_PER_LEASE
         while True:
-            await asyncio.sleep(self._lease / _RENEWALS_PER_LEASE)
+            began = time.monotonic()
+            await asyncio.sleep(pause)
+            self._warn_of_standstill(time.monotonic() - began - pause)
             await asyncio.gather(*(attempt.renew() for attempt in self._attempts))
+
+    def _warn_of_standstill(self, seconds: float) -> None:
+        """A handler that computes on the event loop keeps leases from being renewed, its own among them."""
+        if self._attempts and seconds > self._lease / _RENEWALS_PER_LEASE:
+            _log.warning(
+                "worker %s: the event loop stood still for %.1f s, with a lease of %g s, while it worked on"
+                " %s; a handler that computes or blocks must be a plain function (def), run in a thread",
+                self._name,
+                seconds,
+                self._lease,
+                ", ".join(sorted({attempt.job.type for attempt in self._attempts})),
+            )
 
     async def _find_lost(self) -> None:
         """Stops the handlers of jobs that were cancelled, deleted or taken over by another worker."""

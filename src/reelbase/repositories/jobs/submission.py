@@ -146,7 +146,8 @@ class JobSubmission(JobQueries):
             id: the id of the job; None: a new one.
             priority: a higher one is claimed sooner.
             run_after: it is not claimed before this time; None: at once.
-            max_attempts: how often it may be claimed before it fails for good; at least 1.
+            max_attempts: how often it may be claimed before it fails for good; at least 1. With 1 the
+                job of a worker that is killed fails; with more another worker takes it over.
             unique_key: a text of the application that says which work this is. If a queued or running job of
                 the same profile and type has this key, no job is added, in whichever process it was. None:
                 the job is always added.
