@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from reelbase.engine.file_names import printable
 from reelbase.errors import DatabaseError
 from reelbase.repositories.jobs import Job, JobRepository, JobStatus
 from reelbase.workers.handlers import JobFailure, JobHandler, exponential_backoff
@@ -79,11 +80,9 @@ def log_end(attempt: Attempt, stored: Outcome) -> None:
     match stored:
         case Success():
             _log.info(line, *about, "is done", attempt.seconds)
-        case Failure(error=error, error_code=code):
-            raised = _raised(attempt.task) if code == "exception" else None
-            _log.warning(
-                f"{line}: %s", *about, "has failed", attempt.seconds, error, exc_info=raised
-            )
+        case Failure(error=error, error_code=code, error_details=details):
+            text = f"{error}\n{details['traceback']}" if code == "exception" and details else error
+            _log.warning(f"{line}: %s", *about, "has failed", attempt.seconds, printable(text))
         case Release():
             _log.info(line, *about, "is put back into the queue", attempt.seconds)
 
