@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 24;
+PRAGMA user_version = 25;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -53,7 +53,8 @@ VALUES
   (21, 'job_types', '8bce58bacf0c5e3cdaf80f377e742d6ff95fed8017b1ebb9c7cce00011d8af22'),
   (22, 'job_dependencies', 'ea1292941b76dec12d4ac005fd33e07906ed7b683f01129fad312682e7ad0ed2'),
   (23, 'gallery', '81ee3094a5ef45e7411a78da1cbbd589f7665c0a081261cf7f5668e5ef37511c'),
-  (24, 'file_options', 'f1d2fc3b9e3b1a665c5b8abeae4e1733675a340ef539e29c1db17b77e72b7959');
+  (24, 'file_options', 'f1d2fc3b9e3b1a665c5b8abeae4e1733675a340ef539e29c1db17b77e72b7959'),
+  (25, 'job_schedules', 'a9a6d5ae9dbabd809c54ead697a0641b9a6fc6c619334a7fe6972771f46ec0c0');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -415,6 +416,39 @@ CREATE TABLE job_types (
   CONSTRAINT job_types_paused_at CHECK (paused_at IS strftime('%Y-%m-%dT%H:%M:%fZ', paused_at, '+0 days')),
   CONSTRAINT job_types_running_limit CHECK (running_limit >= 1)
 ) STRICT, WITHOUT ROWID;
+
+
+-- Which jobs are added at which times: the slots of a cron expression.
+CREATE TABLE job_schedules (
+  name          TEXT NOT NULL,
+  profile_id    TEXT NOT NULL,  -- that and the next columns down to max_attempts are those of the jobs
+  type          TEXT NOT NULL,
+  params        TEXT NOT NULL DEFAULT '{}',  -- JSON object
+  priority      INTEGER NOT NULL DEFAULT 0,
+  max_attempts  INTEGER NOT NULL DEFAULT 1,
+  cron          TEXT NOT NULL,
+  time_zone     TEXT NOT NULL DEFAULT 'UTC',
+  missed        TEXT NOT NULL DEFAULT 'once',  -- what becomes of slots that came while no worker ran
+  next_at       TEXT NOT NULL,  -- the next slot; the one that adds its job moves it on, in the same transaction
+  last_at       TEXT,           -- the latest slot that a job was added for
+  paused_at     TEXT,
+  created_at    TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  updated_at    TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  CONSTRAINT job_schedules_pk PRIMARY KEY (name),
+  CONSTRAINT job_schedules_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
+  CONSTRAINT job_schedules_params
+    CHECK (CASE WHEN json_valid(params) THEN json_type(params) = 'object' ELSE 0 END),
+  CONSTRAINT job_schedules_max_attempts CHECK (max_attempts >= 1),
+  CONSTRAINT job_schedules_missed CHECK (missed IN ('once', 'skip', 'all')),
+  CONSTRAINT job_schedules_next_at CHECK (next_at IS strftime('%Y-%m-%dT%H:%M:%fZ', next_at, '+0 days')),
+  CONSTRAINT job_schedules_last_at CHECK (last_at IS strftime('%Y-%m-%dT%H:%M:%fZ', last_at, '+0 days')),
+  CONSTRAINT job_schedules_paused_at CHECK (paused_at IS strftime('%Y-%m-%dT%H:%M:%fZ', paused_at, '+0 days')),
+  CONSTRAINT job_schedules_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT job_schedules_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
+) STRICT;
+
+CREATE INDEX job_schedules_of_profile ON job_schedules (profile_id);
+CREATE INDEX job_schedules_due ON job_schedules (next_at, name) WHERE paused_at IS NULL;
 
 
 -- Which files and transcripts a job's params and result name, so that nobody has to search JSON for them.

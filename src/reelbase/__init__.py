@@ -137,6 +137,7 @@ from reelbase.repositories.projects import (
     ProjectWithVideos,
 )
 from reelbase.repositories.prompts import Prompt, PromptRepository
+from reelbase.repositories.schedules import MissedSlots, Schedule, ScheduleRepository
 from reelbase.repositories.secrets_store import SecretsStoreRepository, StoredSecret
 from reelbase.repositories.segments import NewSegment, Segment, SegmentChanges, SegmentRepository
 from reelbase.repositories.sessions import Session, SessionRepository, SessionSummary
@@ -259,6 +260,7 @@ __all__ = [
     "MigrationReport",
     "MigrationStep",
     "Migrations",
+    "MissedSlots",
     "NewFile",
     "NewGeneration",
     "NewSegment",
@@ -294,6 +296,8 @@ __all__ = [
     "RecoveryReport",
     "RepairReport",
     "Repository",
+    "Schedule",
+    "ScheduleRepository",
     "SchemaError",
     "SecretError",
     "Secrets",

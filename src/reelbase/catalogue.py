@@ -26,6 +26,7 @@ from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
+from reelbase.repositories.schedules import ScheduleRepository
 from reelbase.repositories.secrets_store import SecretsStoreRepository
 from reelbase.repositories.segments import SegmentRepository
 from reelbase.repositories.sessions import SessionRepository
@@ -83,6 +84,7 @@ class Catalogue(RawSql):
     summary_prompts = _Attribute(SummaryPromptRepository)
     summaries = _Attribute(SummaryRepository)
     jobs = _Attribute(JobRepository)
+    schedules = _Attribute(ScheduleRepository)
     sessions = _Attribute(SessionRepository)
     downloads = _Attribute(DownloadRepository)
     config = _Attribute(ConfigRepository)

@@ -331,6 +331,7 @@ class Database(Catalogue):
         fails with the text of the exception, or is queued again after a while if it has attempts left
         (max_attempts of jobs.add()). Leases are renewed meanwhile. An idle worker begins within milliseconds
         after a job was added, by another process too, and within a quarter of a second after its run_after.
+        It adds the jobs of schedules, too, of all types, when their times come.
         When a job is cancelled, deleted or taken over by another worker, run.cancelled is True and the task
         of its handler is cancelled.
 

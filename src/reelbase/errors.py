@@ -48,7 +48,8 @@ class DatabaseError(Exception):
     ``transaction_lost`` (SQLite has rolled the unit back), ``not_loaded`` (a function, collation or
     module of the application's schema), ``setup`` (connect(setup=) failed), ``journal_mode`` and
     ``pragma`` (the file, or SQLite, refuses a setting), ``not_empty``, ``own_rows`` and
-    ``broken_reference`` (reset and import), ``export_format`` (import), ``forked`` (the file was open
+    ``broken_reference`` (reset and import), ``export_format`` (import), ``schedule`` (its next slot cannot
+    be told on this machine), ``not_installed`` (an extra is missing), ``forked`` (the file was open
     when the process was forked), ``unexpected``.
     """
 

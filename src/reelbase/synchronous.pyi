@@ -65,6 +65,7 @@ from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip, ProjectClipChanges
 from reelbase.repositories.projects import Project, ProjectChanges, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
+from reelbase.repositories.schedules.records import MissedSlots, Schedule
 from reelbase.repositories.secrets_store import StoredSecret
 from reelbase.repositories.segments import NewSegment, Segment, SegmentChanges
 from reelbase.repositories.sessions import Session, SessionSummary
@@ -672,6 +673,33 @@ class _SyncJobRepository(_SyncJobView):
     ) -> Job: ...
     def wait(self, job_id: UUID | str, *, timeout: float | None = None) -> Job: ...
 
+class _SyncScheduleView:
+    def due_in(self) -> float | None: ...
+    def find(self, name: str) -> Schedule | None: ...
+    def get(self, name: str) -> Schedule: ...
+    def list(
+        self, profile_id: str | None = None, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[Schedule]: ...
+
+class _SyncScheduleRepository(_SyncScheduleView):
+    def add_due(self) -> builtins.list[Job]: ...
+    def delete(self, name: str, *, missing_ok: bool = False) -> bool: ...
+    def pause(self, name: str) -> bool: ...
+    def resume(self, name: str) -> bool: ...
+    def set(
+        self,
+        name: str,
+        cron: str,
+        type: str,
+        params: dict[str, Any],
+        *,
+        profile_id: str,
+        time_zone: str = "UTC",
+        missed: MissedSlots = "once",
+        priority: int = 0,
+        max_attempts: int = 1,
+    ) -> Schedule: ...
+
 class _SyncSessionView:
     def count(self) -> int: ...
     def find(self, session_id: str) -> Session | None: ...
@@ -1235,6 +1263,7 @@ class SyncSnapshot(_RawReads):
     summary_prompts: _SyncSummaryPromptView
     summaries: _SyncSummaryView
     jobs: _SyncJobView
+    schedules: _SyncScheduleView
     sessions: _SyncSessionView
     downloads: _SyncDownloadView
     config: _SyncConfigView
@@ -1270,6 +1299,7 @@ class _Catalogue(_RawSql):
     summary_prompts: _SyncSummaryPromptRepository
     summaries: _SyncSummaryRepository
     jobs: _SyncJobRepository
+    schedules: _SyncScheduleRepository
     sessions: _SyncSessionRepository
     downloads: _SyncDownloadRepository
     config: _SyncConfigRepository

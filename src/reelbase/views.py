@@ -31,6 +31,7 @@ from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
+from reelbase.repositories.schedules import ScheduleRepository
 from reelbase.repositories.secrets_store import SecretsStoreRepository
 from reelbase.repositories.segments import SegmentRepository
 from reelbase.repositories.sessions import SessionRepository
@@ -231,6 +232,15 @@ class JobView:
     counts_by_status = Reading(JobRepository.counts_by_status)
 
 
+class ScheduleView:
+    """The reading methods of ``schedules``."""
+
+    get = Reading(ScheduleRepository.get)
+    find = Reading(ScheduleRepository.find)
+    list = Reading(ScheduleRepository.list)
+    due_in = Reading(ScheduleRepository.due_in)
+
+
 class SessionView:
     """The reading methods of ``sessions``."""
 
@@ -424,6 +434,7 @@ class ReadingCatalogue(RawReads):
     summary_prompts: SummaryPromptView
     summaries: SummaryView
     jobs: JobView
+    schedules: ScheduleView
     sessions: SessionView
     downloads: DownloadView
     config: ConfigView

@@ -153,6 +153,8 @@ async def arguments_of(method: Any, owner: Owner) -> dict[str, Any]:
             "ids": (1,),
             "retry_in": 1.0,
         },
+        "cron": "@daily",
+        "time_zone": "UTC",
         **{
             "params": {},
             "content": {},

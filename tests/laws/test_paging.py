@@ -452,6 +452,7 @@ AS_A_WHOLE = {
     "JobRepository.steps": "the steps that one handler names",
     "LlmConfigRepository.list_for_profile": "what a person has set up by hand",
     "PersonRepository.attach_file": "the pictures and voices of one person",
+    "ScheduleRepository.add_due": "what it has added, which is told once",
     "SecretsStoreRepository.list": "what a person has set up by hand",
     "SegmentRepository.at": "the segments that overlap at one moment",
     "SpeakerRepository.list_for_file": "the voices of one recording",

@@ -542,6 +542,7 @@ async def world(database: Database, clock: FrozenClock) -> World:
     comment = await database.comments.add(file.id, "ann", "t", at_seconds=1.0)
     marker = await database.markers.add("m", 1.0, file_id=file.id)
     await database.secrets_store.set("s", "v", profile_id="ann")
+    await database.schedules.set("s", "@daily", "t", {}, profile_id="ann")
     return World(
         owner,
         file,
@@ -651,6 +652,10 @@ def _collection(world: World) -> dict[str, Any]:
 
 def _comment(world: World) -> dict[str, Any]:
     return {"comment_id": world.comment_id}
+
+
+def _schedule(world: World) -> dict[str, Any]:
+    return {"name": "s"}
 
 
 def _marker(world: World) -> dict[str, Any]:
@@ -1076,6 +1081,11 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("markers", "list_for_project"): _project,
     ("markers", "update"): lambda world: _marker(world) | {"label": "new"},
     ("markers", "delete"): _marker,
+    ("schedules", "set"): lambda world: (
+        _schedule(world) | {"cron": "@daily", "type": "t", "params": {}, "profile_id": "ann"}
+    ),
+    **{("schedules", method): _schedule for method in ("get", "find", "delete", "pause", "resume")},
+    ("schedules", "list"): _profile,
     ("secrets_store", "set"): lambda world: _secret(world) | {"value": "v"},
     ("secrets_store", "get"): _secret,
     ("secrets_store", "find"): _secret,
@@ -1110,6 +1120,8 @@ WITHOUT_ARGUMENTS = {
     ("generations", "stats"),
     ("prompts", "count"),
     ("prompts", "rebuild_search"),
+    ("schedules", "add_due"),
+    ("schedules", "due_in"),
     ("secrets_store", "rotate_keys"),
 }
 

@@ -83,6 +83,10 @@ MAY_SCAN["JobLimits._limits", "job_types"] = "a row for each type that is paused
 for _name in ("_claim", "_claim_of_types"):
     MAY_SCAN[f"JobClaims.{_name}", "limited"] = "a row for each type that is paused or limited"
     MAY_SCAN[f"JobClaims.{_name}", "running"] = "for each limit, an index of what is running"
+MAY_SCAN["ScheduleRepository._list", "job_schedules"] = (
+    "in the order of an index, no further than the limit"
+)
+MAY_SCAN["ScheduleRepository._next", "job_schedules"] = "the first of an index that has their order"
 MAY_SCAN["JobClaims._claim", "wanted"] = "the types of which jobs are queued"
 MAY_SCAN["JobClaims._claim", "jobs"] = "the queue by type, as far as the first of its first type"
 for _name, _table in (
@@ -215,6 +219,7 @@ UNIQUE_WITHIN = {
 # What these miss when they find nothing is somebody else's.
 ENTITIES = {
     "CollectionRepository._member": "file",
+    "ScheduleRepository._add_job": "job",
     "SegmentRepository._known_transcript": "transcript",
     "SpeakerRepository._get_by_label": "file",
     "SummaryPromptRepository._set_active": "profile",

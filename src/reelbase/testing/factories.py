@@ -34,6 +34,7 @@ from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip
 from reelbase.repositories.projects import Project, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
+from reelbase.repositories.schedules import Schedule
 from reelbase.repositories.secrets_store import StoredSecret
 from reelbase.repositories.segments import Segment
 from reelbase.repositories.sessions import Session, SessionSummary
@@ -160,6 +161,9 @@ make_prompt = Factory(Prompt, used_count=1)
 make_purge_report = Factory(PurgeReport)
 make_purged_download = Factory(PurgedDownload)
 make_recovery_report = Factory(RecoveryReport)
+make_schedule = Factory(
+    Schedule, name="schedule {}", type="job", cron="@daily", time_zone="UTC", max_attempts=1
+)
 make_segment = Factory(Segment, end_time=1.0, text="text {}")
 make_segment_hit = Factory(SegmentHit)
 make_session = Factory(Session)

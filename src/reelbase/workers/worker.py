@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("reelbase")
 
 _DUE_SECONDS = 0.25  # between two looks for jobs whose time has come, or whose lease has expired
+_SCHEDULE_SECONDS = 1.0  # between two looks at the schedules, of which one may be new
 _CHANGE_SECONDS = 0.005  # between two looks because jobs were written
 _MOST_CLAIMS = 256  # in one transaction
 _PASSES = (
@@ -79,6 +80,7 @@ class Worker:
         self._name = _checked_name(worker)
         self._database = database
         self._jobs = database.jobs
+        self._schedules = database.schedules
         self._attempts: set[Attempt] = set()
         self._results: dict[asyncio.Future[bool], tuple[Attempt, Success]] = {}
         self._waiting: deque[asyncio.Future[Job | None]] = deque()
@@ -107,6 +109,7 @@ class Worker:
                 self._stopping.wait,
                 self._follow,
                 self._look,
+                self._follow_schedules,
                 self._renew,
                 self._find_lost,
             )
@@ -293,6 +296,27 @@ class Worker:
         while True:
             await asyncio.sleep(_DUE_SECONDS)
             self._turn.set()
+
+    async def _follow_schedules(self) -> None:
+        """Adds the jobs of schedules when their times have come, of all types."""
+        logged = ""
+        while True:
+            pause = _SCHEDULE_SECONDS
+            try:
+                seconds = await self._schedules.due_in()
+                if seconds == 0:
+                    await self._schedules.add_due()
+                elif seconds is not None:
+                    pause = min(pause, seconds)
+            except TRANSIENT as error:
+                _log.warning("worker %s cannot look at schedules: %s", self._name, error)
+            except DatabaseError as error:
+                if error.code not in ("schedule", "not_installed"):
+                    raise
+                if str(error) != logged:  # once, and not each second
+                    logged = str(error)
+                    _log.error("worker %s: %s", self._name, error)
+            await asyncio.sleep(pause)
 
     async def _renew(self) -> None:
         pause = self._lease / _RENEWALS_PER_LEASE
