@@ -20,6 +20,8 @@ PROFILE = "gallery"
 GOAL = 2.0  # times the duration among the fewest rows
 _RARE = 100  # files, among any number
 _CLAIMS = 30
+_SEVERAL = 20  # jobs in one claim
+_TYPES = ["wanted", "t", "paused", "limited"]
 _TIMES = 9
 
 Call = Callable[[Database], Awaitable[Any]]
@@ -84,6 +86,15 @@ _CALLS: dict[str, Call] = {
 }
 
 
+_CLAIM_CALLS: dict[str, Call] = {
+    "claim": lambda database: database.jobs.claim("worker"),
+    "claim by types": lambda database: database.jobs.claim("worker", types=_TYPES),
+    f"claim of {_SEVERAL}": lambda database: database.jobs.claim_many(
+        "worker", _SEVERAL, types=_TYPES
+    ),
+}
+
+
 async def measured(folder: Path, counts: Sequence[int]) -> Durations:
     """The durations of all calls among each number of rows, ascending."""
     durations: Durations = {}
@@ -94,10 +105,11 @@ async def measured(folder: Path, counts: Sequence[int]) -> Durations:
         for name, fill in _JOBS.items():
             async with _database(folder) as database:
                 await fill(database, rows)
-                for _ in range(_CLAIMS):
+                for _ in range(_CLAIMS * (len(_CLAIM_CALLS) + _SEVERAL)):
                     await database.jobs.add(PROFILE, "wanted", {})
-                claim = partial(database.jobs.claim, "worker")
-                _note(durations, f"claim beside {name}", rows, await _duration(claim, _CLAIMS - 1))
+                for claim, call in _CLAIM_CALLS.items():
+                    seconds = await _duration(partial(call, database), _CLAIMS - 1)
+                    _note(durations, f"{claim} beside {name}", rows, seconds)
     return durations
 
 
@@ -221,8 +233,87 @@ async def _add_batches(database: Database, rows: int) -> None:
     )
 
 
+async def _add_waiting(database: Database, rows: int) -> None:
+    """Jobs that wait for one that runs, and come before everything else."""
+    needed = await database.jobs.add(PROFILE, "needed", {})
+    await database.jobs.claim("other", types=["needed"])
+    values = {"rows": rows, "profile_id": PROFILE}
+    await database.execute(
+        "INSERT INTO jobs (id, profile_id, type, priority) "
+        f"{_NUMBERS} SELECT {_ID}, :profile_id, 't', 9 FROM numbers",
+        values,
+    )
+    await database.execute(
+        "INSERT INTO job_dependencies (job_id, needs_id) "
+        f"{_NUMBERS} SELECT {_ID}, :needs_id FROM numbers",
+        {"rows": rows, "needs_id": needed.id},
+    )
+
+
+async def _add_overdue(database: Database, rows: int) -> None:
+    """Jobs of another type whose time has come, but which no claim has let in yet."""
+    await database.execute(
+        "INSERT INTO jobs (id, profile_id, type, priority, run_after) "
+        f"{_NUMBERS} SELECT {_ID}, :profile_id, 't', -i, '2026-01-01T00:00:00.000Z' FROM numbers",
+        {"rows": rows, "profile_id": PROFILE},
+    )
+
+
+async def _add_queued(database: Database, rows: int) -> None:
+    """A queue of the same type, behind the jobs that are wanted."""
+    await _add_held_back(database, "wanted", rows, priority=-1)
+
+
+async def _add_paused(database: Database, rows: int) -> None:
+    """Jobs of a paused type that come before everything else."""
+    await database.jobs.pause("paused")
+    await _add_held_back(database, "paused", rows)
+
+
+async def _add_limited(database: Database, rows: int) -> None:
+    """Jobs of a type that has as many running as it may, before everything else."""
+    await _add_held_back(database, "limited", rows)
+    await database.jobs.claim("other", types=["limited"])
+    await database.jobs.limit("limited", running=1)
+
+
+async def _add_held_back(database: Database, kind: str, rows: int, priority: int = 9) -> None:
+    await database.execute(
+        "INSERT INTO jobs (id, profile_id, type, priority) "
+        f"{_NUMBERS} SELECT {_ID}, :profile_id, :type, :priority FROM numbers",
+        {"rows": rows, "profile_id": PROFILE, "type": kind, "priority": priority},
+    )
+
+
+async def _add_running(database: Database, rows: int) -> None:
+    """Jobs that run, of another type, and a limit of the one that is wanted."""
+    await database.execute(
+        "INSERT INTO jobs (id, profile_id, type, status, worker, lease_expires_at, started_at) "
+        f"{_NUMBERS} SELECT {_ID}, :profile_id, 't', 'running', 'other', '2099-01-01T00:00:00.000Z',"
+        " '2026-01-01T00:00:00.000Z' FROM numbers",
+        {"rows": rows, "profile_id": PROFILE},
+    )
+    await database.jobs.limit("wanted", running=rows + 1000)
+
+
+async def _add_of_many_types(database: Database, rows: int) -> None:
+    """Queued jobs of a thousand types, behind those that are wanted."""
+    await database.execute(
+        "INSERT INTO jobs (id, profile_id, type, priority) "
+        f"{_NUMBERS} SELECT {_ID}, :profile_id, printf('type %d', i % 1000), -1 FROM numbers",
+        {"rows": rows, "profile_id": PROFILE},
+    )
+
+
 _JOBS = {
     "finished jobs": _add_finished,
     "scheduled jobs": _add_scheduled,
+    "overdue jobs": _add_overdue,
+    "jobs that wait for others": _add_waiting,
     "batches and their children": _add_batches,
+    "jobs behind it": _add_queued,
+    "jobs of a paused type": _add_paused,
+    "jobs of a type at its limit": _add_limited,
+    "running jobs": _add_running,
+    "jobs of 1,000 types": _add_of_many_types,
 }

@@ -128,12 +128,15 @@ async def add_held_back(database: Database, kind: str, rows: int) -> None:
     )
 
 
-@pytest.mark.parametrize("types", [None, ["t", "u", "paused", "limited"]], ids=["any", "typed"])
-@pytest.mark.parametrize(
+FILLS = pytest.mark.parametrize(
     "fill",
     [add_finished, add_scheduled, add_batches, add_let_in, add_waiting, add_paused, add_limited],
     ids=["finished", "scheduled", "batches", "overdue", "waiting", "paused", "limited"],
 )
+
+
+@pytest.mark.parametrize("types", [None, ["t", "u", "paused", "limited"]], ids=["any", "typed"])
+@FILLS
 async def test_a_claim_of_a_job_costs_the_same_beside_any_number_of_others(
     fill: Callable[[Database, int], Awaitable[None]], types: list[str] | None
 ) -> None:
@@ -144,6 +147,25 @@ async def test_a_claim_of_a_job_costs_the_same_beside_any_number_of_others(
             for _ in range(2):
                 await database.jobs.add("anna", "t", {})
             costs.append(await steps_of(database, lambda: database.jobs.claim("w", types=types)))
+            assert await database.jobs.claim("w", types=["t"]) is None
+    assert costs[1] <= costs[0] * 1.2, costs
+
+
+@pytest.mark.parametrize(
+    "types", [["t", "u"], ["t", "u", "paused", "limited"]], ids=["free", "held back"]
+)
+@FILLS
+async def test_a_claim_of_several_jobs_costs_the_same_beside_any_number_of_others(
+    fill: Callable[[Database, int], Awaitable[None]], types: list[str]
+) -> None:
+    costs = []
+    for rows in (FEW, MANY):
+        async with in_memory() as database:
+            await fill(database, rows)
+            for _ in range(20):
+                await database.jobs.add("anna", "t", {})
+            claim = partial(database.jobs.claim_many, "w", 10, types=types)
+            costs.append(await steps_of(database, claim))
             assert await database.jobs.claim("w", types=["t"]) is None
     assert costs[1] <= costs[0] * 1.2, costs
 

@@ -60,6 +60,7 @@ NEEDS_MORE = {
     "GenerationLeases._claim": LOCKS,
     "JobClaims._claim": LOCKS,
     "JobClaims._claim_of_types": LOCKS,
+    "JobClaims._claim_several_of_types": LOCKS,
     "LlmConfigRepository._add": "the sequence's next value where the id is NULL",
     "PromptRepository.track_prompt": "ON CONFLICT (md5(text)), as an index holds no long texts",
 }

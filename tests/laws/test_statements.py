@@ -199,6 +199,7 @@ MAY_SORT = {
     "GenerationAdditions._get_many": "the order the caller gave, which no index has",
     "JobClaims._claim": "two candidates, and the jobs whose lease has expired",
     "JobClaims._claim_of_types": "a candidate per type, and the jobs whose lease has expired",
+    "JobClaims._claim_several_of_types": "so many candidates per type, and the jobs whose lease has expired",
 }
 
 # These give several rows in no order, and why.

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 
+import reelbase
 from reelbase import (
     ConstraintError,
     Database,
@@ -20,6 +22,7 @@ from reelbase import (
     JobStatus,
     RecordNotFoundError,
 )
+from reelbase.engine.statements.parameters import to_moment
 from reelbase.testing.clock import START, FrozenClock
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -1127,6 +1130,50 @@ async def test_many_jobs_are_claimed_as_one_by_one(jobs: JobRepository, clock: F
     assert {(job.status, job.worker, job.attempts) for job in claimed} == {("running", "w", 1)}
     assert await jobs.claim_many("w", 1) == [await jobs.get(other.id)]
     assert await jobs.claim_many("w", 1) == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_many_jobs_are_claimed_in_the_order_in_which_single_claims_take_them(
+    seed: int,
+) -> None:
+    """Queued, put off, due, held and lost jobs of three types; in some rounds one is limited or paused."""
+    random = Random(seed)
+    moments = [to_moment(START + timedelta(seconds=s)) for s in (-60, -30, 5, 60)]
+    rows = [
+        {
+            "id": str(UUID(int=random.getrandbits(128), version=4)),
+            "type": random.choice("tuv"),
+            "priority": random.choice([0, 0, 1]),
+            "created_at": random.choice(moments[:2]),
+            "run_after": random.choice([None, None, *moments]),
+            "max_attempts": random.choice([1, 3]),
+        }
+        for _ in range(60)
+    ]
+    rule = random.choice([None, None, "pause", "limit"])
+    types = random.choice([["t"], ["t", "u"], ["u", "t", "u", "none"], ["v", "t", "u"]])
+    claimed: list[list[Job]] = []
+    for claims in (1, 25):
+        clock = FrozenClock()
+        async with reelbase.connect(":memory:", clock=clock) as database:
+            await database.profiles.ensure("anna")
+            await database.execute_many(
+                "INSERT INTO jobs (id, profile_id, type, priority, created_at, run_after, max_attempts)"
+                " VALUES (:id, 'anna', :type, :priority, :created_at, :run_after, :max_attempts)",
+                rows,
+            )
+            await database.jobs.claim_many("other", 12, lease=5)
+            clock.advance(10)
+            if rule == "pause":
+                await database.jobs.pause("u")
+            elif rule == "limit":
+                await database.jobs.limit("u", running=6)
+            found: list[Job] = []
+            for _ in range(50 // claims):
+                found += await database.jobs.claim_many("w", claims, types=types)
+            claimed.append(found)
+    assert claimed[0] == claimed[1]
+    assert len(claimed[0]) > 3
 
 
 async def test_no_more_jobs_are_claimed_than_asked_for_nor_than_a_limit_allows(

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from reelbase.engine.ids import new_id
 from reelbase.engine.statements.arguments import invalid_argument, wrong_type
@@ -81,7 +82,7 @@ class Worker:
         self._database = database
         self._jobs = database.jobs
         self._schedules = database.schedules
-        self._attempts: set[Attempt] = set()
+        self._attempts: dict[UUID, Attempt] = {}  # by the job
         self._results: dict[asyncio.Future[bool], tuple[Attempt, Success]] = {}
         self._waiting: deque[asyncio.Future[Job | None]] = deque()
         self._turn = asyncio.Event()  # there are results, or may be jobs for slots that wait
@@ -140,7 +141,7 @@ class Worker:
         try:
             await asyncio.wait(workers, timeout=grace)
         finally:  # a second cancel ends the grace
-            for attempt in self._attempts:
+            for attempt in self._attempts.values():
                 attempt.stop("stopping")
             await asyncio.wait(workers, timeout=PATIENCE_SECONDS + LONGEST_PAUSE_SECONDS)
 
@@ -157,7 +158,8 @@ class Worker:
                 if not (isinstance(outcome, Success) and await self._is_stored(attempt, outcome)):
                     await self._store(attempt, outcome)
             finally:
-                self._attempts.discard(attempt)
+                if self._attempts.get(job.id) is attempt:
+                    del self._attempts[job.id]
             job = await following
 
     def _next_job(self) -> asyncio.Future[Job | None]:
@@ -182,15 +184,15 @@ class Worker:
     async def _end_earlier(self, job: Job) -> None:
         """Ends an earlier attempt of this worker at the job. It has lost the lease if the program stood still
         for long, and has not noticed yet."""
-        for attempt in list(self._attempts):
-            if attempt.job.id == job.id:
-                attempt.stop("lost")
-                await asyncio.wait([attempt.over])
+        earlier = self._attempts.get(job.id)
+        if earlier is not None:
+            earlier.stop("lost")
+            await asyncio.wait([earlier.over])
 
     async def _outcome(self, attempt: Attempt) -> Outcome | None:
         handler = self._handlers[attempt.job.type]
         attempt.start(called(handler, JobRun(attempt)), handler.timeout)
-        self._attempts.add(attempt)
+        self._attempts[attempt.job.id] = attempt
         await attempt.over
         return outcome_of(attempt, handler)
 
@@ -324,7 +326,7 @@ class Worker:
             began = time.monotonic()
             await asyncio.sleep(pause)
             self._warn_of_standstill(time.monotonic() - began - pause)
-            await asyncio.gather(*(attempt.renew() for attempt in self._attempts))
+            await asyncio.gather(*(attempt.renew() for attempt in self._attempts.values()))
 
     def _warn_of_standstill(self, seconds: float) -> None:
         """A handler that computes on the event loop keeps leases from being renewed, its own among them."""
@@ -335,14 +337,15 @@ class Worker:
                 self._name,
                 seconds,
                 self._lease,
-                ", ".join(sorted({attempt.job.type for attempt in self._attempts})),
+                ", ".join(sorted({attempt.job.type for attempt in self._attempts.values()})),
             )
 
     async def _find_lost(self) -> None:
         """Stops the handlers of jobs that were cancelled, deleted or taken over by another worker."""
         while True:
             await asyncio.sleep(_CANCEL_SECONDS)
-            attempts = list(self._attempts)  # before the read, which then sees their claims
+            # Before the read, which then sees their claims.
+            attempts = list(self._attempts.values())
             if not attempts:
                 continue
             try:
