@@ -103,6 +103,8 @@ for _name, _table in (
     ("ProjectRepository._list_with_stats", "projects"),
     ("VideoRepository._list", "videos"),
     ("VideoRepository._newest", "videos"),
+    ("ErrorLogRepository._newest", "error_log"),
+    ("UnsupportedUrlRepository._newest", "unsupported_urls"),
     ("ProjectClipRepository._list", "project_clips"),
     ("AuditRepository._list", "audit_log"),
     ("GenerationQueries._list", "generations"),

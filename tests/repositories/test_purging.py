@@ -88,6 +88,8 @@ PURGES: dict[str, tuple[str, Fill, Purge]] = {
     "a session's downloads": ("downloads", add_downloads, lambda on: on.sessions.purge_idle(AGE)),
     "error log": ("error_log", add_errors, lambda on: on.error_log.prune(AGE)),
     "unsupported URLs": ("unsupported_urls", add_urls, lambda on: on.unsupported_urls.prune(AGE)),
+    "whole error log": ("error_log", add_errors, lambda on: on.error_log.clear()),
+    "all unsupported URLs": ("unsupported_urls", add_urls, lambda on: on.unsupported_urls.clear()),
     "audit trail": ("audit_log", add_audit, lambda on: on.audit.prune(AGE)),
 }
 every_purge = pytest.mark.parametrize(("table", "fill", "purge"), PURGES.values(), ids=PURGES)
@@ -213,3 +215,37 @@ async def test_a_batch_of_more_children_than_a_slice_counts_as_one(database: Dat
     assert await task == 1
     assert len({job.total for job in seen}) > 2
     assert await number_of_rows(database, "jobs") == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "fill", "add", "clear"),
+    [
+        (
+            "error_log",
+            add_errors,
+            lambda on: on.error_log.add("u", "e"),
+            lambda on: on.error_log.clear(),
+        ),
+        (
+            "unsupported_urls",
+            add_urls,
+            lambda on: on.unsupported_urls.add("u"),
+            lambda on: on.unsupported_urls.clear(),
+        ),
+    ],
+    ids=["error log", "unsupported URLs"],
+)
+async def test_what_comes_while_a_table_is_cleared_stays_and_does_not_keep_it_from_its_end(
+    table: str, fill: Fill, add: Purge, clear: Purge, database: Database
+) -> None:
+    await fill(database, ROWS)
+    task = asyncio.create_task(clear(database))
+    while await number_of_rows(database, table) == ROWS:
+        await database.config.set("k", 1)
+    added = 0
+    while not task.done():
+        await add(database)
+        added += 1
+    assert await task == ROWS
+    assert added > 1
+    assert await number_of_rows(database, table) == added

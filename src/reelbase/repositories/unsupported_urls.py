@@ -57,11 +57,29 @@ class UnsupportedUrlRepository(Repository):
         """,
     )
 
+    _newest = Query(
+        int,
+        """
+        SELECT id
+        FROM unsupported_urls
+        ORDER BY id DESC
+        LIMIT 1
+        """,
+    )
+
     _clear = Command(
         UnsupportedUrl,
         """
         DELETE FROM unsupported_urls
+        WHERE id IN (
+          SELECT id
+          FROM unsupported_urls
+          WHERE id <= :newest
+          ORDER BY id
+          LIMIT :slice
+        )
         """,
+        params={"newest": int, "slice": int},
     )
 
     _prune = Command(
@@ -114,8 +132,14 @@ class UnsupportedUrlRepository(Repository):
         return await self._run(self._count.one())
 
     async def clear(self) -> int:
-        """Deletes every entry. Returns how many."""
-        return await self._run(self._clear.count())
+        """Deletes every entry that is there when it begins. Returns how many.
+
+        Other writers get their turn meanwhile: every few hundred entries are a transaction of their own,
+        unless this is called in a unit of work.
+        """
+        newest = await self._run(self._newest.optional())
+        clear = self._clear.count(newest=newest or 0, slice=SLICE)
+        return sum([count async for (count,) in self._slices(clear)])
 
     async def prune(self, older_than: timedelta) -> int:
         """Deletes the entries that are older than this. Returns how many.
