@@ -100,6 +100,7 @@ async def _without_a_key(database: Database) -> dict[str, int]:
         "media_info",
         "file_processing",
         "file_tags",
+        "collection_files",
         "transcript_segments",
         "profile_settings",
         "summary_prompt_versions",
@@ -109,6 +110,8 @@ async def _without_a_key(database: Database) -> dict[str, int]:
         found["media_info"] += await database.media_info.find(file.id) is not None
         found["file_processing"] += await database.file_processing.find(file.id) is not None
         found["file_tags"] += len(await database.tags.for_file(file.id))
+    for (id,) in await database.fetch_all(tuple, "SELECT id FROM file_collections"):
+        found["collection_files"] += len(await database.collections.page(id, limit=None))
     for (id,) in await database.fetch_all(tuple, "SELECT id FROM transcripts"):
         found["transcript_segments"] += len(await database.segments.list_for_transcript(id))
     for (id,) in await database.fetch_all(tuple, "SELECT id FROM profiles"):

@@ -447,3 +447,36 @@ def test_times_of_the_oldest_mirumoji_are_local_ones(folder: Path, tmp_path: Pat
     imported(old, tmp_path / "new.db", zone=zone)
     (first, *_) = rows_of(tmp_path / "new.db", "SELECT created_at FROM transcripts ORDER BY 1")
     assert first == ("2025-06-01T19:05:01.500Z",)
+
+
+def test_markers_of_a_video_editors_projects_come_along(folder: Path, tmp_path: Path) -> None:
+    old, new = old_database("stoat-and-ferret", folder), tmp_path / "new.db"
+    film = "d450f96e-dba8-4034-8a1d-f736fe297964"
+    with closing(sqlite3.connect(old, isolation_level=None)) as native:
+        native.execute("PRAGMA foreign_keys = OFF")
+        native.executemany(
+            "INSERT INTO project_markers VALUES (?, ?, ?, ?, ?, ?, '2026-08-01T12:00:00+00:00')",
+            [
+                ("a", film, -1, None, "early", "point"),
+                ("b", film, 5, 3, "late", "section"),
+                ("c", "gone", 5, 3, "lost", "section"),
+            ],
+        )
+    report = imported(old, new)
+    assert report.rejected["project_markers: project is gone"] == 1
+    assert report.adjusted["marker start < 0 → 0"] == 1
+    assert report.adjusted["marker start/end swapped"] == 1
+    assert report.ids["time_markers"]["b"] == "4"
+
+    async def read() -> list[tuple[float, float | None, str, object]]:
+        async with reelbase.connect(new) as database:
+            project = int(report.ids["projects"][film])
+            markers = await database.markers.list_for_project(project)
+            return [(one.start_time, one.end_time, one.label, one.data) for one in markers]
+
+    assert asyncio.run(read()) == [
+        (0.0, None, "early", {"region_type": "point"}),
+        (1.5, None, "Intro", {"region_type": "point"}),
+        (1.5, 9.25, "", {"region_type": "section"}),
+        (3.0, 5.0, "late", {"region_type": "section"}),
+    ]

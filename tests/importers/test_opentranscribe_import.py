@@ -180,3 +180,104 @@ def test_a_dump_is_read_in_its_encoding(encoding: str, codec: str, tmp_path: Pat
             (2, None, None, None, 0, None),
         ]
         assert native.execute('SELECT id FROM "other.thing"').fetchall() == [("1",)]
+
+
+def changed(tables: Path, script: str) -> None:
+    with closing(sqlite3.connect(tables)) as native:
+        native.executescript(script)
+
+
+def test_people_collections_and_comments_come_along(dump: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.db"
+    imported(dump, new)
+
+    async def read() -> None:
+        async with reelbase.connect(new) as database:
+            ann, bob = await database.people.list_for_profile(
+                "795b929e-9a9a-40fd-aa7b-5bf55eb561a4"
+            )
+            assert (ann.name, ann.description, ann.speaker_count) == ("Ann", "me", 1)
+            suggested = await database.people.suggestions(bob.id)
+            assert [speaker.suggested_name for speaker in suggested] == ["Bob"]
+            collection = await database.collections.get(1)
+            assert (collection.name, collection.prompt_id, collection.file_count) == ("Q1", 2, 1)
+            (entry,) = await database.collections.page(1)
+            assert entry.file.name == "standup.mp4"
+            about_all, at_one = await database.comments.list_for_file(entry.file_id)
+            assert (about_all.text, about_all.at_seconds) == ("general", None)
+            assert (at_one.text, at_one.at_seconds) == ("check 👀 this", 65.5)
+            assert (await database.people.add(ann.profile_id, "Cy")).id == 3
+
+    asyncio.run(read())
+
+
+def test_people_of_one_name_are_one_person(tables: Path, tmp_path: Path) -> None:
+    changed(tables, "UPDATE speaker_profile SET name = 'Ann'; UPDATE speaker SET verified = 1;")
+    report = imported(tables, tmp_path / "new.db")
+    assert report.imported["known_people"] == 1
+    assert report.adjusted["speaker profiles of one name: one person"] == 1
+    tied = (
+        "SELECT id, display_name, person_id FROM speakers WHERE person_id IS NOT NULL ORDER BY id"
+    )
+    assert rows_of(tmp_path / "new.db", tied) == [(1, "Ann", 1), (2, "Ann", 1)]
+
+
+def test_a_tied_speaker_has_the_name_of_the_person(tables: Path, tmp_path: Path) -> None:
+    changed(tables, "UPDATE speaker SET display_name = 'Annie' WHERE id = 1;")
+    report = imported(tables, tmp_path / "new.db")
+    rule = "speaker named otherwise than its profile → the profile's name"
+    assert report.adjusted[rule] == 1
+    tied = "SELECT display_name, person_id FROM speakers WHERE id = 1"
+    assert rows_of(tmp_path / "new.db", tied) == [("Ann", 1)]
+
+
+def test_a_speaker_is_not_tied_to_another_users_person(tables: Path, tmp_path: Path) -> None:
+    changed(tables, "UPDATE speaker_profile SET user_id = 1 WHERE id = 1;")
+    report = imported(tables, tmp_path / "new.db")
+    assert report.adjusted["speaker's profile is another user's → its name only"] == 1
+    tied = "SELECT display_name, person_id FROM speakers WHERE id = 1"
+    assert rows_of(tmp_path / "new.db", tied) == [("Ann", None)]
+
+
+def test_what_refers_to_nothing_is_rejected_or_cleared(tables: Path, tmp_path: Path) -> None:
+    changed(
+        tables,
+        """
+        UPDATE collection SET default_summary_prompt_id = 99;
+        UPDATE collection_member SET collection_id = 9 WHERE id = 1;
+        UPDATE collection_member SET media_file_id = 99 WHERE id = 2;
+        UPDATE comment SET user_id = 99 WHERE id = 1;
+        UPDATE comment SET media_file_id = 99 WHERE id = 2;
+        """,
+    )
+    report = imported(tables, tmp_path / "new.db")
+    assert report.adjusted["collection's prompt is gone or another user's → NULL"] == 1
+    assert {
+        what: number
+        for what, number in report.rejected.items()
+        if what.startswith(("collection", "comment"))
+    } == {
+        "collection_member: collection is gone": 1,
+        "collection_member: file is gone": 1,
+        "comment: FOREIGN KEY constraint failed": 1,
+        "comment: file is gone": 1,
+    }
+
+
+def test_a_comment_before_the_beginning_is_at_the_beginning(tables: Path, tmp_path: Path) -> None:
+    changed(tables, 'UPDATE comment SET "timestamp" = -3 WHERE id = 1;')
+    report = imported(tables, tmp_path / "new.db")
+    assert report.adjusted["comment.timestamp < 0 → 0"] == 1
+    at = "SELECT at_seconds FROM file_comments WHERE id = 1"
+    assert rows_of(tmp_path / "new.db", at) == [(0.0,)]
+
+
+def test_a_database_without_these_tables_is_recognized(tables: Path, tmp_path: Path) -> None:
+    changed(
+        tables,
+        "DROP TABLE collection_member; DROP TABLE collection; DROP TABLE comment;"
+        "DROP TABLE speaker_profile;",
+    )
+    report = imported(tables, tmp_path / "new.db")
+    assert report.application == "opentranscribe"
+    assert "file_collections" not in report.imported

@@ -63,10 +63,11 @@ TABLES = {
         ignored="active_task_id cancellation_requested force_delete_eligible last_recovery_attempt"
         " upload_batch_id summary_schema_version",
     ),
-    "speaker_profile": Shape(  # the whole row has no home
-        "id name",
-        ignored="uuid user_id description embedding_count last_embedding_update created_at updated_at"
-        " predicted_gender predicted_age_range source_cluster_id avatar_path",
+    "speaker_profile": Shape(
+        "id user_id name",
+        "description created_at updated_at",
+        no_column=("predicted_gender, predicted_age_range", "avatar_path"),
+        ignored="uuid embedding_count last_embedding_update source_cluster_id",
         is_optional=True,
     ),
     "speaker": Shape(
@@ -98,6 +99,23 @@ TABLES = {
         "description user_id is_active content_type created_at updated_at",
         no_column=("is_shared, tags, usage_count",),
         ignored="uuid is_system_default shared_at",
+    ),
+    "collection": Shape(
+        "id user_id name",
+        "description default_summary_prompt_id created_at updated_at",
+        no_column=("is_public", "source"),
+        ignored="uuid",
+        is_optional=True,
+    ),
+    "collection_member": Shape(
+        "id collection_id media_file_id",
+        "added_at",
+        no_column=("source, ai_confidence",),
+        ignored="uuid",
+        is_optional=True,
+    ),
+    "comment": Shape(
+        "id media_file_id user_id text", "timestamp created_at", ignored="uuid", is_optional=True
     ),
     "user_llm_settings": Shape(
         "id user_id name provider model_name",
@@ -199,6 +217,14 @@ FILE_PROCESSING = {
 RESTARTED = {"downloading": "orphaned", "processing": "orphaned", "cancelling": "cancelled"}
 STATUSES = ("pending", "queued", "completed", "error", "cancelled", "orphaned")
 
+KNOWN_PEOPLE = {
+    "id": integer("id"),
+    "name": text("name"),
+    "description": text("description"),
+    "created_at": moment("created_at", "updated_at"),
+    "updated_at": moment("updated_at", "created_at"),
+}
+
 SPEAKERS = {
     "id": integer("id"),
     "label": text("name"),
@@ -224,6 +250,22 @@ SUMMARY_PROMPTS = {
     "prompt_text": text("prompt_text"),
     "created_at": moment("created_at", "updated_at"),
     "updated_at": moment("updated_at", "created_at"),
+}
+
+COLLECTIONS = {
+    "id": integer("id"),
+    "name": text("name"),
+    "description": text("description"),
+    "created_at": moment("created_at", "updated_at"),
+    "updated_at": moment("updated_at", "created_at"),
+}
+
+COMMENTS = {
+    "id": integer("id"),
+    "at_seconds": at_least(0, real("timestamp"), "comment.timestamp < 0 → 0", 0.0),
+    "text": text("text"),
+    "created_at": moment("created_at"),
+    "updated_at": moment("created_at"),
 }
 
 LLM_CONFIGS = {
@@ -263,6 +305,15 @@ _SPEAKERS_OF_FILES = (
 )
 
 
+class _Person:
+    """A person that was imported. owner: its profile."""
+
+    def __init__(self, id: Value, owner: str, name: str) -> None:
+        self.id = id
+        self.owner = owner
+        self.name = name
+
+
 class _File:
     """A file that was imported. owner: its profile."""
 
@@ -298,13 +349,16 @@ class _Conversion:
             self._user(row)
         for row in conversion.rows("media_file"):
             self._media_file(row)
-        names = self._speaker_profiles()
+        people = self._people()
         for row in conversion.rows("speaker"):
-            self._speaker(row, names)
+            self._speaker(row, people)
         self._segments()
         _Tags(conversion, self._profiles, self._files).run()
         for row in conversion.rows("summary_prompt"):
             self._summary_prompt(row)
+        self._collections()
+        for row in conversion.rows("comment"):
+            self._comment(row)
         for row in conversion.rows("user_llm_settings"):
             self._llm_config(row)
         for row in conversion.rows("user_setting"):
@@ -312,6 +366,9 @@ class _Conversion:
         conversion.copy("system_settings", "config", CONFIG)
         for row in conversion.rows("task"):
             self._task(row)
+        conversion.count_on("speaker_profile", "known_people")
+        conversion.count_on("collection", "file_collections")
+        conversion.count_on("comment", "file_comments")
         conversion.count_on("speaker", "speakers")
         conversion.count_on("transcript_segment", "transcript_segments")
         conversion.count_on("summary_prompt", "summary_prompts")
@@ -383,18 +440,22 @@ class _Conversion:
             processing["completed_at"] = None
         return {**processing, "status": status, "progress": float(status == "completed")}
 
-    def _speaker_profiles(self) -> dict[Value, str | None]:
-        """The names of people, by id; they have no table of their own here."""
-        names: dict[Value, str | None] = {}
+    def _people(self) -> dict[Value, _Person]:
+        """The people, by the ids of their speaker profiles; those of one name and owner are one person."""
+        people: dict[Value, _Person] = {}
+        by_name: dict[tuple[str, str], _Person] = {}
         for row in self._conversion.rows("speaker_profile"):
-            names[row["id"]] = row.text("name")
-            self._conversion.lose(
-                row,
-                "table speaker_profile (identity across files; the name goes to display_name)",
-            )
-        return names
+            owner, person = self._owner(row), valued(KNOWN_PEOPLE, row)
+            name = row.text("name") or ""
+            same = by_name.get((owner, name))
+            if same is not None:
+                row.adjust("speaker profiles of one name: one person")
+                people[row["id"]] = same
+            elif self._conversion.store(row, "known_people", {"profile_id": owner, **person}):
+                people[row["id"]] = by_name[owner, name] = _Person(person["id"], owner, name)
+        return people
 
-    def _speaker(self, row: Row, names: dict[Value, str | None]) -> None:
+    def _speaker(self, row: Row, people: dict[Value, _Person]) -> None:
         file = self._files.get(row["media_file_id"])
         if file is None:
             self._conversion.reject(row, "file is gone")
@@ -403,7 +464,10 @@ class _Conversion:
             self._conversion.reject(row, "of another user than the file's")
             return
         speaker = {"profile_id": file.owner, "file_id": file.id, **valued(SPEAKERS, row)}
-        name = names.get(row["profile_id"])
+        person = people.get(row["profile_id"])
+        if person is not None and person.owner != file.owner:
+            row.adjust("speaker's profile is another user's → its name only")
+        name = None if person is None else person.name
         if speaker["is_verified"] and speaker["display_name"] is None:
             became = "the profile's name" if name else "not verified"
             row.adjust(f"speaker verified without a name → {became}")
@@ -411,6 +475,10 @@ class _Conversion:
         elif name and not speaker["display_name"] and not speaker["suggested_name"]:
             row.adjust("speaker without a name: the profile's name suggested")
             speaker["suggested_name"] = name
+        if person is not None and person.owner == file.owner and speaker["is_verified"]:
+            if speaker["display_name"] != person.name:
+                row.adjust("speaker named otherwise than its profile → the profile's name")
+            speaker |= {"person_id": person.id, "display_name": person.name}
         if self._conversion.store(row, "speakers", speaker):
             self._speakers[row["id"]] = file
 
@@ -473,6 +541,51 @@ class _Conversion:
         }
         self._conversion.store(row, "summary_prompt_versions", first)
         self._choices["active_summary_prompt_id"][prompt["id"]] = owner
+
+    def _collections(self) -> None:
+        """Imports collections, and their files in the order in which they came."""
+        owners: dict[Value, str] = {}
+        for row in self._conversion.rows("collection"):
+            owner = self._owner(row)
+            collection = {"profile_id": owner, **valued(COLLECTIONS, row)}
+            if self._conversion.store(
+                row, "file_collections", {**collection, "prompt_id": self._prompt_of(row, owner)}
+            ):
+                owners[row["id"]] = owner
+        for place, row in enumerate(self._conversion.rows("collection_member", "id"), 1):
+            file, whose = self._files.get(row["media_file_id"]), owners.get(row["collection_id"])
+            if file is None or whose is None:
+                self._conversion.reject(row, f"{'collection' if file else 'file'} is gone")
+            elif file.owner != whose:
+                self._conversion.reject(row, "file of another user than the collection's")
+            else:
+                entry: dict[str, Value] = {
+                    "collection_id": row["collection_id"],
+                    "file_id": file.id,
+                    "profile_id": whose,
+                    "position": place * 1048576,
+                    "added_at": moment("added_at")(row),
+                }
+                self._conversion.store(row, "collection_files", entry)
+
+    def _prompt_of(self, row: Row, owner: str) -> Value:
+        """The summary prompt of a collection: one of its owner or of everybody."""
+        prompt, prompts = (
+            row["default_summary_prompt_id"],
+            self._choices["active_summary_prompt_id"],
+        )
+        if prompt is None or (prompt in prompts and prompts[prompt] in (owner, None)):
+            return prompt
+        row.adjust("collection's prompt is gone or another user's → NULL")
+        return None
+
+    def _comment(self, row: Row) -> None:
+        file = self._files.get(row["media_file_id"])
+        if file is None:
+            self._conversion.reject(row, "file is gone")
+            return
+        comment = {"file_id": file.id, "profile_id": self._owner(row), **valued(COMMENTS, row)}
+        self._conversion.store(row, "file_comments", comment)
 
     def _llm_config(self, row: Row) -> None:
         owner = self._owner(row)

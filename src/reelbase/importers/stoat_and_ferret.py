@@ -1,4 +1,5 @@
-"""stoat-and-ferret (v133, August 2026): a video editor. Media and cuts come over, its timeline does not."""
+"""stoat-and-ferret (v133, August 2026): a video editor. Media, cuts and markers come over, its timeline
+does not."""
 
 from __future__ import annotations
 
@@ -6,10 +7,13 @@ from reelbase.importers.conversion import Application, Conversion, Shape
 from reelbase.importers.rules import (
     Columns,
     Row,
+    at_least,
     file_name,
     integer,
     json_object,
     moment,
+    real,
+    span,
     text,
     valued,
 )
@@ -32,6 +36,9 @@ TABLES = {
         "clip_type created_at timeline_position timeline_start timeline_end track_id effects_json"
         " generator_params source_asset_id",
         ignored="updated_at",
+    ),
+    "project_markers": Shape(
+        "id project_id start_time", "end_time name region_type created_at", is_optional=True
     ),
     "audit_log": Shape(
         "id operation entity_type entity_id", "changes_json context timestamp", is_optional=True
@@ -74,6 +81,15 @@ CLIPS = {
 # What makes a cut an edit: its place in the timeline. A start comes with its end.
 LOST_OF_CLIPS = ("timeline_position", "timeline_start", "track_id", "effects_json")
 
+MARKERS = {
+    "label": text("name", ""),
+    "data": lambda row: json_text({"region_type": row.text("region_type")}),
+    "created_at": moment("created_at"),
+    "updated_at": moment("created_at"),
+}
+SPAN = ("marker start < 0 → 0", "marker start/end swapped")
+START = at_least(0, real("start_time"), SPAN[0], 0.0)
+
 ACTIONS = {"insert": "CREATE", "create": "CREATE", "update": "UPDATE", "delete": "DELETE"}
 CHANGES = json_object("changes_json")
 
@@ -95,8 +111,8 @@ class _Copy:
 
 
 def convert(conversion: Conversion) -> None:
-    """Projects; a copy of each video for each project that uses it; cuts; the audit log, which names them
-    all."""
+    """Projects; a copy of each video for each project that uses it; cuts; markers; the audit log, which
+    names them all."""
     _Conversion(conversion).run()
 
 
@@ -110,6 +126,7 @@ class _Conversion:
         self._copies: dict[Value, dict[int, _Copy]] = {}
         self._clips: dict[Value, int] = {}
         self._videos = 0
+        self._markers = 0
 
     def run(self) -> None:
         conversion = self._conversion
@@ -121,6 +138,8 @@ class _Conversion:
             self._video(row, used.get(row["id"], []))
         for row in conversion.rows("clips"):
             self._clip(row)
+        for row in conversion.rows("project_markers"):
+            self._marker(row)
         for row in conversion.rows("audit_log", "timestamp"):
             self._audit(row)
         if self._clips:
@@ -222,6 +241,24 @@ class _Conversion:
         ]
         if lost:
             self._conversion.lose(row, *lost)
+
+    def _marker(self, row: Row) -> None:
+        project = self._projects.get(row["project_id"])
+        if project is None:
+            self._conversion.reject(row, "project is gone")
+            return
+        marker: dict[str, Value] = {
+            "id": self._markers + 1,
+            "project_id": project,
+            **valued(MARKERS, row),
+        }
+        if row["end_time"] is None:
+            marker["start_time"] = START(row)
+        else:
+            marker["start_time"], marker["end_time"] = span(row, "start_time", "end_time", SPAN)
+        if self._conversion.store(row, "time_markers", marker):
+            self._markers += 1
+            row.new_id("time_markers", self._markers)
 
     def _audit(self, row: Row) -> None:
         entry = valued(AUDIT_LOG, row)
