@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 25;
+PRAGMA user_version = 28;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -54,7 +54,10 @@ VALUES
   (22, 'job_dependencies', 'ea1292941b76dec12d4ac005fd33e07906ed7b683f01129fad312682e7ad0ed2'),
   (23, 'gallery', '81ee3094a5ef45e7411a78da1cbbd589f7665c0a081261cf7f5668e5ef37511c'),
   (24, 'file_options', 'f1d2fc3b9e3b1a665c5b8abeae4e1733675a340ef539e29c1db17b77e72b7959'),
-  (25, 'job_schedules', 'a9a6d5ae9dbabd809c54ead697a0641b9a6fc6c619334a7fe6972771f46ec0c0');
+  (25, 'job_schedules', 'a9a6d5ae9dbabd809c54ead697a0641b9a6fc6c619334a7fe6972771f46ec0c0'),
+  (26, 'derived_files', '9bbb7162397b0bdc13952bec113fa1182b593f114564f2b2410272d020a45667'),
+  (27, 'retention', '8cbb3e94f96127527bf98ebf0eaece6674f633903d6863aa0d167ed4eb471813'),
+  (28, 'redactions', 'a0e81b4592fb02a07c25981e8ce3bdb17182549dcb0b45cc85e022b933241190');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -122,6 +125,8 @@ CREATE TABLE files (
   name_key        TEXT GENERATED ALWAYS AS (lower(name)) VIRTUAL,
   size_key        TEXT GENERATED ALWAYS AS (iif(size_bytes IS NULL, '', printf('%019d', size_bytes))) VIRTUAL,
   length_key      TEXT GENERATED ALWAYS AS (iif(duration IS NULL, '', printf('%016.3f', duration))) VIRTUAL,
+  is_pinned       INTEGER NOT NULL DEFAULT 0  -- retention does not remove it
+    CONSTRAINT files_is_pinned CHECK (is_pinned IN (0, 1)),
   -- What transcripts and clips refer to, so that theirs is a file of the same profile. Before the primary
   -- key: of two that are broken, SQLite names the one that was declared last.
   CONSTRAINT files_of_profile UNIQUE (id, profile_id),
@@ -144,6 +149,7 @@ CREATE INDEX files_by_length ON files (profile_id, length_key, id);
 CREATE INDEX files_by_source ON files (source_file_id, created_at DESC, id DESC) WHERE source_file_id IS NOT NULL;
 CREATE INDEX files_by_hash ON files (profile_id, content_hash, created_at DESC, id DESC) WHERE content_hash IS NOT NULL;
 CREATE INDEX files_by_url ON files (profile_id, source_url, created_at DESC, id DESC) WHERE source_url IS NOT NULL;
+CREATE INDEX files_pinned ON files (profile_id, created_at DESC, id DESC) WHERE is_pinned;
 
 
 -- The text of a file, and what a language model said about it.
@@ -1139,6 +1145,8 @@ CREATE TABLE generations (
       (worker IS NULL) = (lease_expires_at IS NULL)
       AND (worker IS NULL OR status = 'processing')
     ),
+  is_pinned                INTEGER NOT NULL DEFAULT 0  -- retention does not remove it
+    CONSTRAINT generations_is_pinned CHECK (is_pinned IN (0, 1)),
   CONSTRAINT generations_pk PRIMARY KEY (id),
   CONSTRAINT generations_id CHECK (id GLOB '????????-????-????-????-????????????' AND id NOT GLOB '*[^0-9a-f-]*'),
   CONSTRAINT generations_duration_seconds CHECK (duration_seconds > 0),
@@ -1162,6 +1170,7 @@ CREATE INDEX generations_by_prompt ON generations (prompt, created_at DESC, id D
 CREATE INDEX generations_by_completion ON generations (completed_at);
 CREATE INDEX generations_queue ON generations (priority DESC, created_at, id) WHERE status = 'pending';
 CREATE INDEX generations_held ON generations (priority DESC, created_at, id) WHERE worker IS NOT NULL;
+CREATE INDEX generations_pinned ON generations (created_at DESC, id DESC) WHERE is_pinned;
 
 
 -- Every prompt that was ever used, and how often. Outlives generations: it is analytics.
@@ -1505,6 +1514,8 @@ CREATE TABLE notifications (
   is_read       INTEGER NOT NULL DEFAULT 0,
   created_at    TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   updated_at    TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  is_pinned     INTEGER NOT NULL DEFAULT 0  -- retention does not remove it
+    CONSTRAINT notifications_is_pinned CHECK (is_pinned IN (0, 1)),
   CONSTRAINT notifications_pk PRIMARY KEY (id AUTOINCREMENT),
   CONSTRAINT notifications_stream UNIQUE (profile_id, progress_key),
   CONSTRAINT notifications_profile FOREIGN KEY (profile_id) REFERENCES profiles (id) ON DELETE CASCADE,
@@ -1522,12 +1533,13 @@ CREATE TRIGGER notifications_bounded AFTER INSERT ON notifications
 BEGIN
   DELETE FROM notifications
   WHERE id IN (
-    SELECT id
-    FROM notifications
-    WHERE profile_id = NEW.profile_id
-    ORDER BY updated_at DESC, id DESC
-    LIMIT -1 OFFSET 1000
-  );
+      SELECT id
+      FROM notifications
+      WHERE profile_id = NEW.profile_id
+      ORDER BY updated_at DESC, id DESC
+      LIMIT -1 OFFSET 1000
+    )
+    AND NOT is_pinned;
 END;
 
 
@@ -1902,6 +1914,67 @@ CREATE TABLE collection_files (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX collection_files_in_order ON collection_files (collection_id, position, file_id);
+
+
+-- What redacted segments had before: the segments have the masked text, so that nothing shows or finds the rest.
+CREATE TABLE segment_originals (
+  segment_id   INTEGER NOT NULL,
+  text         TEXT NOT NULL,
+  words        TEXT,           -- JSON array
+  masked_text  TEXT NOT NULL,  -- what the segment had when it was redacted last; another text: it was edited since
+  reason       TEXT,           -- the application's own word
+  redacted_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  CONSTRAINT segment_originals_pk PRIMARY KEY (segment_id),
+  CONSTRAINT segment_originals_segment
+    FOREIGN KEY (segment_id) REFERENCES transcript_segments (id) ON DELETE CASCADE,
+  CONSTRAINT segment_originals_words
+    CHECK (CASE WHEN json_valid(words) THEN json_type(words) = 'array' ELSE words IS NULL END),
+  CONSTRAINT segment_originals_redacted_at
+    CHECK (redacted_at IS strftime('%Y-%m-%dT%H:%M:%fZ', redacted_at, '+0 days'))
+) STRICT, WITHOUT ROWID;
+
+
+-- What is made from files, may be made again, and need not be kept: proxies, strips of thumbnails, waveforms, previews.
+CREATE TABLE derived_files (
+  id             INTEGER NOT NULL,
+  file_id        TEXT,           -- NULL: the file was deleted, and these bytes are to be unlinked
+  kind           TEXT NOT NULL,  -- the application's own word
+  parameters     TEXT NOT NULL DEFAULT '{}',  -- JSON object, its keys in order
+  status         TEXT NOT NULL DEFAULT 'pending',
+  path           TEXT,           -- where the bytes are, when it is ready
+  size_bytes     INTEGER,
+  error_message  TEXT,
+  is_pinned      INTEGER NOT NULL DEFAULT 0,  -- not to be evicted
+  created_at     TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  updated_at     TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  last_used_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  expires_at     TEXT,           -- from when it is evicted
+  CONSTRAINT derived_files_pk PRIMARY KEY (id AUTOINCREMENT),
+  CONSTRAINT derived_files_once UNIQUE (file_id, kind, parameters),
+  -- SET NULL, because bytes whose row is gone would never be unlinked.
+  CONSTRAINT derived_files_file FOREIGN KEY (file_id) REFERENCES files (id) ON DELETE SET NULL,
+  CONSTRAINT derived_files_kind CHECK (kind <> ''),
+  CONSTRAINT derived_files_parameters
+    CHECK (CASE WHEN json_valid(parameters) THEN json_type(parameters) = 'object' ELSE 0 END),
+  CONSTRAINT derived_files_status CHECK (status IN ('pending', 'processing', 'ready', 'failed')),
+  CONSTRAINT derived_files_bytes
+    CHECK ((path IS NOT NULL) = (status = 'ready') AND (size_bytes IS NOT NULL) = (status = 'ready')),
+  CONSTRAINT derived_files_size_bytes CHECK (size_bytes >= 0),
+  CONSTRAINT derived_files_error CHECK (error_message IS NULL OR status = 'failed'),
+  CONSTRAINT derived_files_is_pinned CHECK (is_pinned IN (0, 1)),
+  CONSTRAINT derived_files_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT derived_files_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days')),
+  CONSTRAINT derived_files_last_used_at CHECK (last_used_at IS strftime('%Y-%m-%dT%H:%M:%fZ', last_used_at, '+0 days')),
+  CONSTRAINT derived_files_expires_at CHECK (expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', expires_at, '+0 days'))
+) STRICT;
+
+CREATE INDEX derived_files_unfinished ON derived_files (status, created_at, id)
+  WHERE status = 'pending' OR status = 'processing';
+-- In the order in which they are evicted, the last one first.
+CREATE INDEX derived_files_by_use ON derived_files (is_pinned DESC, last_used_at DESC, id DESC, size_bytes)
+  WHERE status = 'ready';
+-- Of deleted files.
+CREATE INDEX derived_files_without_file ON derived_files (status) WHERE file_id IS NULL;
 
 
 -- What profiles write about a file, or about a moment of it; and answers to it.

@@ -186,7 +186,7 @@ FILES = Case(
         }
     ),
     foreign_keys=("profile_id", "source_file_id"),
-    columns_beside=frozenset({"duration"}),
+    columns_beside=frozenset({"duration", "is_pinned"}),
 )
 
 TRANSCRIPTS = Case(
@@ -474,6 +474,7 @@ GENERATIONS = Case(
         Listing("pending", lambda _owner: {}, newest_first=False),
     ),
     kept_as={"prompt": "prompts.text"},
+    columns_beside=frozenset({"is_pinned"}),
 )
 
 SPEAKERS = Case(
@@ -669,6 +670,27 @@ COMMENTS = Case(
     columns_beside=frozenset({"reply_count"}),
 )
 
+DERIVED_FILES = Case(
+    attribute="derived_files",
+    entity="derived file",
+    table="derived_files",
+    record=reelbase.DerivedFile,
+    key="derived_file_id",
+    adder="ensure",
+    arguments=lambda owner, number: {
+        "file_id": owner.file_id,
+        "kind": "proxy",
+        "parameters": {"height": 720, "number": number},
+    },
+    takes_id=False,
+    listings=(
+        Listing("list_for_file", _of_file, has_limit=True),
+        Listing("pending", lambda _owner: {}, newest_first=False),
+    ),
+    foreign_keys=("file_id",),
+    key_type=int,
+)
+
 MARKERS = Case(
     attribute="markers",
     entity="marker",
@@ -718,6 +740,7 @@ CASES = (
     PEOPLE,
     COLLECTIONS,
     COMMENTS,
+    DERIVED_FILES,
     MARKERS,
 )
 

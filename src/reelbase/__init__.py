@@ -66,6 +66,12 @@ from reelbase.repositories.collections import (
 )
 from reelbase.repositories.comments import Comment, CommentChanges, CommentRepository
 from reelbase.repositories.config import ConfigEntry, ConfigRepository
+from reelbase.repositories.derived_files import (
+    DerivedFile,
+    DerivedFileRepository,
+    DerivedFileStatus,
+    EvictedFile,
+)
 from reelbase.repositories.downloads import (
     Download,
     DownloadRepository,
@@ -137,6 +143,8 @@ from reelbase.repositories.projects import (
     ProjectWithVideos,
 )
 from reelbase.repositories.prompts import Prompt, PromptRepository
+from reelbase.repositories.redactions import Redaction, RedactionRepository
+from reelbase.repositories.retention import Expendable, ExpendableKind, RetentionRepository
 from reelbase.repositories.schedules import MissedSlots, Schedule, ScheduleRepository
 from reelbase.repositories.secrets_store import SecretsStoreRepository, StoredSecret
 from reelbase.repositories.segments import NewSegment, Segment, SegmentChanges, SegmentRepository
@@ -204,12 +212,18 @@ __all__ = [
     "DatabaseReadOnlyError",
     "DatabaseStats",
     "DatabaseTimeoutError",
+    "DerivedFile",
+    "DerivedFileRepository",
+    "DerivedFileStatus",
     "DomainErrors",
     "Download",
     "DownloadRepository",
     "DownloadStatus",
     "ErrorLogEntry",
     "ErrorLogRepository",
+    "EvictedFile",
+    "Expendable",
+    "ExpendableKind",
     "File",
     "FileCard",
     "FileChanges",
@@ -294,8 +308,11 @@ __all__ = [
     "Record",
     "RecordNotFoundError",
     "RecoveryReport",
+    "Redaction",
+    "RedactionRepository",
     "RepairReport",
     "Repository",
+    "RetentionRepository",
     "Schedule",
     "ScheduleRepository",
     "SchemaError",

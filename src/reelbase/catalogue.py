@@ -11,6 +11,7 @@ from reelbase.repositories.clips import ClipRepository
 from reelbase.repositories.collections import CollectionRepository
 from reelbase.repositories.comments import CommentRepository
 from reelbase.repositories.config import ConfigRepository
+from reelbase.repositories.derived_files import DerivedFileRepository
 from reelbase.repositories.downloads import DownloadRepository
 from reelbase.repositories.error_log import ErrorLogRepository
 from reelbase.repositories.file_processing import FileProcessingRepository
@@ -26,6 +27,8 @@ from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
+from reelbase.repositories.redactions import RedactionRepository
+from reelbase.repositories.retention import RetentionRepository
 from reelbase.repositories.schedules import ScheduleRepository
 from reelbase.repositories.secrets_store import SecretsStoreRepository
 from reelbase.repositories.segments import SegmentRepository
@@ -99,6 +102,9 @@ class Catalogue(RawSql):
     people = _Attribute(PersonRepository)
     collections = _Attribute(CollectionRepository)
     comments = _Attribute(CommentRepository)
+    derived_files = _Attribute(DerivedFileRepository)
+    retention = _Attribute(RetentionRepository)
+    redactions = _Attribute(RedactionRepository)
     markers = _Attribute(MarkerRepository)
     secrets_store = _Attribute(SecretsStoreRepository)
 

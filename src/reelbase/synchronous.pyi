@@ -31,6 +31,7 @@ from reelbase.repositories.clips import Clip
 from reelbase.repositories.collections import CollectedFile, Collection, CollectionChanges
 from reelbase.repositories.comments import Comment, CommentChanges
 from reelbase.repositories.config import ConfigEntry
+from reelbase.repositories.derived_files import DerivedFile, EvictedFile
 from reelbase.repositories.downloads.records import Download, DownloadStatus, PurgeReport
 from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry
 from reelbase.repositories.file_processing import FileProcessing
@@ -65,6 +66,8 @@ from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip, ProjectClipChanges
 from reelbase.repositories.projects import Project, ProjectChanges, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
+from reelbase.repositories.redactions import Redaction
+from reelbase.repositories.retention import Expendable
 from reelbase.repositories.schedules.records import MissedSlots, Schedule
 from reelbase.repositories.secrets_store import StoredSecret
 from reelbase.repositories.segments import NewSegment, Segment, SegmentChanges
@@ -1188,6 +1191,106 @@ class _SyncCommentRepository(_SyncCommentView):
     def reply(self, comment_id: int, profile_id: str, text: str) -> Comment: ...
     def update(self, comment_id: int, **changes: Unpack[CommentChanges]) -> Comment: ...
 
+class _SyncDerivedFileView:
+    def counts_by_status(self) -> dict[str, int]: ...
+    def evictable(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        max_count: int | None = None,
+        max_bytes: int | None = None,
+    ) -> list[EvictedFile]: ...
+    def find(self, derived_file_id: int) -> DerivedFile | None: ...
+    def get(self, derived_file_id: int) -> DerivedFile: ...
+    def list_for_file(
+        self, file_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> list[DerivedFile]: ...
+    def pending(self, *, limit: int | None = 100) -> list[DerivedFile]: ...
+    def total_bytes(self) -> int: ...
+
+class _SyncDerivedFileRepository(_SyncDerivedFileView):
+    def complete(
+        self, derived_file_id: int, path: str, size_bytes: int, *, expires_in: float | None = None
+    ) -> DerivedFile: ...
+    def delete(self, derived_file_id: int, *, missing_ok: bool = False) -> bool: ...
+    def ensure(
+        self, file_id: UUID | str, kind: str, parameters: dict[str, Any] | None = None
+    ) -> DerivedFile: ...
+    def evict(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        max_count: int | None = None,
+        max_bytes: int | None = None,
+    ) -> list[EvictedFile]: ...
+    def fail(self, derived_file_id: int, error_message: str) -> DerivedFile: ...
+    def pin(self, derived_file_id: int, *, pinned: bool = True) -> DerivedFile: ...
+    def recover(self, older_than: timedelta) -> int: ...
+    def retry(self, derived_file_id: int) -> DerivedFile: ...
+    def start(self, derived_file_id: int) -> DerivedFile: ...
+    def use(self, derived_file_id: int, *, every: float = 60.0) -> DerivedFile: ...
+
+class _SyncRetentionView:
+    def files(
+        self,
+        profile_id: str,
+        *,
+        older_than: timedelta | None = None,
+        max_count: int | None = None,
+        max_bytes: int | None = None,
+        limit: int | None = None,
+    ) -> list[Expendable]: ...
+    def generations(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        max_count: int | None = None,
+        max_bytes: int | None = None,
+        limit: int | None = None,
+    ) -> list[Expendable]: ...
+    def notifications(
+        self,
+        profile_id: str,
+        *,
+        older_than: timedelta | None = None,
+        max_count: int | None = None,
+        limit: int | None = None,
+    ) -> list[Expendable]: ...
+    def pinned_files(
+        self, profile_id: str, *, limit: int | None = None, offset: int = 0
+    ) -> list[File]: ...
+    def pinned_generations(
+        self, *, limit: int | None = None, offset: int = 0
+    ) -> list[Generation]: ...
+    def pinned_notifications(
+        self, profile_id: str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Notification]: ...
+
+class _SyncRetentionRepository(_SyncRetentionView):
+    def pin_file(self, file_id: UUID | str, *, pinned: bool = True) -> File: ...
+    def pin_generation(self, generation_id: UUID | str, *, pinned: bool = True) -> Generation: ...
+    def pin_notification(self, notification_id: int, *, pinned: bool = True) -> Notification: ...
+    def remove(self, expendable: Iterable[Expendable]) -> list[Expendable]: ...
+
+class _SyncRedactionView:
+    def find(self, segment_id: int) -> Redaction | None: ...
+    def get(self, segment_id: int) -> Redaction: ...
+    def list_for_transcript(
+        self, transcript_id: UUID | str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Redaction]: ...
+
+class _SyncRedactionRepository(_SyncRedactionView):
+    def delete(self, segment_id: int, *, missing_ok: bool = False) -> bool: ...
+    def redact(
+        self,
+        segment_id: int,
+        parts: Iterable[tuple[int, int]],
+        *,
+        mask: str = "[redacted]",
+        reason: str | None = None,
+    ) -> Segment: ...
+    def restore(self, segment_id: int) -> Segment: ...
+
 class _SyncMarkerView:
     def find(self, marker_id: int) -> Marker | None: ...
     def get(self, marker_id: int) -> Marker: ...
@@ -1278,6 +1381,9 @@ class SyncSnapshot(_RawReads):
     people: _SyncPersonView
     collections: _SyncCollectionView
     comments: _SyncCommentView
+    derived_files: _SyncDerivedFileView
+    retention: _SyncRetentionView
+    redactions: _SyncRedactionView
     markers: _SyncMarkerView
     secrets_store: _SyncSecretsStoreView
     def repository(self, repository_class: type[Repository]) -> Any: ...
@@ -1314,6 +1420,9 @@ class _Catalogue(_RawSql):
     people: _SyncPersonRepository
     collections: _SyncCollectionRepository
     comments: _SyncCommentRepository
+    derived_files: _SyncDerivedFileRepository
+    retention: _SyncRetentionRepository
+    redactions: _SyncRedactionRepository
     markers: _SyncMarkerRepository
     secrets_store: _SyncSecretsStoreRepository
     def repository(self, repository_class: type[Repository]) -> Any: ...

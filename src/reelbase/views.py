@@ -16,6 +16,7 @@ from reelbase.repositories.clips import ClipRepository
 from reelbase.repositories.collections import CollectionRepository
 from reelbase.repositories.comments import CommentRepository
 from reelbase.repositories.config import ConfigRepository
+from reelbase.repositories.derived_files import DerivedFileRepository
 from reelbase.repositories.downloads import DownloadRepository
 from reelbase.repositories.error_log import ErrorLogRepository
 from reelbase.repositories.file_processing import FileProcessingRepository
@@ -31,6 +32,8 @@ from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
+from reelbase.repositories.redactions import RedactionRepository
+from reelbase.repositories.retention import RetentionRepository
 from reelbase.repositories.schedules import ScheduleRepository
 from reelbase.repositories.secrets_store import SecretsStoreRepository
 from reelbase.repositories.segments import SegmentRepository
@@ -397,6 +400,37 @@ class CommentView:
     count_for_file = Reading(CommentRepository.count_for_file)
 
 
+class DerivedFileView:
+    """The reading methods of ``derived_files``."""
+
+    get = Reading(DerivedFileRepository.get)
+    find = Reading(DerivedFileRepository.find)
+    list_for_file = Reading(DerivedFileRepository.list_for_file)
+    pending = Reading(DerivedFileRepository.pending)
+    counts_by_status = Reading(DerivedFileRepository.counts_by_status)
+    total_bytes = Reading(DerivedFileRepository.total_bytes)
+    evictable = Reading(DerivedFileRepository.evictable)
+
+
+class RetentionView:
+    """The reading methods of ``retention``."""
+
+    files = Reading(RetentionRepository.files)
+    generations = Reading(RetentionRepository.generations)
+    notifications = Reading(RetentionRepository.notifications)
+    pinned_files = Reading(RetentionRepository.pinned_files)
+    pinned_generations = Reading(RetentionRepository.pinned_generations)
+    pinned_notifications = Reading(RetentionRepository.pinned_notifications)
+
+
+class RedactionView:
+    """The reading methods of ``redactions``."""
+
+    get = Reading(RedactionRepository.get)
+    find = Reading(RedactionRepository.find)
+    list_for_transcript = Reading(RedactionRepository.list_for_transcript)
+
+
 class MarkerView:
     """The reading methods of ``markers``."""
 
@@ -449,6 +483,9 @@ class ReadingCatalogue(RawReads):
     people: PersonView
     collections: CollectionView
     comments: CommentView
+    derived_files: DerivedFileView
+    retention: RetentionView
+    redactions: RedactionView
     markers: MarkerView
     secrets_store: SecretsStoreView
 

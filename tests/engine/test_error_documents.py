@@ -27,7 +27,7 @@ from reelbase.engine.native import run as run_module
 from reelbase.engine.native.errors import translate
 from reelbase.engine.statements.step import Step
 from reelbase.engine.threads import readers, writer
-from reelbase.testing.factories import make_job
+from reelbase.testing.factories import make_expendable, make_job
 
 PACKAGE = Path(reelbase.__file__).parent
 ERRORS = {
@@ -141,6 +141,8 @@ async def arguments_of(method: Any, owner: Owner) -> dict[str, Any]:
             "videos": [NEW_VIDEO],
             "generations": [NEW_GENERATION],
             "results": [(make_job(), None)],
+            "expendable": [make_expendable()],
+            "parts": [(0, 1)],
         },
         **{"segments": [reelbase.NewSegment(0, 1, "x")], "children": [{}], "time": 1.0},
         **{"older_than": timedelta(days=1), "transcript_id": uuid4(), "values": {"a": 1}},

@@ -447,6 +447,8 @@ def operations_of(step: Step[Any], path: Path) -> int:
 # Which methods give all of a list at once, and what keeps it short.
 AS_A_WHOLE = {
     "ConfigRepository.entries": "one entry for each setting that the application has",
+    "DerivedFileRepository.evict": "what it has removed, which is told once",
+    "DerivedFileRepository.evictable": "what the next evict() removes",
     "FileProcessingRepository.recover_stuck": "what it has reset, which is told once",
     "FileProcessingRepository.retry_due": "what it has made pending, which is told to one caller",
     "JobRepository.steps": "the steps that one handler names",

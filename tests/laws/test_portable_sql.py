@@ -36,7 +36,7 @@ OWN_TEXT = dict.fromkeys(
         "SegmentRepository._index_new",
         "SegmentRepository._mend_index",
         "SegmentRepository._clear_index",
-        "SegmentRepository._index_again",
+        "SegmentRepository.index_again",
         "SummaryRepository._index_all",
         "SummaryRepository._mend_index",
         "SummaryRepository._clear_index",
@@ -98,7 +98,7 @@ EXCEPTIONS = {
 
 # The functions that both have, and PostgreSQL's of the same names as SQLite's and the library's.
 FUNCTIONS = {
-    *("count", "coalesce", "first_value", "length", "max", "row_number", "rtrim", "substr"),
+    *("count", "coalesce", "first_value", "length", "max", "row_number", "rtrim", "substr", "sum"),
     *("excerpt", "folded", "iif", "instr", "json_each", "json_group_array", "marked", "merged"),
     *("spaced", "stripped"),
 }

@@ -29,6 +29,8 @@ from reelbase import (
     Database,
     DatabaseError,
     DownloadStatus,
+    Expendable,
+    ExpendableKind,
     File,
     FileStatus,
     GenerationStatus,
@@ -46,7 +48,7 @@ from reelbase import (
 )
 from reelbase.engine.file_names import printable
 from reelbase.engine.statements.search import folded
-from reelbase.testing.clock import FrozenClock
+from reelbase.testing.clock import START, FrozenClock
 from reelbase.testing.factories import make_job
 
 QUICK = settings(
@@ -494,6 +496,7 @@ class World:
     other_person_id: int
     collection_id: int
     comment_id: int
+    derived_file_id: int
     marker_id: int
 
 
@@ -540,6 +543,7 @@ async def world(database: Database, clock: FrozenClock) -> World:
     collection = await database.collections.add("ann", "c")
     await database.collections.add_files(collection.id, [file.id, waiting.id])
     comment = await database.comments.add(file.id, "ann", "t", at_seconds=1.0)
+    derived = await database.derived_files.ensure(file.id, "proxy")
     marker = await database.markers.add("m", 1.0, file_id=file.id)
     await database.secrets_store.set("s", "v", profile_id="ann")
     await database.schedules.set("s", "@daily", "t", {}, profile_id="ann")
@@ -570,6 +574,7 @@ async def world(database: Database, clock: FrozenClock) -> World:
         other_person.id,
         collection.id,
         comment.id,
+        derived.id,
         marker.id,
     )
 
@@ -656,6 +661,10 @@ def _comment(world: World) -> dict[str, Any]:
 
 def _schedule(world: World) -> dict[str, Any]:
     return {"name": "s"}
+
+
+def _derived_file(world: World) -> dict[str, Any]:
+    return {"derived_file_id": world.derived_file_id}
 
 
 def _marker(world: World) -> dict[str, Any]:
@@ -1074,6 +1083,43 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("comments", "count_for_file"): _file,
     ("comments", "update"): lambda world: _comment(world) | {"text": "new"},
     ("comments", "delete"): _comment,
+    ("derived_files", "ensure"): lambda world: _file(world) | {"kind": "k"},
+    ("derived_files", "get"): _derived_file,
+    ("derived_files", "find"): _derived_file,
+    ("derived_files", "list_for_file"): _file,
+    ("derived_files", "pending"): lambda world: {"limit": 5},
+    ("derived_files", "start"): _derived_file,
+    ("derived_files", "complete"): lambda world: (
+        _derived_file(world) | {"path": "p", "size_bytes": 1}
+    ),
+    ("derived_files", "fail"): lambda world: _derived_file(world) | {"error_message": "e"},
+    ("derived_files", "retry"): _derived_file,
+    ("derived_files", "recover"): lambda world: {"older_than": timedelta(0)},
+    ("derived_files", "use"): _derived_file,
+    ("derived_files", "pin"): _derived_file,
+    ("derived_files", "evictable"): lambda world: {"max_bytes": 0},
+    ("derived_files", "evict"): lambda world: {"max_bytes": 0},
+    ("derived_files", "delete"): _derived_file,
+    ("retention", "files"): lambda world: _profile(world) | {"max_count": 9},
+    ("retention", "generations"): lambda world: {"max_count": 9},
+    ("retention", "notifications"): lambda world: _profile(world) | {"max_count": 9},
+    ("retention", "remove"): lambda world: {
+        "expendable": [
+            Expendable(ExpendableKind.FILE, str(world.failed_file_id), None, None, START)
+        ]
+    },
+    ("retention", "pin_file"): _file,
+    ("retention", "pin_generation"): _generation,
+    ("retention", "pin_notification"): _notification,
+    ("retention", "pinned_files"): _profile,
+    ("retention", "pinned_generations"): _paging,
+    ("retention", "pinned_notifications"): _profile,
+    ("redactions", "redact"): lambda world: _segment(world) | {"parts": [(0, 1)]},
+    ("redactions", "get"): _segment,
+    ("redactions", "find"): _segment,
+    ("redactions", "list_for_transcript"): _transcript,
+    ("redactions", "restore"): _segment,
+    ("redactions", "delete"): _segment,
     ("markers", "add"): lambda world: _file(world) | {"label": "m", "start_time": 1.0},
     ("markers", "get"): _marker,
     ("markers", "find"): _marker,
@@ -1100,6 +1146,8 @@ WITHOUT_ARGUMENTS = {
     ("files", "rebuild_search"),
     ("llm_configs", "rotate_keys"),
     ("profiles", "count"),
+    ("derived_files", "counts_by_status"),
+    ("derived_files", "total_bytes"),
     ("jobs", "limits"),
     ("jobs", "list_unfinished"),
     ("jobs", "paused"),
@@ -1176,6 +1224,7 @@ ALSO_CALLED = {
     "person_id": "id",
     "collection_id": "id",
     "comment_id": "id",
+    "derived_file_id": "id",
     "marker_id": "id",
     "name": "suggested_name",
     "status": "test_status",
@@ -1246,6 +1295,11 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         ),
         (Segment, ("x", 5, {}, Unknown(), uuid4())),
         (Iterable[NewSegment], (5, "ab", [5], ["x"], [{}], [None], NewSegment(0.0, 1.0, "t"))),
+        (Iterable[Expendable], (5, "ab", [5], ["x"], [{}], [None])),
+        (
+            Iterable[tuple[int, int]],
+            (5, "ab", [5], ["ab"], [{}], [None], [(0,)], [(0, 1.5)], [(0, True)], [(1, 0)], []),
+        ),
         (Iterable[NewGeneration], (5, "ab", [5], ["x"], [{}], [None])),
         (Iterable[UUID | str], (5, "ab", b"ab", ["x"], [5], [None], Unknown(), ["\ud800"])),
         (
@@ -1354,6 +1408,7 @@ MESSAGES = {
     *(("jobs", name) for name in ("error", "error_details", "message", "text")),
     *(("downloads", name) for name in ("error_message", "message")),
     *(("generations", name) for name in ("error_message", "message")),
+    ("derived_files", "error_message"),
     ("file_processing", "message"),
     ("summaries", "message"),
     *((log, name) for log in ("error_log", "unsupported_urls") for name in ("url", "error")),

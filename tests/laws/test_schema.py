@@ -280,6 +280,20 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": MOMENT,
         "updated_at": MOMENT,
     },
+    "derived_files": {
+        "id": 1,
+        "file_id": ID,
+        "kind": "proxy",
+        "parameters": "{}",
+        "status": "ready",
+        "path": "",
+        "size_bytes": 0,
+        "is_pinned": 0,
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+        "last_used_at": MOMENT,
+        "expires_at": MOMENT,
+    },
     "time_markers": {
         "id": 1,
         "file_id": ID,
@@ -328,6 +342,13 @@ ROWS: dict[str, dict[str, Any]] = {
         "end_time": 0.0,
         "text": "",
         "words": "[]",
+    },
+    "segment_originals": {
+        "segment_id": 1,
+        "text": "",
+        "words": "[]",
+        "masked_text": "",
+        "redacted_at": MOMENT,
     },
     "llm_configs": {
         "id": 1,
@@ -404,6 +425,23 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "file_comments_not_own_parent": [{"parent_id": 1, "at_seconds": None}],
     "file_comments_at_seconds": [{"at_seconds": -0.001}],
     "file_comments_reply_has_no_time": [{"parent_id": 2}],
+    "derived_files_kind": [{"kind": ""}],
+    "derived_files_parameters": [{"parameters": text} for text in _NO_OBJECTS],
+    "derived_files_status": [
+        {"status": status, "path": None, "size_bytes": None} for status in ("", "Ready", "done")
+    ],
+    "derived_files_bytes": [
+        {"path": None},
+        {"size_bytes": None},
+        *({"status": status} for status in ("pending", "processing", "failed")),
+    ],
+    "derived_files_size_bytes": [{"size_bytes": -1}],
+    "derived_files_error": [{"error_message": ""}],
+    "derived_files_is_pinned": [{"is_pinned": 2}, {"is_pinned": -1}],
+    **{
+        f"{table}_is_pinned": [{"is_pinned": 2}, {"is_pinned": -1}]
+        for table in ("files", "generations", "notifications")
+    },
     "time_markers_of_one": [{"file_id": None}, {"project_id": 1}],
     "time_markers_times": [
         {"start_time": -0.001},
@@ -558,6 +596,7 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
         {"start_time": 1.0, "end_time": 0.999},
         {"end_time": -1.0},
     ],
+    "segment_originals_words": [{"words": text} for text in _NO_ARRAYS],
     "transcript_segments_words": [{"words": text} for text in _NO_ARRAYS],
     "llm_configs_max_tokens": [{"max_tokens": 0}, {"max_tokens": -1}],
     "llm_configs_temperature": [{"temperature": -0.001}],

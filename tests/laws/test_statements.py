@@ -128,6 +128,16 @@ for _name, _table in (
 ):
     MAY_SCAN[_name, _table] = "counting all is reading all, of some index"
 MAY_SCAN["FileProcessingRepository._counts", "file_processing"] = "counting all, of an index"
+MAY_SCAN["DerivedFileRepository._counts", "derived_files"] = "counting all, of an index"
+MAY_SCAN["DerivedFileRepository._total_bytes", "derived_files"] = "adds up all, of an index"
+for _name in ("_evictable", "_evict"):
+    for _table in ("derived_files", "ready"):
+        MAY_SCAN[f"DerivedFileRepository.{_name}", _table] = "adds up all, in the order of an index"
+for _table in ("files", "generations", "notifications"):
+    MAY_SCAN[f"RetentionRepository._{_table}", "loose"] = "adds up all, in the order of an index"
+    MAY_SCAN["RetentionRepository._named_paths", _table] = "no index has the paths"
+MAY_SCAN["RetentionRepository._pinned_generations", "generations"] = "an index of what is pinned"
+MAY_SCAN["RetentionRepository._generations", "generations"] = "adds up all, in an index's order"
 MAY_SCAN["LlmConfigRepository._next_id", "sqlite_sequence"] = "one row per table"
 MAY_SCAN["LlmConfigRepository._api_keys", "llm_configs"] = "rotation looks at every key"
 MAY_SCAN["SecretsStoreRepository._values", "secrets_store"] = "rotation looks at every secret"
@@ -194,6 +204,13 @@ MAY_SORT = {
     "TagRepository._list_for_profile": "by their counts, which no index has",
     "CollectionRepository._for_file": "a file's few collections",
     "CollectionRepository._make_room": "a collection whose positions are numbered again",
+    "DerivedFileRepository._counts": "four groups",
+    "DerivedFileRepository._list_for_file": "a file's few derived files",
+    "DerivedFileRepository._evictable": "what is removed, the least recently used first",
+    "RetentionRepository._files": "what is expendable, oldest first",
+    "RetentionRepository._generations": "what is expendable, oldest first",
+    "RetentionRepository._notifications": "what is expendable, oldest first",
+    "RetentionRepository._pinned_notifications": "a few among a thousand",
     "TagRepository._for_file": "a file's few tags",
     "TagRepository._for_files": "the few tags of some files",
     "DownloadLeases._claim": "two candidates",
@@ -208,6 +225,8 @@ MAY_SORT = {
 MAY_BE_UNORDERED = {
     "JobQueries._find_referencing_file": "its method returns a set",
     "JobQueries._find_referencing_transcript": "its method returns a set",
+    "DerivedFileRepository._total_bytes": "it is one row",
+    "RetentionRepository._named_paths": "its method looks paths up in it",
 }
 
 # The last sort key of these is unique among what they list, and why.
@@ -223,6 +242,11 @@ UNIQUE_WITHIN = {
 ENTITIES = {
     "CollectionRepository._member": "file",
     "ScheduleRepository._add_job": "job",
+    "RedactionRepository._mask": "segment",
+    "RedactionRepository._segment": "segment",
+    "RetentionRepository._pin_file": "file",
+    "RetentionRepository._pin_generation": "generation",
+    "RetentionRepository._pin_notification": "notification",
     "SegmentRepository._known_transcript": "transcript",
     "SpeakerRepository._get_by_label": "file",
     "SummaryPromptRepository._set_active": "profile",
@@ -234,6 +258,7 @@ ENTITIES = {
 SHARED = {
     "PromptRepository.track_prompt": "GenerationRepository.create counts the use of the prompt",
     "PromptRepository.index_new_prompts": "GenerationRepository.create counts the use of the prompt",
+    "SegmentRepository.index_again": "RedactionRepository changes texts, which segments are found by",
     "FileSearch.index_again": "MediaInfoRepository changes titles, which files are found by",
 }
 

@@ -35,7 +35,8 @@ class Notification(Record, frozen=True):
 
 class NotificationRepository(Repository):
     """The notifications of profiles, table ``notifications``: at most 1000 each; beyond that the oldest are
-    deleted. One with a progress_key is updated in place, and is then the newest, and unread again.
+    deleted, but for pinned ones (``retention.pin_notification()``). One with a progress_key is updated in
+    place, and is then the newest, and unread again.
     """
 
     entity = "notification"

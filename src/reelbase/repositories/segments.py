@@ -183,7 +183,7 @@ class SegmentRepository(Repository):
     _derivation = (_mend_index, _clear_index, _index_new)
 
     # A trigger has removed the row from the index if its text changed.
-    _index_again = Command(
+    index_again = Command(
         Segment,
         """
         INSERT INTO transcript_segments_fts (rowid, text)
@@ -402,7 +402,7 @@ class SegmentRepository(Repository):
         """
         segment, _ = await self._batch(
             self._update.one(**self._update.changes(changes, id=segment_id)),
-            self._index_again.count(id=segment_id),
+            self.index_again.count(id=segment_id),
         )
         return segment
 
@@ -499,7 +499,7 @@ class SegmentRepository(Repository):
                         words=second.words,
                     ),
                     self._index_new.count(),
-                    self._index_again.count(id=segment.id),
+                    self.index_again.count(id=segment.id),
                 )
             except RecordNotFoundError:
                 continue  # another caller has changed it
@@ -542,7 +542,7 @@ class SegmentRepository(Repository):
                         confidence=min(known, default=None),
                         words=part.words,
                     ),
-                    self._index_again.count(id=first.id),
+                    self.index_again.count(id=first.id),
                 )
             except RecordNotFoundError:
                 continue  # another caller has changed one of them
@@ -603,8 +603,8 @@ class SegmentRepository(Repository):
                         confidence=second.confidence,
                         words=parts[1].words,
                     ),
-                    self._index_again.count(id=first.id),
-                    self._index_again.count(id=second.id),
+                    self.index_again.count(id=first.id),
+                    self.index_again.count(id=second.id),
                 )
             except RecordNotFoundError:
                 continue  # another caller has changed one of them

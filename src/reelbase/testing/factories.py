@@ -19,6 +19,7 @@ from reelbase.repositories.clips import Clip
 from reelbase.repositories.collections import CollectedFile, Collection
 from reelbase.repositories.comments import Comment
 from reelbase.repositories.config import ConfigEntry
+from reelbase.repositories.derived_files import DerivedFile, EvictedFile
 from reelbase.repositories.downloads.records import Download, PurgedDownload, PurgeReport
 from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry
 from reelbase.repositories.file_processing import FileProcessing
@@ -34,6 +35,8 @@ from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip
 from reelbase.repositories.projects import Project, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
+from reelbase.repositories.redactions import Redaction
+from reelbase.repositories.retention import Expendable
 from reelbase.repositories.schedules import Schedule
 from reelbase.repositories.secrets_store import StoredSecret
 from reelbase.repositories.segments import Segment
@@ -125,9 +128,13 @@ make_collected_file = Factory(CollectedFile, position=1)
 make_collection = Factory(Collection, name="collection {}")
 make_comment = Factory(Comment, text="text {}")
 make_config_entry = Factory(ConfigEntry)
+make_derived_file = Factory(DerivedFile, kind="preview")
 make_domain_errors = Factory(DomainErrors)
 make_download = Factory(Download, url="https://example.org/{}")
 make_error_log_entry = Factory(ErrorLogEntry, url="https://example.org/{}")
+make_evicted_file = Factory(EvictedFile, kind="preview", path="preview {}")
+make_expendable = Factory(Expendable, key="{}")
+make_redaction = Factory(Redaction, text="text {}")
 make_file = Factory(File, name="file-{}.mkv", path="in/file-{}.mkv")
 make_file_card = Factory(FileCard)
 make_file_processing = Factory(FileProcessing, max_retries=3)

@@ -215,7 +215,8 @@ class FileAdditions(FileSearch):
 
     async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
         """Deletes the row, not the bytes, with its transcripts, clips, speakers, summaries, media info,
-        status and links to tags. Jobs that name the file stay.
+        status and links to tags. Jobs that name the file stay, and so does what was derived from it, until
+        derived_files.evict() names its bytes.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
