@@ -1,4 +1,4 @@
--- reelbase: the schema, version 17. The truth for every new database.
+-- reelbase: the schema. The truth for every new database; user_version, below, is its version.
 --
 --   sqlite3 media.db < schema.sql
 --

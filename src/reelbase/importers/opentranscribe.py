@@ -569,7 +569,7 @@ class _Conversion:
                 self._conversion.store(row, "collection_files", entry)
 
     def _prompt_of(self, row: Row, owner: str) -> Value:
-        """The summary prompt of a collection: one of its owner or of everybody."""
+        """The summary prompt of a collection: one of its owner or of all profiles."""
         prompt, prompts = (
             row["default_summary_prompt_id"],
             self._choices["active_summary_prompt_id"],

@@ -426,7 +426,7 @@ class DerivedFileRepository(Repository):
         return await self._changed("be tried again", derived_file_id, step)
 
     async def recover(self, older_than: timedelta) -> int:
-        """Marks as pending what has been processing for longer than this: nobody makes it any more.
+        """Marks as pending what has been processing for longer than this: its maker is gone.
 
         Returns how many. Pass a longer time than making one takes.
         """

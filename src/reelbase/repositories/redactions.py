@@ -21,7 +21,7 @@ from reelbase.repositories.segments import Segment, SegmentRepository
 
 
 class Redaction(Record, frozen=True):
-    """What a redacted segment had before. text, words: the original ones, not to be shown to everybody.
+    """What a redacted segment had before. text, words: the original ones, which are to be shown to few.
     masked_text: the text of the segment as it was redacted.  reason: the application's own word, of the last
     redaction.  redacted_at: when that was.
     """
@@ -162,7 +162,7 @@ class RedactionRepository(Repository):
 
         Returns:
             The segment with the masked text. Its words are None if the text is made of other words, so that
-            nobody can tell which of them are to be masked.
+            it cannot be told which of them are to be masked.
 
         Raises:
             RecordNotFoundError: there is no such segment.

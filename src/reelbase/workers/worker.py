@@ -173,7 +173,7 @@ class Worker:
         return future
 
     async def _is_stored(self, attempt: Attempt, outcome: Success) -> bool:
-        """Whether the result was stored together with those of other slots, or is not needed any more."""
+        """Whether the result was stored together with those of other slots."""
         if self._stopping.is_set():
             return False
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -232,7 +232,8 @@ class Worker:
                     self._turn.set()
 
     async def _store_results(self) -> None:
-        """Stores the results that are there. If one of them cannot be, each slot does so by itself."""
+        """Stores the results that are there. The slot of one that was not stored, because it cannot be or is
+        not needed any more, tries by itself, and says why not."""
         results, self._results = self._results, {}
         if not results:
             return
@@ -240,12 +241,12 @@ class Worker:
             stored = await self._jobs.succeed_many(
                 [(attempt.job, outcome.result) for attempt, outcome in results.values()]
             )
-            for (attempt, outcome), is_stored in zip(results.values(), stored, strict=True):
+            for (future, (attempt, outcome)), is_stored in zip(
+                results.items(), stored, strict=True
+            ):
                 if is_stored:
                     log_end(attempt, outcome)
-                else:
-                    await log_lost(attempt)
-            _settle(results, True)
+                    _settle([future], True)
         except (DatabaseError, TypeError, ValueError) as error:
             _log.info("worker %s stores %d results one by one: %s", self._name, len(results), error)
         finally:
