@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -35,11 +36,22 @@ class FilePage(reelbase.Record, frozen=True):
     next: str | None
 
 
+class JobState(reelbase.Record, frozen=True):
+    """What a client sees of a job. Its error_details stay here: they hold a traceback, with paths of the
+    server."""
+
+    id: UUID
+    status: reelbase.JobStatus
+    progress: float
+    error: str | None
+    finished_at: datetime | None
+
+
 class Added(reelbase.Record, frozen=True):
     """A new file, and the job that reads it."""
 
     file: reelbase.File
-    job: reelbase.Job
+    job: JobState
 
 
 @app.post("/profiles/{profile_id}/files", status_code=201)
@@ -48,7 +60,7 @@ async def add_file(profile_id: str, new: reelbase.NewFile, unit: door.UnitDepend
     await unit.profiles.ensure(profile_id)
     (file,) = await unit.files.add_many(profile_id, [new])
     job = await unit.jobs.add(profile_id, "transcribe", {"file_id": str(file.id)}, max_attempts=3)
-    return Added(file, job)
+    return Added(file, state_of(job))
 
 
 @app.get("/profiles/{profile_id}/files")
@@ -80,18 +92,25 @@ async def delete_file(file_id: UUID, database: door.DatabaseDependency) -> None:
 
 @app.get("/jobs/{job_id}/events")
 async def follow_job(job_id: UUID, database: door.DatabaseDependency) -> StreamingResponse:
-    """Server-sent events: the job whenever it has changed, until it has ended."""
+    """Server-sent events: the job whenever it has changed, until it has ended. The last one has
+    ``finished_at``, at which the client closes its EventSource, or it would connect again."""
     await database.jobs.get(job_id)  # 404 now, while the response can still be one
     return door.event_stream(states_of(database, job_id))
 
 
-async def states_of(database: reelbase.Database, job_id: UUID) -> AsyncIterator[reelbase.Job]:
+def state_of(job: reelbase.Job) -> JobState:
+    # The text of a JobFailure is written for readers; that of any other exception may name files, too.
+    error = "the job has failed" if job.error_code == "exception" else job.error
+    return JobState(job.id, job.status, job.progress, error, job.finished_at)
+
+
+async def states_of(database: reelbase.Database, job_id: UUID) -> AsyncIterator[JobState]:
     """The worker may be another process: its commits are seen, too."""
     async with database.changes("jobs") as changes:
-        job = await database.jobs.get(job_id)
-        yield job
-        while job.finished_at is None:
+        state = state_of(await database.jobs.get(job_id))
+        yield state
+        while state.finished_at is None:
             await anext(changes)
-            seen, job = job, await database.jobs.get(job_id)
-            if job != seen:
-                yield job
+            seen, state = state, state_of(await database.jobs.get(job_id))
+            if state != seen:
+                yield state

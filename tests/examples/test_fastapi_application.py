@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -44,3 +45,27 @@ async def test_a_file_without_a_path_is_refused(client: httpx.AsyncClient) -> No
     answer = await client.post("/profiles/ann/files", json={"name": "a.mkv"})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["body", "path"]
+
+
+async def test_a_client_sees_that_a_job_has_failed_and_nothing_of_the_server(
+    client: httpx.AsyncClient, database: reelbase.Database
+) -> None:
+    new = {"name": "a.mkv", "path": "in/a.mkv"}
+    added = (await client.post("/profiles/ann/files", json=new)).json()
+    assert "error_details" not in added["job"]
+
+    async def fail(_run: reelbase.JobRun) -> None:
+        raise FileNotFoundError(2, "No such file", "/srv/media/a.mkv")
+
+    handler = reelbase.JobHandler(fail, backoff=lambda _attempts: 0.0)
+    working = asyncio.create_task(database.work({"transcribe": handler}))
+    job = await database.jobs.wait(added["job"]["id"], timeout=10)
+    working.cancel()
+    await asyncio.wait([working])
+    assert job.error_details is not None
+    assert __file__ in job.error_details["traceback"]
+    async with client.stream("GET", f"/jobs/{job.id}/events") as response:
+        (event,) = [line async for line in response.aiter_lines() if line]
+    assert '"status":"failed"' in event
+    assert '"finished_at":"2026' in event
+    assert not any(part in event for part in ("/srv", "error_details", __file__))

@@ -39,6 +39,9 @@ class Job(Record, frozen=True):
     run_after: it is not claimed before this time.  worker: the worker that holds it.  lease_expires_at:
     until when.  unique_key: the key that no other job of this profile and type has until this one has ended.
     waiting_for: how many jobs have to succeed before it is claimed.
+
+    An answer to a client leaves out error_details: of an exception in a handler they hold the traceback, with
+    paths of the server, and its error may name files, too.
     """
 
     id: UUID
