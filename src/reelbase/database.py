@@ -171,8 +171,11 @@ class Database(Catalogue):
         by the same task raises DatabaseError (code inside_unit) at once, because it would wait for
         this unit to end. A read through the Database does not see the writes of the unit.
         """
+        return self._transaction_at(call_site(), actor=actor)
+
+    def _transaction_at(self, where: str, *, actor: str | None = None) -> UnitOfWorkContext:
+        """where: the place that warnings and errors about the unit name."""
         self._executor.refuse_if_unusable()
-        where = call_site()
         return UnitOfWorkContext(
             Transaction(self._writer, "BEGIN IMMEDIATE", where),
             self._options.clock,

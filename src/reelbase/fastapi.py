@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from reelbase.database import Database
 from reelbase.unit_of_work import UnitOfWork
-from reelbase.web import LARGEST_PAGE, PageParameters, Problem, refuse_in_websocket
+from reelbase.web import LARGEST_PAGE, PageParameters, Problem, unit_of_request
 
 try:
     from fastapi import Depends, Query
@@ -58,8 +58,8 @@ def _unit_getter(name: str) -> Callable[..., AsyncIterator[UnitOfWork]]:
     async def get(
         connection: HTTPConnection, database: Database = opened
     ) -> AsyncIterator[UnitOfWork]:
-        refuse_in_websocket(connection.scope["type"])
-        async with database.transaction() as unit:
+        scope = connection.scope
+        async with unit_of_request(database, scope, scope.get("endpoint")) as unit:
             yield unit
 
     return get

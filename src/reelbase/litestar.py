@@ -26,8 +26,8 @@ from reelbase.web import (
     log_problem,
     problem_headers,
     problem_of,
-    refuse_in_websocket,
     server_sent_events,
+    unit_of_request,
 )
 
 try:
@@ -99,9 +99,8 @@ class ReelbasePlugin(InitPlugin):
     ) -> AsyncIterator[UnitOfWork]:
         # Litestar makes the dependencies that depend on none in tasks of their own. A unit is opened in the
         # task of the request, by which a write beside the unit is recognised and refused.
-        refuse_in_websocket(scope["type"])
         database = await self._database(state)
-        async with database.transaction() as unit:
+        async with unit_of_request(database, scope, scope["route_handler"].fn) as unit:
             yield unit
 
 

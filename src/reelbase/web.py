@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from http import HTTPStatus
 from typing import Any, Final, TypedDict
+from urllib.parse import quote
 
 import msgspec
 
 from reelbase import Record
 from reelbase.database import Database
 from reelbase.errors import DatabaseError
+from reelbase.unit_of_work import UnitOfWorkContext
 
 PROBLEM: Final = "application/problem+json"
 EVENT_STREAM: Final = "text/event-stream"
@@ -74,13 +76,21 @@ def checked_database(found: Any, name: str, remedy: str) -> Database:
     return found
 
 
-def refuse_in_websocket(connection_type: str) -> None:
-    """RuntimeError in a websocket: its dependencies live as long as the socket."""
-    if connection_type == "websocket":
+def unit_of_request(
+    database: Database, scope: Mapping[str, Any], endpoint: object
+) -> UnitOfWorkContext:
+    """A unit of work for endpoint, the function of a route. Warnings and errors about it name the method, the
+    path and that function: the line that opens it is the framework's.
+
+    RuntimeError in a websocket, whose dependencies live as long as the socket.
+    """
+    if scope["type"] == "websocket":
         raise RuntimeError(
             "a unit of work as a dependency of a websocket would hold the database until the socket is "
             "closed: take the database, and open a unit for each change"
         )
+    name = f"{getattr(endpoint, '__module__', None)}.{getattr(endpoint, '__qualname__', endpoint)}"
+    return database._transaction_at(f"{scope['method']} {quote(scope['path'])}, {name}")
 
 
 async def server_sent_events(

@@ -353,6 +353,27 @@ async def test_a_write_beside_the_unit_is_refused_at_once(app: FastAPI) -> None:
     assert (answer.status_code, answer.json()["code"]) == (500, "inside_unit")
 
 
+async def test_a_unit_that_is_held_too_long_is_named_by_its_route(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = FastAPI(lifespan=lifespan(path, slow_transaction=0.01))
+    install_error_handlers(app)
+    router = APIRouter(prefix="/slow")
+
+    @router.post("/{name}")
+    async def hold(unit: UnitDependency, database: DatabaseDependency) -> None:
+        await asyncio.sleep(0.1)
+        with pytest.raises(DatabaseError, match=r"opened at POST /slow/a%0Ab, .*hold,"):
+            await database.profiles.ensure("ann")
+
+    app.include_router(router)
+    async with client_of(app) as client:
+        assert (await client.post("/slow/a%0Ab")).status_code == 200
+    (warning,) = [line for line in caplog.messages if "has held the database" in line]
+    assert f"opened at POST /slow/a%0Ab, {__name__}.test_a_unit_that_is_held" in warning
+    assert "fastapi.py" not in warning
+
+
 async def test_background_tasks_and_streams_see_what_was_committed(app: FastAPI) -> None:
     seen: list[Any] = []
 

@@ -96,6 +96,22 @@ async def test_a_unit_is_committed_before_the_response_begins(
     assert states == ["committed", "committed", "1"]
 
 
+async def test_a_unit_is_named_by_its_route(application: Callable[..., Litestar]) -> None:
+    @post("/slow/{number:int}", status_code=200)
+    async def hold(
+        number: FromPath[int],
+        unit: NamedDependency[UnitOfWork],
+        database: NamedDependency[Database],
+    ) -> str:
+        with pytest.raises(reelbase.DatabaseError) as refused:
+            await database.profiles.ensure("ann")
+        return f"{number} {refused.value}"
+
+    async with client_of(application(hold)) as client:
+        answer = await client.post("/slow/3")
+    assert f"was opened at POST /slow/3, {__name__}.test_a_unit_is_named" in answer.text
+
+
 async def test_a_commit_that_fails_is_an_error_response(
     application: Callable[..., Litestar],
 ) -> None:

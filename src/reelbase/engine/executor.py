@@ -66,11 +66,10 @@ def caller() -> Thread | asyncio.Task[Any] | None:
 
 
 def call_site() -> str:
-    """The file and line from which the calling function was called."""
-    waiting = caller()
-    frame = _application_frame(waiting) if isinstance(waiting, Thread) else None
-    frame = frame or sys._getframe(2)
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    """The file and line of the application that made the call; where the event loop made it, for a task of
+    its own, those from which the calling function was called."""
+    frame = sys._getframe(2)
+    return application_site() or f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def application_site() -> str | None:
