@@ -20,8 +20,8 @@ A value that cannot be used (a malformed id, a naive datetime, NaN, a lone surro
 bits) is InvalidArgumentError. An argument of the wrong type is a mistake in the program, and TypeError.
 Both name the method that was called and its parameter.
 
-An HTTP answer may contain http_status, code and public_details. The text of an error, its details and its
-``__cause__`` are for the log: they may name files, methods and SQL.
+An HTTP answer may contain http_status, code, public_details and the public_text of an InvalidArgumentError.
+The text of an error, its details and its ``__cause__`` are for the log: they may name files, methods and SQL.
 """
 
 from __future__ import annotations
@@ -88,15 +88,17 @@ def _restored(
 class InvalidArgumentError(DatabaseError, ValueError):
     """An argument has a value that cannot be used; nothing was changed. It is also a ValueError.
 
-    parameter: the parameter's name in the method that was called.
+    parameter: the parameter's name in the method that was called.  public_text: the sentence about it without
+    the method, which an HTTP answer may contain; None where it would name a file of the server or SQL.
     """
 
     code = "invalid_argument"
     http_status = 422
 
-    def __init__(self, message: str, *, parameter: str) -> None:
+    def __init__(self, message: str, *, parameter: str, public_text: str | None = None) -> None:
         super().__init__(message, details={"parameter": parameter})
         self.parameter = parameter
+        self.public_text = None if public_text is None else printable(public_text)
 
 
 class RecordNotFoundError(DatabaseError):

@@ -56,8 +56,9 @@ class ReelbasePlugin(InitPlugin):
     becomes an error response, and rolled back when the handler raises. Background tasks, and a body that
     is streamed, run when it has ended: they take the database. A websocket is refused (RuntimeError).
 
-    A DatabaseError is answered with a problem document (RFC 9457): code and public_details; errors of
-    status 500 and above are logged on ``reelbase``.
+    A DatabaseError is answered with a problem document (RFC 9457): code, public_details and, for an argument
+    that cannot be used, a sentence as ``detail``. Errors are logged on ``reelbase``: those of status 500 and
+    above as errors, all others as information.
 
     Args:
         path: as of reelbase.connect().

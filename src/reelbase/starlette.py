@@ -97,8 +97,10 @@ def database_of(connection: HTTPConnection, name: str = "database") -> Database:
 def install_error_handlers(app: Starlette) -> None:
     """Answers a DatabaseError with a problem document (RFC 9457), and closes a websocket with 1011.
 
-    The document has code and public_details; errors of status 500 and above are logged on ``reelbase``.
-    A mounted application needs handlers of its own.
+    The document has code, public_details and, for an argument that cannot be used, a sentence as ``detail``.
+    Errors are logged on ``reelbase``: those of status 500 and above as errors, all others as information.
+    Errors of the framework (HTTPException, FastAPI's RequestValidationError) keep its own form. A mounted
+    application needs handlers of its own.
     """
     handler: Any = (
         _answer  # of requests and websockets alike, which the annotation does not allow for
@@ -128,7 +130,8 @@ def page_parameters(request: Request, *, limit: int = 50) -> PageParameters:
     """
     asked = request.query_params.get("limit", str(limit))
     if not (asked.isdecimal() and asked.isascii() and 1 <= int(asked[:9]) <= LARGEST_PAGE):
-        raise InvalidArgumentError(f"limit must be 1 to {LARGEST_PAGE}", parameter="limit")
+        text = f"limit: must be 1 to {LARGEST_PAGE}"
+        raise InvalidArgumentError(text, parameter="limit", public_text=text)
     return {"limit": int(asked), "after": request.query_params.get("after")}
 
 

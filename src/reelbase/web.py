@@ -11,10 +11,11 @@ from typing import Any, Final, TypedDict
 from urllib.parse import quote
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from reelbase import Record
 from reelbase.database import Database
-from reelbase.errors import DatabaseError
+from reelbase.errors import DatabaseError, InvalidArgumentError
 from reelbase.unit_of_work import UnitOfWorkContext
 
 PROBLEM: Final = "application/problem+json"
@@ -42,7 +43,8 @@ class PageParameters(TypedDict):
 class Problem(Record, frozen=True):
     """A problem document (RFC 9457). title: the phrase of the status.  code: that of the DatabaseError.
 
-    details: its public_details, which are empty from status 500 on.
+    details: its public_details, which are empty from status 500 on.  detail: the sentence about an argument
+    that cannot be used; left out for all other errors.
     """
 
     type: str
@@ -50,12 +52,17 @@ class Problem(Record, frozen=True):
     status: int
     code: str
     details: dict[str, Any]
+    detail: str | UnsetType = UNSET
 
 
 def problem_of(error: DatabaseError) -> Problem:
     """The answer to an error: without its text, which may name files, methods and SQL."""
     status = HTTPStatus(error.http_status)
-    return Problem("about:blank", status.phrase, status.value, error.code, error.public_details)
+    text = error.public_text if isinstance(error, InvalidArgumentError) else None
+    return Problem(
+        *("about:blank", status.phrase, status.value, error.code, error.public_details),
+        detail=UNSET if text is None else text,
+    )
 
 
 def problem_headers(error: DatabaseError) -> dict[str, str]:
@@ -64,9 +71,14 @@ def problem_headers(error: DatabaseError) -> dict[str, str]:
 
 
 def log_problem(error: DatabaseError, where: str) -> None:
-    """Logs an error that is no fault of the client. where: the method and path of the request."""
+    """Logs an error: with its traceback if it is no fault of the client, else as information.
+
+    where: the method and path of the request.
+    """
     if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s: %s", where, error, exc_info=error)
+    else:
+        _log.info("%s: %s", where, error)
 
 
 def checked_database(found: Any, name: str, remedy: str) -> Database:

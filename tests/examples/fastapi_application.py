@@ -17,7 +17,7 @@ from reelbase import fastapi as door
 
 app = FastAPI(
     lifespan=door.lifespan(os.environ.get("MEDIA_DATABASE", "media.db")),
-    responses={"4XX": {"model": door.Problem}},
+    responses={status: {"model": door.Problem} for status in (404, 409)},
 )
 door.install_error_handlers(app)
 

@@ -69,3 +69,10 @@ async def test_a_client_sees_that_a_job_has_failed_and_nothing_of_the_server(
     assert '"status":"failed"' in event
     assert '"finished_at":"2026' in event
     assert not any(part in event for part in ("/srv", "error_details", __file__))
+
+
+def test_openapi_has_the_errors_of_the_library_and_those_of_the_framework() -> None:
+    answers = app.openapi()["paths"]["/files/{file_id}"]["get"]["responses"]
+    models = {status: str(answers[status]["content"]) for status in ("404", "409", "422")}
+    assert [name for name in models if "schemas/Problem" in models[name]] == ["404", "409"]
+    assert "HTTPValidationError" in models["422"]

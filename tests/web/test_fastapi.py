@@ -500,6 +500,7 @@ def failing(app: FastAPI, error: DatabaseError) -> None:
             {
                 **{"title": "Unprocessable Entity", "status": 422, "code": "invalid_argument"},
                 "details": {"parameter": "file_id"},
+                "detail": "file_id: not a UUID: 'no id'",
             },
         ),
     ],
@@ -552,13 +553,30 @@ async def test_what_is_busy_can_be_tried_again(app: FastAPI) -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
-async def test_an_error_of_the_client_is_not_logged(
+async def test_an_error_of_the_client_is_logged_as_information(
     app: FastAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    failing(app, reelbase.RecordNotFoundError("none"))
+    caplog.set_level(logging.INFO, "reelbase")
+    failing(app, reelbase.RecordNotFoundError("profile 'x' does not exist"))
     async with client_of(app) as client:
         await client.get("/fails")
-    assert not [each for each in caplog.records if each.name == "reelbase"]
+    (record,) = [each for each in caplog.records if each.name == "reelbase" and not each.exc_info]
+    assert record.levelno == logging.INFO
+    assert record.getMessage() == "GET /fails: profile 'x' does not exist"
+
+
+async def test_a_text_that_names_a_file_of_the_server_is_not_answered(
+    app: FastAPI, tmp_path: Path
+) -> None:
+    @app.get("/")
+    async def route(database: DatabaseDependency, target: str) -> None:
+        await database.backup(target)
+
+    async with client_of(app) as client:
+        answer = await client.get("/", params={"target": f"{tmp_path}/"})
+    assert (answer.status_code, answer.json()["details"]) == (422, {"parameter": "target"})
+    assert "detail" not in answer.json()
+    assert str(tmp_path) not in answer.text
 
 
 # Pages

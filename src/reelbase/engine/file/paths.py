@@ -32,6 +32,7 @@ def file_path(path: str | os.PathLike[str], name: str = "path") -> Path:
             name,
             f"{text!r} names a folder; name the file in it, such as "
             f"{os.path.join(text, 'media.db')!r}",
+            is_public=False,
         )
     return Path(text).absolute()
 
@@ -46,16 +47,17 @@ def _text_of(path: str | os.PathLike[str], name: str) -> str:
         raise wrong_type(name, f"must be str or a path, not {type(path).__name__}")
     text = os.fspath(path)
     if "\0" in text or text in ("", MEMORY):
-        raise invalid_argument(name, f"not the path of a file: {text!r}")
+        raise invalid_argument(name, f"not the path of a file: {text!r}", is_public=False)
     url = _URL.fullmatch(text)
     if url is not None and (url[2] or _OF_SQLITE.fullmatch(url[1])):
-        raise invalid_argument(name, _instead_of_url(*url.groups()))
+        raise invalid_argument(name, _instead_of_url(*url.groups()), is_public=False)
     if _OF_A_SHELL.match(text):
         how = "os.path.expanduser" if text.startswith("~") else "os.path.expandvars"
         raise invalid_argument(
             name,
             f"{text!r} is what a shell would expand; pass {how}({text!r}), or an absolute path "
             "if a folder has just that name",
+            is_public=False,
         )
     return text
 

@@ -88,7 +88,7 @@ def restore_file(
     """
     place = real_path(target)  # side files follow the real name of a database
     if place == real_path(backup):
-        raise invalid_argument("target", f"{backup} cannot be restored to itself")
+        raise invalid_argument("target", f"{backup} cannot be restored to itself", is_public=False)
     refuse_misplaced(place)
     with translated(f"restoring {backup} to {target}", place):
         if place.exists():

@@ -31,7 +31,12 @@ class PublicFace:
 
 
 def invalid_argument(
-    parameter: str, problem: object, *, value: object = None, where: str | None = None
+    parameter: str,
+    problem: object,
+    *,
+    value: object = None,
+    where: str | None = None,
+    is_public: bool = True,
 ) -> InvalidArgumentError:
     """The error for a value that cannot be used: ``FileRepository.get: file_id: not a UUID: 'x'``.
 
@@ -40,9 +45,14 @@ def invalid_argument(
         problem: the sentence about the value.
         value: the value itself, by which the public method's parameter is found.
         where: the name to use when no public method is on the stack of this thread.
+        is_public: whether a client of the application may read the sentence. False: it names a file or SQL.
     """
     called, parameter = _called(parameter, value)
-    return InvalidArgumentError(_sentence(called or where, parameter, problem), parameter=parameter)
+    return InvalidArgumentError(
+        _sentence(called or where, parameter, problem),
+        parameter=parameter,
+        public_text=_sentence(None, parameter, problem) if is_public else None,
+    )
 
 
 def wrong_type(

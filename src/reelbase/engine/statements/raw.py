@@ -135,7 +135,10 @@ class RawStatement(Statement):
         if isinstance(value, list | tuple | set | frozenset) and name in self._in_lists:
             shown = f":{name}" if isinstance(name, str) else "?"
             raise invalid_argument(
-                self._called(name), f"{INSTEAD.format(shown)} and pass a list", where=self.name
+                self._called(name),
+                f"{INSTEAD.format(shown)} and pass a list",
+                where=self.name,
+                is_public=False,
             )
         try:
             return to_any(value)
