@@ -190,10 +190,29 @@ def test_keep_needs_a_number(file: Path, tmp_path: Path) -> None:
 def test_keep_goes_with_a_file_as_well(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("backup", file, tmp_path / "monday", "--keep", 1) == 0
-    assert run("backup", file, tmp_path / "tuesday", "--keep", 1) == 0
+    assert run("backup", file, tmp_path / "monday.db", "--keep", 1) == 0
+    assert run("backup", file, tmp_path / "tuesday.db", "--keep", 1) == 0
     assert capsys.readouterr().out.endswith("removed 1 older backup\n")
-    assert sorted(os.listdir(tmp_path)) == ["media.db", "tuesday"]
+    assert sorted(os.listdir(tmp_path)) == ["media.db", "tuesday.db"]
+
+
+def test_a_folder_for_backups_that_does_not_exist_is_made(file: Path, tmp_path: Path) -> None:
+    for target, *options in (("kept", "--keep", 7), ("slashed/",)):
+        for _ in range(2):
+            assert run("backup", file, f"{tmp_path}/{target}", *options) == 0
+        assert len(list((tmp_path / target).glob("media-*Z.db"))) == 2
+
+
+def test_a_folder_for_backups_is_made_only_where_it_can_be_meant(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("backup", file, tmp_path / "missing" / "kept", "--keep", 7) == 2
+    assert (
+        f"cannot make the folder {tmp_path}/missing/kept: No such file" in capsys.readouterr().err
+    )
+    assert run("backup", tmp_path / "no.db", tmp_path / "kept", "--keep", 7) == 2
+    assert run("backup", file, f"{file}/") == 2
+    assert sorted(tmp_path.glob("[km]*")) == [file]
 
 
 def test_a_clock_that_goes_back_costs_no_backup(

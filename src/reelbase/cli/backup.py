@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=(
             "Copies a database as it is at one moment, while applications write to it. The copy gets"
             " its name when it is complete and verified. TARGET is a new file, or a folder (default:"
-            " the database's own) in which the copy is named after the database and the time."
+            " the database's own) in which the copy is named after the database and the time. A TARGET"
+            " that does not exist is a folder, and is made, if it ends with a slash or, with --keep, has"
+            " no suffix such as .db."
         ),
     )
     add_database(parser)
@@ -57,14 +60,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     path = file_path(arguments.file)
-    folder = Path(arguments.target or path.parent).absolute()
-    is_folder = folder.is_dir()
     if arguments.keep is not None and arguments.keep < 1:
         raise UsageError("--keep N needs N of 1 or more")
+    folder = _folder(arguments, path)
     target = (
-        folder / _name(path, datetime.now(UTC))
-        if is_folder
-        else file_path(arguments.target, "TARGET")
+        file_path(arguments.target, "TARGET")
+        if folder is None
+        else folder / _name(path, datetime.now(UTC))
     )
     started = time.monotonic()
     done = run_async(_back_up(path, target, arguments.keep))
@@ -84,6 +86,22 @@ def run(arguments: argparse.Namespace) -> int:
         if report.removed:
             print(f"removed {counted(len(report.removed), 'older backup')}")
     return 0
+
+
+def _folder(arguments: argparse.Namespace, path: Path) -> Path | None:
+    """The folder that TARGET names, which exists afterwards; None: it names a file."""
+    folder = Path(arguments.target or path.parent).absolute()
+    if folder.is_dir():
+        return folder
+    is_named = arguments.target.endswith(("/", os.sep))
+    if not is_named and (arguments.keep is None or folder.suffix or folder.exists()):
+        return None
+    if path.exists():  # else the copy is refused, and leaves no folder behind
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder
 
 
 async def _back_up(path: Path, target: Path, keep: int | None) -> BackupReport:
