@@ -7,9 +7,11 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from reelbase.contexts import AsyncContext
 from reelbase.database import Database, close_soon
 from reelbase.engine.events import Observer
 from reelbase.engine.file.connections import ConnectionSettings
@@ -18,6 +20,7 @@ from reelbase.engine.file.journal import (
     JournalChoice,
     JournalDecision,
     as_far_as_folder_syncs,
+    check_choices,
     decide_off_loop,
     kept,
     relaxed_synchronous_for,
@@ -150,6 +153,7 @@ def connect(
         )
     if readers is not None and readers < 1:
         raise invalid_argument("readers", f"must be 1 or more, not {readers}", where="connect")
+    check_choices(journal, durability)
     return Connecting(
         ConnectOptions(
             path=file,
@@ -172,12 +176,22 @@ def connect(
     )
 
 
-class Connecting:
+class Connecting(AsyncContext):
     """The result of connect(): awaitable, and an async context manager that closes the database."""
+
+    entered_with = "async with reelbase.connect(path) as database:"
 
     def __init__(self, options: ConnectOptions) -> None:
         self._options = options
         self._database: Database | None = None
+
+    if not TYPE_CHECKING:  # type checkers refuse unknown attributes by themselves
+
+        def __getattr__(self, name):
+            raise AttributeError(
+                f"connect() has not opened the database yet, so there is no {name!r}: "
+                f"`database = await reelbase.connect(path)`, or `{self.entered_with}`"
+            )
 
     def __await__(self) -> Generator[object, None, Database]:
         return _open(self._options).__await__()

@@ -46,6 +46,8 @@ except ImportError as error:
 
 __all__ = ["PageParameters", "Problem", "ReelbasePlugin", "event_stream", "page_parameters"]
 
+_REMEDY = "it has not been started; in a test use `with TestClient(app) as client`"
+
 
 class ReelbasePlugin(InitPlugin):
     """Opens a database when the application starts, and closes it when it stops.
@@ -93,7 +95,7 @@ class ReelbasePlugin(InitPlugin):
             yield
 
     async def _database(self, state: State) -> Database:
-        return checked_database(state.get(self._name), self._name, "it has not been started")
+        return checked_database(state.get(self._name), self._name, _REMEDY)
 
     async def _unit(
         self, state: State, scope: Scope, before_unit: NamedDependency[None]

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from reelbase.catalogue import Catalogue
+from reelbase.contexts import AsyncContext
 from reelbase.engine.executor import Executor
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.native.transactions import take_snapshot
@@ -53,9 +54,11 @@ def _allow_writes(native: sqlite3.Connection) -> None:
     set_pragma(native, "query_only", 0)
 
 
-class SnapshotContext:
+class SnapshotContext(AsyncContext):
     """The context manager that database.snapshot() returns: a read transaction on a reader of its own. It
     can be entered once."""
+
+    entered_with = "async with database.snapshot() as view:"
 
     def __init__(
         self,

@@ -50,7 +50,8 @@ __all__ = [
 
 _REMEDY = (
     "pass lifespan=lifespan(path) to the application; if it has a lifespan of its own, enter "
-    "lifespan(path)(app) there and yield what it gives"
+    "lifespan(path)(app) there and yield what it gives. If it has been passed, the application was not "
+    "started: in a test use `with TestClient(app) as client`"
 )
 
 

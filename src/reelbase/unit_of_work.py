@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from reelbase.catalogue import Catalogue
+from reelbase.contexts import AsyncContext
 from reelbase.engine.executor import Executor
 from reelbase.engine.native.watch import WatchedUnit
 from reelbase.engine.secrets import Secrets
@@ -135,10 +136,12 @@ class UnitOfWork(Catalogue):
         await self._transaction.roll_back()
 
 
-class UnitOfWorkContext:
+class UnitOfWorkContext(AsyncContext):
     """The context manager that database.transaction() returns: BEGIN IMMEDIATE, then COMMIT, or ROLLBACK
     when the block raises. It can be entered once.
     """
+
+    entered_with = "async with database.transaction() as unit:"
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import builtins
 import errno
 import gc
 import os
+import re
 import socket
 import sqlite3
 import stat
@@ -189,6 +190,37 @@ async def test_wrong_options_are_refused_before_anything_is_made(
     with pytest.raises(error):
         await opening()
     assert names(tmp_path) == []
+
+
+def test_a_choice_that_is_none_is_refused_at_the_call() -> None:
+    for option in ("journal", "durability"):
+        wrong: Any = {option: "WAL2"}
+        with pytest.raises(reelbase.InvalidArgumentError, match=f"{option}: must be one of"):
+            reelbase.connect(":memory:", **wrong)
+
+
+async def test_a_plain_with_is_told_how_to_enter() -> None:
+    async with reelbase.connect(":memory:") as database:
+        for context, says in (
+            (reelbase.connect(":memory:"), "`async with reelbase.connect(path) as database:`"),
+            (database.transaction(), "`async with database.transaction() as unit:`"),
+            (database.snapshot(), "`async with database.snapshot() as view:`"),
+        ):
+            entered: Any = context
+            with pytest.raises(TypeError, match=re.escape(says)), entered:
+                pass
+
+
+def test_what_connect_returns_is_told_from_a_database() -> None:
+    opening: Any = reelbase.connect(":memory:")
+    with pytest.raises(AttributeError, match=r"no 'files': `database = await reelbase.connect"):
+        _ = opening.files
+    assert not hasattr(opening, "files")
+
+
+async def test_a_missing_table_of_the_application_names_its_migrations(database: Database) -> None:
+    with pytest.raises(DatabaseError, match=r"no such table: bookmarks; .*connect\(migrations=…\)"):
+        await database.fetch_one(int, "SELECT count(*) FROM bookmarks")
 
 
 async def test_a_naive_clock_is_refused(tmp_path: Path) -> None:
@@ -503,7 +535,9 @@ async def test_a_foreign_file_with_a_hot_journal_loses_nothing(
 
 async def test_a_directory_is_refused(connect: Connect, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    assert (await refused(connect(tmp_path / "folder"), DatabaseIOError)).code == "directory"
+    error = await refused(connect(tmp_path / "folder"), DatabaseIOError)
+    assert error.code == "directory"
+    assert f"name the file in it, such as {tmp_path}/folder/media.db" in str(error)
 
 
 async def test_what_is_no_regular_file_is_refused(connect: Connect, tmp_path: Path) -> None:

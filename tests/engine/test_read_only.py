@@ -302,7 +302,9 @@ async def test_what_is_no_database_of_this_version_is_refused(
     folder.mkdir()
     (folder / "0001_own.sql").write_text("CREATE TABLE own (x INTEGER) STRICT;")
     own = reelbase.Migrations("app", folder)
-    assert (await refused(SchemaError, migrations=own)).code == "older"
+    pending = await refused(SchemaError, migrations=own)
+    assert pending.code == "older"
+    assert f"or run `reelbase migrate {path} --own app FOLDER`" in str(pending)
     with closing(sqlite3.connect(path)) as native:
         native.execute("DROP INDEX files_newest").close()
     assert (await refused(SchemaError)).code == "drifted"

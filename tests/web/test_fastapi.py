@@ -197,6 +197,37 @@ async def test_without_a_lifespan_the_error_says_what_to_do() -> None:
             await client.get("/")
 
 
+async def test_an_application_that_was_not_started_names_the_client_that_starts_it(
+    app: FastAPI,
+) -> None:
+    @app.get("/")
+    async def route(database: DatabaseDependency) -> None: ...
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        with pytest.raises(
+            RuntimeError, match=r"not started: .*`with TestClient\(app\) as client`"
+        ):
+            await client.get("/")
+
+
+async def test_a_database_of_the_tests_loop_names_the_client_for_that_loop(
+    app: FastAPI, database: Database
+) -> None:
+    @app.get("/")
+    async def route(database: DatabaseDependency) -> None:
+        await database.profiles.count()
+
+    app.dependency_overrides[get_database] = lambda: database
+
+    async def call() -> None:
+        async with client_of(app) as client:
+            await client.get("/")
+
+    with pytest.raises(RuntimeError, match=r"TestClient runs .*httpx\.ASGITransport\(app\)"):
+        await asyncio.to_thread(asyncio.run, call())  # on a loop of its own, as TestClient does
+
+
 async def test_a_test_replaces_the_database(app: FastAPI) -> None:
     @app.post("/")
     async def route(unit: UnitDependency, database: DatabaseDependency) -> None:

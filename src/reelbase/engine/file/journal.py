@@ -100,8 +100,7 @@ def decide(
         ValueError: an unknown `journal` or `durability`.
         OSError: the symbolic links of `path` run in a circle.
     """
-    _check_choice("journal", journal, get_args(JournalChoice))
-    _check_choice("durability", durability, get_args(Durability))
+    check_choices(journal, durability)
     if path is None:
         nowhere = Filesystem(mount_point="", type="memory", is_network=False)
         reason = "no journal file, because a database in memory has neither file nor mount point"
@@ -220,9 +219,14 @@ def as_far_as_folder_syncs(decision: JournalDecision, path: Path) -> JournalDeci
     return msgspec.structs.replace(decision, synchronous="full", reason=reason)
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise invalid_argument(name, f"must be one of {', '.join(choices)}, not {value!r}")
+def check_choices(journal: str, durability: str) -> None:
+    """Raises InvalidArgumentError for an option of connect() that is none of its values."""
+    for name, value, choices in (
+        ("journal", journal, get_args(JournalChoice)),
+        ("durability", durability, get_args(Durability)),
+    ):
+        if value not in choices:
+            raise invalid_argument(name, f"must be one of {', '.join(choices)}, not {value!r}")
 
 
 def _detected(found: Located, journal: JournalChoice, durability: Durability) -> JournalDecision:

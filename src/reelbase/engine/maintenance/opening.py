@@ -118,7 +118,11 @@ def size_of_usable_file(
             f"cannot open {path}: {error.strerror}", details={"path": str(path)}
         ) from error
     if stat.S_ISDIR(status.st_mode):
-        raise DatabaseIOError(f"{path} is a directory{_of_docker(path)}", code="directory")
+        inside = path / "media.db"
+        raise DatabaseIOError(
+            f"{path} is a directory; name the file in it, such as {inside}{_of_docker(path)}",
+            code="directory",
+        )
     if not stat.S_ISREG(status.st_mode):
         raise DatabaseIOError(f"{path} is no regular file", code="not_regular")
     if status.st_nlink > 1:
@@ -381,9 +385,11 @@ def open_read_only(settings: ConnectionSettings, *, own: Migrations | None) -> N
     except SchemaError as error:
         if error.code != "older":
             raise
+        name = error.details.get("application")
+        option = f" --own {name} FOLDER" if name else ""
         raise SchemaError(
             f"{path} lacks migrations, and what is opened read-only is not migrated: connect() without "
-            "read_only, or run `reelbase migrate`",
+            f"read_only, or run `reelbase migrate {path}{option}`",
             code="older",
             details=error.details,
         ) from error

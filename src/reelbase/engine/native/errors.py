@@ -20,6 +20,9 @@ from reelbase.errors import (
 # The meaning of SQLITE_CANTOPEN and of the extended codes of SQLITE_IOERR, for the person who runs the
 # machine (sqlite.org/rescode.html).
 _REFUSED_LOCK = "the filesystem refuses or loses locks; look at how it is mounted"
+_OWN_TABLE_HINT = (
+    "; a table of the application's own is made by its migrations: connect(migrations=…)"
+)
 _IO_HINTS = {
     3: _REFUSED_LOCK,  # SQLITE_PERM
     14: "the file, its -wal or its journal cannot be opened or made: look at permissions, "
@@ -152,7 +155,8 @@ def _translate(extended: int, text: str, context: str) -> DatabaseError:
         case sqlite3.SQLITE_TOOBIG:
             return DatabaseError(f"{context}: {text}", code="too_big", details=details)
         case _:
-            return DatabaseError(f"{context}: {text}", code="statement", details=details)
+            hint = _OWN_TABLE_HINT if text.startswith("no such table: ") else ""
+            return DatabaseError(f"{context}: {text}{hint}", code="statement", details=details)
 
 
 def _read_only(extended: int, text: str, context: str, details: dict[str, Any]) -> DatabaseError:

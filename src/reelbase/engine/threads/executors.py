@@ -129,7 +129,9 @@ class DatabaseExecutor:
         """Raises RuntimeError when called from another event loop than the one of connect()."""
         if asyncio.get_running_loop() is not self.loop:
             raise RuntimeError(
-                "this Database belongs to another event loop; connect() once per loop"
+                "this Database belongs to another event loop; connect() once per loop. A TestClient runs the "
+                "application on a loop of its own: in a test call it on the test's loop, with "
+                "httpx.AsyncClient(transport=httpx.ASGITransport(app))"
             )
 
 

@@ -1051,8 +1051,9 @@ class FilePages(FileQueries):
     ) -> Page[PlacedFile]:
         try:
             by, is_downward = _ORDERS[FileOrder(order)]
-        except ValueError as error:
-            raise invalid_argument("order", error, value=order) from None
+        except ValueError:
+            problem = f"must be one of {', '.join(FileOrder)}, not {order!r}"
+            raise invalid_argument("order", problem, value=order) from None
         values = self._values(profile_id, filters)
         found = await self._driver(values, lambda driver: by in _DRIVERS[driver])
         if found["driver"] in _RANGES:
