@@ -6,16 +6,19 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from commands import run
+from shared import SharedDatabase
 
 import reelbase
 from reelbase import Database
@@ -27,6 +30,11 @@ _LANES = {
     "slow": ("--run-slow",),
     "bench": ("--run-bench",),
 }
+
+# The rooms whose tests look at results of repositories, which do not depend on the journal or on files.
+ROOMS_OF_RESULTS = ("laws", "repositories")
+
+SECRETS = reelbase.Secrets(b"k" * 32)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,6 +50,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Where no bytecode may be kept beside the sources, each of some hundred processes that the tests start
+    # would compile the package, and each worker of xdist all tests.
+    folder = config.rootpath / ".pytest_cache" / "bytecode"
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A shell has the programs that it runs in the background ignore it, and those of the tests would, too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -75,7 +89,7 @@ def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
     # The journal changes locks, durability and files, not the result of a repository's method or an HTTP
     # answer: in these rooms only the tests that ask for the journal themselves run again.
     room = item.path.relative_to(config.rootpath / "tests").parts[0]
-    if room not in ("examples", "laws", "repositories", "web") or config.getoption("--run-slow"):
+    if room not in (*ROOMS_OF_RESULTS, "examples", "web") or config.getoption("--run-slow"):
         return True
     return isinstance(item, pytest.Function) and "journal" in item._fixtureinfo.argnames
 
@@ -114,24 +128,57 @@ def path(template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(template, tmp_path / "media.db"))
 
 
+@pytest.fixture(scope="session")
+async def shared_database(
+    template: Path, tmp_path_factory: pytest.TempPathFactory, journal: Literal["wal", "delete"]
+) -> AsyncIterator[SharedDatabase]:
+    shared = SharedDatabase(template, tmp_path_factory.mktemp("shared"), journal, SECRETS)
+    yield shared
+    await shared.close()
+
+
+def _shares(request: pytest.FixtureRequest) -> bool:
+    """Whether the test takes the shared database: one that looks at results only, not at files."""
+    room = request.path.relative_to(request.config.rootpath / "tests").parts[0]
+    return room in ROOMS_OF_RESULTS and "path" not in request.fixturenames
+
+
 @pytest.fixture
-def clock() -> FrozenClock:
+def clock(request: pytest.FixtureRequest) -> FrozenClock:
+    """Of the database; it stands still until the test moves it."""
+    if _shares(request):
+        shared: SharedDatabase = request.getfixturevalue("shared_database")
+        return shared.clock
     return FrozenClock()
 
 
 @pytest.fixture
 async def database(
-    path: Path, journal: Literal["wal", "delete"], clock: FrozenClock
+    request: pytest.FixtureRequest,
+    template: Path,  # made before the event loop runs
+    journal: Literal["wal", "delete"],
+    clock: FrozenClock,
 ) -> AsyncIterator[Database]:
     """An open, empty database whose clock stands still, and which has keys to encrypt with."""
-    secrets = reelbase.Secrets(b"k" * 32)
-    async with reelbase.connect(path, journal=journal, clock=clock, secrets=secrets) as database:
+    if _shares(request):
+        shared: SharedDatabase = request.getfixturevalue("shared_database")
+        try:
+            yield await shared.database()
+        finally:
+            await shared.take_back()
+        return
+    path = request.getfixturevalue("path")
+    async with reelbase.connect(path, journal=journal, clock=clock, secrets=SECRETS) as database:
         yield database
 
 
 @pytest.fixture
-def look(path: Path) -> Callable[[str], list[tuple[object, ...]]]:
+def look(request: pytest.FixtureRequest) -> Callable[[str], list[tuple[object, ...]]]:
     """What plain sqlite3 sees in the file: look("SELECT …") gives the rows."""
+    if _shares(request):
+        path = request.getfixturevalue("shared_database").path
+    else:
+        path = request.getfixturevalue("path")
 
     def run(sql: str) -> list[tuple[object, ...]]:
         connection = sqlite3.connect(path)

@@ -760,8 +760,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def contents(path: Path) -> Contents:
-    """Every row of every table, as another connection sees them."""
+def contents(path: Path | None) -> Contents:
+    """Every row of every table of a file (`database.path`), as another connection sees them."""
+    assert path is not None
     with closing(sqlite3.connect(path)) as connection:
         tables = connection.execute(
             "SELECT name FROM sqlite_schema WHERE type = 'table'"

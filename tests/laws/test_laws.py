@@ -219,15 +219,13 @@ async def test_upsert_replaces_everything_but_id_and_creation(
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.takes_id], ids=name_of)
-async def test_a_taken_id_is_refused(
-    case: Case, database: Database, owner: Owner, path: Path
-) -> None:
+async def test_a_taken_id_is_refused(case: Case, database: Database, owner: Owner) -> None:
     taken = (await case.add(database, owner)).id
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ConstraintError) as caught:
         await case.add(database, owner, id=taken)
     assert (caught.value.kind, caught.value.constraint) == ("unique", f"{case.table}.id")
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @pytest.mark.parametrize(
@@ -236,16 +234,16 @@ async def test_a_taken_id_is_refused(
     ids=lambda value: name_of(value) or value,
 )
 async def test_a_reference_to_nothing_is_refused(
-    case: Case, column: str, database: Database, owner: Owner, path: Path
+    case: Case, column: str, database: Database, owner: Owner
 ) -> None:
-    before = contents(path)
+    before = contents(database.path)
     hints = get_type_hints(case.record)
     members = (hints[column], *get_args(hints[column]))
     nothing = "nobody" if str in members else 999_999 if int in members else uuid4()
     with pytest.raises(ConstraintError) as caught:
         await case.add(database, owner, **{column: nothing})
     assert (caught.value.kind, caught.value.constraint) == ("foreign_key", "")
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @pytest.mark.parametrize("case", [TRANSCRIPTS, CLIPS], ids=name_of)
@@ -260,13 +258,13 @@ async def test_another_profiles_file_is_refused(
 
 @every_repository
 async def test_none_is_refused_where_a_value_is_needed(
-    case: Case, database: Database, owner: Owner, path: Path, look: Look
+    case: Case, database: Database, owner: Owner, look: Look
 ) -> None:
     columns = look(f"SELECT name, type, \"notnull\" FROM pragma_table_info('{case.table}')")
     signature = inspect.signature(getattr(case.on(database), case.adder))
     may_be_none = {name for name, given in signature.parameters.items() if given.default is None}
     required = {str(name) for name, _, notnull in columns if notnull} - may_be_none
-    before = contents(path)
+    before = contents(database.path)
     for name in case.arguments(owner, 1):
         place = case.kept_as.get(name, f"{case.table}.{name}")
         if (name not in required and name not in case.kept_as) or name == "file_id":
@@ -279,7 +277,7 @@ async def test_none_is_refused_where_a_value_is_needed(
             await case.add(database, owner, **{name: None})
         assert caught.value.kind == "not_null"
         assert caught.value.constraint == place
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @pytest.mark.parametrize(
@@ -299,21 +297,18 @@ async def test_a_broken_check_is_named(
     constraint: str,
     database: Database,
     owner: Owner,
-    path: Path,
 ) -> None:
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ConstraintError) as caught:
         await case.add(database, owner, **replaced)
     assert (caught.value.kind, caught.value.constraint) == ("check", constraint)
     assert caught.value.details == {"kind": "check", "constraint": constraint}
     assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
-async def test_one_bad_row_of_many_leaves_none(
-    database: Database, owner: Owner, path: Path
-) -> None:
-    before = contents(path)
+async def test_one_bad_row_of_many_leaves_none(database: Database, owner: Owner) -> None:
+    before = contents(database.path)
     good = reelbase.NewFile("a", "a")
     for bad, kind in (
         (reelbase.NewFile("b", "b", size_bytes=-1), "check"),
@@ -323,7 +318,7 @@ async def test_one_bad_row_of_many_leaves_none(
         with pytest.raises(ConstraintError) as caught:
             await database.files.add_many(owner.profile_id, [good, bad, good])
         assert caught.value.kind == kind
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_many_are_added_in_the_order_given(database: Database, owner: Owner) -> None:
@@ -465,10 +460,10 @@ async def test_a_unit_sees_its_own_writes_and_others_do_not(
 
 @every_repository
 async def test_a_unit_that_fails_leaves_nothing(
-    case: Case, database: Database, owner: Owner, path: Path
+    case: Case, database: Database, owner: Owner
 ) -> None:
     kept = await case.add(database, owner)
-    before = contents(path)
+    before = contents(database.path)
     units = []
 
     async def work() -> None:
@@ -481,7 +476,7 @@ async def test_a_unit_that_fails_leaves_nothing(
     with pytest.raises(ZeroDivisionError):
         await work()
     assert units[0].state == "rolled_back"
-    assert contents(path) == before
+    assert contents(database.path) == before
     assert await case.find_it(database, case.key_of(kept)) == kept
 
 
@@ -666,25 +661,25 @@ def without_indexes(contents: Contents) -> Contents:
 @pytest.mark.long
 @pytest.mark.parametrize("case", [PROFILES, FILES, JOBS], ids=name_of)
 async def test_deleting_a_parent_does_what_on_delete_says_and_touches_nobody_else(
-    case: Case, database: Database, path: Path, look: Look
+    case: Case, database: Database, look: Look
 ) -> None:
     parents = await fill(database, "ann")
     await fill(database, "bob")
-    before = contents(path)
+    before = contents(database.path)
     expected = deleted_by_hand(look, before, case.table, str(parents[case.table]))
     assert expected != before
     await case.on(database).delete(parents[case.table])
-    assert without_indexes(contents(path)) == without_indexes(expected)
+    assert without_indexes(contents(database.path)) == without_indexes(expected)
     assert look("SELECT rowid FROM files_fts ORDER BY 1") == look(
         "SELECT id FROM file_numbers ORDER BY 1"
     )
     assert await database.fetch_all(tuple, "PRAGMA foreign_key_check") == []
 
 
-async def test_deleting_a_profile_leaves_nothing_of_it(database: Database, path: Path) -> None:
+async def test_deleting_a_profile_leaves_nothing_of_it(database: Database) -> None:
     await fill(database, "ann")
     await database.profiles.delete("ann")
-    left = contents(path)
+    left = contents(database.path)
     del left["schema_migrations"], left["database_identity"]
     filled = {table for table, rows in left.items() if rows}
     assert {table for table in filled if "_fts_" not in table} == set()
@@ -805,10 +800,10 @@ async def test_a_job_that_does_not_really_change_keeps_its_time(
 
 @every_update
 async def test_update_refuses_unknown_fields_and_unknown_ids(
-    case: Case, database: Database, owner: Owner, path: Path
+    case: Case, database: Database, owner: Owner
 ) -> None:
     added = await case.add(database, owner)
-    before = contents(path)
+    before = contents(database.path)
     (name, value), *_ = case.changes.items()
     for unknown in ("colour", "id", "profile_id", "created_at", "set_name", "self_"):
         with pytest.raises((TypeError, ValueError), match=unknown):
@@ -820,7 +815,7 @@ async def test_update_refuses_unknown_fields_and_unknown_ids(
         with pytest.raises(RecordNotFoundError) as caught:
             await case.on(database).update(missing, **changes)
         assert caught.value.details == {"entity": case.entity, "key": str(missing)}
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_a_file_may_not_be_made_from_nothing(database: Database, owner: Owner) -> None:

@@ -98,7 +98,7 @@ def test_the_application_on_top_is_a_program(tmp_path: Path) -> None:
     assert done.stdout == "lesson 1.mkv はじめまして。\n"
 
 
-@pytest.mark.parametrize("name", ["README_2", "README_3", "README_4", "README_5", "README_6"])
+@pytest.mark.parametrize("name", ["README_2", "README_3", "README_4", "README_5"])
 def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     known: dict[str, Any] = {"reelbase": reelbase, "msgspec": msgspec}

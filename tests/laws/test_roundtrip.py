@@ -6,13 +6,22 @@ import inspect
 import math
 import os
 import re
+import shutil
 import typing
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 import msgspec
@@ -182,9 +191,9 @@ async def test_a_page_is_searched_for_any_text(
 
 @for_all(text=surrogates)
 async def test_a_lone_surrogate_is_a_value_error_that_names_the_parameter(
-    text: str, database: Database, owner: Owner, path: Path
+    text: str, database: Database, owner: Owner
 ) -> None:
-    before = contents(path)
+    before = contents(database.path)
     for name in TEXT_FIELDS:
         values: dict[str, Any] = {"name": "n", "path": "p"} | {name: text}
         with pytest.raises(ValueError, match=rf"\b{name}\b") as caught:
@@ -196,7 +205,7 @@ async def test_a_lone_surrogate_is_a_value_error_that_names_the_parameter(
         await database.jobs.add(owner.profile_id, "t", {text: 1})
     with pytest.raises(ValueError, match=r"\b1\b"):
         await database.fetch_one(str, "SELECT ?", [text])
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @pytest.mark.parametrize("character", ["a", "\0", "猫", "🏳"])
@@ -218,9 +227,9 @@ integers = NEAR_64_BITS | st.integers() | st.integers(-5, 5)
 @pytest.mark.long
 @for_all(number=integers)
 async def test_an_integer_is_kept_or_refused_past_64_bits(
-    number: int, database: Database, owner: Owner, path: Path
+    number: int, database: Database, owner: Owner
 ) -> None:
-    before = contents(path)
+    before = contents(database.path)
     if -(2**63) <= number < 2**63:
         assert (
             await database.jobs.add(owner.profile_id, "t", {}, priority=number)
@@ -233,7 +242,7 @@ async def test_an_integer_is_kept_or_refused_past_64_bits(
             await database.fetch_one(int, "SELECT ?", [number])
         with pytest.raises(ValueError, match="parameter n"):
             await database.fetch_one(int, "SELECT :n", {"n": number})
-        assert contents(path) == before
+        assert contents(database.path) == before
     if 0 <= number < 2**63:
         file = await database.files.update(owner.file_id, size_bytes=number)
         assert file.size_bytes == number
@@ -241,30 +250,30 @@ async def test_an_integer_is_kept_or_refused_past_64_bits(
             number, 1
         )
     else:
-        before = contents(path)
+        before = contents(database.path)
         with pytest.raises((ConstraintError, ValueError), match="size_bytes"):
             await database.files.update(owner.file_id, size_bytes=number)
         with pytest.raises(ValueError, match="limit"):
             await database.files.list_for_profile(owner.profile_id, limit=number)
         with pytest.raises(ValueError, match="offset"):
             await database.files.list_for_profile(owner.profile_id, offset=number)
-        assert contents(path) == before
+        assert contents(database.path) == before
 
 
 @for_all(numbers=st.tuples(st.floats(), st.floats()))
 async def test_a_float_is_kept_or_refused_when_it_is_none(
-    numbers: tuple[float, float], database: Database, owner: Owner, path: Path
+    numbers: tuple[float, float], database: Database, owner: Owner
 ) -> None:
     start, end = numbers
     if not all(map(math.isfinite, numbers)):
-        before = contents(path)
+        before = contents(database.path)
         with pytest.raises(ValueError, match=r"start_time|end_time"):
             await database.clips.add(owner.profile_id, owner.file_id, start, end, {})
         with pytest.raises(ValueError, match="llm_breakdown_response"):
             await database.clips.add(owner.profile_id, owner.file_id, 0, 1, {"a": [start, end]})
         with pytest.raises(ValueError, match="parameter"):
             await database.fetch_one(float, "SELECT ?, ?", numbers)
-        assert contents(path) == before
+        assert contents(database.path) == before
         return
     start, end = sorted(map(abs, numbers))
     clip = await database.clips.add(owner.profile_id, owner.file_id, start, end, {"a": numbers})
@@ -332,10 +341,10 @@ async def test_json_of_500_levels_is_kept(database: Database, owner: Owner) -> N
 
 @pytest.mark.parametrize("levels", [700, 900, 990, 1100, 2100, 5000, 100_000])
 async def test_json_that_is_nested_too_deeply_is_refused_or_kept(
-    levels: int, database: Database, owner: Owner, path: Path
+    levels: int, database: Database, owner: Owner
 ) -> None:
     """A value that can be stored but never be read again would be the worst."""
-    before = contents(path)
+    before = contents(database.path)
     value = nested(levels)
     try:
         job = await database.jobs.add(owner.profile_id, "t", value)
@@ -345,7 +354,7 @@ async def test_json_that_is_nested_too_deeply_is_refused_or_kept(
         assert (await database.jobs.get(job.id)).params.keys() == {"root"}
         return
     assert "params" in refusal
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 class Unknown:
@@ -372,11 +381,11 @@ NO_JSON: tuple[dict[Any, Any], ...] = (
 
 @pytest.mark.parametrize("value", NO_JSON, ids=ascii)
 async def test_what_is_no_json_is_refused(
-    value: dict[Any, Any], database: Database, owner: Owner, path: Path
+    value: dict[Any, Any], database: Database, owner: Owner
 ) -> None:
     expected = (TypeError, ValueError) if "Unknown" in ascii(value) else ValueError
     job = await database.jobs.add(owner.profile_id, "t", {})
-    before = contents(path)
+    before = contents(database.path)
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "params": lambda: database.jobs.add(owner.profile_id, "t", value),
         "result": lambda: database.jobs.update(job.id, result=value),
@@ -391,18 +400,16 @@ async def test_what_is_no_json_is_refused(
     for name, call in calls.items():
         with pytest.raises(expected, match=rf"\b{name}\b"):
             await call()
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
-async def test_json_that_contains_itself_is_refused(
-    database: Database, owner: Owner, path: Path
-) -> None:
-    before = contents(path)
+async def test_json_that_contains_itself_is_refused(database: Database, owner: Owner) -> None:
+    before = contents(database.path)
     value: dict[str, Any] = {}
     value["self"] = value
     with pytest.raises(ValueError, match="params"):
         await database.jobs.add(owner.profile_id, "t", value)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 # Moments
@@ -444,14 +451,14 @@ async def test_an_aware_moment_is_kept_to_the_millisecond(
 @pytest.mark.long
 @for_all(moment=st.datetimes())
 async def test_a_naive_moment_is_a_value_error(
-    moment: datetime, database: Database, owner: Owner, path: Path
+    moment: datetime, database: Database, owner: Owner
 ) -> None:
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ValueError, match="run_after"):
         await database.jobs.add(owner.profile_id, "t", {}, run_after=moment)
     with pytest.raises(ValueError, match="parameter 1"):
         await database.fetch_one(str, "SELECT ?", [moment])
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @for_all(id=st.uuids())
@@ -501,7 +508,23 @@ class World:
 
 
 @pytest.fixture
-async def world(database: Database, clock: FrozenClock) -> World:
+async def world(database: Database) -> World:
+    return await make_world(database)
+
+
+@pytest.fixture(scope="module")
+async def inhabited(
+    template: Path, tmp_path_factory: pytest.TempPathFactory, journal: Literal["wal", "delete"]
+) -> AsyncIterator[tuple[Database, World]]:
+    """A database with a world in it, for tests that change nothing."""
+    path = shutil.copy(template, tmp_path_factory.mktemp("inhabited") / "media.db")
+    secrets = reelbase.Secrets(b"k" * 32)
+    opening = reelbase.connect(path, journal=journal, clock=FrozenClock(), secrets=secrets)
+    async with opening as database:
+        yield database, await make_world(database)
+
+
+async def make_world(database: Database) -> World:
     owner = await make_owner(database)
     file = await database.files.get(owner.file_id)
     transcript = await database.transcripts.add(owner.profile_id, owner.file_id, "text")
@@ -1446,11 +1469,12 @@ async def problem_of(call: Callable[[], Awaitable[object]], name: str, value: ob
 
 @pytest.mark.parametrize(("attribute", "method"), METHODS)
 async def test_a_wrong_argument_is_refused_by_name_and_leaves_nothing(
-    attribute: str, method: str, database: Database, world: World, path: Path
+    attribute: str, method: str, inhabited: tuple[Database, World]
 ) -> None:
+    database, world = inhabited
     function = getattr(getattr(database, attribute), method)
     arguments = METHODS[attribute, method](world)
-    before = contents(path)
+    before = contents(database.path)
     problems = []
     for name, hint in parameters_of(attribute, method).items():
         for value in wrong_values(hint):
@@ -1458,16 +1482,16 @@ async def test_a_wrong_argument_is_refused_by_name_and_leaves_nothing(
                 continue
             call = partial(function, **(arguments | {name: value}))
             problems.append(await problem_of(call, name, value))
-        assert contents(path) == before, name
+        assert contents(database.path) == before, name
     assert not any(problems), "\n".join(filter(None, problems))
 
 
 @pytest.mark.parametrize("field", msgspec.structs.fields(NewFile), ids=lambda field: field.name)
 async def test_a_wrong_field_of_a_new_file_is_refused_by_name_and_leaves_nothing(
-    field: msgspec.structs.FieldInfo, database: Database, world: World, path: Path
+    field: msgspec.structs.FieldInfo, database: Database, world: World
 ) -> None:
     good: dict[str, Any] = {"name": "n", "path": "p"}
-    before = contents(path)
+    before = contents(database.path)
     problems = []
     for value in wrong_values(field.type):
         files = [NewFile(**good), NewFile(**(good | {field.name: value})), NewFile(**good)]
@@ -1475,7 +1499,7 @@ async def test_a_wrong_field_of_a_new_file_is_refused_by_name_and_leaves_nothing
         if value is not None or field.default is msgspec.NODEFAULT:
             problems.append(await problem_of(call, field.name, value))
     assert not any(problems), "\n".join(filter(None, problems))
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @pytest.mark.parametrize(
@@ -1495,26 +1519,26 @@ async def test_a_wrong_field_of_a_new_file_is_refused_by_name_and_leaves_nothing
 )
 @pytest.mark.parametrize("seconds", [-0.001, -1e300, 1e12, 1e300, 10**18])
 async def test_a_duration_that_leads_nowhere_is_a_value_error(
-    call: Any, name: str, seconds: float, database: Database, world: World, path: Path
+    call: Any, name: str, seconds: float, database: Database, world: World
 ) -> None:
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ValueError, match=name):
         await call(database.jobs, world, seconds)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @pytest.mark.parametrize("older_than", [timedelta.max, timedelta(days=800_000)])
 async def test_an_age_before_all_time_does_not_overflow(
-    older_than: timedelta, database: Database, world: World, path: Path
+    older_than: timedelta, database: Database, world: World
 ) -> None:
-    before = contents(path)
+    before = contents(database.path)
     refusal = "older_than"
     try:
         assert await database.jobs.purge(older_than) == 0
     except ValueError as error:
         refusal = str(error)
     assert "older_than" in refusal
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 # One's own SQL
@@ -1541,10 +1565,10 @@ NO_PARAMETERS: tuple[tuple[Any, str], ...] = (
     "verb", ["fetch_all", "fetch_one", "fetch_optional", "execute", "execute_many"]
 )
 async def test_wrong_parameters_of_ones_own_sql_are_refused(
-    verb: str, params: Any, name: str, database: Database, owner: Owner, path: Path
+    verb: str, params: Any, name: str, database: Database, owner: Owner
 ) -> None:
     place = ":a" if isinstance(params, dict) else "?"
-    before = contents(path)
+    before = contents(database.path)
 
     update = f"UPDATE files SET name = {place}"
     good = {"a": "x"} if isinstance(params, dict) else ["x"]
@@ -1557,7 +1581,7 @@ async def test_wrong_parameters_of_ones_own_sql_are_refused(
     with pytest.raises((TypeError, ValueError), match=rf"\b{name}\b") as caught:
         await calls[verb]()
     assert not isinstance(caught.value, UnicodeError)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @pytest.mark.parametrize(

@@ -279,9 +279,9 @@ async def test_units_of_different_people_are_not_mixed_up(database: Database) ->
 # Together with the change
 
 
-async def test_a_unit_that_fails_leaves_no_entry(database: Database, path: Path) -> None:
+async def test_a_unit_that_fails_leaves_no_entry(database: Database) -> None:
     project, _, _ = await make(database)
-    before = contents(path)
+    before = contents(database.path)
 
     async def work() -> None:
         async with database.transaction(actor="ann") as unit:
@@ -292,7 +292,7 @@ async def test_a_unit_that_fails_leaves_no_entry(database: Database, path: Path)
 
     with pytest.raises(ZeroDivisionError):
         await work()
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_what_a_savepoint_undoes_leaves_no_entry(database: Database) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -101,12 +100,12 @@ async def test_a_gap_without_room_takes_many_files_at_once(
 
 
 async def test_what_cannot_be_placed_changes_nothing(
-    database: Database, collection: Collection, files: list[UUID], path: Path
+    database: Database, collection: Collection, files: list[UUID]
 ) -> None:
     place, add_files = database.collections.place, database.collections.add_files
     await add_files(collection.id, files[:2])
     his = await database.files.add("bob", "his.mp4", "his.mp4")
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(InvalidArgumentError, match="before"):
         await place(collection.id, files[:2], before=str(files[1]).upper())
     with pytest.raises(InvalidArgumentError, match="twice"):
@@ -126,7 +125,7 @@ async def test_what_cannot_be_placed_changes_nothing(
             with pytest.raises(ConstraintError) as caught:
                 await call
             assert caught.value.kind == "foreign_key"
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_files_are_taken_out_and_stay(

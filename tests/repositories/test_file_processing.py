@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -68,11 +67,10 @@ async def test_what_a_verb_makes_of_a_state(
     database: Database,
     clock: FrozenClock,
     file_id: UUID,
-    path: Path,
 ) -> None:
     await bring_to(database, file_id, state)
     clock.advance(60)
-    before = contents(path)
+    before = contents(database.path)
     if verb == "recover":
         recovered = await database.file_processing.recover_stuck(timedelta(seconds=30))
         assert [found.status for found in recovered] == [becomes] * (becomes != REFUSED)
@@ -85,17 +83,15 @@ async def test_what_a_verb_makes_of_a_state(
             await METHODS[verb](database, file_id)
         assert caught.value.details["status"] == state
     if becomes == REFUSED or (verb, state) == ("cancel", "cancelled"):
-        assert contents(path) == before
+        assert contents(database.path) == before
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_without_a_file_there_is_nothing_to_do(
-    method: str, database: Database, path: Path
-) -> None:
-    before = contents(path)
+async def test_without_a_file_there_is_nothing_to_do(method: str, database: Database) -> None:
+    before = contents(database.path)
     with pytest.raises(RecordNotFoundError):
         await METHODS[method](database, uuid4())
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_the_row_comes_with_the_first_enqueue_or_start(

@@ -138,14 +138,14 @@ async def test_every_test_is_remembered_and_a_change_makes_it_untested(
             await database.llm_configs.record_test(config.id, status)  # type: ignore[arg-type]
 
 
-async def test_a_name_is_used_once_per_profile(database: Database, path: Path) -> None:
+async def test_a_name_is_used_once_per_profile(database: Database) -> None:
     await add(database)
     await add(database, profile_id="bob")
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ConstraintError) as caught:
         await add(database)
     assert caught.value.kind == "unique"
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 # The key

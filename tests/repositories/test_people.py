@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -128,9 +127,7 @@ async def test_all_that_a_person_says_comes_by_file_and_time(
     assert list(again) == whole[7:]
 
 
-async def test_people_are_split(
-    database: Database, person: Person, voices: list[Speaker], path: Path
-) -> None:
+async def test_people_are_split(database: Database, person: Person, voices: list[Speaker]) -> None:
     await database.people.assign(person.id, [voice.id for voice in voices])
     other = await database.people.split(person.id, "Ada", [voices[1].id, voices[3].id])
     assert (other.name, other.speaker_count) == ("Ada", 2)
@@ -138,14 +135,14 @@ async def test_people_are_split(
     assert await database.people.split(person.id, "Ada", [voices[5].id]) == (
         await database.people.get(other.id)
     )
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(RecordNotFoundError, match="speaker '99'"):
         await database.people.split(person.id, "Eve", [voices[0].id, 99])
     with pytest.raises(RecordNotFoundError, match="person '99'"):
         await database.people.split(99, "Eve", [voices[0].id])
     with pytest.raises(InvalidArgumentError, match="name"):
         await database.people.split(person.id, "Grace", [voices[0].id])
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_people_are_merged_with_suggestions_and_files(
@@ -185,10 +182,10 @@ async def test_speakers_keep_their_names_without_their_person(
 
 
 async def test_what_cannot_be_assigned_changes_nothing(
-    database: Database, person: Person, voices: list[Speaker], path: Path
+    database: Database, person: Person, voices: list[Speaker]
 ) -> None:
     his = await database.speakers.ensure(await file_of(database, "bob", "his.mp4"), "SPEAKER_00")
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(RecordNotFoundError, match="speaker '98'"):
         await database.people.assign(person.id, [voices[0].id, 98, 99])
     with pytest.raises(RecordNotFoundError, match="person '99'"):
@@ -200,7 +197,7 @@ async def test_what_cannot_be_assigned_changes_nothing(
         with pytest.raises(ConstraintError) as caught:
             await database.people.attach_file(person.id, file_id, "picture")
         assert caught.value.kind == kind
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_a_persons_files_have_a_kind(

@@ -148,13 +148,13 @@ async def test_a_clip_moves_to_a_video_that_is_long_enough(
     "field", ["colour", "id", "project_id", "created_at", "frame", "set_in_point"]
 )
 async def test_update_refuses_what_is_no_field_to_change(
-    field: str, database: Database, video: Video, path: Path
+    field: str, database: Database, video: Video
 ) -> None:
     clip = await add(database, video, 0, 9)
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises((TypeError, ValueError), match=field):
         await database.project_clips.update(clip.id, **{"in_point": 1, field: 1})
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_a_clip_that_is_not_there(database: Database) -> None:
@@ -296,13 +296,13 @@ async def test_a_split_clip_is_two_that_touch(database: Database, video: Video) 
 
 @pytest.mark.parametrize("frame", [-1, 0, 9, 10, 20, 21, 2**62])
 async def test_a_clip_is_split_strictly_inside(
-    frame: int, database: Database, video: Video, path: Path
+    frame: int, database: Database, video: Video
 ) -> None:
     clip = await add(database, video, 10, 20)
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ValueError, match=str(frame)):
         await database.project_clips.split(clip.id, frame)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_a_clip_of_one_frame_cannot_be_split(database: Database, video: Video) -> None:
@@ -313,31 +313,27 @@ async def test_a_clip_of_one_frame_cannot_be_split(database: Database, video: Vi
 
 
 @pytest.mark.parametrize("frame", [11.0, "12", None, True])
-async def test_a_frame_is_an_integer(
-    frame: Any, database: Database, video: Video, path: Path
-) -> None:
+async def test_a_frame_is_an_integer(frame: Any, database: Database, video: Video) -> None:
     clip = await add(database, video, 0, 20)
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises((TypeError, ValueError)):
         await database.project_clips.split(clip.id, frame)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
-async def test_a_split_happens_whole_or_not_at_all(
-    database: Database, video: Video, path: Path
-) -> None:
+async def test_a_split_happens_whole_or_not_at_all(database: Database, video: Video) -> None:
     clip = await add(database, video, 10, 20)
     await database.execute(
         "CREATE TRIGGER own BEFORE UPDATE ON project_clips BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ConstraintError, match="no"):
         await database.project_clips.split(clip.id, 13)
-    assert contents(path) == before
+    assert contents(database.path) == before
     async with database.transaction() as unit:
         with pytest.raises(ConstraintError, match="no"):
             await unit.project_clips.split(clip.id, 13)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_of_many_splits_at_one_frame_one_wins(database: Database, video: Video) -> None:

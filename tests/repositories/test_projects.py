@@ -164,14 +164,12 @@ async def test_update_moves_updated_at_only_when_something_changes(
     "field",
     ["colour", "id", "created_at", "updated_at", "now", "set_name", "video_count", "project", ""],
 )
-async def test_update_refuses_what_is_no_field_to_change(
-    field: str, database: Database, path: Path
-) -> None:
+async def test_update_refuses_what_is_no_field_to_change(field: str, database: Database) -> None:
     project = await database.projects.add("n", "w")
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises((TypeError, ValueError)):
         await database.projects.update(project.id, **{"name": "new", field: 1})  # type: ignore[arg-type]
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_update_refuses_none_for_what_is_needed(database: Database) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -160,14 +159,14 @@ async def test_a_deleted_segment_is_not_found(database: Database, segments: list
 
 
 async def test_what_cannot_be_edited_changes_nothing(
-    database: Database, transcript_id: UUID, segments: list[Segment], path: Path
+    database: Database, transcript_id: UUID, segments: list[Segment]
 ) -> None:
     other = await database.transcripts.add("ann", await _file_of(database, transcript_id), "t")
     elsewhere = await database.segments.add(other.id, 0.0, 1.0, "x")
     odd = await database.segments.add(transcript_id, 9.0, 10.0, "odd", words=["odd"])
     wrong = await database.segments.add(transcript_id, 10.0, 11.0, "a b", words=[word("c", 10.0)])
     edit = database.segments
-    before = contents(path)
+    before = contents(database.path)
     first, second = (segment.id for segment in segments)
     for call, parameter in (
         (edit.split(first, 0.0), "time"),
@@ -186,7 +185,7 @@ async def test_what_cannot_be_edited_changes_nothing(
         with pytest.raises(InvalidArgumentError) as caught:
             await call
         assert caught.value.parameter == parameter
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def _file_of(database: Database, transcript_id: UUID) -> UUID:

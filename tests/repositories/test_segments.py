@@ -86,13 +86,13 @@ BAD = [
 
 @pytest.mark.parametrize("bad", BAD, ids=repr)
 async def test_the_old_ones_stay_when_a_new_one_is_bad(
-    bad: NewSegment, database: Database, transcript: Transcript, path: Path
+    bad: NewSegment, database: Database, transcript: Transcript
 ) -> None:
     await database.segments.replace_all(transcript.id, spoken(5))
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises((ConstraintError, ValueError, TypeError)):
         await database.segments.replace_all(transcript.id, [*spoken(50, "new"), bad])
-    assert contents(path) == before
+    assert contents(database.path) == before
     assert len(await database.transcripts.search("ann", "old")) == 5
 
 
@@ -131,12 +131,12 @@ async def test_cancelled_in_the_middle_it_is_all_or_nothing(
         await database.segments.replace_all(transcript.id, spoken(300))
 
 
-async def test_an_unknown_transcript_has_no_segments(database: Database, path: Path) -> None:
-    before = contents(path)
+async def test_an_unknown_transcript_has_no_segments(database: Database) -> None:
+    before = contents(database.path)
     for segments in ([], spoken(1)):
         with pytest.raises(RecordNotFoundError, match="transcript '"):
             await database.segments.replace_all(uuid4(), segments)
-    assert contents(path) == before
+    assert contents(database.path) == before
     assert await database.segments.page(uuid4()) == []
     assert await database.segments.at(uuid4(), 0) == []
 
@@ -204,13 +204,13 @@ async def test_assigning_a_speaker(database: Database, transcript: Transcript, f
 
 
 async def test_a_speaker_of_another_file_says_nothing_here(
-    database: Database, transcript: Transcript, path: Path
+    database: Database, transcript: Transcript
 ) -> None:
     other = await database.files.add("ann", "b", "b")
     stranger = await database.speakers.ensure(other.id, "S")
     await database.segments.replace_all(transcript.id, spoken(1))
     (segment,) = await database.segments.page(transcript.id)
-    before = contents(path)
+    before = contents(database.path)
     for call in (
         lambda: database.segments.replace_all(
             transcript.id, [NewSegment(0, 1, "x", speaker_id=stranger.id)]
@@ -222,7 +222,7 @@ async def test_a_speaker_of_another_file_says_nothing_here(
             await call()
         assert caught.value.kind == "check"
         assert "same file" in caught.value.constraint
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 # Speakers
@@ -286,17 +286,17 @@ async def test_merging_and_deleting_speakers(
     assert found == [ids[1], ids[1], None] * 2
 
 
-async def test_speakers_that_cannot_be_merged(database: Database, file: File, path: Path) -> None:
+async def test_speakers_that_cannot_be_merged(database: Database, file: File) -> None:
     other = await database.files.add("ann", "b", "b")
     mine, his = [await database.speakers.ensure(of.id, "S") for of in (file, other)]
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ValueError, match="itself"):
         await database.speakers.merge(mine.id, mine.id)
     with pytest.raises(ValueError, match="different files"):
         await database.speakers.merge(mine.id, his.id)
     with pytest.raises(RecordNotFoundError, match="speaker '999'"):
         await database.speakers.merge(999, mine.id)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_everything_goes_with_the_file(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -60,14 +59,14 @@ async def test_a_group_is_found_by_its_prefix_literally(database: Database) -> N
     assert await database.settings.all("ann", prefix="nothing") == {}
 
 
-async def test_many_are_set_together_or_not_at_all(database: Database, path: Path) -> None:
-    before = contents(path)
+async def test_many_are_set_together_or_not_at_all(database: Database) -> None:
+    before = contents(database.path)
     with pytest.raises(ValueError, match="value"):
         await database.settings.set_many("ann", {"a": 1, "b": float("nan")})
     with pytest.raises(ConstraintError) as caught:
         await database.settings.set_many("nobody", {"a": 1})
     assert caught.value.kind == "foreign_key"
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_resetting_some_or_all(database: Database) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -58,12 +57,12 @@ async def test_the_previous_one_stays_until_the_new_one_is_complete(
     assert await summaries.list_for_file(file.id) == [third, failed, first]
 
 
-async def test_what_has_ended_does_not_change(database: Database, file: File, path: Path) -> None:
+async def test_what_has_ended_does_not_change(database: Database, file: File) -> None:
     done = await database.summaries.start(file.id)
     await database.summaries.complete(done.id, {"a": "kept"})
     failed = await database.summaries.start(file.id)
     await database.summaries.fail(failed.id, "e")
-    before = contents(path)
+    before = contents(database.path)
     for summary_id, error in (
         (done.id, InvalidTransitionError),
         (failed.id, InvalidTransitionError),
@@ -73,7 +72,7 @@ async def test_what_has_ended_does_not_change(database: Database, file: File, pa
             await database.summaries.complete(summary_id, {"a": "late"})
         with pytest.raises(error, match=f"summary '{summary_id}'"):
             await database.summaries.fail(summary_id, "late")
-    assert contents(path) == before
+    assert contents(database.path) == before
     assert len(await database.summaries.search("ann", "kept")) == 1
 
 
@@ -93,16 +92,16 @@ async def test_a_summary_needs_a_file_and_may_lose_its_prompt(
 
 
 async def test_a_completed_summary_is_corrected_and_found_by_its_new_texts(
-    database: Database, file: File, path: Path
+    database: Database, file: File
 ) -> None:
     summaries = database.summaries
     first = await summaries.start(file.id)
-    before = contents(path)
+    before = contents(database.path)
     changes: dict[str, Any]
     for changes in ({"content": {}}, {"metadata": {}}):
         with pytest.raises(InvalidTransitionError, match="is processing: cannot be corrected"):
             await summaries.update(first.id, **changes)
-    assert contents(path) == before
+    assert contents(database.path) == before
     done = await summaries.complete(first.id, {"bluf": "Ship it"}, metadata={"tokens": 5})
     assert await summaries.update(done.id) == done
     corrected = await summaries.update(done.id, content={"bluf": "Hold it"})
@@ -234,10 +233,10 @@ async def test_the_active_prompt_and_its_fallbacks(database: Database, file: Fil
     assert (await prompts.set_active("bob", None)).active_summary_prompt_id is None
 
 
-async def test_choices_that_are_refused(database: Database, file: File, path: Path) -> None:
+async def test_choices_that_are_refused(database: Database, file: File) -> None:
     his = await database.summary_prompts.add("bob", "his", "t")
     his_model = await database.llm_configs.add("bob", "m", "p", "m")
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ValueError, match="another profile"):
         await database.summary_prompts.set_active("ann", his.id)
     with pytest.raises(RecordNotFoundError, match="summary prompt '999'"):
@@ -255,7 +254,7 @@ async def test_choices_that_are_refused(database: Database, file: File, path: Pa
         assert "its own" in caught.value.constraint
     with pytest.raises(ConstraintError):
         await database.summary_prompts.add("ann", "n", "t", content_type="")
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 # Technical facts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -57,11 +56,9 @@ async def test_profiles_do_not_share_tags(database: Database, file: File) -> Non
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\t\n", "\u3000", "a\0b"])
-async def test_a_name_that_is_none_is_refused(
-    name: str, database: Database, file: File, path: Path
-) -> None:
+async def test_a_name_that_is_none_is_refused(name: str, database: Database, file: File) -> None:
     tag = await database.tags.ensure("ann", "x")
-    before = contents(path)
+    before = contents(database.path)
     for call in (
         lambda: database.tags.ensure("ann", name),
         lambda: database.tags.attach(file.id, "good", name),
@@ -72,7 +69,7 @@ async def test_a_name_that_is_none_is_refused(
             await call()
     with pytest.raises(ValueError, match="tags"):
         await database.files.page("ann", tags=[name])
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_attaching_makes_what_is_missing_and_is_idempotent(
@@ -89,12 +86,12 @@ async def test_attaching_nothing_gives_what_there_is(database: Database, file: F
     assert await database.tags.attach(file.id) == []
 
 
-async def test_an_unknown_file_gets_no_tags(database: Database, file: File, path: Path) -> None:
+async def test_an_unknown_file_gets_no_tags(database: Database, file: File) -> None:
     await database.files.delete(file.id)
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(RecordNotFoundError, match=f"file '{file.id}'"):
         await database.tags.attach(file.id, "a")
-    assert contents(path) == before
+    assert contents(database.path) == before
     assert await database.tags.for_file(file.id) == []
 
 
@@ -142,10 +139,10 @@ async def test_merging_moves_links_once_and_deletes_the_source(
     assert await names(database, file) == ["new"]
 
 
-async def test_tags_that_cannot_be_merged(database: Database, file: File, path: Path) -> None:
+async def test_tags_that_cannot_be_merged(database: Database, file: File) -> None:
     await database.profiles.ensure("bob")
     mine, his = await database.tags.ensure("ann", "x"), await database.tags.ensure("bob", "x")
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises(ValueError, match="itself"):
         await database.tags.merge(mine.id, mine.id)
     with pytest.raises(ValueError, match="different profiles"):
@@ -153,7 +150,7 @@ async def test_tags_that_cannot_be_merged(database: Database, file: File, path: 
     for source, target in ((mine.id, 999), (999, mine.id)):
         with pytest.raises(RecordNotFoundError, match="tag '999'"):
             await database.tags.merge(source, target)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_the_most_used_come_first_and_the_unused_go(database: Database, file: File) -> None:
@@ -243,20 +240,18 @@ async def test_tags_are_taken_off_several_files(database: Database) -> None:
     assert await database.tags.find_by_name("ann", "a") is not None
 
 
-async def test_of_several_files_an_unknown_one_keeps_all_as_they_are(
-    database: Database, path: Path
-) -> None:
+async def test_of_several_files_an_unknown_one_keeps_all_as_they_are(database: Database) -> None:
     (file,) = await several(database, "ann")
     await database.tags.attach(file.id, "x")
     unknown = uuid4()
-    before = contents(path)
+    before = contents(database.path)
     for call in (
         database.tags.attach_many([file.id, unknown], "y"),
         database.tags.detach_many([unknown, file.id], "x"),
     ):
         with pytest.raises(RecordNotFoundError, match=f"file '{unknown}' not found"):
             await call
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_the_tags_of_many_files_take_one_statement(database: Database) -> None:

@@ -80,10 +80,10 @@ async def test_a_video_needs_a_project(database: Database) -> None:
     ids=str,
 )
 async def test_what_no_video_has_is_refused(
-    replaced: dict[str, Any], constraint: str, database: Database, project: Project, path: Path
+    replaced: dict[str, Any], constraint: str, database: Database, project: Project
 ) -> None:
     video = await add(database, project)
-    before = contents(path)
+    before = contents(database.path)
     for call in (
         lambda: add(database, project, **replaced),
         lambda: database.videos.add_many(project.id, [new(), new(**replaced), new()]),
@@ -92,7 +92,7 @@ async def test_what_no_video_has_is_refused(
         with pytest.raises(ConstraintError) as caught:
             await call()
         assert (caught.value.kind, caught.value.constraint) == ("check", constraint)
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @pytest.mark.parametrize("duration", [math.nan, math.inf, -math.inf])
@@ -136,15 +136,15 @@ async def test_many_are_added_in_the_order_given(database: Database, project: Pr
     assert await database.videos.add_many(project.id, []) == []
 
 
-async def test_many_are_added_or_none(database: Database, project: Project, path: Path) -> None:
-    before = contents(path)
+async def test_many_are_added_or_none(database: Database, project: Project) -> None:
+    before = contents(database.path)
     with pytest.raises(ConstraintError):
         await database.videos.add_many(project.id, [new(), new(width=0), new()])
     with pytest.raises(ConstraintError):
         await database.videos.add_many(99, [new(), new()])
     with pytest.raises(ValueError, match="duration"):
         await database.videos.add_many(project.id, [new(), new(duration=math.nan)])
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 async def test_many_added_at_once_are_not_mixed_up(database: Database, project: Project) -> None:
@@ -297,13 +297,13 @@ async def test_update_changes_only_what_is_passed(database: Database, project: P
     "field", ["colour", "id", "project_id", "created_at", "total_frames", "frame_rate", "set_path"]
 )
 async def test_update_refuses_what_is_no_field_to_change(
-    field: str, database: Database, project: Project, path: Path
+    field: str, database: Database, project: Project
 ) -> None:
     video = await add(database, project)
-    before = contents(path)
+    before = contents(database.path)
     with pytest.raises((TypeError, ValueError), match=field):
         await database.videos.update(video.id, **{"filename": "new", field: 1})  # type: ignore[arg-type]
-    assert contents(path) == before
+    assert contents(database.path) == before
 
 
 @pytest.mark.parametrize(
