@@ -130,6 +130,7 @@ def test_a_place_where_no_file_can_be_made_exits_with_1(
     _assert_one_line(capsys.readouterr().err)
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     file = tmp_path / "a.db"
     assert exit_code_of("init", str(file)) == 0
@@ -148,6 +149,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     assert errors == b""
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_output_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "a.db"
@@ -165,6 +167,7 @@ def test_output_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path) -
     _assert_one_line(process.stderr, "inspect")
 
 
+@pytest.mark.long
 def test_the_module_runs_too() -> None:
     for module in ("reelbase", "reelbase.cli.main"):
         process = subprocess.run(

@@ -282,6 +282,7 @@ def test_the_database_may_be_in_use_but_not_for_restore(
     assert value(file, "SELECT count(*) FROM profiles") == 3
 
 
+@pytest.mark.long
 def test_a_terminated_backup_leaves_nothing(file: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time\n"

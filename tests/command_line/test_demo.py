@@ -417,6 +417,7 @@ def test_a_sentence_is_found_with_its_file_and_time(
     assert line.split()[-2:] == ["1:02:03", "a.mp4"]
 
 
+@pytest.mark.long
 def test_the_last_three_lines_run_as_they_are_printed(
     talks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -436,6 +437,7 @@ def test_the_last_three_lines_run_as_they_are_printed(
     assert process.stderr == ""
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("with_kill")
 def test_a_folder_without_subtitles_is_shown_with_the_sample(
     tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
@@ -455,6 +457,7 @@ def test_a_folder_without_subtitles_is_shown_with_the_sample(
     assert "the folder has no subtitles" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_broken_subtitles_are_reported_like_files_that_cannot_be_read(
     tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -518,6 +521,7 @@ def test_times_are_written_as_players_write_them() -> None:
 # The worker that is killed.
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("with_kill")
 def test_a_worker_process_is_killed_and_its_job_done_by_another(
     folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
@@ -778,6 +782,7 @@ def test_two_at_once_share_the_work(many: Path, file: Path) -> None:
     assert_complete(many, file)
 
 
+@pytest.mark.long
 async def test_a_worker_that_lost_its_lease_stores_nothing(
     many: Path, database: Database, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -814,6 +819,7 @@ def test_what_takes_long_is_stored_in_between(
     assert_complete(folder, file)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 def test_it_works_with_either_journal(
     mode: Any,
@@ -903,6 +909,7 @@ def _on_a_terminal(folder: Path, file: Path, *, has_rich: bool) -> str:
     return shown.decode()
 
 
+@pytest.mark.long
 def test_a_terminal_with_rich_gets_a_bar_and_drawn_tables(folder: Path, file: Path) -> None:
     pytest.importorskip("rich")
     shown = _on_a_terminal(folder, file, has_rich=True)
@@ -912,6 +919,7 @@ def test_a_terminal_with_rich_gets_a_bar_and_drawn_tables(folder: Path, file: Pa
     assert "  sqlite3 " in shown
 
 
+@pytest.mark.long
 def test_a_terminal_without_rich_gets_plain_text(folder: Path, file: Path) -> None:
     shown = _on_a_terminal(folder, file, has_rich=False)
     assert "\x1b" not in shown

@@ -71,6 +71,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments", [["handling"], ["handling:others", "media.db"], ["handling", "--type", "count"]]
 )
@@ -94,6 +95,7 @@ def test_it_works_until_sigterm(arguments: list[str], folder: Path) -> None:
         process.communicate()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_stop_gives_unfinished_jobs_back(number: signal.Signals, code: int, folder: Path) -> None:
     add(folder, "wait")

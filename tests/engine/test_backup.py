@@ -120,6 +120,7 @@ async def test_progress_is_told_on_the_loop_and_ends_with_everything(
     assert told == sorted(told)
 
 
+@pytest.mark.long
 async def test_a_backup_is_of_one_moment_while_tasks_and_another_process_write(
     database: Database, path: Path, tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ class OtherProcess:
         self._process.communicate()
 
 
+@pytest.mark.long
 async def test_a_backup_of_a_rollback_journal_lets_writers_in_and_then_keeps_them_out(
     path: Path, tmp_path: Path
 ) -> None:
@@ -391,6 +393,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 def test_a_killed_backup_has_no_name(path: Path, tmp_path: Path, journal: str) -> None:
     async def make() -> None:
         async with reelbase.connect(path, journal=journal) as database:  # type: ignore[arg-type]

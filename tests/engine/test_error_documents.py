@@ -104,6 +104,7 @@ def docstrings() -> Iterator[tuple[str, str]]:
                     yield where, re.sub(r"\s+", " ", text)
 
 
+@pytest.mark.long
 def test_docstrings_call_a_kind_a_kind_and_a_code_a_code() -> None:
     """``kind`` stands before each kind, ``code`` or ``codes`` before a list of codes; all of them occur."""
     occurring = {error.code for error in ERRORS.values()}.union(*codes_that_occur().values())
@@ -203,6 +204,7 @@ async def call(method: Any, given: dict[str, Any]) -> None:
         await method(*positional, **given)
 
 
+@pytest.mark.long
 async def test_every_statement_runs_in_the_name_of_the_public_method_that_was_called(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

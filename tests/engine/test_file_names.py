@@ -40,6 +40,7 @@ async def profile(database: Database) -> None:
     await database.profiles.ensure("ann")
 
 
+@pytest.mark.long
 @QUICK
 @given(name=file_names)
 @example(name="\uf083")
@@ -185,6 +186,7 @@ async def test_a_generation_fails_with_any_message(database: Database) -> None:
 # A database in such a place
 
 
+@pytest.mark.long
 async def test_a_database_may_lie_in_a_folder_of_such_a_name(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     try:

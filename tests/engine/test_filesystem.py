@@ -321,6 +321,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root becomes another user")
 def test_a_file_of_another_user_is_told_with_owner_folder_and_permissions(path: Path) -> None:
     with TemporaryDirectory() as folder:  # pytest's may be looked into by its user only
@@ -480,6 +481,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="needs Linux and root, for its own mounts"
 )

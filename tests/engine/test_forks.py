@@ -114,6 +114,7 @@ loop.close()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["calls", "sys.exit", "os._exit", "multiprocessing"])
 def test_a_forked_child_has_a_dead_database_and_leaves_the_parents_alone(
     path: Path, journal: str, how: str
@@ -167,6 +168,7 @@ loop.close()
 """
 
 
+@pytest.mark.long
 def test_a_forked_child_does_not_roll_back_what_its_parent_is_writing(
     path: Path, journal: str
 ) -> None:
@@ -202,6 +204,7 @@ loop.run_until_complete(database.close())
 """
 
 
+@pytest.mark.long
 def test_a_child_that_ends_frees_no_connection(path: Path, journal: str) -> None:
     """To free one is to close it, which rolls back what the parent writes, or deletes its log."""
     done = script(KEPT, path, journal)
@@ -293,6 +296,7 @@ call(database.close())
 )
 
 
+@pytest.mark.long
 def test_a_child_is_refused_what_was_open_however_it_opens_it(path: Path, journal: str) -> None:
     done = script(WAYS, path, journal, timeout=60)
     assert done.returncode == 0, done
@@ -339,6 +343,7 @@ def bind_mount(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         subprocess.run(["umount", place], check=True)
 
 
+@pytest.mark.long
 def test_a_child_is_refused_what_was_open_by_whatever_name(path: Path, journal: str) -> None:
     done = script(NAMES, path, journal)
     assert done.returncode == 0, done
@@ -346,6 +351,7 @@ def test_a_child_is_refused_what_was_open_by_whatever_name(path: Path, journal: 
     assert json.loads(done.stdout) == dict.fromkeys(names, "forked")
 
 
+@pytest.mark.long
 def test_a_child_is_refused_what_was_open_through_a_bind_mount(
     path: Path, journal: str, bind_mount: Path
 ) -> None:
@@ -415,6 +421,7 @@ print(json.dumps(call(moments())))
 )
 
 
+@pytest.mark.long
 def test_a_child_is_refused_what_was_open_at_that_moment_and_nothing_else(
     path: Path, journal: str
 ) -> None:
@@ -452,6 +459,7 @@ thread.join()
 )
 
 
+@pytest.mark.long
 def test_a_fork_while_another_thread_connects(path: Path, journal: str) -> None:
     done = script(CONNECTING, path, journal)
     assert (done.stdout, done.stderr, done.returncode) == ("forked done\n", "", 0)

@@ -687,6 +687,7 @@ IN_A_NAMESPACE = """
 """
 
 
+@pytest.mark.long
 @linux_only
 def test_hidden_mounts_and_files_mounted_on_files_are_seen_as_the_kernel_sees_them(
     tmp_path: Path, mount_namespace: list[str]
@@ -876,6 +877,7 @@ def test_an_answer_after_the_loop_has_closed_is_dropped_quietly(
     assert caplog.records == []
 
 
+@pytest.mark.long
 def test_an_interpreter_with_a_hung_lookup_exits(dead_server: Path) -> None:
     program = """if True:
         import asyncio, sys

@@ -510,6 +510,7 @@ async def test_what_is_not_ours_is_refused_and_not_touched(
     assert {name: after.get(name) for name in before} == before
 
 
+@pytest.mark.long
 async def test_a_refused_foreign_file_can_still_be_used_by_its_owner(
     connect: Connect, tmp_path: Path
 ) -> None:
@@ -522,6 +523,7 @@ async def test_a_refused_foreign_file_can_still_be_used_by_its_owner(
         assert owner.execute("SELECT count(*) FROM theirs").fetchone() == (3,)
 
 
+@pytest.mark.long
 async def test_a_foreign_file_with_a_hot_journal_loses_nothing(
     connect: Connect, tmp_path: Path
 ) -> None:
@@ -620,6 +622,7 @@ def test_somebody_without_permission_is_refused(tmp_path: Path, path: Path, what
 # After a crash.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 @pytest.mark.parametrize("then", ["wal", "delete"])
 async def test_a_database_is_opened_after_its_process_was_killed(
@@ -644,6 +647,7 @@ async def test_a_database_is_opened_after_its_process_was_killed(
     assert side_files(path) == []
 
 
+@pytest.mark.long
 async def test_a_file_whose_creation_was_killed_is_completed(
     connect: Connect, tmp_path: Path
 ) -> None:
@@ -670,6 +674,7 @@ async def test_a_file_whose_creation_was_killed_is_completed(
 # Several at once.
 
 
+@pytest.mark.long
 async def test_two_connects_at_once_on_a_fresh_file(connect: Connect, tmp_path: Path) -> None:
     for n in range(5):
         target = tmp_path / f"{n}.db"
@@ -745,6 +750,7 @@ async def test_a_wal_file_is_converted_to_a_rollback_journal_and_back(tmp_path: 
         assert connection.execute("SELECT count(*) FROM profiles").fetchone() == (2,)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("has", "wants"), [("wal", "delete"), ("delete", "wal")])
 async def test_a_conversion_is_refused_while_another_process_has_the_file_open(
     tmp_path: Path, has: str, wants: str
@@ -917,6 +923,7 @@ async def test_no_descriptor_of_the_file_is_closed_while_sqlite_has_it_open(
     assert not ours
 
 
+@pytest.mark.long
 async def test_a_second_database_on_the_file_does_not_drop_the_locks_of_the_first(
     connect: Connect, path: Path
 ) -> None:

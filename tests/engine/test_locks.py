@@ -311,6 +311,7 @@ async def test_two_databases_of_a_process_may_close_in_any_order(path: Path, jou
         assert side_files(path) == []
 
 
+@pytest.mark.long
 async def test_databases_that_open_and_close_beside_each_other(path: Path, journal: Any) -> None:
     async def again_and_again(name: str) -> None:
         for _ in range(15):
@@ -394,6 +395,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 @linux_only
 def test_a_child_does_not_hold_what_its_killed_parent_held(
     path: Path, tmp_path_factory: pytest.TempPathFactory

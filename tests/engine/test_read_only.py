@@ -153,6 +153,7 @@ def leave_hot_journal(path: Path) -> None:
 # Situations.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "left", ["nothing", "an empty log", "what a kill leaves", "a log without its index"]
 )
@@ -177,6 +178,7 @@ def test_a_file_that_no_process_has_open(
         assert told == {"seen": expected, "problems": [], "refused": "read_only"}
 
 
+@pytest.mark.long
 async def test_a_file_that_another_process_writes(
     path: Path, journal: Journal, folder: Path
 ) -> None:
@@ -367,6 +369,7 @@ async def test_what_a_check_did_not_look_at_is_said(path: Path) -> None:
     assert any("search indexes" in warning for warning in report.warnings)
 
 
+@pytest.mark.long
 async def test_upkeep_leaves_the_log_alone(
     path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -415,6 +418,7 @@ def only_to_be_read(place: Path) -> None:
     place.chmod(0o555)
 
 
+@pytest.mark.long
 @ROOT_ONLY
 @pytest.mark.parametrize("left", ["nothing", "what a kill leaves"])
 def test_as_a_user_who_may_only_read(
@@ -434,6 +438,7 @@ def test_as_a_user_who_may_only_read(
     assert told == {"seen": expected, "problems": [], "refused": "read_only"}
 
 
+@pytest.mark.long
 @ROOT_ONLY
 def test_a_log_that_cannot_be_read_there_is_refused(
     filled: Path, journal: Journal, public: Path
@@ -471,6 +476,7 @@ FILESYSTEMS = {
 }
 
 
+@pytest.mark.long
 @ROOT_ONLY
 @pytest.mark.parametrize("left", ["nothing", "what a kill leaves"])
 @pytest.mark.parametrize("filesystem", FILESYSTEMS)
@@ -496,6 +502,7 @@ def test_on_a_filesystem_that_is_read_only(
     assert told == {"seen": expected, "problems": [], "refused": "read_only"}
 
 
+@pytest.mark.long
 @ROOT_ONLY
 async def test_through_a_read_only_mount_of_what_another_process_writes(
     path: Path, journal: Journal, folder: Path
@@ -605,6 +612,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", ["nothing", "what a kill leaves", "a log without its index"])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_command_that_only_reads_changes_nothing(

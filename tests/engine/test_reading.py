@@ -180,6 +180,7 @@ async def test_a_failing_read_affects_no_other(numbers: Database) -> None:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fetch", ["fetch_all", "fetch_one"])
 async def test_a_quick_read_is_not_delayed_by_a_long_one(
     numbers: Database, journal: str, fetch: str
@@ -194,6 +195,7 @@ async def test_a_quick_read_is_not_delayed_by_a_long_one(
     await long
 
 
+@pytest.mark.long
 async def test_steps_of_a_batch_see_one_moment(numbers: Database) -> None:
     class Twice(Repository):
         _count = Query(int, COUNT)
@@ -348,6 +350,7 @@ async def test_many_snapshots_at_once(numbers: Database) -> None:
 # Streams.
 
 
+@pytest.mark.long
 async def test_a_stream_gives_every_row_in_order(numbers: Database, path: Path) -> None:
     for batch in (1, 7, 500, ROWS, ROWS + 1):
         rows = [value async for value in numbers.stream(int, NUMBERS, batch=batch)]
@@ -374,6 +377,7 @@ async def test_a_stream_without_a_batch_is_refused(numbers: Database, batch: int
         numbers.stream(int, NUMBERS, batch=batch)
 
 
+@pytest.mark.long
 async def test_the_memory_of_a_stream_is_bounded(numbers: Database) -> None:
     sql = """
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
@@ -608,6 +612,7 @@ async def test_several_streams_at_once(numbers: Database) -> None:
 # The loop.
 
 
+@pytest.mark.long
 async def test_the_loop_never_stalls_beside_slow_statements(numbers: Database) -> None:
     async def work() -> None:
         rows = [(ROWS + n,) for n in range(10000)]

@@ -332,6 +332,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("keep", [1, 3])
 def test_two_processes_may_make_copies_at_the_same_time(
     keep: int, path: Path, folder: Path
@@ -382,6 +383,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 def test_killed_before_the_older_ones_are_removed_they_go_the_next_time(
     path: Path, folder: Path, journal: str
 ) -> None:

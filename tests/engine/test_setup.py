@@ -327,6 +327,7 @@ async def test_a_backup_or_restore_whose_setup_fails_leaves_nothing(
     assert sorted(os.listdir(tmp_path)) == ["copy.db", "media.db"]
 
 
+@pytest.mark.long
 async def test_a_repair_keeps_what_needs_them(path: Path, tmp_path: Path) -> None:
     async with reelbase.connect(path, setup=setup) as database:
         await fill(database)

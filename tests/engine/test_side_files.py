@@ -279,6 +279,7 @@ IN_A_NAMESPACE = """
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(reelbase.__file__).parents[1])}
 
 
+@pytest.mark.long
 def test_real_bind_mounts(path: Path, tmp_path: Path, mount_namespace: list[str]) -> None:
     asyncio.run(reelbase.restore(path, tmp_path / "saved.db"))
     folder = tmp_path.resolve() / "folder"

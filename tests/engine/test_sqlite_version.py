@@ -42,6 +42,7 @@ def test_an_old_sqlite_is_refused_at_import_with_a_way_to_a_newer_one(
     assert refused.endswith("\n[]\n")  # nothing else was imported
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", ["3.40.0", "3.51.3", "4.0.0"])
 def test_a_newer_sqlite_is_not(version: str) -> None:
     assert imported("reelbase", version) == "['reelbase.errors']\n"

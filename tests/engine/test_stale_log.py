@@ -152,6 +152,7 @@ async def test_both_ways_out_lead_to_the_backup(
     assert await profiles(other, journal) == ["old"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["backup", "while it was closed"])
 async def test_whatever_journal_either_has_had(
     how: str, saved: Path, path: Path, tmp_path: Path, journal: Journal
@@ -173,6 +174,7 @@ async def test_whatever_journal_either_has_had(
             os.unlink(f"{path}{LOG[killed_in]}")
 
 
+@pytest.mark.long
 async def test_the_log_of_another_database_is_told(
     saved: Path, path: Path, tmp_path: Path, journal: Journal
 ) -> None:

@@ -107,6 +107,7 @@ async def test_statistics_of_an_earlier_release_are_removed(
     assert "removed the statistics" in message
 
 
+@pytest.mark.long
 async def test_an_older_database_loses_them_too(tmp_path: Path, journal: Any) -> None:
     old = make_old(tmp_path / "old.db", SCHEMA_VERSION - 1)
     with closing(sqlite3.connect(old, isolation_level=None)) as native:
@@ -163,6 +164,7 @@ async def test_other_connections_forget_them_too(
         assert plans(other) == plans_without_statistics()
 
 
+@pytest.mark.long
 def test_a_connection_that_removes_them_forgets_their_estimates(path: Path) -> None:
     """SQLite keeps a table's number of rows when its statistics are read again and there are none."""
     stale = 0

@@ -309,6 +309,7 @@ def test_callbacks_after_a_commit_are_called_before_the_block_is_left(sync: Sync
     assert done == ["reelbase-loop"]
 
 
+@pytest.mark.long
 def test_plain_handlers_work_on_jobs_and_may_call_the_database(path: Path) -> None:
     done = script(
         """
@@ -450,6 +451,7 @@ def test_what_is_no_exception_reaches_the_caller_and_not_the_loop(sync: SyncData
     assert sync.profiles.count() == 0
 
 
+@pytest.mark.long
 def test_ctrl_c_interrupts_the_statement(path: Path) -> None:
     done = script(
         f"""
@@ -611,6 +613,7 @@ def test_a_forgotten_database_warns_and_is_closed(path: Path) -> None:
     assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name]
 
 
+@pytest.mark.long
 def test_a_program_that_forgets_to_close_ends_and_keeps_its_rows(path: Path) -> None:
     began = time.monotonic()
     done = script(
@@ -629,6 +632,7 @@ def test_a_program_that_forgets_to_close_ends_and_keeps_its_rows(path: Path) -> 
         assert native.execute("SELECT id FROM profiles").fetchall() == [("ann",)]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(sys, "getdlopenflags"), reason="no fork here")
 def test_a_forked_child_is_refused_and_leaves_the_parent_alone(path: Path, template: Path) -> None:
     other = shutil.copy(template, path.with_name("other.db"))

@@ -214,6 +214,7 @@ def test_a_process_that_is_stopped_in_the_queue_is_passed_by(
     assert min(waits[1:]) < turnstile._PATIENCE_SECONDS / 2
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_in_the_queue_leaves_its_seat(
     path: Path, writers: Callable[[], Writer]
 ) -> None:
@@ -353,6 +354,7 @@ def test_the_one_that_closes_first_does_not_delete_a_newer_file(path: Path) -> N
     assert not side_file(path).exists()
 
 
+@pytest.mark.long
 def test_a_forked_child_keeps_no_seat(path: Path) -> None:
     program = (
         "import asyncio, os, sys, reelbase\n"
@@ -418,6 +420,7 @@ async def waits_of_units(database: Database, count: int) -> list[float]:
     return waits
 
 
+@pytest.mark.long
 async def test_a_unit_beside_a_busy_process_waits_for_its_turn_alone(
     path: Path, journal: Literal["wal", "delete"]
 ) -> None:

@@ -1013,6 +1013,7 @@ async def test_a_task_that_a_unit_has_started_waits_for_the_unit(
     assert look(ALL) == [("of the unit",), ("of the task",)]
 
 
+@pytest.mark.long
 def test_in_development_mode_a_read_that_misses_its_units_writes_is_logged_once(
     tmp_path: Path,
 ) -> None:

@@ -216,6 +216,7 @@ async def test_statistics_are_gathered_of_the_rest(
     assert left_out or kind.is_verified or kind.missing == FUNCTION  # which ANALYZE does not call
 
 
+@pytest.mark.long
 def test_commands_do_without_it(
     kind: Kind, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -129,6 +129,7 @@ async def test_an_abandoned_stream_holds_the_log_for_a_cycle_at_most(path: Path)
         await until(lambda: wal_bytes(path) == 0, seconds=1.0)
 
 
+@pytest.mark.long
 async def test_readers_that_follow_one_another_without_a_gap_do_not_keep_the_log_growing(
     path: Path,
 ) -> None:

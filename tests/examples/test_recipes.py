@@ -51,6 +51,7 @@ async def test_an_application_works_on_its_jobs_and_tells_prometheus(
     assert database.closed
 
 
+@pytest.mark.long
 def test_the_nightly_script_adds_the_files_of_a_folder_and_keeps_a_copy(
     path: Path, tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def started(path: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.long
 async def test_a_worker_does_a_job_and_puts_the_next_one_back_when_it_is_stopped(
     path: Path,
 ) -> None:
@@ -121,6 +123,7 @@ async def test_a_worker_does_a_job_and_puts_the_next_one_back_when_it_is_stopped
 # Deployment
 
 
+@pytest.mark.long
 def test_a_root_that_is_read_only_is_enough(
     mount_namespace: list[str], path: Path, tmp_path: Path
 ) -> None:

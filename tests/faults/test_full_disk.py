@@ -260,6 +260,7 @@ def run(path: Path, journal: str, mutant: str = "") -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.long
 def test_a_limit_of_file_sizes(path: Path, mode: str) -> None:
     done = run(path, mode)
     assert done.returncode == 0, done.stderr

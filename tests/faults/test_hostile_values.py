@@ -199,6 +199,7 @@ async def trial(
     return Trial(tried, kept, problems)
 
 
+@pytest.mark.long
 async def test_anything_is_refused_or_kept(
     database: Database, world: World, path: Path, full: bool, figure: Figure
 ) -> None:

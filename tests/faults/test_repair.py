@@ -71,6 +71,7 @@ def test_rows_outside_of_damage_stay_and_the_others_are_named(
     assert found == []
 
 
+@pytest.mark.long
 def test_a_file_follows_from_its_seed(tmp_path: Path) -> None:
     contents = []
     for name in ("one", "two"):
@@ -89,6 +90,7 @@ def test_a_repair_that_drops_rows_in_silence_is_found(
     assert any("is gone, and" in text for text in problems_of(whole, tmp_path / "x.db", 2))
 
 
+@pytest.mark.long
 def test_a_repair_that_names_nothing_is_found(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,7 @@ def test_what_is_in_the_log_beside_the_old_database_counts(folder: Path, tmp_pat
     assert report.imported["config"] == EXPECTED["media-rip"]["imported"]["config"] + 1
 
 
+@pytest.mark.long
 def test_the_old_database_is_read_as_it_was_at_one_moment(folder: Path, tmp_path: Path) -> None:
     old = old_database("media-rip", folder)
     with closing(sqlite3.connect(old, isolation_level=None)) as native:

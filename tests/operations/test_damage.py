@@ -172,6 +172,7 @@ async def test_writes_beside_one_that_meets_damage_are_stored(path: Path, journa
         assert await database.profiles.count() == 4
 
 
+@pytest.mark.long
 async def test_optimize_names_a_damaged_search_index_and_merges_the_others(
     path: Path, journal: Any
 ) -> None:

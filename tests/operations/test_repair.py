@@ -79,6 +79,7 @@ async def test_a_sound_older_file_is_left_alone(tmp_path: Path) -> None:
 # Damage that costs no row.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", [None, 1])
 async def test_damaged_indexes_are_made_again_and_nothing_is_lost(
     page: int | None, filled: Path
@@ -210,6 +211,7 @@ async def test_what_is_no_row_is_mended_without_losing_one(
 # Damage that costs rows.
 
 
+@pytest.mark.long
 async def test_a_damaged_leaf_loses_its_own_rows_and_names_them(filled: Path) -> None:
     before = {id for (id,) in rows(filled, "SELECT id FROM files")}
     change_page(filled, pages_of(filled, "files")[2])
@@ -230,6 +232,7 @@ def torn(page: bytes) -> bytes:
     return page[:512].ljust(len(page), b"\0")
 
 
+@pytest.mark.long
 async def test_a_torn_page_above_the_leaves_loses_no_row(filled: Path) -> None:
     before = rows(filled, "SELECT * FROM files ORDER BY id")
     for page in pages_of(filled, "files", "internal"):
@@ -240,6 +243,7 @@ async def test_a_torn_page_above_the_leaves_loses_no_row(filled: Path) -> None:
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_rows_of_tables_whose_definitions_are_lost_are_counted(filled: Path) -> None:
     for number in range(12):
         change(
@@ -266,6 +270,7 @@ async def test_rows_whose_values_indexes_have_are_read_from_these(filled: Path) 
     assert rows(filled, "SELECT * FROM profiles ORDER BY id") == before
 
 
+@pytest.mark.long
 async def test_a_row_that_keeps_its_beginning_keeps_what_hangs_on_it(filled: Path) -> None:
     async with reelbase.connect(filled) as database:
         (transcript,) = await database.transcripts.list_for_profile("anna")
@@ -285,6 +290,7 @@ async def test_a_row_that_keeps_its_beginning_keeps_what_hangs_on_it(filled: Pat
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_rows_whose_parent_is_lost_go_the_way_of_their_foreign_key(filled: Path) -> None:
     async with reelbase.connect(filled) as database:
         *_, file = await database.files.list_for_profile("anna")  # on the first page
@@ -346,6 +352,7 @@ async def test_a_reference_that_can_be_cleared_is_cleared(path: Path) -> None:
     await sound(path)
 
 
+@pytest.mark.long
 async def test_a_truncated_file_keeps_what_is_in_front(filled: Path) -> None:
     os.truncate(filled, os.stat(filled).st_size // PAGE_BYTES // 2 * PAGE_BYTES + 100)
     content = content_of(filled)
@@ -388,6 +395,7 @@ async def test_a_batch_whose_last_child_is_lost_ends(path: Path) -> None:
             (copy.parent / name).unlink()
 
 
+@pytest.mark.long
 async def test_a_batch_whose_jobs_are_all_lost_is_no_job_to_claim(path: Path) -> None:
     async with reelbase.connect(path) as database:
         await database.profiles.ensure("anna")
@@ -409,6 +417,7 @@ async def test_a_batch_whose_jobs_are_all_lost_is_no_job_to_claim(path: Path) ->
     await sound(path)
 
 
+@pytest.mark.long
 async def test_a_disk_that_cannot_read_is_no_reason_to_stop(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,6 +437,7 @@ async def test_a_disk_that_cannot_read_is_no_reason_to_stop(
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_two_rows_that_a_damaged_index_let_in_are_told_apart(path: Path) -> None:
     change(path, "INSERT INTO prompts (text) VALUES ('waltz'), ('tango')")
     take_out_of_index(path, "prompts_most_used", "text <> 'tango'")
@@ -515,6 +525,7 @@ async def test_what_is_in_a_log_is_part_of_the_file(
 # What belongs to the application.
 
 
+@pytest.mark.long
 async def test_the_applications_own_objects_are_kept(filled: Path) -> None:
     change(
         filled,
@@ -581,6 +592,7 @@ async def test_what_this_sqlite_cannot_make_is_named_or_kept_as_it_is(filled: Pa
     assert rows(filled, "SELECT c0 FROM odd_content") == [("x",)]
 
 
+@pytest.mark.long
 async def test_what_is_missing_of_the_schema_comes_back(filled: Path) -> None:
     change(
         filled,
@@ -622,6 +634,7 @@ async def test_a_file_that_is_in_use_is_refused(filled: Path, mode: Any) -> None
     assert (await reelbase.repair(filled)).copy is not None
 
 
+@pytest.mark.long
 async def test_a_file_is_locked_while_it_is_repaired(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -690,6 +703,7 @@ async def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         await reelbase.repair(tmp_path)
 
 
+@pytest.mark.long
 async def test_a_full_disk_changes_nothing(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damage_table(filled)
     content = content_of(filled)
@@ -704,6 +718,7 @@ async def test_a_full_disk_changes_nothing(filled: Path, monkeypatch: pytest.Mon
     assert beside(filled) == ["media.db"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root")
 async def test_owner_and_permissions_stay(filled: Path) -> None:
     os.chown(filled, 1234, 1234)
@@ -717,6 +732,7 @@ async def test_owner_and_permissions_stay(filled: Path) -> None:
         assert stat.S_IMODE(status.st_mode) == 0o640
 
 
+@pytest.mark.long
 async def test_a_link_is_followed(filled: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(filled)
@@ -731,6 +747,7 @@ async def test_a_link_is_followed(filled: Path, tmp_path: Path) -> None:
 # The command.
 
 
+@pytest.mark.long
 async def test_the_command_tells_what_is_lost(
     filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -751,6 +768,7 @@ async def test_the_command_tells_what_is_lost(
     assert os.path.basename(facts["copy"]) in beside(filled)
 
 
+@pytest.mark.long
 async def test_progress_is_told_on_the_loop(filled: Path) -> None:
     damage_table(filled)
     told: list[str] = []

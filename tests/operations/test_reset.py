@@ -18,6 +18,7 @@ from reelbase import Database, DatabaseError
 from reelbase.operations.reset import Reset, reset
 
 
+@pytest.mark.long
 def test_reset_asks_first_and_keeps_a_backup(
     path: Path, facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +112,7 @@ def filled(path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_own_rows_go_only_by_leave(
     filled: Path, facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +144,7 @@ def test_own_rows_go_only_by_leave(
     assert run("check", filled) == 0
 
 
+@pytest.mark.long
 def test_the_question_says_what_becomes_of_own_rows(
     filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,7 @@ async def sound(path: Path) -> None:
         assert (await database.check(full=True)).problems == []
 
 
+@pytest.mark.long
 async def test_rows_of_a_table_whose_statement_is_cut_are_named(filled: Path) -> None:
     add(filled, "CREATE TABLE notes (text, stars)", [("a", 1), ("b", 2), ("c", 3)])
     replace(filled, b"notes (text, stars)", b"notes (tex".ljust(19, b"\0"))
@@ -73,6 +74,7 @@ async def test_rows_of_a_table_whose_statement_is_cut_are_named(filled: Path) ->
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_rows_without_rowid_whose_statement_is_cut_are_counted(filled: Path) -> None:
     add(filled, "CREATE TABLE plays (file PRIMARY KEY, n) WITHOUT ROWID", [("a", 1), ("b", 2)])
     (page,) = pages_of(filled, "plays")
@@ -86,6 +88,7 @@ async def test_rows_without_rowid_whose_statement_is_cut_are_counted(filled: Pat
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_a_statement_that_is_no_text_any_more_does_not_stop_a_repair(filled: Path) -> None:
     add(filled, "CREATE TABLE notes (text, stars)", [("a", 1)])
     replace(filled, b"CREATE TABLE notes", b"CREATE T\x81BLE notes")
@@ -94,6 +97,7 @@ async def test_a_statement_that_is_no_text_any_more_does_not_stop_a_repair(fille
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_rows_of_a_table_that_is_unknown_do_not_come_into_another(filled: Path) -> None:
     mine = [(f"one {number:0200}", number) for number in range(50)]
     others = [(f"two {number:0200}", number) for number in range(50)]
@@ -119,6 +123,7 @@ async def test_rows_of_a_table_that_is_unknown_do_not_come_into_another(filled: 
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_pages_of_a_search_index_are_not_rows_of_a_table(filled: Path) -> None:
     add(filled, "CREATE TABLE scores (name TEXT, score INTEGER)", [("a", 1)])
     change_page(filled, pages_of(filled, "scores")[0])
@@ -130,6 +135,7 @@ async def test_pages_of_a_search_index_are_not_rows_of_a_table(filled: Path) -> 
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_pages_that_changed_places_are_told_apart_by_indexes(filled: Path) -> None:
     tables = ("one", "two")
     for table in tables:
@@ -143,6 +149,7 @@ async def test_pages_that_changed_places_are_told_apart_by_indexes(filled: Path)
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_a_search_index_does_not_keep_the_pages_of_a_table(filled: Path) -> None:
     before = rows(filled, "SELECT * FROM files ORDER BY id")
     (root,) = pages_of(filled, "files", "internal")
@@ -153,6 +160,7 @@ async def test_a_search_index_does_not_keep_the_pages_of_a_table(filled: Path) -
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_a_flipped_bit_in_a_statement_of_the_schema_is_mended(filled: Path) -> None:
     replace(
         filled,
@@ -165,6 +173,7 @@ async def test_a_flipped_bit_in_a_statement_of_the_schema_is_mended(filled: Path
     await sound(filled)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("parent", ["fimes (id)", "files (ie)"])
 async def test_rows_of_a_table_that_refers_to_nothing_are_named(filled: Path, parent: str) -> None:
     add(filled, f"CREATE TABLE stars (file TEXT REFERENCES {parent}, n)", [("x", 1)])
@@ -175,6 +184,7 @@ async def test_rows_of_a_table_that_refers_to_nothing_are_named(filled: Path, pa
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_a_page_that_has_older_copies_of_its_rows_is_still_of_its_table(filled: Path) -> None:
     """An older page above the leaves leads to an older leaf, which has some of the rows."""
     add(filled, "CREATE TABLE one (text TEXT PRIMARY KEY, stars)")
@@ -191,6 +201,7 @@ async def test_a_page_that_has_older_copies_of_its_rows_is_still_of_its_table(fi
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_a_search_index_that_cannot_be_filled_in_place_is_mended(filled: Path) -> None:
     """Two pages of files are one leaf: SQLite reads it, but cannot fill the search index from it."""
     leaves = pages_of(filled, "files")

@@ -344,6 +344,7 @@ harmless_pairs = st.sampled_from(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(
     name=names,
@@ -374,6 +375,7 @@ pieces = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None)
 @given(text=st.lists(pieces, max_size=14).map("".join))
 def test_any_text_is_masked_and_no_more_is_masked_the_second_time(text: str) -> None:

@@ -581,6 +581,7 @@ async def test_processes_share_the_queue_and_recover_nothing_of_each_other(
     assert await database.downloads.counts_by_status() == {"completed": 60}
 
 
+@pytest.mark.long
 async def test_what_a_killed_process_held_is_taken_up_when_its_leases_end(
     database: Database, path: Path, journal: str, clock: FrozenClock
 ) -> None:

@@ -149,6 +149,7 @@ def in_order(library: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
 few_or_many = pytest.mark.parametrize("few", [2000, 20, 0])
 
 
+@pytest.mark.long
 @few_or_many
 async def test_pages_by_any_filters_in_any_order_are_the_files_that_pass_all_of_them(
     few: int,
@@ -175,6 +176,7 @@ async def test_pages_by_any_filters_in_any_order_are_the_files_that_pass_all_of_
     assert found > 80
 
 
+@pytest.mark.long
 @few_or_many
 async def test_files_are_counted_up_to_the_bound(
     few: int,
@@ -193,6 +195,7 @@ async def test_files_are_counted_up_to_the_bound(
     assert await database.files.count("nobody") == 0
 
 
+@pytest.mark.long
 async def test_a_card_has_what_a_gallery_shows_of_its_file(
     database: Database, library: list[dict[str, Any]]
 ) -> None:
@@ -218,6 +221,7 @@ async def test_a_card_has_what_a_gallery_shows_of_its_file(
     assert await database.files.cards("nobody") == []
 
 
+@pytest.mark.long
 async def test_cards_and_pages_have_the_same_tokens(
     database: Database, library: list[dict[str, Any]]
 ) -> None:
@@ -230,6 +234,7 @@ async def test_cards_and_pages_have_the_same_tokens(
             await database.files.page("anna", after=page.next, **filters)
 
 
+@pytest.mark.long
 async def test_a_page_goes_on_while_what_is_rare_becomes_frequent(
     database: Database, library: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +254,7 @@ async def test_a_page_goes_on_while_what_is_rare_becomes_frequent(
     assert files == expected
 
 
+@pytest.mark.long
 async def test_a_file_is_a_place_in_the_orders_of_time_only(
     database: Database, library: list[dict[str, Any]]
 ) -> None:
@@ -320,6 +326,7 @@ async def test_parts_of_names_are_found_before_and_after_they_are_indexed(
     assert len(await database.files.page("anna", search="another")) == 1
 
 
+@pytest.mark.long
 async def test_a_length_follows_what_other_programs_write(
     database: Database, library: list[dict[str, Any]]
 ) -> None:
@@ -332,6 +339,7 @@ async def test_a_length_follows_what_other_programs_write(
     assert [card.length for card in await database.files.cards("anna", search=one.name)] == [None]
 
 
+@pytest.mark.long
 async def test_pages_find_what_other_programs_write_and_change(
     database: Database, library: list[dict[str, Any]]
 ) -> None:

@@ -651,6 +651,7 @@ async def test_what_ends_or_claims_is_one_statement_and_says_no_values(
             assert "secret" not in statement
 
 
+@pytest.mark.long
 async def test_stats_see_one_moment(database: Database) -> None:
     """Whatever is written meanwhile, the parts make the whole."""
     done = False

@@ -292,6 +292,7 @@ async def test_a_key_that_is_taken_adds_no_dependency(jobs: JobRepository) -> No
 # Many, and many processes
 
 
+@pytest.mark.long
 async def test_a_job_waits_for_a_thousand(database: Database, jobs: JobRepository) -> None:
     async with database.transaction() as unit:
         needed = [await unit.jobs.add("anna", "t", {}) for _ in range(1000)]

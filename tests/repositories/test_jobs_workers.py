@@ -66,6 +66,7 @@ async def assert_all_is_done(jobs: JobRepository, work: set[UUID]) -> None:
 # Tasks
 
 
+@pytest.mark.long
 async def test_16_tasks_share_the_work(database: Database) -> None:
     work = await fill(database)
     jobs = database.jobs
@@ -175,6 +176,7 @@ async def test_four_processes_share_the_work(database: Database, path: Path, jou
     await assert_all_is_done(database.jobs, work)
 
 
+@pytest.mark.long
 async def test_others_take_over_from_a_killed_worker_when_its_leases_expire(
     database: Database, path: Path, journal: str, clock: FrozenClock
 ) -> None:

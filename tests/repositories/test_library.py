@@ -170,6 +170,7 @@ async def fill_profile(database: Database, name: str) -> None:
     await database.jobs.add_batch(name, "t", {}, [{"file_id": derived.id}, {}])
 
 
+@pytest.mark.long
 async def test_deleting_a_profile_takes_all_that_is_its_and_nothing_else(
     database: Database, look: Look
 ) -> None:
@@ -310,6 +311,7 @@ async def test_files_are_added_together_in_their_order(library: Database) -> Non
     assert await library.files.add_many("anna", []) == []
 
 
+@pytest.mark.long
 async def test_many_files_keep_their_order(library: Database) -> None:
     added = await library.files.add_many("anna", (NewFile(f"{n}", "p") for n in range(5000)))
     assert [file.name for file in added] == [f"{n}" for n in range(5000)]

@@ -89,6 +89,7 @@ def test_the_pieces_together_are_the_text(query: str, text: str) -> None:
         assert len(pieces) % 2 == 1
 
 
+@pytest.mark.long
 @settings(
     max_examples=100,
     deadline=None,

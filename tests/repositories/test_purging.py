@@ -201,6 +201,7 @@ async def test_the_report_has_every_download_of_all_slices_oldest_first(
     assert ([purged.id for purged in report.deleted], report.sessions_deleted) == ([active.id], 1)
 
 
+@pytest.mark.long
 async def test_a_batch_of_more_children_than_a_slice_counts_as_one(database: Database) -> None:
     await database.profiles.ensure("anna")
     parent, _ = await database.jobs.add_batch("anna", "t", {}, [{}] * ROWS)

@@ -146,6 +146,7 @@ async def test_no_query_is_an_error_for_a_database(
     await database.prompts.search(query)
 
 
+@pytest.mark.long
 @QUICK
 @given(query=st.text(characters))
 @example(query="".join(map(chr, range(256))))
@@ -332,6 +333,7 @@ CJK = st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF) | st.sampled_fro
 )
 
 
+@pytest.mark.long
 @QUICK
 @given(text=st.text(CJK, min_size=1, max_size=8), query=st.text(CJK, min_size=1, max_size=3))
 def test_of_scripts_without_spaces_exactly_the_substrings_are_found(

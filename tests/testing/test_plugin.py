@@ -108,6 +108,7 @@ def test_a_project_that_does_not_use_it_pays_nothing() -> None:
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.long
 def test_the_library_imports_no_pytest() -> None:
     code = "import sys, reelbase, reelbase.testing; print('pytest' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

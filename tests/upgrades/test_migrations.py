@@ -221,6 +221,7 @@ def test_forgetting_something_in_either_is_noticed(forgotten: str) -> None:
     assert facts_of_schema(without(schema, forgotten)) != complete
 
 
+@pytest.mark.long
 def test_forgetting_a_migration_or_its_line_in_the_ledger_is_noticed() -> None:
     complete = facts_of_migrations(scripts())
     schema = reelbase.schema_sql()

@@ -652,6 +652,7 @@ async def test_a_disk_that_is_full_all_the_same_is_told_with_what_was_expected(
     assert os.listdir(old.parent) == ["media.db"]
 
 
+@pytest.mark.long
 async def test_a_failed_upgrade_leaves_no_copy(own: Make, old: Path, journal: Any) -> None:
     """A container that restarts a failing upgrade for a night must not fill the disk."""
     for _ in range(3):
@@ -723,6 +724,7 @@ async def test_what_is_no_copy_of_this_database_stays(
     assert f"{damaged} cannot be read" in caplog.text
 
 
+@pytest.mark.long
 async def test_the_numbers_of_copies_go_on_after_a_restored_one_is_migrated_again(
     old: Path,
 ) -> None:

@@ -787,6 +787,7 @@ async def test_a_worker_that_lost_a_job_and_claims_it_again_keeps_the_attempts_a
 # Trouble
 
 
+@pytest.mark.long
 async def test_an_outcome_is_stored_once_the_database_is_free(
     path: Path, journal: Literal["wal", "delete"], caplog: pytest.LogCaptureFixture
 ) -> None:
