@@ -43,10 +43,14 @@ class SharedDatabase:
         self.path = folder / "media.db"
         self.clock = FrozenClock()
         self._template = template
-        self._journal = journal
+        self._journal: Literal["wal", "delete"] = journal
         self._secrets = secrets
         self._exits = AsyncExitStack()
-        self._database: Database | None = None
+        self._database: Database | None = None  # and, while it is open:
+        self._native: sqlite3.Connection
+        self._find_rows = self._find_documents = ""
+        self._rows: dict[str, Rows] = {}
+        self._definitions: list[Any] = []
 
     async def database(self) -> Database:
         """The database, with the rows of the template, and with its clock at the start."""
