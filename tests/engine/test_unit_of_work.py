@@ -1346,3 +1346,32 @@ async def test_foreign_keys_may_wait_for_the_end_of_a_unit(database: Database) -
         await database.execute(defer)
     with pytest.raises(ConstraintError):
         await database.files.add("nobody", "n", "p")
+
+
+async def test_after_a_unit_that_deferred_foreign_keys_a_refused_row_is_not_left_in_the_table(
+    database: Database,
+) -> None:
+    # SQLite keeps a statement that was prepared under the pragma, and that refuses a row after it has
+    # written it; of tables without triggers.
+    await database.execute("CREATE TABLE own (profile_id TEXT REFERENCES profiles (id))")
+    add = "INSERT INTO own VALUES (?)"
+
+    async def add_in_a_function(unit: reelbase.UnitOfWork) -> None:
+        await unit.execute(add, ("missing",))
+
+    async def add_in_a_unit() -> None:
+        async with database.transaction() as unit:
+            with pytest.raises(ConstraintError):
+                await unit.execute(add, ("missing",))
+
+    async with database.transaction() as unit:
+        await unit.execute("PRAGMA defer_foreign_keys = ON")
+        await unit.execute(add, ("later",))
+        await unit.profiles.ensure("later")
+    await add_in_a_unit()
+    with pytest.raises(ConstraintError):
+        await database.execute(add, ("missing",))
+    with pytest.raises(ConstraintError):
+        await database.atomically(add_in_a_function)
+    assert await database.fetch_all(tuple, "SELECT profile_id FROM own") == [("later",)]
+    assert await database.fetch_all(tuple, "PRAGMA foreign_key_check") == []

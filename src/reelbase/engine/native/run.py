@@ -9,7 +9,12 @@ from typing import Any, TypeVar
 
 from reelbase.engine.native.errors import translate
 from reelbase.engine.native.foreign_keys import BrokenReference, broken_reference
-from reelbase.engine.native.transactions import begin_savepoint, end_savepoint, undo_savepoint
+from reelbase.engine.native.transactions import (
+    begin_savepoint,
+    end_savepoint,
+    note_deferral,
+    undo_savepoint,
+)
 from reelbase.engine.native.watch import WatchedCall
 from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.step import (
@@ -52,6 +57,8 @@ def run(native: sqlite3.Connection, step: Step[R], watched: WatchedCall | None =
         if watched is not None:
             watched.failed(step, started, error)
         raise
+    if statement.defers_references:
+        note_deferral(native)
     seconds = time.perf_counter() - started
     statement.was_slow = seconds > _SLOW_SECONDS
     if watched is not None:

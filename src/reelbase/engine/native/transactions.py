@@ -1,13 +1,18 @@
-"""Read transactions, savepoints, rollbacks and the switch for foreign keys, on a sqlite3.Connection."""
+"""Read transactions, savepoints, rollbacks and the switches for foreign keys, on a sqlite3.Connection."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import weakref
 from collections.abc import Iterator
 
 from reelbase.engine.native.errors import result_code
 from reelbase.engine.native.pragmas import set_pragma
+
+
+# Connections with a transaction, open or ended, that has deferred its foreign keys.
+_deferring: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
 
 
 @contextlib.contextmanager
@@ -69,6 +74,24 @@ def roll_back(native: sqlite3.Connection) -> None:
         except sqlite3.Error as error:
             if result_code(error) != sqlite3.SQLITE_INTERRUPT:
                 raise
+
+
+def note_deferral(native: sqlite3.Connection) -> None:
+    """Notes that PRAGMA defer_foreign_keys was set in the open transaction, for forget_deferral()."""
+    _deferring.add(native)
+
+
+def forget_deferral(native: sqlite3.Connection) -> None:
+    """Has SQLite prepare its statements again, if a transaction before has deferred its foreign keys.
+
+    SQLite switches PRAGMA defer_foreign_keys off with the transaction, and yet keeps the statements that were
+    prepared under it. Such an INSERT, run again, is refused for a missing parent *and leaves its row*: it was
+    prepared without the journal that undoes a statement (found with 3.40.1 and 3.54.1). Setting the pragma is
+    what expires them.
+    """
+    if native in _deferring:
+        native.execute("PRAGMA defer_foreign_keys = OFF").close()
+        _deferring.discard(native)
 
 
 @contextlib.contextmanager

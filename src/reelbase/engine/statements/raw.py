@@ -88,6 +88,7 @@ class RawStatement(Statement):
         if word == "PRAGMA" and match is not None:
             if _OF_A_UNIT.match(sql, match.end()):
                 self.why_for_units = "this PRAGMA ends with its transaction"
+                self.defers_references = True
             else:
                 self._refuse_setting(sql[match.end() :])
         self.writes = word not in _READING

@@ -116,6 +116,7 @@ class Statement:
     writes = False
     may_write = False
     relaxed = False
+    defers_references = False  # PRAGMA defer_foreign_keys, which SQLite ends with the transaction
     is_plain_write = False  # a declared statement without RETURNING, which executemany() can run
     was_slow = False
 

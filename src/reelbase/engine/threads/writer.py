@@ -23,7 +23,7 @@ from reelbase.engine.file.refusals import explained_on
 from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.pragmas import set_pragma
 from reelbase.engine.native.run import run, run_all, run_all_or_none
-from reelbase.engine.native.transactions import roll_back
+from reelbase.engine.native.transactions import forget_deferral, roll_back
 from reelbase.engine.native.watch import Watch
 from reelbase.engine.statements.statement import Statement
 from reelbase.engine.statements.step import CatchUp, Step
@@ -430,6 +430,7 @@ class Writer(WaitingWorker):
             self._stuck_since = time.monotonic()
         try:
             self._set_level(native, level)
+            forget_deferral(native)
             file = self._file
             if file is not None and file.locks is not None and file.locks.is_log_deleted():
                 file.refuse_lost_log()
