@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import reelbase
 from reelbase import Database
+from reelbase.repositories.sessions import Deletions
 from reelbase.testing.clock import START, FrozenClock
 
 Rows = list[tuple[Any, ...]]
@@ -104,6 +105,7 @@ class SharedDatabase:
                         marks = ", ".join("?" * len(row))
                         cursor.execute(f"INSERT INTO {table} VALUES ({marks})", row)
             cursor.execute("COMMIT")
+        Deletions.happened()  # touched sessions are remembered in memory
         return not self._native.execute(self._find_documents).fetchall()
 
     def _differs(self, table: str) -> bool:

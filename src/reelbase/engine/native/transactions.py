@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from reelbase.engine.native.errors import result_code
 from reelbase.engine.native.pragmas import set_pragma
 
-
 # Connections with a transaction, open or ended, that has deferred its foreign keys.
 _deferring: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
 

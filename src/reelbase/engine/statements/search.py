@@ -74,6 +74,8 @@ _NEW_LETTER = re.compile("[\u19b0-\u19c9\u1cf2\u1cf3]")
 
 _PRIVATE = 0xF0000  # planes 0 and 1 become 15 and 16
 
+_DOTTED = re.compile("i\u0307+")  # what İ is in small letters
+
 _QUOTED = re.compile('"([^"]*)"')
 _EXCERPT_LENGTH = 200
 _TRIGRAM = 3
@@ -95,7 +97,7 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     small = unicodedata.normalize("NFKC", _IGNORABLE.sub("", text)).casefold()
-    return unicodedata.normalize("NFKC", small).replace("i\u0307", "i")
+    return unicodedata.normalize("NFKC", _DOTTED.sub("i", small))
 
 
 def spaced(text: str | None) -> str | None:
