@@ -226,6 +226,7 @@ class JobView:
     held_by = Reading(JobRepository.held_by)
     paused = Reading(JobRepository.paused)
     limits = Reading(JobRepository.limits)
+    rates = Reading(JobRepository.rates)
     steps = Reading(JobRepository.steps)
     find_step = Reading(JobRepository.find_step)
     log_lines = Reading(JobRepository.log_lines)

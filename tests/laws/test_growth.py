@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import Any
@@ -121,6 +122,16 @@ async def add_limited(database: Database, rows: int) -> None:
     await database.jobs.limit("limited", running=1)
 
 
+async def add_rated(database: Database, rows: int) -> None:
+    """Jobs of a type of which as many have just started as may, before everything else."""
+    await add_held_back(database, "rated", rows)
+    await database.jobs.limit("rated", starts=rows, per=timedelta(days=1))
+    await database.execute(
+        "INSERT INTO job_starts SELECT 'rated', value, ? FROM json_each(?)",
+        [database._executor.now(), list(range(1, rows + 1))],
+    )
+
+
 async def add_held_back(database: Database, kind: str, rows: int) -> None:
     await database.execute_many(
         "INSERT INTO jobs (id, profile_id, type, priority) VALUES (?, 'anna', ?, 9)",
@@ -130,12 +141,23 @@ async def add_held_back(database: Database, kind: str, rows: int) -> None:
 
 FILLS = pytest.mark.parametrize(
     "fill",
-    [add_finished, add_scheduled, add_batches, add_let_in, add_waiting, add_paused, add_limited],
-    ids=["finished", "scheduled", "batches", "overdue", "waiting", "paused", "limited"],
+    [
+        add_finished,
+        add_scheduled,
+        add_batches,
+        add_let_in,
+        add_waiting,
+        add_paused,
+        add_limited,
+        add_rated,
+    ],
+    ids=["finished", "scheduled", "batches", "overdue", "waiting", "paused", "limited", "rated"],
 )
 
 
-@pytest.mark.parametrize("types", [None, ["t", "u", "paused", "limited"]], ids=["any", "typed"])
+@pytest.mark.parametrize(
+    "types", [None, ["t", "u", "paused", "limited", "rated"]], ids=["any", "typed"]
+)
 @FILLS
 async def test_a_claim_of_a_job_costs_the_same_beside_any_number_of_others(
     fill: Callable[[Database, int], Awaitable[None]], types: list[str] | None
@@ -152,7 +174,7 @@ async def test_a_claim_of_a_job_costs_the_same_beside_any_number_of_others(
 
 
 @pytest.mark.parametrize(
-    "types", [["t", "u"], ["t", "u", "paused", "limited"]], ids=["free", "held back"]
+    "types", [["t", "u"], ["t", "u", "paused", "limited", "rated"]], ids=["free", "held back"]
 )
 @FILLS
 async def test_a_claim_of_several_jobs_costs_the_same_beside_any_number_of_others(
@@ -167,6 +189,21 @@ async def test_a_claim_of_several_jobs_costs_the_same_beside_any_number_of_other
             claim = partial(database.jobs.claim_many, "w", 10, types=types)
             costs.append(await steps_of(database, claim))
             assert await database.jobs.claim("w", types=["t"]) is None
+    assert costs[1] <= costs[0] * 1.2, costs
+
+
+@pytest.mark.parametrize("types", [None, ["t"]], ids=["any", "typed"])
+async def test_a_claim_of_a_type_with_a_limit_of_starts_costs_the_same_after_any_number(
+    types: list[str] | None,
+) -> None:
+    costs = []
+    for rows in (FEW, MANY):
+        async with in_memory() as database:
+            await database.jobs.limit("t", starts=2 * rows, per=timedelta(days=1))
+            await add_held_back(database, "t", 2 * rows)
+            for _ in range(rows // FEW):
+                await database.jobs.claim_many("w", FEW)
+            costs.append(await steps_of(database, lambda: database.jobs.claim("w", types=types)))
     assert costs[1] <= costs[0] * 1.2, costs
 
 

@@ -783,7 +783,12 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("jobs", "held_by"): lambda world: {"worker": "w"},
     ("jobs", "pause"): lambda world: {"type": "t"},
     ("jobs", "resume"): lambda world: {"type": "t"},
-    ("jobs", "limit"): lambda world: {"type": "t", "running": 2},
+    ("jobs", "limit"): lambda world: {
+        "type": "t",
+        "running": 2,
+        "starts": 3,
+        "per": timedelta(seconds=1),
+    },
     ("jobs", "steps"): lambda world: {"job_id": world.running_id},
     ("jobs", "find_step"): lambda world: {"job_id": world.running_id, "name": "n"},
     ("jobs", "finish_step"): lambda world: {
@@ -1172,6 +1177,7 @@ WITHOUT_ARGUMENTS = {
     ("derived_files", "counts_by_status"),
     ("derived_files", "total_bytes"),
     ("jobs", "limits"),
+    ("jobs", "rates"),
     ("jobs", "list_unfinished"),
     ("jobs", "paused"),
     ("sessions", "count"),

@@ -116,7 +116,14 @@ ROWS: dict[str, dict[str, Any]] = {
         "finished_at": None,
     },
     "job_dependencies": {"job_id": ID, "needs_id": OTHER_ID},
-    "job_types": {"type": "t", "paused_at": MOMENT, "running_limit": 1},
+    "job_types": {
+        "type": "t",
+        "paused_at": MOMENT,
+        "running_limit": 1,
+        "start_limit": 1,
+        "start_seconds": 1.0,
+    },
+    "job_starts": {"type": "t", "number": 1, "started_at": MOMENT},
     "job_schedules": {
         "name": "s",
         "profile_id": "ann",
@@ -499,6 +506,9 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "job_references_target_type": [{"target_type": "clip"}, {"target_type": ""}],
     "jobs_waiting_for": [{"waiting_for": -1}],
     "job_dependencies_not_itself": [{"needs_id": ID}],
+    "job_types_start_limit": [{"start_limit": 0}, {"start_limit": -1}],
+    "job_types_start_seconds": [{"start_seconds": 0.0}, {"start_seconds": 1e9}],
+    "job_starts_number": [{"number": 0}],
     "job_types_running_limit": [{"running_limit": 0}, {"running_limit": -1}],
     "job_schedules_params": [{"params": text} for text in _NO_OBJECTS],
     "job_schedules_max_attempts": [{"max_attempts": 0}, {"max_attempts": -1}],
@@ -838,7 +848,10 @@ def test_no_index_is_the_beginning_of_another(schema: sqlite3.Connection) -> Non
 
 def test_a_profile_is_deleted_without_reading_whole_tables(schema: sqlite3.Connection) -> None:
     for parent in {key.parent for key in foreign_keys(schema)}:
-        plan = schema.execute(f"EXPLAIN QUERY PLAN DELETE FROM {parent} WHERE id = ?", ("x",))
+        (column,) = schema.execute("SELECT name FROM pragma_table_info(?) WHERE pk = 1", (parent,))
+        plan = schema.execute(
+            f"EXPLAIN QUERY PLAN DELETE FROM {parent} WHERE {column[0]} = ?", ("x",)
+        )
         assert [step for *_, step in plan if step.startswith("SCAN")] == [], parent
 
 

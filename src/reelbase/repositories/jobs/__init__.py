@@ -27,8 +27,8 @@ returns False.
     cancelled     -             -             cancelled     queued        -
 
 snooze leads where release does. A claim skips queued jobs that wait for others (add(after=)), jobs of a
-paused type, and those of a type of which as many run as its limit allows. If a job fails or is cancelled, so
-are the queued ones that wait for it.
+paused type, and those of a type of which as many run, or were claimed lately, as its limits allow. If a job
+fails or is cancelled, so are the queued ones that wait for it.
 A job that is running without a lease and has no attempt left fails at recover(), too.
 """
 

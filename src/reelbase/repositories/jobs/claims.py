@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,10 @@ from reelbase.engine.statements.parameters import at_least_0, clamped
 from reelbase.engine.statements.statement import Command, Query
 from reelbase.repositories.jobs.queries import JobQueries
 from reelbase.repositories.jobs.records import Job
+
+# A start that lies further in the future than this was made by a clock that has been set back since. The
+# schema has the same minute.
+_CLOCKS_APART = timedelta(seconds=60)
 
 
 class JobClaims(JobQueries):
@@ -76,7 +80,8 @@ class JobClaims(JobQueries):
 
     # The best queued job of each type is found through an index; a job with children is never claimed
     # itself, and one that was let in by a clock that has been set back waits again. Of a type with a limit,
-    # a job whose lease has expired still counts as running, so that one may be taken over at the limit.
+    # a job whose lease has expired still counts as running, and may be taken over while fewer than the limit
+    # run under a lease.
     _claim = Command(
         Job,
         """
@@ -126,15 +131,10 @@ class JobClaims(JobQueries):
             CROSS JOIN jobs
             WHERE wanted.type NOT IN (
                 SELECT limited.type
-                FROM job_types AS limited
+                FROM job_type_limits AS limited
                 WHERE limited.paused_at IS NOT NULL
-                  OR limited.running_limit <= (
-                    SELECT count(*)
-                    FROM jobs AS running
-                    WHERE running.status = 'running'
-                      AND running.type = limited.type
-                      AND NOT running.is_batch
-                  )
+                  OR limited.room <= 0
+                  OR (limited.next_start_at > :now AND limited.latest_start_at <= :soon)
               )
               AND jobs.id = (
                 SELECT candidate.id
@@ -159,14 +159,19 @@ class JobClaims(JobQueries):
                 AND NOT is_batch
                 AND type NOT IN (
                   SELECT limited.type
-                  FROM job_types AS limited
+                  FROM job_type_limits AS limited
                   WHERE limited.paused_at IS NOT NULL
-                    OR limited.running_limit < (
-                      SELECT count(*)
-                      FROM jobs AS running
-                      WHERE running.status = 'running'
-                        AND running.type = limited.type
-                        AND NOT running.is_batch
+                    OR (limited.next_start_at > :now AND limited.latest_start_at <= :soon)
+                    OR (
+                      limited.running_limit IS NOT NULL
+                      AND limited.running_limit <= (
+                        SELECT count(*)
+                        FROM jobs AS running
+                        WHERE running.status = 'running'
+                          AND running.type = limited.type
+                          AND NOT running.is_batch
+                          AND (running.lease_expires_at IS NULL OR running.lease_expires_at > :now)
+                      )
                     )
                 )
               ORDER BY priority DESC, created_at, id
@@ -178,6 +183,7 @@ class JobClaims(JobQueries):
         )
         RETURNING *
         """,
+        params={"soon": datetime},
     )
 
     _claim_of_types = Command(
@@ -198,15 +204,10 @@ class JobClaims(JobQueries):
             CROSS JOIN jobs
             WHERE wanted.value NOT IN (
                 SELECT limited.type
-                FROM job_types AS limited
+                FROM job_type_limits AS limited
                 WHERE limited.paused_at IS NOT NULL
-                  OR limited.running_limit <= (
-                    SELECT count(*)
-                    FROM jobs AS running
-                    WHERE running.status = 'running'
-                      AND running.type = limited.type
-                      AND NOT running.is_batch
-                  )
+                  OR limited.room <= 0
+                  OR (limited.next_start_at > :now AND limited.latest_start_at <= :soon)
               )
               AND jobs.id = (
                 SELECT candidate.id
@@ -232,14 +233,19 @@ class JobClaims(JobQueries):
                 AND type IN (SELECT value FROM json_each(:types))
                 AND type NOT IN (
                   SELECT limited.type
-                  FROM job_types AS limited
+                  FROM job_type_limits AS limited
                   WHERE limited.paused_at IS NOT NULL
-                    OR limited.running_limit < (
-                      SELECT count(*)
-                      FROM jobs AS running
-                      WHERE running.status = 'running'
-                        AND running.type = limited.type
-                        AND NOT running.is_batch
+                    OR (limited.next_start_at > :now AND limited.latest_start_at <= :soon)
+                    OR (
+                      limited.running_limit IS NOT NULL
+                      AND limited.running_limit <= (
+                        SELECT count(*)
+                        FROM jobs AS running
+                        WHERE running.status = 'running'
+                          AND running.type = limited.type
+                          AND NOT running.is_batch
+                          AND (running.lease_expires_at IS NULL OR running.lease_expires_at > :now)
+                      )
                     )
                 )
               ORDER BY priority DESC, created_at, id
@@ -251,7 +257,7 @@ class JobClaims(JobQueries):
         )
         RETURNING *
         """,
-        params={"types": list[str]},
+        params={"types": list[str], "soon": datetime},
     )
 
     # Several at once cost a third of so many claims; but each may bring its type to its limit, so types with
@@ -374,8 +380,8 @@ class JobClaims(JobQueries):
 
         A job whose lease has expired is claimed again while it has attempts left, and fails otherwise.
         No two workers, tasks or processes get the same job. Types that are paused, and those of which as many
-        jobs run as limit() allows, are left out. If more than 1,000 jobs become due at once,
-        they take their places in the queue 1,000 at a claim.
+        jobs run, or were claimed lately, as limit() allows, are left out. If more than 1,000 jobs become due
+        at once, they take their places in the queue 1,000 at a claim.
 
         Args:
             worker: the name of the worker.
@@ -421,15 +427,16 @@ class JobClaims(JobQueries):
             "lease_expires_at": moment_after(now, "lease", lease),
             "now": now,
         }
+        soon = now + _CLOCKS_APART
         fail_exhausted = self._fail_exhausted.count(now=now)
         if types is None:
-            let_in, job = self._let_in.count(now=now), self._claim.optional(**claim)
+            let_in, job = self._let_in.count(now=now), self._claim.optional(soon=soon, **claim)
         else:
             if isinstance(types, str | bytes) or not isinstance(types, Iterable):
                 raise wrong_type("types", f"must be a list of str, not {type(types).__name__}")
             wanted = list(types)
             let_in = self._let_in_of_types.count(types=wanted, now=now)
-            job = self._claim_of_types.optional(types=wanted, **claim)
+            job = self._claim_of_types.optional(types=wanted, soon=soon, **claim)
             if count > 1:
                 _, _, have_rules, several = await self._batch(
                     fail_exhausted,

@@ -100,6 +100,14 @@ class RecoveryReport(Record, frozen=True):
     left_queued: int
 
 
+class JobRate(Record, frozen=True):
+    """How many jobs of a type may start within so many seconds."""
+
+    type: str
+    starts: int
+    seconds: float
+
+
 class StatusCount(Record, frozen=True):
     """How many jobs have a status."""
 
