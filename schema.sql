@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 29;
+PRAGMA user_version = 30;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -58,7 +58,8 @@ VALUES
   (26, 'derived_files', '9bbb7162397b0bdc13952bec113fa1182b593f114564f2b2410272d020a45667'),
   (27, 'retention', '8cbb3e94f96127527bf98ebf0eaece6674f633903d6863aa0d167ed4eb471813'),
   (28, 'redactions', 'a0e81b4592fb02a07c25981e8ce3bdb17182549dcb0b45cc85e022b933241190'),
-  (29, 'job_starts', 'b7345e12eae8ea2a4fc773632f5d88cfa1619d34eee2229c9fd21c84c32a1e8c');
+  (29, 'job_starts', 'b7345e12eae8ea2a4fc773632f5d88cfa1619d34eee2229c9fd21c84c32a1e8c'),
+  (30, 'video_library', 'c73adaa0f0f73224d0fd2a787aa3bb6de83ef286416e3c266183d5bf84770387');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -911,6 +912,63 @@ CREATE INDEX projects_by_name ON projects (name, created_at DESC, id DESC);
 CREATE INDEX projects_by_workspace ON projects (workspace_path, created_at DESC, id DESC);
 
 
+-- What a project is made for; NULL: not decided.
+CREATE TABLE project_settings (
+  project_id      INTEGER NOT NULL,
+  output_width    INTEGER,  -- pixels
+  output_height   INTEGER,
+  frame_rate_num  INTEGER,  -- frames a second are frame_rate_num / frame_rate_den; places on the timeline are frames
+  frame_rate_den  INTEGER,
+  sample_rate     INTEGER,  -- samples a second
+  audio_channels  INTEGER,
+  bit_depth       INTEGER,
+  data            TEXT,     -- JSON object, the application's own
+  updated_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  CONSTRAINT project_settings_pk PRIMARY KEY (project_id),
+  CONSTRAINT project_settings_project FOREIGN KEY (project_id) REFERENCES projects (id) ON DELETE CASCADE,
+  CONSTRAINT project_settings_output CHECK (output_width > 0 AND output_height > 0),
+  CONSTRAINT project_settings_frame_rate CHECK (frame_rate_num > 0 AND frame_rate_den > 0),
+  CONSTRAINT project_settings_audio CHECK (sample_rate > 0 AND audio_channels > 0 AND bit_depth > 0),
+  CONSTRAINT project_settings_data
+    CHECK (CASE WHEN json_valid(data) THEN json_type(data) = 'object' ELSE data IS NULL END),
+  CONSTRAINT project_settings_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
+) STRICT, WITHOUT ROWID;
+
+
+-- Videos that any number of projects may use, or none: each once.
+CREATE TABLE library_videos (
+  id              INTEGER NOT NULL,
+  filename        TEXT NOT NULL,
+  path            TEXT NOT NULL,
+  duration        REAL NOT NULL,  -- seconds
+  framerate_num   INTEGER NOT NULL,  -- frames a second are framerate_num / framerate_den
+  framerate_den   INTEGER NOT NULL,
+  width           INTEGER NOT NULL,  -- pixels
+  height          INTEGER NOT NULL,
+  video_codec     TEXT,
+  audio_codec     TEXT,
+  size_bytes      INTEGER,
+  thumbnail_path  TEXT,
+  data            TEXT,  -- JSON object, the application's own
+  created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  updated_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  CONSTRAINT library_videos_pk PRIMARY KEY (id AUTOINCREMENT),
+  CONSTRAINT library_videos_path UNIQUE (path),
+  -- A number of frames is exact as a float, so that SQL and Python agree on it.
+  CONSTRAINT library_videos_duration
+    CHECK (duration >= 0 AND duration * framerate_num / framerate_den < 9007199254740992),
+  CONSTRAINT library_videos_framerate CHECK (framerate_num > 0 AND framerate_den > 0),
+  CONSTRAINT library_videos_size CHECK (width > 0 AND height > 0),
+  CONSTRAINT library_videos_size_bytes CHECK (size_bytes >= 0),
+  CONSTRAINT library_videos_data
+    CHECK (CASE WHEN json_valid(data) THEN json_type(data) = 'object' ELSE data IS NULL END),
+  CONSTRAINT library_videos_created_at CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT library_videos_updated_at CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at, '+0 days'))
+) STRICT;
+
+CREATE INDEX library_videos_newest ON library_videos (created_at DESC, id DESC);
+
+
 -- Source material of a project.
 CREATE TABLE videos (
   id             INTEGER NOT NULL,
@@ -926,6 +984,8 @@ CREATE TABLE videos (
   -- floor(x + 0.5) for x >= 0, without the math functions that some builds of SQLite lack.
   total_frames   INTEGER
     GENERATED ALWAYS AS (CAST(duration * framerate_num / framerate_den + 0.5 AS INTEGER)) VIRTUAL,
+  library_video_id  INTEGER  -- what the project uses of the library; NULL: a video of the project only
+    CONSTRAINT videos_library_video REFERENCES library_videos (id) ON DELETE NO ACTION,
   CONSTRAINT videos_pk PRIMARY KEY (id AUTOINCREMENT),
   -- What clips refer to, so that theirs is a video of the same project.
   CONSTRAINT videos_of_project UNIQUE (id, project_id),
@@ -941,6 +1001,9 @@ CREATE TABLE videos (
 CREATE INDEX videos_newest ON videos (created_at DESC, id DESC);
 CREATE INDEX videos_newest_of_project ON videos (project_id, created_at DESC, id DESC);
 CREATE INDEX videos_by_path ON videos (path, created_at DESC, id DESC);
+-- A project uses a video of the library once.
+CREATE UNIQUE INDEX videos_once_of_library ON videos (library_video_id, project_id)
+  WHERE library_video_id IS NOT NULL;
 
 -- Words of filename and path, folded, with every character of a script without spaces set apart, which SQL alone
 -- cannot do: the library writes the rows, and `rebuild_search` those of videos that came in by the sqlite3 prompt.
@@ -962,6 +1025,45 @@ WHEN NEW.filename IS NOT OLD.filename OR NEW.path IS NOT OLD.path
 BEGIN
   DELETE FROM videos_fts
   WHERE rowid = OLD.id;
+END;
+
+-- Triggers, because a foreign key over all these columns would need an index over them.
+CREATE TRIGGER videos_as_in_library_insert BEFORE INSERT ON videos
+WHEN NEW.library_video_id IS NOT NULL
+BEGIN
+  SELECT RAISE(ABORT, 'a video of the library is in a project as it is in the library')
+  FROM library_videos
+  WHERE id = NEW.library_video_id
+    AND (filename, path, duration, framerate_num, framerate_den, width, height)
+      IS NOT (
+        NEW.filename, NEW.path, NEW.duration, NEW.framerate_num, NEW.framerate_den, NEW.width, NEW.height
+      );
+END;
+
+CREATE TRIGGER videos_as_in_library_update BEFORE UPDATE ON videos
+WHEN NEW.library_video_id IS NOT NULL
+BEGIN
+  SELECT RAISE(ABORT, 'a video of the library is in a project as it is in the library')
+  FROM library_videos
+  WHERE id = NEW.library_video_id
+    AND (filename, path, duration, framerate_num, framerate_den, width, height)
+      IS NOT (
+        NEW.filename, NEW.path, NEW.duration, NEW.framerate_num, NEW.framerate_den, NEW.width, NEW.height
+      );
+END;
+
+CREATE TRIGGER library_videos_in_projects
+AFTER UPDATE OF filename, path, duration, framerate_num, framerate_den, width, height ON library_videos
+BEGIN
+  UPDATE videos
+  SET filename = NEW.filename,
+      path = NEW.path,
+      duration = NEW.duration,
+      framerate_num = NEW.framerate_num,
+      framerate_den = NEW.framerate_den,
+      width = NEW.width,
+      height = NEW.height
+  WHERE library_video_id = NEW.id;
 END;
 
 
@@ -1144,6 +1246,9 @@ BEGIN
     UNION ALL
     SELECT 'height', json_object('old', OLD.height, 'new', NEW.height)
     WHERE OLD.height IS NOT NEW.height
+    UNION ALL
+    SELECT 'library_video_id', json_object('old', OLD.library_video_id, 'new', NEW.library_video_id)
+    WHERE OLD.library_video_id IS NOT NEW.library_video_id
   )
   HAVING count(*) > 0;
 END;

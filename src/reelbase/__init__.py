@@ -135,6 +135,11 @@ from reelbase.repositories.project_clips import (
     ProjectClipChanges,
     ProjectClipRepository,
 )
+from reelbase.repositories.project_settings import (
+    ProjectSettings,
+    ProjectSettingsChanges,
+    ProjectSettingsRepository,
+)
 from reelbase.repositories.projects import (
     Project,
     ProjectChanges,
@@ -162,6 +167,11 @@ from reelbase.repositories.tags import Tag, TagRepository
 from reelbase.repositories.templates import LlmTemplate, LlmTemplateRepository
 from reelbase.repositories.transcripts import SegmentHit, Transcript, TranscriptRepository
 from reelbase.repositories.unsupported_urls import UnsupportedUrl, UnsupportedUrlRepository
+from reelbase.repositories.video_library import (
+    LibraryVideo,
+    LibraryVideoChanges,
+    VideoLibraryRepository,
+)
 from reelbase.repositories.videos import NewVideo, Video, VideoChanges, VideoRepository
 from reelbase.snapshot import Snapshot
 from reelbase.synchronous import SyncDatabase, SyncSnapshot, SyncUnitOfWork, connect_sync
@@ -259,6 +269,8 @@ __all__ = [
     "JobStep",
     "JournalDecision",
     "JsonValue",
+    "LibraryVideo",
+    "LibraryVideoChanges",
     "LlmConfig",
     "LlmConfigChanges",
     "LlmConfigCheck",
@@ -298,6 +310,9 @@ __all__ = [
     "ProjectClipChanges",
     "ProjectClipRepository",
     "ProjectRepository",
+    "ProjectSettings",
+    "ProjectSettingsChanges",
+    "ProjectSettingsRepository",
     "ProjectStats",
     "ProjectWithVideos",
     "Prompt",
@@ -354,6 +369,7 @@ __all__ = [
     "UnsupportedUrlRepository",
     "Video",
     "VideoChanges",
+    "VideoLibraryRepository",
     "VideoRepository",
     "adopt",
     "backup",

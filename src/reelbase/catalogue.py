@@ -25,6 +25,7 @@ from reelbase.repositories.notifications import NotificationRepository
 from reelbase.repositories.people import PersonRepository
 from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
+from reelbase.repositories.project_settings import ProjectSettingsRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
 from reelbase.repositories.redactions import RedactionRepository
@@ -41,6 +42,7 @@ from reelbase.repositories.tags import TagRepository
 from reelbase.repositories.templates import LlmTemplateRepository
 from reelbase.repositories.transcripts import TranscriptRepository
 from reelbase.repositories.unsupported_urls import UnsupportedUrlRepository
+from reelbase.repositories.video_library import VideoLibraryRepository
 from reelbase.repositories.videos import VideoRepository
 
 R = TypeVar("R", bound=Repository)
@@ -96,6 +98,8 @@ class Catalogue(RawSql):
     projects = _Attribute(ProjectRepository)
     videos = _Attribute(VideoRepository)
     project_clips = _Attribute(ProjectClipRepository)
+    project_settings = _Attribute(ProjectSettingsRepository)
+    video_library = _Attribute(VideoLibraryRepository)
     audit = _Attribute(AuditRepository)
     generations = _Attribute(GenerationRepository)
     prompts = _Attribute(PromptRepository)

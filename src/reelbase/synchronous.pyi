@@ -64,6 +64,7 @@ from reelbase.repositories.notifications import Notification
 from reelbase.repositories.people import Person, PersonChanges, PersonFile, SpokenSegment
 from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip, ProjectClipChanges
+from reelbase.repositories.project_settings import ProjectSettings, ProjectSettingsChanges
 from reelbase.repositories.projects import Project, ProjectChanges, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
 from reelbase.repositories.redactions import Redaction
@@ -84,6 +85,7 @@ from reelbase.repositories.tags import Tag
 from reelbase.repositories.templates import LlmTemplate
 from reelbase.repositories.transcripts import SegmentHit, Transcript
 from reelbase.repositories.unsupported_urls import UnsupportedUrl
+from reelbase.repositories.video_library import LibraryVideo, LibraryVideoChanges
 from reelbase.repositories.videos import NewVideo, Video, VideoChanges
 from reelbase.snapshot import Snapshot
 from reelbase.workers.handlers import Handler
@@ -967,6 +969,53 @@ class _SyncProjectClipRepository(_SyncProjectClipView):
     def split(self, clip_id: int, frame: int) -> tuple[ProjectClip, ProjectClip]: ...
     def update(self, clip_id: int, **changes: Unpack[ProjectClipChanges]) -> ProjectClip: ...
 
+class _SyncProjectSettingsView:
+    def find(self, project_id: int) -> ProjectSettings | None: ...
+    def get(self, project_id: int) -> ProjectSettings: ...
+
+class _SyncProjectSettingsRepository(_SyncProjectSettingsView):
+    def delete(self, project_id: int, *, missing_ok: bool = False) -> bool: ...
+    def upsert(
+        self, project_id: int, **fields: Unpack[ProjectSettingsChanges]
+    ) -> ProjectSettings: ...
+
+class _SyncVideoLibraryView:
+    def count(self) -> int: ...
+    def find(self, library_video_id: int) -> LibraryVideo | None: ...
+    def find_by_path(self, path: str) -> LibraryVideo | None: ...
+    def get(self, library_video_id: int) -> LibraryVideo: ...
+    def list(self, *, limit: int | None = 100, offset: int = 0) -> builtins.list[LibraryVideo]: ...
+    def page(
+        self, *, after: LibraryVideo | str | None = None, limit: int | None = 100
+    ) -> Page[LibraryVideo]: ...
+    def uses(
+        self, library_video_id: int, *, limit: int | None = None, offset: int = 0
+    ) -> builtins.list[Video]: ...
+
+class _SyncVideoLibraryRepository(_SyncVideoLibraryView):
+    def add(
+        self,
+        filename: str,
+        path: str,
+        duration: float,
+        framerate_num: int,
+        framerate_den: int,
+        width: int,
+        height: int,
+        *,
+        video_codec: str | None = None,
+        audio_codec: str | None = None,
+        size_bytes: int | None = None,
+        thumbnail_path: str | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> LibraryVideo: ...
+    def add_to_project(self, library_video_id: int, project_id: int) -> Video: ...
+    def adopt(self, video_id: int) -> LibraryVideo: ...
+    def delete(self, library_video_id: int, *, missing_ok: bool = False) -> bool: ...
+    def update(
+        self, library_video_id: int, **changes: Unpack[LibraryVideoChanges]
+    ) -> LibraryVideo: ...
+
 class _SyncAuditView:
     def count(self) -> int: ...
     def find(self, entry_id: int) -> AuditEntry | None: ...
@@ -1383,6 +1432,8 @@ class SyncSnapshot(_RawReads):
     projects: _SyncProjectView
     videos: _SyncVideoView
     project_clips: _SyncProjectClipView
+    project_settings: _SyncProjectSettingsView
+    video_library: _SyncVideoLibraryView
     audit: _SyncAuditView
     generations: _SyncGenerationView
     prompts: _SyncPromptView
@@ -1422,6 +1473,8 @@ class _Catalogue(_RawSql):
     projects: _SyncProjectRepository
     videos: _SyncVideoRepository
     project_clips: _SyncProjectClipRepository
+    project_settings: _SyncProjectSettingsRepository
+    video_library: _SyncVideoLibraryRepository
     audit: _SyncAuditRepository
     generations: _SyncGenerationRepository
     prompts: _SyncPromptRepository

@@ -30,6 +30,7 @@ from reelbase.repositories.notifications import NotificationRepository
 from reelbase.repositories.people import PersonRepository
 from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
+from reelbase.repositories.project_settings import ProjectSettingsRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
 from reelbase.repositories.redactions import RedactionRepository
@@ -46,6 +47,7 @@ from reelbase.repositories.tags import TagRepository
 from reelbase.repositories.templates import LlmTemplateRepository
 from reelbase.repositories.transcripts import TranscriptRepository
 from reelbase.repositories.unsupported_urls import UnsupportedUrlRepository
+from reelbase.repositories.video_library import VideoLibraryRepository
 from reelbase.repositories.videos import VideoRepository
 
 P = ParamSpec("P")
@@ -329,6 +331,25 @@ class ProjectClipView:
     validate_bounds = Reading(ProjectClipRepository.validate_bounds)
 
 
+class ProjectSettingsView:
+    """The reading methods of ``project_settings``."""
+
+    get = Reading(ProjectSettingsRepository.get)
+    find = Reading(ProjectSettingsRepository.find)
+
+
+class VideoLibraryView:
+    """The reading methods of ``video_library``."""
+
+    get = Reading(VideoLibraryRepository.get)
+    find = Reading(VideoLibraryRepository.find)
+    find_by_path = Reading(VideoLibraryRepository.find_by_path)
+    list = Reading(VideoLibraryRepository.list)
+    page = Reading(VideoLibraryRepository.page)
+    count = Reading(VideoLibraryRepository.count)
+    uses = Reading(VideoLibraryRepository.uses)
+
+
 class AuditView:
     """The reading methods of ``audit``."""
 
@@ -478,6 +499,8 @@ class ReadingCatalogue(RawReads):
     projects: ProjectView
     videos: VideoView
     project_clips: ProjectClipView
+    project_settings: ProjectSettingsView
+    video_library: VideoLibraryView
     audit: AuditView
     generations: GenerationView
     prompts: PromptView

@@ -20,6 +20,7 @@ from samples import (
     FILES,
     GENERATIONS,
     JOBS,
+    LIBRARY_VIDEOS,
     TRANSCRIPTS,
     VIDEOS,
     Case,
@@ -135,6 +136,7 @@ LISTINGS = (
     Listing("files", "files", by(FILES), of_profile, lists="list_for_profile"),
     Listing("files", "files", by(FILES), of_profile_and(type="video")),
     Listing("videos", "videos", by(VIDEOS), lists="list"),
+    Listing("video_library", "library_videos", by(LIBRARY_VIDEOS), lists="list"),
     Listing(
         "segments",
         "transcript_segments",
@@ -393,11 +395,16 @@ async def test_a_page_amid_equal_times_costs_what_the_first_one_does(
 
 
 async def multiply(database: Database, table: str, id: object, count: int) -> None:
-    """Makes copies of a row, equal to it but for their ids, and without a key that is unique."""
+    """Makes copies of a row, equal to it but for their ids and unique paths, and without a key that is
+    unique."""
     rows = await database.fetch_all(
         tuple[str, str], "SELECT name, type FROM pragma_table_info(:table)", {"table": table}
     )
     columns = [name for name, _ in rows if name not in ("id", "unique_key")]
+    values = [
+        "printf('%d', number)" if (table, name) == ("library_videos", "path") else name
+        for name in columns
+    ]
     new_id = "printf('%08x-0000-7000-8000-%012x', number, number)"
     if ("id", "INTEGER") in rows:
         new_id = "NULL"
@@ -405,7 +412,7 @@ async def multiply(database: Database, table: str, id: object, count: int) -> No
         f"WITH RECURSIVE numbers (number) AS ("
         f"SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < :count)"
         f" INSERT INTO {table} (id, {', '.join(columns)})"
-        f" SELECT {new_id}, {', '.join(columns)} FROM numbers CROSS JOIN {table} WHERE id = :id",
+        f" SELECT {new_id}, {', '.join(values)} FROM numbers CROSS JOIN {table} WHERE id = :id",
         {"id": id, "count": count},
     )
 

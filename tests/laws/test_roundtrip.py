@@ -45,6 +45,7 @@ from reelbase import (
     GenerationStatus,
     Job,
     JobStatus,
+    LibraryVideo,
     NewFile,
     NewGeneration,
     NewSegment,
@@ -485,6 +486,7 @@ class World:
     running_id: UUID
     finished_id: UUID
     project_clip_id: int
+    library_video_id: int
     download_id: UUID
     generation_id: UUID
     waiting_file_id: UUID
@@ -536,6 +538,8 @@ async def make_world(database: Database) -> World:
     await database.jobs.succeed(finished.id)
     queued = await database.jobs.add(owner.profile_id, "t", {})
     cut = await database.project_clips.add(owner.project_id, owner.video_id, 0, 9)
+    shelved = await database.video_library.add("a.mov", "shelf/a.mov", 400.0, 25, 1, 1920, 1080)
+    await database.project_settings.upsert(owner.project_id, output_width=1920)
     download = await database.downloads.add(owner.session_id, "u")
     generation = await database.generations.create("a cat", "m", 1.0, 1, 1, "f")
     await database.config.set("k", 1)
@@ -579,6 +583,7 @@ async def make_world(database: Database) -> World:
         running.id,
         finished.id,
         cut.id,
+        shelved.id,
         download.id,
         generation.id,
         waiting.id,
@@ -628,6 +633,10 @@ def _project(world: World) -> dict[str, Any]:
 
 def _video(world: World) -> dict[str, Any]:
     return {"video_id": world.owner.video_id}
+
+
+def _shelved(world: World) -> dict[str, Any]:
+    return {"library_video_id": world.library_video_id}
 
 
 def _cut(world: World) -> dict[str, Any]:
@@ -895,6 +904,24 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("project_clips", "update"): lambda world: _cut(world) | {"in_point": 1},
     ("project_clips", "split"): lambda world: _cut(world) | {"frame": 5},
     ("project_clips", "delete"): _cut,
+    ("project_settings", "upsert"): lambda world: _project(world) | {"output_width": 1},
+    ("project_settings", "get"): _project,
+    ("project_settings", "find"): _project,
+    ("project_settings", "delete"): _project,
+    ("video_library", "add"): lambda world: (
+        {"filename": "f", "path": "p", "duration": 1.0}
+        | {"framerate_num": 25, "framerate_den": 1, "width": 1, "height": 1}
+    ),
+    ("video_library", "get"): _shelved,
+    ("video_library", "find"): _shelved,
+    ("video_library", "find_by_path"): lambda world: {"path": "p"},
+    ("video_library", "list"): _paging,
+    ("video_library", "page"): lambda world: {"limit": 5},
+    ("video_library", "uses"): _shelved,
+    ("video_library", "add_to_project"): lambda world: _shelved(world) | _project(world),
+    ("video_library", "adopt"): _video,
+    ("video_library", "update"): lambda world: _shelved(world) | {"filename": "new"},
+    ("video_library", "delete"): _shelved,
     ("audit", "get"): lambda world: {"entry_id": 1},
     ("audit", "find"): lambda world: {"entry_id": 1},
     ("audit", "log_create"): _entity,
@@ -1193,6 +1220,7 @@ WITHOUT_ARGUMENTS = {
     ("videos", "count"),
     ("videos", "rebuild_search"),
     ("project_clips", "count"),
+    ("video_library", "count"),
     ("audit", "count"),
     ("generations", "stats"),
     ("prompts", "count"),
@@ -1225,6 +1253,7 @@ ALSO_CALLED = {
     "results": "result",
     "project_id": "id",
     "video_id": "id",
+    "library_video_id": "id",
     "download_id": "id",
     "generation_id": "id",
     "prompt_id": "id",
@@ -1316,7 +1345,7 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         (File, ("x", 5, {}, Unknown(), uuid4())),
         *(
             (record, ("x", 5, {}, Unknown(), uuid4()))
-            for record in (Video, CollectedFile, Comment, Speaker, SpokenSegment)
+            for record in (Video, LibraryVideo, CollectedFile, Comment, Speaker, SpokenSegment)
         ),
         (
             Iterable[NewVideo],
@@ -1362,10 +1391,11 @@ def parameters_of(attribute: str, method: str) -> dict[str, Any]:
     if "filters" in hints:
         hints.pop("filters")
         hints |= typing.get_type_hints(reelbase.FileFilters)
-    if (attribute, method) == ("media_info", "upsert"):
+    if method == "upsert" and "fields" in hints:
         hints.pop("fields")
-        fields = msgspec.structs.fields(reelbase.MediaInfo)
-        hints |= {field.name: field.type for field in fields}
+        record = reelbase.MediaInfo if attribute == "media_info" else reelbase.ProjectSettings
+        fields = msgspec.structs.fields(record)
+        hints |= {field.name: field.type for field in fields if field.name != "updated_at"}
     return {
         name: hint
         for name, hint in hints.items()

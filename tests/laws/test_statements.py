@@ -107,6 +107,7 @@ for _name, _table in (
     ("ErrorLogRepository._newest", "error_log"),
     ("UnsupportedUrlRepository._newest", "unsupported_urls"),
     ("ProjectClipRepository._list", "project_clips"),
+    ("VideoLibraryRepository._list", "library_videos"),
     ("AuditRepository._list", "audit_log"),
     ("GenerationQueries._list", "generations"),
     ("PromptRepository._list", "prompts"),
@@ -121,6 +122,7 @@ for _name, _table in (
     ("ProjectRepository._count", "projects"),
     ("VideoRepository._count", "videos"),
     ("ProjectClipRepository._count", "project_clips"),
+    ("VideoLibraryRepository._count", "library_videos"),
     ("AuditRepository._count", "audit_log"),
     ("GenerationQueries._count", "generations"),
     ("GenerationQueries._stats", "generations"),
@@ -234,6 +236,7 @@ MAY_BE_UNORDERED = {
 
 # The last sort key of these is unique among what they list, and why.
 UNIQUE_WITHIN = {
+    "VideoLibraryRepository._uses": "a project uses a video of the library once",
     "PersonRepository._files": "a person has a file once",
     "CollectionRepository._page": "a collection has a file once",
     "SettingsRepository._all": "a profile has a key once",
@@ -250,6 +253,7 @@ ENTITIES = {
     "RetentionRepository._pin_file": "file",
     "RetentionRepository._pin_generation": "generation",
     "RetentionRepository._pin_notification": "notification",
+    "VideoLibraryRepository._adopted": "video",
     "SegmentRepository._known_transcript": "transcript",
     "SpeakerRepository._get_by_label": "file",
     "SummaryPromptRepository._set_active": "profile",
@@ -261,6 +265,8 @@ ENTITIES = {
 SHARED = {
     "PromptRepository.track_prompt": "GenerationRepository.create counts the use of the prompt",
     "PromptRepository.index_new_prompts": "GenerationRepository.create counts the use of the prompt",
+    "VideoRepository.index_new": "VideoLibraryRepository lets projects use its videos",
+    "VideoRepository.index_uses": "VideoLibraryRepository changes texts, which videos are found by",
     "SegmentRepository.index_again": "RedactionRepository changes texts, which segments are found by",
     "FileSearch.index_again": "MediaInfoRepository changes titles, which files are found by",
 }
@@ -331,6 +337,7 @@ def test_there_are_statements() -> None:
         reelbase.ProjectRepository,
         reelbase.VideoRepository,
         reelbase.ProjectClipRepository,
+        reelbase.VideoLibraryRepository,
         reelbase.AuditRepository,
         reelbase.GenerationRepository,
         reelbase.PromptRepository,

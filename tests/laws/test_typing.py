@@ -331,6 +331,14 @@ CHANGES: dict[tuple[type[Repository], str], tuple[Any, type[Any]]] = {
     ),
     (reelbase.ProjectRepository, "_update"): (reelbase.ProjectChanges, reelbase.Project),
     (reelbase.VideoRepository, "_update"): (reelbase.VideoChanges, reelbase.Video),
+    (reelbase.ProjectSettingsRepository, "_upsert"): (
+        reelbase.ProjectSettingsChanges,
+        reelbase.ProjectSettings,
+    ),
+    (reelbase.VideoLibraryRepository, "_update"): (
+        reelbase.LibraryVideoChanges,
+        reelbase.LibraryVideo,
+    ),
     (reelbase.ProjectClipRepository, "_update"): (
         reelbase.ProjectClipChanges,
         reelbase.ProjectClip,

@@ -23,7 +23,9 @@ from reelbase.repositories.audit import AuditedRepository
 
 
 class Video(Record, frozen=True):
-    """A video. duration: seconds.  framerate_num / framerate_den: frames a second."""
+    """A video. duration: seconds.  framerate_num / framerate_den: frames a second.  library_video_id: the
+    video of the library that the project uses, which has the same data; None: a video of the project only.
+    """
 
     id: int
     project_id: int
@@ -35,6 +37,7 @@ class Video(Record, frozen=True):
     width: int
     height: int
     created_at: datetime
+    library_video_id: int | None = None
 
     @property
     def frame_rate(self) -> Fraction:
@@ -95,7 +98,7 @@ class VideoRepository(AuditedRepository):
     )
 
     # Ids only grow, so the rows that are not indexed yet lie behind the last indexed one.
-    _index_new = Command(
+    index_new = Command(
         Video,
         """
         INSERT INTO videos_fts (rowid, filename, path)
@@ -121,7 +124,7 @@ class VideoRepository(AuditedRepository):
         """,
     )
     _derived = "videos_fts"
-    _derivation = (_mend_index, _clear_index, _index_new)
+    _derivation = (_mend_index, _clear_index, index_new)
 
     # A trigger has removed the row from the index if its text changed.
     _index_again = Command(
@@ -133,6 +136,19 @@ class VideoRepository(AuditedRepository):
         WHERE id = :id
           AND NOT EXISTS (SELECT 1 FROM videos_fts WHERE videos_fts.rowid = videos.id)
         """,
+    )
+
+    # Of a video of the library, after its texts have changed in all projects.
+    index_uses = Command(
+        Video,
+        """
+        INSERT INTO videos_fts (rowid, filename, path)
+        SELECT id, spaced(filename), spaced(path)
+        FROM videos
+        WHERE library_video_id = :library_video_id
+          AND NOT EXISTS (SELECT 1 FROM videos_fts WHERE videos_fts.rowid = videos.id)
+        """,
+        params={"library_video_id": int},
     )
 
     _newest = Query(
@@ -213,7 +229,8 @@ class VideoRepository(AuditedRepository):
         """
         SELECT
           videos.id, videos.project_id, videos.filename, videos.path, videos.duration,
-          videos.framerate_num, videos.framerate_den, videos.width, videos.height, videos.created_at
+          videos.framerate_num, videos.framerate_den, videos.width, videos.height, videos.created_at,
+          videos.library_video_id
         FROM videos_fts(:expression)
         CROSS JOIN videos
         WHERE videos.id = videos_fts.rowid
@@ -297,7 +314,7 @@ class VideoRepository(AuditedRepository):
                 height=height,
                 created_at=self._now(),
             ),
-            self._index_new.catch_up(),
+            self.index_new.catch_up(),
         )
         return video
 
@@ -314,7 +331,7 @@ class VideoRepository(AuditedRepository):
         if not rows:
             return []
         _, _, added = await self._batch(
-            self._add.many(rows), self._index_new.catch_up(), self._newest.all(limit=len(rows))
+            self._add.many(rows), self.index_new.catch_up(), self._newest.all(limit=len(rows))
         )
         return added[::-1]
 
@@ -397,7 +414,8 @@ class VideoRepository(AuditedRepository):
 
         Can change: filename, path, duration, framerate_num, framerate_den, width, height; TypeError for any
         other field. RecordNotFoundError for an unknown id; ConstraintError as in add(), and of kind check
-        when a clip would reach beyond the end.
+        when a clip would reach beyond the end, or for a video of the library: ``video_library.update()``
+        changes these.
         """
         video, _ = await self._batch(
             self._update.one(**self._update.changes(changes, id=video_id)),

@@ -33,6 +33,7 @@ from reelbase.repositories.notifications import Notification
 from reelbase.repositories.people import Person, PersonFile, SpokenSegment
 from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip
+from reelbase.repositories.project_settings import ProjectSettings
 from reelbase.repositories.projects import Project, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
 from reelbase.repositories.redactions import Redaction
@@ -49,6 +50,7 @@ from reelbase.repositories.tags import Tag
 from reelbase.repositories.templates import LlmTemplate
 from reelbase.repositories.transcripts import SegmentHit, Transcript
 from reelbase.repositories.unsupported_urls import UnsupportedUrl
+from reelbase.repositories.video_library import LibraryVideo
 from reelbase.repositories.videos import Video
 from reelbase.testing.clock import START
 
@@ -150,6 +152,16 @@ make_generation_stats = Factory(GenerationStats)
 make_job = Factory(Job, type="job", max_attempts=1)
 make_job_log_line = Factory(JobLogLine, number=1)
 make_job_step = Factory(JobStep)
+make_library_video = Factory(
+    LibraryVideo,
+    filename="video-{}.mov",
+    path="in/video-{}.mov",
+    duration=1.0,
+    framerate_num=25,
+    framerate_den=1,
+    width=1920,
+    height=1080,
+)
 make_llm_config = Factory(LlmConfig, max_tokens=4096, test_status="untested")
 make_llm_config_check = Factory(LlmConfigCheck)
 make_llm_template = Factory(LlmTemplate)
@@ -162,6 +174,7 @@ make_profile = Factory(Profile)
 make_profile_setting = Factory(ProfileSetting)
 make_project = Factory(Project)
 make_project_clip = Factory(ProjectClip, out_point=25)
+make_project_settings = Factory(ProjectSettings)
 make_project_stats = Factory(ProjectStats)
 make_project_with_videos = Factory(ProjectWithVideos)
 make_prompt = Factory(Prompt, used_count=1)
