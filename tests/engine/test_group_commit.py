@@ -245,21 +245,32 @@ async def test_a_failing_multi_step_one_leaves_nothing_and_affects_no_other(
     assert look(ALL) == [("a",), ("m",), ("n",), ("b",)]
 
 
+class FailingRepository(Repository):
+    """Two statements, the second of which finds no row when the first has written one."""
+
+    _add = Command(int, "INSERT INTO notes (text) VALUES ('half')")
+    _get = reelbase.Query(int, "SELECT id FROM notes WHERE text = 'never'")
+
+    async def add(self) -> None:
+        await self._batch(self._add.count(), self._get.one())
+
+
+@pytest.mark.parametrize("before", [(), ("a",), ("a", "b")])
+@pytest.mark.parametrize("behind", [(), ("c",), ("c", "d")])
 async def test_a_row_that_is_missing_after_a_write_undoes_the_write(
-    notes: Database, look: Look
+    before: tuple[str, ...], behind: tuple[str, ...], notes: Database, look: Look
 ) -> None:
-    class Failing(Repository):
-        _add = Command(int, "INSERT INTO notes (text) VALUES ('half')")
-        _get = reelbase.Query(int, "SELECT id FROM notes WHERE text = 'never'")
-
-        async def add(self) -> None:
-            await self._batch(self._add.count(), self._get.one())
-
-    results = await in_one_group(
-        notes, *add(notes, "a"), notes.repository(Failing).add(), *add(notes, "b")
-    )
-    assert isinstance(results[1], reelbase.RecordNotFoundError)
-    assert look(ALL) == [("a",), ("b",)]
+    failing = notes.repository(FailingRepository)
+    calls = [
+        *add(notes, *before),
+        failing.add(),
+        failing.add(),
+        *add(notes, *behind),
+        failing.add(),
+    ]
+    results = await in_one_group(notes, *calls)
+    assert [type(result) for result in results if result != 1] == [reelbase.RecordNotFoundError] * 3
+    assert look(ALL) == [(text,) for text in before + behind]
 
 
 @pytest.mark.parametrize("position", [0, 3, 6])

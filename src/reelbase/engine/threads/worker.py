@@ -75,7 +75,7 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def undoes_itself(self) -> bool:
-        """Whether a failure undoes all of it: several steps have a savepoint."""
+        """Whether a failure undoes all of it, given a savepoint: several steps have one."""
         return self.call is None and not self.is_one
 
 

@@ -99,8 +99,9 @@ class Writer(WaitingWorker):
         self._noted: Transaction | None = None  # the last one that note_read() has logged
         self._is_closing = False
         self.commits = 0
-        # On the thread: whether statements that bring an index up to date run once for the group, and
-        # those that its requests have asked for.
+        # On the thread: whether the request that runs is the first of its transaction; whether statements
+        # that bring an index up to date run once for the group, and those that its requests have asked for.
+        self._is_first = False
         self._defers = False
         self._behind: dict[Statement, CatchUp] = {}
 
@@ -285,10 +286,13 @@ class Writer(WaitingWorker):
             return self._transaction.run_steps(native, request)
         if request.is_one:
             return run(native, request.steps[0], request.watched)
+        # A savepoint costs a copy of each page that is written behind it. The first request of a transaction
+        # needs none: when it fails, the transaction is rolled back.
+        run_steps = run_all if self._is_first else run_all_or_none
         if not (self._defers and _catches_up(request)):
-            return run_all_or_none(native, request.steps, request.watched)
+            return run_steps(native, request.steps, request.watched)
         now = [step for step in request.steps if not isinstance(step, CatchUp)]
-        results = iter(run_all_or_none(native, now, request.watched))
+        results = iter(run_steps(native, now, request.watched))
         for step in request.steps:
             if isinstance(step, CatchUp):
                 self._behind[step.statement] = step
@@ -304,7 +308,7 @@ class Writer(WaitingWorker):
         return True
 
     def _run_outside(self, native: sqlite3.Connection, request: Request) -> None:
-        self._in_hand = [request]
+        self._in_hand, self._is_first = [request], False
         self._set_level(native, self._data_level)
         self._run(native, request)
         self._report()
@@ -329,17 +333,18 @@ class Writer(WaitingWorker):
                 roll_back(native)
                 self._run_alone(native, group)
                 return
+            self._is_first = not results
             settled = self._run_request(native, request) or _cancelled(request)
             results.append(settled)
             if (
                 not native.in_transaction
                 or isinstance(settled[2], DatabaseCorruptError)
-                or (settled[2] and native.total_changes != changes and not request.undoes_itself)
+                or (settled[2] and native.total_changes != changes and not self._is_undone(request))
             ):
                 # The statement made SQLite roll back the whole group (disk full, a trigger's
                 # RAISE(ROLLBACK)), or left changes behind when it failed (OR FAIL, a row that
-                # does not fit; a damaged search index, which then refuses the COMMIT): the earlier
-                # requests of the group are innocent and get a transaction each.
+                # does not fit; a damaged search index, which then refuses the COMMIT; steps without a
+                # savepoint): the earlier requests of the group are innocent and get a transaction each.
                 roll_back(native)
                 del group[-1]
                 self._settle(settled)
@@ -362,6 +367,11 @@ class Writer(WaitingWorker):
         self._committed(group)
         self._settled += results
         self._report()
+
+    def _is_undone(self, request: Request) -> bool:
+        """Whether the request undoes itself when it fails."""
+        has_savepoint = request.call is not None or not self._is_first
+        return request.undoes_itself and has_savepoint
 
     def _level_of_group(self, first: Request) -> int:
         if first.is_relaxed:
@@ -387,7 +397,7 @@ class Writer(WaitingWorker):
             return request
 
     def _run_alone(self, native: sqlite3.Connection, group: list[Request]) -> None:
-        self._defers = False
+        self._defers, self._is_first = False, True
         for request in group:
             try:
                 self._begin(native, "BEGIN IMMEDIATE", self._data_level)
