@@ -344,6 +344,7 @@ class VideoLibraryView:
     get = Reading(VideoLibraryRepository.get)
     find = Reading(VideoLibraryRepository.find)
     find_by_path = Reading(VideoLibraryRepository.find_by_path)
+    find_for_video = Reading(VideoLibraryRepository.find_for_video)
     list = Reading(VideoLibraryRepository.list)
     page = Reading(VideoLibraryRepository.page)
     count = Reading(VideoLibraryRepository.count)

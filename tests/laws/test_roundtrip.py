@@ -915,6 +915,7 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("video_library", "get"): _shelved,
     ("video_library", "find"): _shelved,
     ("video_library", "find_by_path"): lambda world: {"path": "p"},
+    ("video_library", "find_for_video"): _video,
     ("video_library", "list"): _paging,
     ("video_library", "page"): lambda world: {"limit": 5},
     ("video_library", "uses"): _shelved,

@@ -253,7 +253,7 @@ ENTITIES = {
     "RetentionRepository._pin_file": "file",
     "RetentionRepository._pin_generation": "generation",
     "RetentionRepository._pin_notification": "notification",
-    "VideoLibraryRepository._adopted": "video",
+    "VideoLibraryRepository._of_video": "video",
     "SegmentRepository._known_transcript": "transcript",
     "SpeakerRepository._get_by_label": "file",
     "SummaryPromptRepository._set_active": "profile",

@@ -60,7 +60,7 @@ async def test_any_number_of_projects_use_a_video_and_each_once(
     assert await database.video_library.uses(shelved.id) == uses
     assert await database.video_library.uses(shelved.id, limit=1, offset=1) == uses[1:]
     for project, use in zip(projects, uses, strict=True):
-        assert use.library_video_id == shelved.id
+        assert await database.video_library.find_for_video(use.id) == shelved
         assert data_of(use) == data_of(shelved)
         assert use.total_frames == shelved.total_frames == 250
         assert await database.videos.list_for_project(project.id) == [use]
@@ -154,9 +154,10 @@ async def test_a_projects_video_is_adopted_with_its_id_and_its_clips(
 ) -> None:
     video = await database.videos.add(projects[0].id, "own.mov", "in/own.mov", **SHAPE)
     clip = await database.project_clips.add(projects[0].id, video.id, 0, 9)
+    assert await database.video_library.find_for_video(video.id) is None
     adopted = await database.video_library.adopt(video.id)
     assert data_of(adopted) == data_of(video)
-    assert (await database.videos.get(video.id)).library_video_id == adopted.id
+    assert await database.video_library.find_for_video(video.id) == adopted
     assert await database.project_clips.find_by_video(video.id) == [clip]
     assert await database.video_library.adopt(video.id) == adopted
     same = await database.videos.add(projects[1].id, "own.mov", "in/own.mov", **SHAPE)

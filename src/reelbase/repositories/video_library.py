@@ -221,7 +221,7 @@ class VideoLibraryRepository(AuditedRepository):
         params={"video_id": int},
     )
 
-    _adopted = Query(
+    _of_video = Query(
         LibraryVideo,
         """
         SELECT *
@@ -330,6 +330,10 @@ class VideoLibraryRepository(AuditedRepository):
         """The video at exactly this path, or None."""
         return await self._run(self._find_by_path.optional(path=path))
 
+    async def find_for_video(self, video_id: int) -> LibraryVideo | None:
+        """The video of the library that a project's video is, or None."""
+        return await self._run(self._of_video.optional(id=video_id))
+
     async def list(
         self, *, limit: int | None = 100, offset: int = 0
     ) -> builtins.list[LibraryVideo]:
@@ -411,7 +415,7 @@ class VideoLibraryRepository(AuditedRepository):
         _, _, video = await self._batch(
             self._adopt.count(video_id=video_id, now=self._now()),
             self._link.count(video_id=video_id),
-            self._adopted.one(id=video_id),
+            self._of_video.one(id=video_id),
         )
         return video
 

@@ -23,9 +23,7 @@ from reelbase.repositories.audit import AuditedRepository
 
 
 class Video(Record, frozen=True):
-    """A video. duration: seconds.  framerate_num / framerate_den: frames a second.  library_video_id: the
-    video of the library that the project uses, which has the same data; None: a video of the project only.
-    """
+    """A video. duration: seconds.  framerate_num / framerate_den: frames a second."""
 
     id: int
     project_id: int
@@ -37,7 +35,6 @@ class Video(Record, frozen=True):
     width: int
     height: int
     created_at: datetime
-    library_video_id: int | None = None
 
     @property
     def frame_rate(self) -> Fraction:
@@ -229,8 +226,7 @@ class VideoRepository(AuditedRepository):
         """
         SELECT
           videos.id, videos.project_id, videos.filename, videos.path, videos.duration,
-          videos.framerate_num, videos.framerate_den, videos.width, videos.height, videos.created_at,
-          videos.library_video_id
+          videos.framerate_num, videos.framerate_den, videos.width, videos.height, videos.created_at
         FROM videos_fts(:expression)
         CROSS JOIN videos
         WHERE videos.id = videos_fts.rowid
