@@ -107,6 +107,7 @@ from reelbase.repositories.generations import (
 from reelbase.repositories.jobs import (
     Job,
     JobLogLine,
+    JobQueue,
     JobRepository,
     JobStatus,
     JobStatusLike,
@@ -262,6 +263,7 @@ __all__ = [
     "JobFailure",
     "JobHandler",
     "JobLogLine",
+    "JobQueue",
     "JobRepository",
     "JobRun",
     "JobStatus",

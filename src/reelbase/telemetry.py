@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from reelbase import DatabaseError, Observer, StatementEvent, UnitEvent
+from reelbase import DatabaseError, JobQueue, JobStatus, Observer, StatementEvent, UnitEvent
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -115,15 +116,15 @@ class Metrics(Observer):
         with self._lock:
             self._units.setdefault((event.kind, event.outcome), _Sum()).add(event)
 
-    def lines(self) -> Iterator[str]:
-        """The figures in Prometheus's text format, line by line."""
+    def lines(self, *, process: str | None = None) -> Iterator[str]:
+        """The figures in Prometheus's text format, line by line. process: a label of each; None: none."""
         with self._lock:
             statements = [
-                (f'name="{_escaped(name)}"', sums.copy())
+                (_labels(name=name, process=process), sums.copy())
                 for name, sums in sorted(self._statements.items())
             ]
             units = [
-                (f'kind="{kind}",outcome="{outcome}"', sums.copy())
+                (_labels(kind=kind, outcome=outcome, process=process), sums.copy())
                 for (kind, outcome), sums in sorted(self._units.items())
             ]
         for what, text, sums in (
@@ -132,16 +133,16 @@ class Metrics(Observer):
         ):
             yield from _family(f"{what}_seconds", "summary", f"Seconds of {text}.")
             for labels, figures in sums:
-                yield f"reelbase_{what}_seconds_count{{{labels}}} {figures.count}"
-                yield f"reelbase_{what}_seconds_sum{{{labels}}} {figures.seconds:.6f}"
+                yield f"reelbase_{what}_seconds_count{labels} {figures.count}"
+                yield f"reelbase_{what}_seconds_sum{labels} {figures.seconds:.6f}"
             yield from _family(
                 f"{what}_waited_seconds_total", "counter", f"Seconds that {text} have waited."
             )
             for labels, figures in sums:
-                yield f"reelbase_{what}_waited_seconds_total{{{labels}}} {figures.waited:.6f}"
+                yield f"reelbase_{what}_waited_seconds_total{labels} {figures.waited:.6f}"
             yield from _family(f"{what}_errors_total", "counter", f"Errors of {text}.")
             for labels, figures in sums:
-                yield f"reelbase_{what}_errors_total{{{labels}}} {figures.errors}"
+                yield f"reelbase_{what}_errors_total{labels} {figures.errors}"
 
 
 class _Sum:
@@ -165,15 +166,30 @@ class _Sum:
         return copied
 
 
-def prometheus_text(database: Database | SyncDatabase, metrics: Metrics | None = None) -> str:
+def prometheus_text(
+    database: Database | SyncDatabase,
+    metrics: Metrics | None = None,
+    *,
+    process: str | None = None,
+    queues: Sequence[JobQueue] | None = None,
+    counts: Mapping[JobStatus, int] | None = None,
+) -> str:
     """What a Database does, in Prometheus's text format (version 0.0.4), for a route ``/metrics``.
 
-    It reads nothing from the file, so it may be asked at any rate. The figures are those of this Database:
-    with several processes each has its own.
+    It reads nothing from the file, so it may be asked at any rate; queues and counts were read before. The
+    figures of jobs are those of the file, all others of this Database alone. With several processes behind
+    one port (``uvicorn --workers 2``) a scrape reaches any one of them: with ``process=str(os.getpid())``
+    each has figures of its own, to be added up; without, a figure would jump from that of one process to
+    that of another.
 
     Args:
         database: whose queues, readers, hops and commits to report, as of Database.activity().
         metrics: one of its observers, whose sums are added; None: none.
+        process: a label of all figures of this process; None: none.
+        queues: of jobs.queues(): for each type how many jobs wait for a worker, and for how many seconds the
+            first of them has; None: left out.
+        counts: of jobs.counts_by_status(): how many jobs have each status; None: left out. This reads all
+            top-level jobs, finished ones too.
     """
     activity = database.activity()
     figures: list[tuple[str, str, str, float]] = [
@@ -192,15 +208,43 @@ def prometheus_text(database: Database | SyncDatabase, metrics: Metrics | None =
     ]
     lines: list[str] = []
     for name, kind, text, figure in figures:
-        lines += [*_family(name, kind, text), f"reelbase_{name} {figure}"]
+        lines += [*_family(name, kind, text), f"reelbase_{name}{_labels(process=process)} {figure}"]
     if metrics is not None:
-        lines += metrics.lines()
+        lines += metrics.lines(process=process)
+    if queues is not None:
+        lines += _lines_of_queues(queues)
+    if counts is not None:
+        lines += _family("jobs", "gauge", "Jobs without a parent, by status.")
+        lines += [
+            f"reelbase_jobs{_labels(status=status)} {counts.get(status, 0)}" for status in JobStatus
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _lines_of_queues(queues: Sequence[JobQueue]) -> Iterator[str]:
+    now = datetime.now(UTC)
+    yield from _family("waiting_jobs", "gauge", "Jobs that wait for a worker, by type.")
+    for queue in queues:
+        yield f"reelbase_waiting_jobs{_labels(type=queue.type)} {queue.count}"
+    yield from _family(
+        "oldest_waiting_job_seconds",
+        "gauge",
+        "How long the first of these jobs has waited, by type.",
+    )
+    for queue in queues:
+        seconds = max((now - queue.waiting_since).total_seconds(), 0.0)
+        yield f"reelbase_oldest_waiting_job_seconds{_labels(type=queue.type)} {seconds:.3f}"
 
 
 def _family(name: str, kind: str, text: str) -> Iterator[str]:
     yield f"# HELP reelbase_{name} {text}"
     yield f"# TYPE reelbase_{name} {kind}"
+
+
+def _labels(**labels: str | None) -> str:
+    """Those that are not None, in braces; '' when there is none."""
+    pairs = [f'{name}="{_escaped(value)}"' for name, value in labels.items() if value is not None]
+    return f"{{{','.join(pairs)}}}" if pairs else ""
 
 
 def _escaped(label: str) -> str:

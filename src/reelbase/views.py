@@ -236,6 +236,7 @@ class JobView:
     find_referencing_transcript = Reading(JobRepository.find_referencing_transcript)
     page = Reading(JobRepository.page)
     counts_by_status = Reading(JobRepository.counts_by_status)
+    queues = Reading(JobRepository.queues)
 
 
 class ScheduleView:

@@ -91,9 +91,49 @@ def test_when_one_job_cannot_be_moved_none_is(
     assert status_of(path, jobs[0]) is JobStatus.QUEUED
 
 
+def test_types_are_paused_resumed_and_limited(
+    path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    free = {"waiting": 0, "waiting_since": None, "paused_at": None, "running_limit": None}
+    free |= {"start_limit": None, "start_seconds": None}
+    waiting = {"waiting": 1, "waiting_since": jobs[0].created_at.isoformat().replace("+00:00", "Z")}
+    assert facts("jobs", "types", path) == {"types": [{"type": "first", **free, **waiting}]}
+    first, other = facts("jobs", "pause", path, "first", "other", "first")["types"]
+    assert first.pop("paused_at") == other.pop("paused_at") is not None
+    assert first | {"paused_at": None} == {"type": "first", **free, **waiting}
+    (resumed,) = facts("jobs", "resume", path, "first")["types"]
+    assert resumed == {"type": "first", **free, **waiting}
+    (limited,) = facts("jobs", "limit", path, "third", "--running", 2)["types"]
+    assert limited == {**free, "type": "third", "running_limit": 2}
+    (limited,) = facts("jobs", "limit", path, "third", "--starts", 10, "--per", 60)["types"]
+    limits = {"running_limit": 2, "start_limit": 10, "start_seconds": 60}
+    assert limited == {**free, "type": "third", **limits}
+    assert run("jobs", "types", path) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in shown if line.startswith(("first", "other", "third"))] == [
+        ["first", "1"],
+        ["other", "0"],
+        ["third", "0"],
+    ]
+    assert "10 in 60 s" in "".join(shown)
+    (limited,) = facts("jobs", "limit", path, "third", "--running", "none", "--starts", "none")[
+        "types"
+    ]
+    assert limited == {**free, "type": "third"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("pause",),
+        ("limit", "t"),
+        ("limit", "t", "--running", "0"),
+        ("limit", "t", "--running", "many"),
+        ("limit", "t", "--running", str(2**63)),
+        ("limit", "t", "--starts", "5"),
+        ("limit", "t", "--running", "5", "--per", "5"),
+        ("limit", "t", "--starts", "5", "--per", "nan"),
+        ("limit", "t", "--starts", "5", "--per", "1e300"),
         ("show", "no id"),
         ("retry", "no id"),
         ("list", "--after", "no token"),

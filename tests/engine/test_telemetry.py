@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 import reelbase
-from reelbase import Database, RecordNotFoundError
+from reelbase import Database, JobStatus, RecordNotFoundError
 from reelbase.telemetry import Metrics, OpenTelemetry, prometheus_text
+from reelbase.testing.clock import FrozenClock
 
 
 @pytest.fixture
@@ -177,3 +179,43 @@ async def test_metrics_add_up_statements_and_units(path: Path) -> None:
 def test_the_text_of_a_synchronous_database(path: Path) -> None:
     with reelbase.connect_sync(path) as database:
         assert samples(prometheus_text(database))["reelbase_waiting_reads"] == 0
+
+
+async def test_the_text_has_the_jobs_that_wait_by_type_and_all_jobs_by_status(
+    path: Path,
+) -> None:
+    long_ago = FrozenClock(datetime.now(UTC) - timedelta(seconds=100))
+    async with reelbase.connect(path, clock=long_ago) as database:
+        await database.profiles.ensure("anna")
+        for type in ("scan", "scan", 'with "quotes"'):
+            await database.jobs.add("anna", type, {})
+        failed = await database.jobs.add("anna", "scan", {})
+        await database.jobs.update(failed.id, status="failed")
+        queues = await database.jobs.queues()
+        counts = await database.jobs.counts_by_status()
+        text = prometheus_text(database, queues=queues, counts=counts)
+    assert 'reelbase_waiting_jobs{type="with \\"quotes\\""} 1' in text
+    found = samples(text.replace('\\"', "'"))
+    assert found['reelbase_waiting_jobs{type="scan"}'] == 2
+    assert 100 <= found['reelbase_oldest_waiting_job_seconds{type="scan"}'] < 200
+    statuses = {status: found[f'reelbase_jobs{{status="{status}"}}'] for status in JobStatus}
+    assert statuses == {"queued": 3, "running": 0, "succeeded": 0, "failed": 1, "cancelled": 0}
+
+
+async def test_the_figures_of_a_process_have_its_name_and_those_of_the_jobs_have_not(
+    path: Path,
+) -> None:
+    metrics = Metrics()
+    async with reelbase.connect(path, observers=[metrics]) as database:
+        await database.profiles.ensure("anna")
+        await database.jobs.add("anna", "scan", {})
+        queues = await database.jobs.queues()
+        found = samples(prometheus_text(database, metrics, process="7", queues=queues))
+    named = {name for name in found if 'process="7"' in name}
+    assert found.keys() - named == {
+        'reelbase_waiting_jobs{type="scan"}',
+        'reelbase_oldest_waiting_job_seconds{type="scan"}',
+    }
+    assert 'reelbase_commits_total{process="7"}' in named
+    name = 'reelbase_statement_seconds_count{name="JobRepository.queues",process="7"}'
+    assert found[name] == 1

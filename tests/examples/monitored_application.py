@@ -45,4 +45,7 @@ app = FastAPI(lifespan=with_worker)
 
 @app.get("/metrics")
 async def get_metrics(database: DatabaseDependency) -> PlainTextResponse:
-    return PlainTextResponse(prometheus_text(database, metrics))
+    queues = await database.jobs.queues()
+    return PlainTextResponse(
+        prometheus_text(database, metrics, process=str(os.getpid()), queues=queues)
+    )

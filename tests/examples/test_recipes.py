@@ -47,7 +47,8 @@ async def test_an_application_works_on_its_jobs_and_tells_prometheus(
             answer = await client.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain")
         assert 'reelbase_statement_seconds_count{name="JobRepository.claim' in answer.text
-        assert "reelbase_waiting_writes 0" in answer.text
+        assert f'reelbase_waiting_writes{{process="{os.getpid()}"}} 0' in answer.text
+        assert "# TYPE reelbase_waiting_jobs gauge" in answer.text
     assert database.closed
 
 

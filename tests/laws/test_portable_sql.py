@@ -99,7 +99,18 @@ EXCEPTIONS = {
 
 # The functions that both have, and PostgreSQL's of the same names as SQLite's and the library's.
 FUNCTIONS = {
-    *("count", "coalesce", "first_value", "length", "max", "row_number", "rtrim", "substr", "sum"),
+    *(
+        "count",
+        "coalesce",
+        "first_value",
+        "length",
+        "max",
+        "min",
+        "row_number",
+        "rtrim",
+        "substr",
+        "sum",
+    ),
     *("excerpt", "folded", "iif", "instr", "json_each", "json_group_array", "marked", "merged"),
     *("spaced", "stripped"),
 }

@@ -1208,6 +1208,7 @@ WITHOUT_ARGUMENTS = {
     ("jobs", "rates"),
     ("jobs", "list_unfinished"),
     ("jobs", "paused"),
+    ("jobs", "queues"),
     ("sessions", "count"),
     ("downloads", "queue_depth"),
     ("downloads", "counts_by_status"),

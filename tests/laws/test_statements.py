@@ -80,6 +80,7 @@ MAY_SCAN = {
 
 MAY_SCAN["JobLimits._paused", "job_types"] = "a row for each type that is paused or limited"
 MAY_SCAN["JobLimits._rates", "job_types"] = "a row for each type that is paused or limited"
+MAY_SCAN["JobPages._queues", "jobs"] = "all queued jobs are counted"
 MAY_SCAN["JobLimits._limits", "job_types"] = "a row for each type that is paused or limited"
 for _name in ("_claim", "_claim_of_types"):
     MAY_SCAN[f"JobClaims.{_name}", "job_types"] = "a row for each type that is paused or limited"
@@ -188,6 +189,7 @@ MAY_SORT = {
     "DownloadAdditions._get_many": "the order the caller gave, which no index has",
     "DownloadQueries._counts_by_status": "six groups",
     "JobPages._counts": "five groups",
+    "JobPages._queues": "a row for each type",
     "JobPages._counts_of_all": "five groups",
     "ErrorLogRepository._top_domains": "by their counts, which no index has",
     "SessionRepository._list": "the ties of an index whose name and column are pinned",

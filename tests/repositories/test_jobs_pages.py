@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_paging import multiply, operations_of, step_of
 
-from reelbase import Database, InvalidArgumentError, Job, JobStatus
+from reelbase import Database, InvalidArgumentError, Job, JobQueue, JobStatus
+from reelbase.testing.clock import FrozenClock
 
 
 @pytest.fixture
@@ -105,3 +107,40 @@ async def test_a_failed_job_is_found_as_quickly_among_any_number_that_succeeded(
             cost.append(operations_of(await step_of(database, page), path))
             assert await database.jobs.page(profile, status="failed", limit=5) == [failed]
     assert cost[2:] == cost[:2]
+
+
+async def test_a_queue_tells_since_when_its_first_job_has_waited(
+    database: Database, clock: FrozenClock
+) -> None:
+    jobs = database.jobs
+    await database.profiles.ensure("ann")
+    assert await jobs.queues() == []
+    start, due = clock.now, clock.now + timedelta(seconds=5)
+    first = await jobs.add("ann", "scan", {})
+    await jobs.add("ann", "later", {}, run_after=due)
+    later = clock.advance(1.0)
+    await jobs.add("ann", "scan", {})
+    assert await jobs.queues() == [JobQueue("scan", 2, start)]
+    await jobs.claim("w")
+    assert await jobs.queues() == [JobQueue("scan", 1, later)]
+    again = clock.advance(9.0)
+    await jobs.release(first.id, "w")
+    await jobs.cancel((await jobs.list_for_profile("ann", limit=1))[0].id)
+    await jobs.pause("scan")
+    assert await jobs.queues() == [JobQueue("later", 1, due), JobQueue("scan", 1, again)]
+
+
+async def test_queues_are_those_that_a_claim_finds(database: Database, clock: FrozenClock) -> None:
+    jobs = database.jobs
+    await database.profiles.ensure("ann")
+    late = clock.now + timedelta(seconds=60)
+    first = await jobs.add("ann", "a", {})
+    await jobs.add("ann", "b", {}, run_after=late)
+    await jobs.add("ann", "c", {}, after=[first.id])
+    await jobs.add_batch("ann", "d", {}, [{}, {}])
+    counts: dict[str, int] = {}
+    expected = {queue.type: queue.count for queue in await jobs.queues()}
+    while (job := await jobs.claim("w")) is not None:
+        counts[job.type] = counts.get(job.type, 0) + 1
+    assert counts == expected == {"a": 1, "d": 2}
+    assert await jobs.queues() == []

@@ -156,3 +156,14 @@ async def test_what_is_gone_or_changed_is_not_found_any_more(
     assert await found(database, "evening") == []
     await database.transcripts.delete(transcript_id)
     assert await found(database, "night") == []
+
+
+async def test_a_transcript_without_segments_is_found_once_its_text_is_a_segment(
+    database: Database, transcript_id: UUID
+) -> None:
+    file_id = (await database.transcripts.get(transcript_id)).file_id
+    bare = await database.transcripts.add("ann", file_id, "an unheard zebra")
+    assert await found(database, "zebra") == []
+    await database.segments.replace_all(bare.id, [NewSegment(0.0, 60.0, bare.text)])
+    (hit,) = await database.transcripts.search("ann", "zebra")
+    assert hit.transcript_id == bare.id

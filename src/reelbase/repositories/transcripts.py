@@ -269,7 +269,7 @@ class TranscriptRepository(Repository):
         Args:
             profile_id: the profile that owns the transcript.
             file_id: a file of this profile.
-            text: the whole text; segments are stored by segments.replace_all().
+            text: the whole text. Segments are stored by segments.replace_all(), and only they are searched.
             llm_explanation: a language model's explanation, or None.
             id: the id of the transcript; None: a new one.
             language: as the application writes it, or None.
@@ -351,6 +351,9 @@ class TranscriptRepository(Repository):
         self, profile_id: str, query: str, *, limit: int | None = 50, offset: int = 0
     ) -> list[SegmentHit]:
         """Finds segments of the profile's transcripts by their words.
+
+        The text of a transcript is not searched, so one without segments is never found: a text without times
+        is found as one segment, segments.replace_all(id, [NewSegment(0.0, seconds, text)]).
 
         Args:
             profile_id: the profile.

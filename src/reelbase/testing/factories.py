@@ -25,7 +25,7 @@ from reelbase.repositories.error_log import DomainErrors, ErrorLogEntry
 from reelbase.repositories.file_processing import FileProcessing
 from reelbase.repositories.files import File, FileCard
 from reelbase.repositories.generations.records import Generation, GenerationStats
-from reelbase.repositories.jobs.records import Job, JobLogLine, JobStep, RecoveryReport
+from reelbase.repositories.jobs.records import Job, JobLogLine, JobQueue, JobStep, RecoveryReport
 from reelbase.repositories.llm_configs import LlmConfig, LlmConfigCheck
 from reelbase.repositories.markers import Marker
 from reelbase.repositories.media_info import MediaInfo
@@ -151,6 +151,7 @@ make_generation = Factory(
 make_generation_stats = Factory(GenerationStats)
 make_job = Factory(Job, type="job", max_attempts=1)
 make_job_log_line = Factory(JobLogLine, number=1)
+make_job_queue = Factory(JobQueue, type="job", count=1)
 make_job_step = Factory(JobStep)
 make_library_video = Factory(
     LibraryVideo,

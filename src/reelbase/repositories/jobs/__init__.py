@@ -43,6 +43,7 @@ from reelbase.repositories.jobs.pages import JobPages
 from reelbase.repositories.jobs.records import (
     Job,
     JobLogLine,
+    JobQueue,
     JobStatus,
     JobStatusLike,
     JobStep,
@@ -72,6 +73,7 @@ class JobRepository(
 __all__ = [
     "Job",
     "JobLogLine",
+    "JobQueue",
     "JobRepository",
     "JobStatus",
     "JobStatusLike",

@@ -108,6 +108,15 @@ class JobRate(Record, frozen=True):
     seconds: float
 
 
+class JobQueue(Record, frozen=True):
+    """The jobs of a type that could be claimed now. count: how many.  waiting_since: since when the one has
+    waited that has waited longest: when it came into the queue, or its run_after if that is later."""
+
+    type: str
+    count: int
+    waiting_since: datetime
+
+
 class StatusCount(Record, frozen=True):
     """How many jobs have a status."""
 
