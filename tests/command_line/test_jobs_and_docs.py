@@ -159,14 +159,14 @@ def test_documents_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) ->
     assert run("docs") == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     folders = Path(reelbase.__file__).parent.glob("*/README.md")
-    names.remove("diagram")
-    names.remove("examples")
+    for name in ("readme", "house", "diagram", "examples"):
+        names.remove(name)
     assert sorted(names) == sorted(path.parent.name for path in folders)
     for name in names:
         assert run("docs", name) == 0
         assert capsys.readouterr().out.startswith("# ")
     assert run("docs", "examples") == 0
-    recipes = re.findall(r"\]\(([\w.]+)\)", capsys.readouterr().out)
+    recipes = re.findall(r"`reelbase docs examples/([\w.]+)`", capsys.readouterr().out)
     assert "fastapi_application.py" in recipes
     for recipe in recipes:
         assert run("docs", f"examples/{recipe}") == 0
@@ -175,6 +175,32 @@ def test_documents_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) ->
     assert run("docs", "examples/nonsense") == 2
     assert run("docs", "nonsense") == 2
     assert "choose one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["readme", "house", "repositories", "migrations", "importers", "testing", "cli", "examples"],
+)
+def test_no_link_of_a_document_that_travels_is_a_dead_end(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("docs", name) == 0
+    text = capsys.readouterr().out
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert [link for link in links if not link.startswith(("https:", "#"))] == []
+    for document in re.findall(r"\(`reelbase docs ([^`]+)`\)", text):
+        assert run("docs", document) == 0
+    root = Path(__file__).parents[2]
+    for path in re.findall(r"\(in the repository: ([^)]+)\)", text):
+        assert root.joinpath(path).exists()
+
+
+def test_the_readmes_name_each_other_by_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("docs", "readme") == 0
+    text = capsys.readouterr().out
+    assert "(`reelbase docs migrations`)" in text
+    assert "(`reelbase docs examples`)" in text
+    assert "(in the repository: bench/README.md)" in text
 
 
 def test_the_diagram_has_every_table_column_and_reference(

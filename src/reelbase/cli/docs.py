@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -27,8 +29,10 @@ class Document(msgspec.Struct, frozen=True):
     text: str
 
 
-# The folders of the package whose README is for users, and what each is about; and the diagram.
+# The READMEs that travel, and what each is about; and the diagram.
 _DOCUMENTS = {
+    "readme": "the library as a whole: what it is for, how it is used, what it promises",
+    "house": "its structure, monitoring, journal modes, and how to change it",
     "repositories": "the repositories, one by one",
     "migrations": "upgrades, and migrations of your own",
     "importers": "databases of other applications",
@@ -38,6 +42,12 @@ _DOCUMENTS = {
     "diagram": "the tables and their references, for Mermaid (mermaid.live, GitHub, mmdc)",
 }
 _DIAGRAM = "diagram"
+
+# Where a README is in the repository, unless in src/reelbase/NAME.
+_FOLDERS = {"readme": ".", "house": "src", "examples": "tests/examples"}
+
+# A link to a file of the repository, not to the web. Its place in the document is not kept.
+_LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(?:#[^)]*)?\)")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,17 +71,44 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if name.partition("/")[0] not in _DOCUMENTS:
         raise UsageError(f"there is no document {name!r}; choose one of {', '.join(_DOCUMENTS)}")
-    text = schema_diagram() if name == _DIAGRAM else _text_of(name)
+    text = schema_diagram() if name == _DIAGRAM else _with_commands_for_links(_text_of(name), name)
     print_facts(Document(name, text), arguments, text.splitlines())
     return 0
+
+
+def _folder_of(name: str) -> str:
+    """The folder of a document in the repository."""
+    return _FOLDERS.get(name, f"src/reelbase/{name}")
 
 
 def _text_of(name: str) -> str:
     """The README of a folder of the package, or the file that is named behind a slash."""
     folder, _, file = name.partition("/")
     path = resources.files("reelbase").joinpath(folder, file or "README.md")
-    if not path.is_file():  # an editable install: the cookbook is where the tests run it
-        path = Path(__file__).parents[3] / "tests" / folder / (file or "README.md")
+    if not path.is_file():  # an editable install: what the wheel copies is where it belongs
+        path = Path(__file__).parents[3] / _folder_of(folder) / (file or "README.md")
     if not path.is_file():
         raise UsageError(f"there is no document {name!r}; `reelbase docs {folder}` names its files")
     return path.read_text("utf-8")
+
+
+def _with_commands_for_links(text: str, name: str) -> str:
+    """The README with the command that prints it instead of each link to another document; a file that does
+    not travel is named with its place in the repository."""
+    if "/" in name:  # a file of the cookbook is code
+        return text
+    documents = {
+        os.path.normpath(os.path.join(_folder_of(other), "README.md")): other
+        for other in _DOCUMENTS
+    }
+
+    def replaced(link: re.Match[str]) -> str:
+        label, target = link[1], os.path.normpath(os.path.join(_folder_of(name), link[2]))
+        folder, file = os.path.split(target)
+        if target in documents:
+            return f"{label} (`reelbase docs {documents[target]}`)"
+        if folder == _FOLDERS["examples"]:
+            return f"{label} (`reelbase docs examples/{file}`)"
+        return f"{label} (in the repository: {target})"
+
+    return _LINK.sub(replaced, text)

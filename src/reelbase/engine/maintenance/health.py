@@ -198,7 +198,8 @@ def warnings_of_sqlite(mode: str, *, is_shared: bool) -> list[str]:
     return [
         f"several processes have it open, and SQLite {sqlite3.sqlite_version} has the WAL-reset bug "
         "(sqlite.org/wal.html#walresetbug, mended in 3.51.3): if two of them write, and checkpoint at the "
-        'same moment, it can, very rarely, be damaged. Upgrade SQLite, or connect with journal="delete"'
+        "same moment, it can, very rarely, be damaged. Upgrade SQLite (`reelbase docs cli`), or connect with "
+        'journal="delete"'
     ]
 
 
