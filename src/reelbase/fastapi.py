@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
 from reelbase.database import Database
+from reelbase.repositories.file_processing import FileStatus
+from reelbase.repositories.files import FileFilters
 from reelbase.unit_of_work import UnitOfWork
 from reelbase.web import LARGEST_PAGE, PageParameters, Problem, unit_of_request
 
@@ -20,6 +23,7 @@ from reelbase.starlette import database_of, event_stream, install_error_handlers
 
 __all__ = [
     "DatabaseDependency",
+    "FiltersDependency",
     "PageDependency",
     "PageParameters",
     "Problem",
@@ -85,6 +89,43 @@ async def _page_parameters(
     return {"limit": limit, "after": after}
 
 
+async def _file_filters(
+    tags: Annotated[list[str] | None, Query(description="with all of these tags")] = None,
+    type: Annotated[str | None, Query(description="of this type")] = None,
+    folder: Annotated[str | None, Query(description="in this folder; empty: in none")] = None,
+    status: Annotated[FileStatus | None, Query(description="with this processing status")] = None,
+    speaker: Annotated[str | None, Query(description="with a speaker of this name")] = None,
+    collection_id: Annotated[int | None, Query(description="in this collection")] = None,
+    search: Annotated[str | None, Query(description="with this substring in the name")] = None,
+    since: Annotated[datetime | None, Query(description="added at this time or after it")] = None,
+    until: Annotated[datetime | None, Query(description="added before this time")] = None,
+    min_size: Annotated[int | None, Query(description="bytes at least")] = None,
+    max_size: Annotated[int | None, Query(description="bytes at most")] = None,
+    min_length: Annotated[float | None, Query(description="seconds at least")] = None,
+    max_length: Annotated[float | None, Query(description="seconds at most")] = None,
+) -> FileFilters:
+    filters = FileFilters(
+        tags=tags or (),
+        type=type,
+        status=status,
+        speaker=speaker,
+        collection_id=collection_id,
+        search=search,
+        since=since,
+        until=until,
+        min_size=min_size,
+        max_size=max_size,
+        min_length=min_length,
+        max_length=max_length,
+    )
+    if folder is not None:
+        filters["folder"] = folder or None
+    return filters
+
+
 DatabaseDependency = Annotated[Database, database_dependency("database")]
 UnitDependency = Annotated[UnitOfWork, unit_dependency("database")]
 PageDependency = Annotated[PageParameters, Depends(_page_parameters)]
+# The filters of files.page(), cards() and count() from the query, for page("ann", **page, **filters):
+# pydantic refuses Annotated[FileFilters, Query()] before Python 3.12.
+FiltersDependency = Annotated[FileFilters, Depends(_file_filters)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,11 +14,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from file_status import transcribe, transcribe_later
 from in_lists import names_of
 from monitored_application import app
 
 import reelbase
-from reelbase import Database, Job
+from reelbase import Database, FileStatus, Job, JobHandler, JobStatus
 
 HERE = Path(__file__).parent
 
@@ -28,6 +30,34 @@ async def test_the_files_of_a_list_are_found_at_once(database: Database) -> None
     asked = [files[2].id, files[0].id, uuid4()]
     assert await names_of(database, asked) == {files[0].id: "0.mkv", files[2].id: "2.mkv"}
     assert await names_of(database, []) == {}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_the_status_of_a_file_follows_its_job(
+    database: Database, tmp_path: Path, is_there: bool
+) -> None:
+    await database.profiles.ensure("ann")
+    path = tmp_path / "talk.txt"
+    file = await database.files.add("ann", "talk", str(path))
+    job = await transcribe_later(database, file)
+    assert (await database.file_processing.get(file.id)).status is FileStatus.QUEUED
+    if is_there:
+        path.write_text("good morning")
+    working = asyncio.create_task(
+        database.work({"transcribe": JobHandler(transcribe, backoff=lambda attempt: 0.0)})
+    )
+    done = await database.jobs.wait(job.id, timeout=10)
+    working.cancel()
+    await asyncio.wait([working])
+    processing = await database.file_processing.get(file.id)
+    transcripts = await database.transcripts.list_for_file(file.id)
+    if is_there:
+        assert (done.status, processing.status) == (JobStatus.SUCCEEDED, FileStatus.COMPLETED)
+        assert [transcript.text for transcript in transcripts] == ["good morning"]
+    else:
+        assert (done.status, done.attempts) == (JobStatus.FAILED, 2)
+        assert processing.status is FileStatus.ERROR
+        assert transcripts == []
 
 
 async def test_an_application_works_on_its_jobs_and_tells_prometheus(

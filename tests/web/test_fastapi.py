@@ -20,6 +20,7 @@ import reelbase
 from reelbase import Database, DatabaseError, UnitOfWork
 from reelbase.fastapi import (
     DatabaseDependency,
+    FiltersDependency,
     PageDependency,
     Problem,
     UnitDependency,
@@ -627,6 +628,40 @@ async def test_a_page_is_asked_for_by_limit_and_after(app: FastAPI) -> None:
             assert answer.json()["detail"][0]["loc"] == ["query", "limit"]
     names = [each["name"] for each in app.openapi()["paths"]["/"]["get"]["parameters"]]
     assert names == ["limit", "after"]
+
+
+async def test_a_gallery_is_filtered_by_the_query(app: FastAPI) -> None:
+    @app.get("/")
+    async def route(
+        database: DatabaseDependency, page: PageDependency, filters: FiltersDependency
+    ) -> list[str]:
+        return [file.name for file in await database.files.page("ann", **page, **filters)]
+
+    async with client_of(app) as client:
+        files = app.state.database.files
+        await app.state.database.profiles.ensure("ann")
+        await files.add("ann", "plain", "/srv/plain")
+        await files.add("ann", "big", "/srv/big", type="video", size_bytes=1000)
+        trip = await files.add("ann", "trip", "/srv/trip", folder="2026", size_bytes=10)
+        for tag in ("sea", "sun"):
+            await app.state.database.tags.attach(trip.id, tag)
+        expected = {
+            "": ["trip", "big", "plain"],
+            "limit=1&search=i": ["trip"],
+            "tags=sea&tags=sun": ["trip"],
+            "tags=sea&tags=snow": [],
+            "type=video": ["big"],
+            "folder=2026": ["trip"],
+            "folder=": ["big", "plain"],
+            "min_size=5&max_size=10": ["trip"],
+            "since=2020-01-01T00:00:00Z&until=2020-01-02T00:00:00Z": [],
+        }
+        found = {query: (await client.get(f"/?{query}")).json() for query in expected}
+        assert found == expected
+        for query, code in (("status=done", 422), ("min_size=x", 422), ("since=2026-01-01", 422)):
+            assert (await client.get(f"/?{query}")).status_code == code, query
+    names = {each["name"] for each in app.openapi()["paths"]["/"]["get"]["parameters"]}
+    assert names == {"limit", "after", *reelbase.FileFilters.__annotations__}
 
 
 # What is not installed

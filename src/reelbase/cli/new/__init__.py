@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = package / "migrations"
     own = _existing(place.application, folder)
     script = migration(entity)
-    _try_out(own, script)
+    _try_out(own, script, entity)
     # Without it a type checker would know the module by two names.
     files = dict.fromkeys(_missing_inits(package), "")
     files |= {
@@ -110,13 +110,27 @@ def _existing(application: str, folder: Path) -> Migrations | None:
         raise UsageError(f"{folder}: {error}") from error
 
 
-def _try_out(own: Migrations | None, script: str) -> None:
+def _try_out(own: Migrations | None, script: str, entity: Entity) -> None:
     """UsageError when SQLite refuses the script: a name that is taken, or a word of SQL."""
     try:
         with closing(schema_connection(own)) as connection:
             connection.executescript(script)
     except sqlite3.Error as error:
+        words = [*filter(_is_word_of_sql, (entity.table, *(field.name for field in entity.fields)))]
+        if words:
+            raise UsageError(
+                f"{', '.join(words)}: a word of SQL is no name; choose another one"
+            ) from error
         raise UsageError(f"SQLite refuses the table: {error}; choose another name") from error
+
+
+def _is_word_of_sql(name: str) -> bool:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute(f"CREATE TABLE {name} ({name} TEXT)")
+        except sqlite3.Error:
+            return True
+    return False
 
 
 def _write(files: Mapping[Path, str]) -> None:
