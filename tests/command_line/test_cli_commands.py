@@ -45,6 +45,7 @@ def test_init_refuses_another_file(tmp_path: Path, capsys: pytest.CaptureFixture
 # inspect
 
 
+@pytest.mark.long
 def test_inspect_shows_everything_and_changes_nothing(
     path: Path, facts: Callable[..., Any]
 ) -> None:
@@ -119,6 +120,7 @@ def test_inspect_while_an_application_is_at_work(path: Path, facts: Callable[...
 # purge
 
 
+@pytest.mark.long
 def test_purge_deletes_what_is_old_and_says_what_to_unlink(
     path: Path, facts: Callable[..., Any]
 ) -> None:

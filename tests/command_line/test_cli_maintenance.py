@@ -55,6 +55,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Any:
 # check
 
 
+@pytest.mark.long
 def test_check_of_a_sound_database(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mode = value(file, "PRAGMA journal_mode")
     assert run("check", file) == 0
@@ -83,6 +84,7 @@ def test_check_tells_what_is_wrong_by_its_exit_code(
     assert len(printed(capsys)["problems"]) == 1
 
 
+@pytest.mark.long
 def test_check_names_what_analyze_has_gathered_and_optimize_removes_it(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_backup_to_a_file_and_back(
     assert value(file, "SELECT group_concat(id) FROM profiles") == "first"
 
 
+@pytest.mark.long
 def test_a_folder_keeps_the_newest_backups_and_what_is_not_ours(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,6 +218,7 @@ def test_a_folder_for_backups_is_made_only_where_it_can_be_meant(
     assert sorted(tmp_path.glob("[km]*")) == [file]
 
 
+@pytest.mark.long
 def test_a_clock_that_goes_back_costs_no_backup(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +239,7 @@ def test_a_clock_that_goes_back_costs_no_backup(
     ]
 
 
+@pytest.mark.long
 def test_two_databases_may_have_their_backups_in_one_folder(tmp_path: Path) -> None:
     """Only the name of a database was compared once: the second removed all of the first's."""
     folder = tmp_path / "backups"
@@ -259,6 +264,7 @@ def test_a_backup_of_an_older_version_is_of_that_version(file: Path, tmp_path: P
     assert value(file, "PRAGMA user_version") == reelbase.SCHEMA_VERSION - 1
 
 
+@pytest.mark.long
 def test_the_database_may_be_in_use_but_not_for_restore(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], journal: Any
 ) -> None:
@@ -342,6 +348,7 @@ def test_restore_of_what_is_no_backup(
 # optimize
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flags", [(), ("--vacuum",)])
 def test_optimize_says_what_it_saved(
     flags: tuple[str, ...], file: Path, capsys: pytest.CaptureFixture[str]

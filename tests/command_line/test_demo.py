@@ -214,6 +214,7 @@ def test_the_command_to_look_inside_works_in_a_shell(
         assert ".|other|1|256" in shown.stdout.splitlines()
 
 
+@pytest.mark.long
 def test_what_no_column_can_hold_or_nobody_can_read_is_counted(
     folder: Path,
     file: Path,
@@ -258,6 +259,7 @@ def test_what_no_column_can_hold_or_nobody_can_read_is_counted(
     assert "symbolic link: 3" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_database_and_its_side_files_are_never_opened(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -378,6 +380,7 @@ def test_subtitles_become_segments_of_the_media_file_beside_them(
     assert rows(file, "SELECT count(*) FROM files WHERE path = ?", str(queue.SAMPLE)) == [(0,)]
 
 
+@pytest.mark.long
 def test_subtitles_follow_their_media_file(
     talks: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -572,6 +575,7 @@ def test_where_no_process_can_be_started_it_says_so_and_goes_on(
     assert_complete(folder, file)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("with_kill")
 @pytest.mark.parametrize(
     ("script", "reason"),
@@ -621,6 +625,7 @@ async def test_the_worker_process_holds_one_job_until_its_parent_is_gone(
 # What a second run does.
 
 
+@pytest.mark.long
 def test_a_rerun_changes_nothing(
     folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -633,6 +638,7 @@ def test_a_rerun_changes_nothing(
     assert [rows(file, f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in tables] == before
 
 
+@pytest.mark.long
 def test_a_rerun_brings_in_what_changed(
     folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -658,6 +664,7 @@ def test_a_rerun_brings_in_what_changed(
     assert_complete(folder, file, all_at_first=False)
 
 
+@pytest.mark.long
 def test_vanished_files_are_reported_and_kept(
     folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -673,6 +680,7 @@ def test_vanished_files_are_reported_and_kept(
     assert "Vanished  2 files" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_two_folders_share_a_database(
     folder: Path, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -687,6 +695,7 @@ def test_two_folders_share_a_database(
     assert rows(file, "SELECT count(*) FROM files") == [(len(CONTENTS) + 2,)]  # and the sample
 
 
+@pytest.mark.long
 def test_a_file_that_could_not_be_read_is_tried_again(
     folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

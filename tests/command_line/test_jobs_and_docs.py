@@ -42,6 +42,7 @@ def status_of(path: Path, job: Job) -> JobStatus:
     return asyncio.run(read())
 
 
+@pytest.mark.long
 def test_jobs_are_listed_page_by_page(
     path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_job_is_shown_with_all_its_fields(
     assert "error: no\\nsound" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_jobs_are_queued_again_cancelled_and_taken_from_a_worker(
     path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_missing_job_exits_with_1(path: Path, capsys: pytest.CaptureFixture[st
     assert "not found" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_documents_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("docs") == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]

@@ -157,6 +157,7 @@ def test_nul_and_references_to_characters_become_text_that_can_be_stored() -> No
     cue.text.encode()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "line",
     [

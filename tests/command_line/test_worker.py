@@ -113,6 +113,7 @@ def test_a_stop_gives_unfinished_jobs_back(number: signal.Signals, code: int, fo
     assert (job.status, job.attempts) == ("queued", 0)
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_ends_the_grace_and_gives_unfinished_jobs_back(folder: Path) -> None:
     add(folder, "wait")
     process = start(folder, "handling", "--grace", "60", "--concurrency", "1")

@@ -90,6 +90,7 @@ def assert_whole(copy: Path) -> None:
     ) == [(1,)]
 
 
+@pytest.mark.long
 async def test_a_backup_holds_everything_and_opens_as_a_database(
     database: Database, path: Path, tmp_path: Path, journal: Any
 ) -> None:
@@ -103,6 +104,7 @@ async def test_a_backup_holds_everything_and_opens_as_a_database(
         assert (await copy.check()).ok
 
 
+@pytest.mark.long
 async def test_progress_is_told_on_the_loop_and_ends_with_everything(
     database: Database, tmp_path: Path
 ) -> None:
@@ -215,6 +217,7 @@ async def test_a_backup_of_a_rollback_journal_lets_writers_in_and_then_keeps_the
     assert_whole(tmp_path / "copy.db")
 
 
+@pytest.mark.long
 async def test_a_backup_of_a_database_in_memory(tmp_path: Path) -> None:
     async with reelbase.connect(":memory:") as database:
         await fill(database)
@@ -253,6 +256,7 @@ async def test_what_is_there_is_not_overwritten(
     assert str(target) in str(error)
 
 
+@pytest.mark.long
 async def test_a_file_that_appears_meanwhile_is_not_overwritten(
     database: Database, tmp_path: Path
 ) -> None:
@@ -302,6 +306,7 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(name for name in os.listdir(folder) if "partial" in name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("steps", [1, 2, 8, 12])
 async def test_a_cancelled_backup_leaves_nothing(
     steps: int, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -340,6 +345,7 @@ async def test_a_cancelled_backup_leaves_nothing(
     await database.backup(tmp_path / "copy.db")
 
 
+@pytest.mark.long
 async def test_what_progress_raises_gives_the_backup_up(database: Database, tmp_path: Path) -> None:
     await fill(database, 8)
 
@@ -467,6 +473,7 @@ async def test_a_folder_without_hard_links_gets_a_backup_too(
     assert caught.value.code == "exists"
 
 
+@pytest.mark.long
 async def test_a_damaged_database_gives_no_backup(path: Path, tmp_path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal) as database:
         await fill(database, 1)

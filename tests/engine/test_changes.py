@@ -168,6 +168,7 @@ async def test_a_group_that_is_undone_shows_what_was_stored_alone(albums: Databa
         assert await is_quiet(changes)
 
 
+@pytest.mark.long
 async def test_reads_and_upkeep_do_not_show(albums: Database) -> None:
     async with albums.changes() as changes:
         await albums.fetch_all(str, "SELECT text FROM notes")

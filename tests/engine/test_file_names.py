@@ -53,6 +53,7 @@ def test_every_name_of_a_file_comes_back_and_is_storable(name: str) -> None:
     assert os.fsencode(unescaped(stored)) == os.fsencode(name)
 
 
+@pytest.mark.long
 @QUICK
 @given(one=file_names, other=file_names)
 def test_two_names_are_stored_as_two(one: str, other: str) -> None:

@@ -72,6 +72,7 @@ async def test_a_cancelled_write_takes_no_other_of_its_group_along(
     assert look("SELECT count(*) FROM t WHERE x < 0") == [(100,)]
 
 
+@pytest.mark.long
 async def test_a_cancel_interrupts_nothing_but_its_own_statement(table: Database) -> None:
     """Many cancels beside many statements that go on: none of those fails."""
     count = f"{NUMBERS} WHERE x < 20000) SELECT count(*) FROM c"
@@ -187,6 +188,7 @@ async def test_a_timeout_of_the_caller_stays_the_callers(table: Database) -> Non
 # Streams in a unit that writes.
 
 
+@pytest.mark.long
 async def test_a_stream_does_not_see_what_its_unit_writes_meanwhile(table: Database) -> None:
     async with table.transaction() as unit:
         seen = 0

@@ -281,6 +281,7 @@ PATHS = st.lists(NAMES, max_size=4).map(lambda names: b"/".join([b"/reelbase-non
 POINTS = st.just(b"/") | PATHS
 
 
+@pytest.mark.long
 @settings(deadline=None)  # it writes files
 @given(
     mounts=st.lists(st.tuples(POINTS, st.sampled_from(LOCAL + NETWORK + FUSE)), max_size=12),

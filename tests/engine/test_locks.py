@@ -276,6 +276,7 @@ async def write_and_read(database: Database, key: str) -> None:
     assert await database.config.get(key) == 4
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("quick_upkeep")
 async def test_nothing_of_its_own_upkeep_alarms(
     path: Path, journal: Any, caplog: pytest.LogCaptureFixture

@@ -178,6 +178,7 @@ async def test_a_search_index_that_only_another_program_can_read_is_a_warning(
         await database.stats()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("version", "is_known_bad"),
     [
@@ -209,6 +210,7 @@ async def test_a_known_bug_of_sqlite_is_told_while_another_process_has_the_file_
             assert (await database.check()).warnings == []
 
 
+@pytest.mark.long
 def test_the_command_tells_of_it_while_two_others_have_the_file_open(
     path: Path, monkeypatch: pytest.MonkeyPatch, facts: Callable[..., Any]
 ) -> None:

@@ -137,6 +137,7 @@ async def test_a_token_is_refused_with_other_arguments_but_for_the_limit(
         await notes.page(page.next, least="2")
 
 
+@pytest.mark.long
 @settings(
     max_examples=200,
     deadline=None,
@@ -149,6 +150,7 @@ async def test_no_text_but_a_token_is_taken(notes: NoteRepository, text: str) ->
         await notes.page(text)
 
 
+@pytest.mark.long
 @settings(
     max_examples=200,
     deadline=None,

@@ -254,6 +254,7 @@ async def test_a_backup(path: Path, journal: Journal, folder: Path) -> None:
         assert name == "copy.db"
 
 
+@pytest.mark.long
 async def test_the_journal_mode_is_the_one_that_the_file_has(path: Path, journal: Journal) -> None:
     for asked in ("auto", "wal", "delete"):
         async with reelbase.connect(path, read_only=True, journal=asked) as database:
@@ -653,6 +654,7 @@ def test_commands_on_a_filesystem_that_is_read_only(
     assert codes == dict.fromkeys(map(" ".join, COMMANDS), 0)
 
 
+@pytest.mark.long
 def test_an_older_database_is_looked_at_as_it_is(
     tmp_path: Path, folder: Path, journal: Journal, facts: Callable[..., Any]
 ) -> None:

@@ -496,6 +496,7 @@ async def test_a_stream_forgotten_in_a_circle_frees_its_reader(
     assert await unpinned(path)
 
 
+@pytest.mark.long
 async def test_a_stream_cancelled_anywhere_frees_its_reader(numbers: Database, path: Path) -> None:
     async def work() -> None:
         async with numbers.stream(int, NUMBERS, batch=500) as rows:

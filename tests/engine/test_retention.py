@@ -75,6 +75,7 @@ def back_up_file(path: Path, target: Path, keep: int | None = None) -> BackupRep
 # Which ones stay
 
 
+@pytest.mark.long
 async def test_the_newest_stay_the_new_one_included(database: Database, folder: Path) -> None:
     await back_up(database, folder, *"abcde", keep=3)
     assert names(folder) == ["c", "d", "e"]
@@ -104,6 +105,7 @@ async def test_neither_names_nor_moments_decide_which_is_older(
     assert names(folder) == ["1970", "2026"]
 
 
+@pytest.mark.long
 async def test_a_restored_database_goes_on_counting(path: Path, folder: Path, journal: Any) -> None:
     """The number is the folder's: an old backup knows nothing of those that came after it."""
     async with reelbase.connect(path, journal=journal) as database:
@@ -116,6 +118,7 @@ async def test_a_restored_database_goes_on_counting(path: Path, folder: Path, jo
     assert names(folder) == ["c", "d", "e"]
 
 
+@pytest.mark.long
 async def test_only_copies_of_the_same_database_count(
     database: Database, folder: Path, tmp_path: Path, journal: Any
 ) -> None:
@@ -127,6 +130,7 @@ async def test_only_copies_of_the_same_database_count(
     assert names(folder) == ["2", "3", "b", "c"]
 
 
+@pytest.mark.long
 async def test_a_copy_that_was_renamed_stays_and_does_not_count(
     database: Database, folder: Path
 ) -> None:
@@ -231,6 +235,7 @@ async def test_a_database_in_memory_has_copies_too(folder: Path) -> None:
     assert names(folder) == ["b", "c", "d"]
 
 
+@pytest.mark.long
 async def test_a_database_that_nobody_has_open_is_backed_up_with_a_report(
     path: Path, folder: Path
 ) -> None:
@@ -298,6 +303,7 @@ def is_let_in(path: Path) -> bool:
     return done.stdout == "let in\n"
 
 
+@pytest.mark.long
 async def test_looking_for_copies_lets_nobody_into_a_database_that_is_open(
     database: Database, path: Path, tmp_path: Path, journal: Any
 ) -> None:
@@ -563,6 +569,7 @@ def is_random(database_id: UUID) -> bool:
     return database_id.version == 4 and database_id.variant == "specified in RFC 4122"
 
 
+@pytest.mark.long
 async def test_each_database_has_an_id_of_its_own(tmp_path: Path, journal: Any) -> None:
     found = set()
     for number in range(5):
@@ -573,6 +580,7 @@ async def test_each_database_has_an_id_of_its_own(tmp_path: Path, journal: Any) 
     assert all(map(is_random, found))
 
 
+@pytest.mark.long
 async def test_the_id_stays_through_closing_vacuum_and_backups(
     path: Path, tmp_path: Path, journal: Any
 ) -> None:
@@ -593,6 +601,7 @@ def command(*arguments: object) -> None:
     assert main([str(argument) for argument in arguments]) == 0
 
 
+@pytest.mark.long
 def test_commands_say_which_database_it_is(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

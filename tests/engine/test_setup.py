@@ -69,6 +69,7 @@ async def test_writer_and_readers_know_them(place: str, path: Path, journal: Any
             assert [name async for name in rows] == ["E1", "E9", "E10"]
 
 
+@pytest.mark.long
 async def test_maintenance_leaves_nothing_out(
     path: Path, tmp_path: Path, journal: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -89,6 +90,7 @@ async def test_maintenance_leaves_nothing_out(
     assert not [text for text in said if "verified" in text or "statistics" in text]
 
 
+@pytest.mark.long
 async def test_a_copy_is_verified_with_them(path: Path, tmp_path: Path) -> None:
     """An index of theirs that lacks a row is found."""
     async with reelbase.connect(path, setup=setup) as database:
@@ -102,6 +104,7 @@ async def test_a_copy_is_verified_with_them(path: Path, tmp_path: Path) -> None:
             await database.backup(tmp_path / "copy.db")
 
 
+@pytest.mark.long
 async def test_migrations_may_use_them(
     path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -371,6 +374,7 @@ async def test_a_slow_one_holds_up_neither_the_loop_nor_a_cancel(path: Path) -> 
         assert await database.config.all() == {}
 
 
+@pytest.mark.long
 async def test_one_function_serves_several_databases_at_once(tmp_path: Path) -> None:
     together = threading.Barrier(4, timeout=20)
     met = threading.Event()

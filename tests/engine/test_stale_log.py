@@ -138,6 +138,7 @@ def test_commands_refuse_it_in_one_line(
     assert held(path.parent) == before
 
 
+@pytest.mark.long
 async def test_both_ways_out_lead_to_the_backup(
     saved: Path, path: Path, journal: Journal, tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ async def test_the_log_of_another_database_is_told(
     await refused(path)
 
 
+@pytest.mark.long
 async def test_a_killed_database_opens_as_before(path: Path, saved: Path, journal: Journal) -> None:
     for _ in range(3):
         kill(path, *LAST[journal], *([] if journal == "wal" else ["UPDATE junk SET text = 'torn'"]))

@@ -88,6 +88,7 @@ def test_a_new_file_has_a_table_for_statistics_with_nothing_in_it(look: Look) ->
     assert look(ALL_STATISTICS) == []
 
 
+@pytest.mark.long
 async def test_statistics_of_an_earlier_release_are_removed(
     path: Path,
     journal: Any,
@@ -123,6 +124,7 @@ async def test_an_older_database_loses_them_too(tmp_path: Path, journal: Any) ->
         assert native.execute("SELECT * FROM sqlite_stat1").fetchall() == []
 
 
+@pytest.mark.long
 async def test_a_migration_of_the_application_may_analyze(
     path: Path, tmp_path: Path, journal: Any, look: Look
 ) -> None:
@@ -155,6 +157,7 @@ async def test_a_clean_file_is_not_written_to(path: Path, journal: Any) -> None:
     assert await asyncio.to_thread(path.read_bytes) == before
 
 
+@pytest.mark.long
 async def test_other_connections_forget_them_too(
     path: Path, journal: Any, other: sqlite3.Connection
 ) -> None:
@@ -299,6 +302,7 @@ def test_a_failed_removal_leaves_everything_as_it_was() -> None:
 # While the database is open
 
 
+@pytest.mark.long
 async def test_anothers_analyze_changes_no_plan(
     path: Path, journal: Any, look: Look, other: sqlite3.Connection
 ) -> None:
@@ -310,6 +314,7 @@ async def test_anothers_analyze_changes_no_plan(
             assert found == plans_without_statistics()
 
 
+@pytest.mark.long
 async def test_even_with_a_change_of_the_schema_it_does_so_for_seconds_only(
     path: Path,
     journal: Any,
@@ -339,6 +344,7 @@ async def claimed(database: Database) -> reelbase.Job:
     return job
 
 
+@pytest.mark.long
 async def test_a_vacuum_has_nobody_read_them(
     path: Path, journal: Any, look: Look, other: sqlite3.Connection
 ) -> None:
@@ -389,6 +395,7 @@ async def test_so_is_the_pragma_that_would_do_it(sql: str, database: Database, l
 # optimize()
 
 
+@pytest.mark.long
 async def test_optimize_on_an_idle_queue_changes_no_plan(
     path: Path, journal: Any, look: Look
 ) -> None:
@@ -419,6 +426,7 @@ async def test_nobody_sees_what_optimize_gathers_and_removes_again(
     assert seen == [[]]
 
 
+@pytest.mark.long
 async def test_a_failure_in_the_middle_leaves_no_statistics_behind(
     path: Path, journal: Any, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -505,6 +513,7 @@ def test_gathering_is_a_sample(path: Path) -> None:
 # An SQLite that also gathers samples
 
 
+@pytest.mark.long
 async def test_anothers_samples_are_removed_within_seconds(
     path: Path,
     journal: Any,

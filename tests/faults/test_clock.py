@@ -145,6 +145,7 @@ async def test_leases_that_fire_early_are_seen(
         await lease_simulation(database, clock, QUICK_STEPS)
 
 
+@pytest.mark.long
 async def test_every_life_is_lived_to_its_end_whatever_the_clock_does(
     path: Path, journal: str, steps: int
 ) -> None:

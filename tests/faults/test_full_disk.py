@@ -218,6 +218,7 @@ async def survive_a_limit(path: Path, journal: str) -> None:
     check(path, keys)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_foreseen", [True, False])
 async def test_copies_on_a_full_disk(
     small_disk: Path, path: Path, is_foreseen: bool, monkeypatch: pytest.MonkeyPatch

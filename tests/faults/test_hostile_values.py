@@ -214,6 +214,7 @@ async def test_anything_is_refused_or_kept(
     )
 
 
+@pytest.mark.long
 async def test_the_trial_finds_texts_that_are_stored_otherwise(
     database: Database, world: World, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ async def over_processes(path: Path, mode: str, how: str) -> None:
         assert process.returncode == 0, errors.decode()
 
 
+@pytest.mark.long
 async def test_no_update_is_lost_in_one_process(counted: Path, mode: str, figure: Figure) -> None:
     await add(counted, mode, UNITS)
     assert await total(counted, mode) == UNITS
@@ -88,6 +89,7 @@ async def test_no_update_is_lost_over_8_processes(counted: Path, mode: str, figu
     figure(f"lost updates, {mode}, {PROCESSES} processes: 0 of {UNITS}")
 
 
+@pytest.mark.long
 async def test_updates_that_read_outside_are_lost_and_that_is_seen(
     counted: Path, mode: str
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_database_gives_its_counts(name: str, folder: Path, tmp_path: Path) ->
     assert counts(report) == EXPECTED[name]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_every_imported_row_is_read_back_from_a_sound_database(
     name: str, folder: Path, tmp_path: Path
@@ -116,6 +117,7 @@ def test_what_does_not_come_along_is_in_the_file_of_rejects(
     assert all(line["row"] for line in lines)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_second_import_gives_the_same_ids(name: str, folder: Path, tmp_path: Path) -> None:
     old = old_database(name, folder)
@@ -293,6 +295,7 @@ def test_a_database_with_rows_is_not_imported_into(folder: Path, tmp_path: Path)
     assert (digest(tmp_path / "old"), new.read_bytes()) == before
 
 
+@pytest.mark.long
 def test_an_import_fills_an_empty_database(folder: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.db"
     assert run("init", new) == 0

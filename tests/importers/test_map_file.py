@@ -55,6 +55,7 @@ def mapping(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_the_example_of_the_readme_imports_a_shelf(
     shelf: Path, mapping: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_tables_of_sqlite_give_the_same_as_the_dump(tables: Path, tmp_path: Path
     assert counts(report) == EXPECTED["opentranscribe"]
 
 
+@pytest.mark.long
 def test_api_keys_come_along_where_both_keys_are_given(dump: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.db"
     report = imported(dump, new, encryption_key=ENCRYPTION_KEY, secrets=SECRETS)
@@ -75,6 +76,7 @@ def test_without_both_keys_no_api_key_comes_along(
     assert sum(number for what, number in report.no_home.items() if what.startswith("api_key")) == 3
 
 
+@pytest.mark.long
 def test_the_command_takes_both_keys_from_files(
     dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +139,7 @@ def test_tags_that_have_an_owner_stay_with_it(tables: Path, tmp_path: Path) -> N
     assert rows_of(tmp_path / "new.db", owner) == [("795b929e-9a9a-40fd-aa7b-5bf55eb561a4",)]
 
 
+@pytest.mark.long
 def test_tables_and_columns_of_later_versions_have_no_home(tables: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tables)) as native:
         native.executescript(

@@ -155,6 +155,7 @@ FILLS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "types", [None, ["t", "u", "paused", "limited", "rated"]], ids=["any", "typed"]
 )
@@ -173,6 +174,7 @@ async def test_a_claim_of_a_job_costs_the_same_beside_any_number_of_others(
     assert costs[1] <= costs[0] * 1.2, costs
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "types", [["t", "u"], ["t", "u", "paused", "limited", "rated"]], ids=["free", "held back"]
 )
@@ -192,6 +194,7 @@ async def test_a_claim_of_several_jobs_costs_the_same_beside_any_number_of_other
     assert costs[1] <= costs[0] * 1.2, costs
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("types", [None, ["t"]], ids=["any", "typed"])
 async def test_a_claim_of_a_type_with_a_limit_of_starts_costs_the_same_after_any_number(
     types: list[str] | None,

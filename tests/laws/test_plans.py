@@ -62,6 +62,7 @@ def test_statistics_that_are_not_removed_move_plans(make: Make) -> None:
     assert len(moved) > 100
 
 
+@pytest.mark.long
 @every_sqlite
 def test_rows_that_are_counted_wrongly_turn_no_join_round_but_one_that_is_not_a_cross_join(
     make: Make,
@@ -91,6 +92,7 @@ PLAIN_JOIN = re.compile(r"(?<!CROSS |.LEFT )\bJOIN\b")
 # Amounts of data
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rows", "owners"), AMOUNTS)
 def test_no_amount_of_data_changes_a_plan(rows: int, owners: int, path: Path, journal: Any) -> None:
     """As an ANALYZE tells it; the amount as such is unknown to SQLite when it plans."""
@@ -175,6 +177,7 @@ def test_no_statistics_change_a_plan_of_the_newest_sqlite(seeds: range) -> None:
             assert plans(native) == plans_without_statistics(of_apsw), seed
 
 
+@pytest.mark.long
 def test_what_one_sqlite_removes_the_other_does_not_have(path: Path, journal: Any) -> None:
     with closing(Newest(path)) as newest:
         fill(newest, 30, 1, is_busy=False)

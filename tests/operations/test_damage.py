@@ -58,6 +58,7 @@ def version_5(path: Path) -> None:
 # check
 
 
+@pytest.mark.long
 async def test_an_index_that_lost_a_row_is_found_by_a_full_check_only(
     path: Path, journal: Any
 ) -> None:
@@ -121,6 +122,7 @@ async def test_a_sound_database_is_sound_in_full(database: Database) -> None:
     assert (report.ok, report.problems, report.advice) == (True, [], None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["data", "idx", "content", "docsize"])
 async def test_a_damaged_page_of_a_search_index_is_found_and_mended(
     part: str, path: Path, journal: Any

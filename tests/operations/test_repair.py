@@ -61,6 +61,7 @@ def beside(path: Path) -> list[str]:
 # A sound file.
 
 
+@pytest.mark.long
 async def test_a_sound_file_is_left_alone(filled: Path) -> None:
     before, content = os.stat(filled), content_of(filled)
     report = await reelbase.repair(filled)
@@ -109,6 +110,7 @@ async def test_a_search_index_is_made_from_nothing(part: str, filled: Path) -> N
         assert len(await database.transcripts.search("anna", "word234")) == 1
 
 
+@pytest.mark.long
 async def test_damaged_rows_of_a_search_index_are_mended(filled: Path) -> None:
     change(filled, f"DELETE FROM {SEARCHED}_content WHERE id % 2")
     report = await reelbase.repair(filled)
@@ -261,6 +263,7 @@ async def test_rows_of_tables_whose_definitions_are_lost_are_counted(filled: Pat
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_rows_whose_values_indexes_have_are_read_from_these(filled: Path) -> None:
     before = rows(filled, "SELECT * FROM profiles ORDER BY id")
     change_page(filled, pages_of(filled, "profiles")[0])
@@ -313,6 +316,7 @@ async def test_rows_whose_parent_is_lost_go_the_way_of_their_foreign_key(filled:
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_columns_that_triggers_keep_are_right_again(filled: Path) -> None:
     async with reelbase.connect(filled) as database:
         (file, *_) = await database.files.list_for_profile("anna")
@@ -328,6 +332,7 @@ async def test_columns_that_triggers_keep_are_right_again(filled: Path) -> None:
     assert rows(filled, "SELECT id FROM jobs WHERE is_batch") == [(str(parent.id),)]
 
 
+@pytest.mark.long
 async def test_a_reference_that_can_be_cleared_is_cleared(path: Path) -> None:
     change(
         path,
@@ -459,6 +464,7 @@ def empty_leaf(page: bytes) -> bytes:
 # Files of earlier versions, and logs beside a file.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [damage_index, damage_table])
 async def test_an_older_file_is_repaired_as_what_it_is_and_then_migrated(
     damage: Callable[[Path], None], tmp_path: Path
@@ -610,6 +616,7 @@ async def test_what_is_missing_of_the_schema_comes_back(filled: Path) -> None:
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_a_table_that_was_changed_is_told_and_left(filled: Path) -> None:
     change(filled, "ALTER TABLE files DROP COLUMN origin")
     content = content_of(filled)
@@ -782,6 +789,7 @@ async def test_progress_is_told_on_the_loop(filled: Path) -> None:
     assert {"copying", "reading pages", "verifying"} <= set(told)
 
 
+@pytest.mark.long
 async def test_many_rows_lost_one_after_the_other_are_one_sentence(path: Path) -> None:
     async with reelbase.connect(path) as database:
         await database.profiles.ensure("anna")

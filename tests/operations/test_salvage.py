@@ -212,6 +212,7 @@ async def test_a_search_index_that_cannot_be_filled_in_place_is_mended(filled: P
     await sound(filled)
 
 
+@pytest.mark.long
 async def test_rows_that_are_read_but_not_found_by_their_keys_do_not_hold_up_a_repair(
     filled: Path,
 ) -> None:

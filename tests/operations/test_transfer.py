@@ -30,6 +30,7 @@ def filled(path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_what_is_exported_and_imported_is_the_same_in_every_table(
     filled: Path, tmp_path: Path, facts: Callable[..., Any]
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_folder_has_a_file_per_table(
     assert "not empty" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_export_and_import_through_a_pipe(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +297,7 @@ def with_own(path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", ["export.ndjson", "export/"])
 def test_what_is_ones_own_comes_along(
     target: str, with_own: Path, tmp_path: Path, facts: Callable[..., Any]
@@ -360,6 +363,7 @@ def test_what_is_ones_own_comes_along(
         assert found("SELECT rowid FROM notes ORDER BY rowid LIMIT 3") == [(-5,), (1,), (3,)]
 
 
+@pytest.mark.long
 def test_the_ledger_of_an_application_comes_along(
     tmp_path: Path, facts: Callable[..., Any]
 ) -> None:
@@ -400,6 +404,7 @@ CREATE VIRTUAL TABLE pages USING dbstat;
 """
 
 
+@pytest.mark.long
 def test_what_cannot_come_along_is_named(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -463,6 +468,7 @@ def test_a_schema_that_was_changed_by_hand_is_named(
 # Where and when
 
 
+@pytest.mark.long
 def test_an_import_is_a_database_of_its_own(
     filled: Path, tmp_path: Path, facts: Callable[..., Any]
 ) -> None:
@@ -521,6 +527,7 @@ async def test_a_cancelled_import_leaves_nothing(
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "line", "new", "place"),
     [

@@ -181,6 +181,7 @@ async def test_a_failed_write_is_not_noted(database: Database) -> None:
 texts = st.text(max_size=8) | st.sampled_from(['"', "\\", "\0", "猫", "{}", "null", "\u2028"])
 
 
+@pytest.mark.long
 @QUICK
 @given(old=texts, new=texts, description=st.none() | texts)
 async def test_any_text_is_noted_as_it_was_and_as_it_is(
@@ -197,6 +198,7 @@ async def test_any_text_is_noted_as_it_was_and_as_it_is(
     assert noted.changes == expected
 
 
+@pytest.mark.long
 @QUICK
 @given(old=st.floats(0, 1e9), new=st.floats(0, 1e9))
 @example(old=0.3, new=0.1 + 0.2)

@@ -195,6 +195,7 @@ async def test_what_other_programs_write_is_found_after_a_rebuild(
     assert await database.files.rebuild_search() == 3
 
 
+@pytest.mark.long
 async def test_vacuum_export_and_import_keep_it(
     database: Database, path: Path, tmp_path: Path, look: Look
 ) -> None:
@@ -215,6 +216,7 @@ async def test_vacuum_export_and_import_keep_it(
         assert (await new.check(full=True)).problems == []
 
 
+@pytest.mark.long
 async def test_an_index_that_is_damaged_or_missing_is_repaired(tmp_path: Path) -> None:
     file = tmp_path / "damaged.db"
     async with reelbase.connect(file) as database:
@@ -240,6 +242,7 @@ async def test_of_very_many_matches_the_newest_are_ranked(database: Database) ->
     assert "0" not in [file.path for file in found]
 
 
+@pytest.mark.long
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -183,6 +183,7 @@ async def assert_found(database: Database) -> None:
     assert (await database.check(full=True)).problems == []
 
 
+@pytest.mark.long
 async def test_an_upgrade_indexes_again_and_merges_tags_that_are_one(old: Path) -> None:
     async with reelbase.connect(old) as database:
         await assert_found(database)
@@ -198,6 +199,7 @@ async def test_an_upgrade_indexes_again_and_merges_tags_that_are_one(old: Path) 
         assert [tag.name for tag in await database.tags.list_for_profile("bob")] == ["Ａ"]
 
 
+@pytest.mark.long
 async def test_a_tag_that_a_table_of_the_application_refers_to_stays(old: Path) -> None:
     with closing(sqlite3.connect(old)) as native, native:
         native.execute(
@@ -221,6 +223,7 @@ async def test_migrations_of_the_sqlite3_program_leave_it_to_rebuild_search(old:
         await assert_found(database)
 
 
+@pytest.mark.long
 async def test_an_upgrade_that_fails_changes_no_index(old: Path, tmp_path: Path) -> None:
     before = tmp_path / "before.db"
     shutil.copyfile(old, before)
@@ -238,6 +241,7 @@ async def test_an_upgrade_that_fails_changes_no_index(old: Path, tmp_path: Path)
         assert found.fetchone() == (1,)
 
 
+@pytest.mark.long
 async def test_an_export_of_an_older_version_is_indexed_as_today(old: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.db"
     lines: list[bytes] = []

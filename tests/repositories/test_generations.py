@@ -691,6 +691,7 @@ async def test_claim_takes_the_oldest_pending_one(database: Database, clock: Fro
     assert await database.generations.claim() is None
 
 
+@pytest.mark.long
 async def test_16_tasks_get_each_generation_once_and_the_oldest_first(
     database: Database, clock: FrozenClock
 ) -> None:

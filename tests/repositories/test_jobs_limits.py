@@ -314,6 +314,7 @@ async def test_a_clock_that_was_wrong_for_a_while_does_not_hold_jobs_back_for_ev
     assert await claimed(jobs) == []
 
 
+@pytest.mark.long
 async def test_starts_that_count_no_more_are_deleted(
     database: Database, jobs: JobRepository, clock: FrozenClock
 ) -> None:

@@ -78,6 +78,7 @@ def test_texts_of_any_language_are_marked(query: str, text: str, expected: str) 
     assert marked_by(query, text) == expected
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None, derandomize="CI" in os.environ)
 @given(query=st.text(), text=st.text() | st.text(alphabet="ab 会议é\u0301\u200b-."))
 @example(query='a "b', text="b a")

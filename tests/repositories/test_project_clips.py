@@ -211,6 +211,7 @@ async def test_what_overlaps_a_clip_from_10_to_20(
     assert found == ([clip] if overlaps else [])
 
 
+@pytest.mark.long
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -557,6 +557,7 @@ pieces = st.sampled_from(SYNTAX + QUOTES + LETTERS)
 hostile = st.text(max_size=40) | st.lists(pieces, max_size=8).map("".join)
 
 
+@pytest.mark.long
 @settings(
     max_examples=300,
     deadline=None,
@@ -599,6 +600,7 @@ def test_a_prompt_is_found_by_its_own_text(text: str, memory: Run) -> None:
     memory(check)
 
 
+@pytest.mark.long
 @settings(
     max_examples=100,
     deadline=None,

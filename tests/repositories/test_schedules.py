@@ -95,6 +95,7 @@ async def test_a_slot_is_the_moment_that_the_clock_of_the_zone_shows(
     assert found == [moment(slot) for slot in slots]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("cron", "hours"),
     [("0 * * * *", 25), ("0 0-23 * * *", 25), ("0 1-23 * * *", 23), ("0 2 * * *", 1)],
@@ -109,6 +110,7 @@ async def test_the_night_of_twenty_five_hours_has_each_slot_once(
     assert len(slots) == len(set(slots)) == hours
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("cron", "hours"),
     [("0 * * * *", 23), ("0 0-23 * * *", 23), ("0 1-23 * * *", 22), ("0 2 * * *", 1)],

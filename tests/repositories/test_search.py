@@ -515,6 +515,7 @@ async def test_deleted_and_added_again_is_found_once(
     integrity(look)
 
 
+@pytest.mark.long
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -192,6 +192,7 @@ async def _file_of(database: Database, transcript_id: UUID) -> UUID:
     return (await database.transcripts.get(transcript_id)).file_id
 
 
+@pytest.mark.long
 async def test_edits_at_once_lose_no_word(
     database: Database, transcript_id: UUID, segments: list[Segment]
 ) -> None:

@@ -485,6 +485,7 @@ def test_no_password_of_a_url_is_kept(
     assert "hunter2" not in kept
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @example(url="https:/\t/ann:hunter2@host/")
 @example(url="\x00//ann:hunter2@host/")

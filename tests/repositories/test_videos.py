@@ -197,6 +197,7 @@ async def test_a_failed_write_leaves_no_lock_behind(
 frame_rates = st.sampled_from([(25, 1), (24000, 1001), (30000, 1001), (60, 1), (1, 1), (1, 3)])
 
 
+@pytest.mark.long
 @QUICK
 @given(
     duration=st.floats(0, 1e7) | st.integers(0, 10**6).map(lambda frames: frames / 50),

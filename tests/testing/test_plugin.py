@@ -99,6 +99,7 @@ def test_the_fixtures(pytester: pytest.Pytester, mark: str, options: list[str]) 
     done.assert_outcomes(passed=5)
 
 
+@pytest.mark.long
 def test_a_project_that_does_not_use_it_pays_nothing() -> None:
     code = (
         "import sys, pytest, pytest_reelbase;"

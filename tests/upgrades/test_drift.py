@@ -129,6 +129,7 @@ async def test_what_was_undone_opens_again(path: Path, journal: Any) -> None:
     assert is_noted(path)
 
 
+@pytest.mark.long
 async def test_a_copy_of_a_changed_database_is_refused_too(
     path: Path, tmp_path: Path, journal: Any
 ) -> None:
@@ -211,6 +212,7 @@ async def test_an_applications_own_migrations_may_add_what_they_like(
     assert caplog.records == []
 
 
+@pytest.mark.long
 async def test_what_execute_makes_is_looked_at_the_next_time(path: Path, journal: Any) -> None:
     for name in ("notes", "more_notes"):
         async with reelbase.connect(path, journal=journal) as database:
@@ -270,6 +272,7 @@ async def test_a_new_database_is_known_to_be_in_order(
             pass
 
 
+@pytest.mark.long
 async def test_what_cannot_be_noted_now_is_noted_later(path: Path, journal: Any) -> None:
     """Another process is writing: connect() does not wait for it."""
     async with reelbase.connect(path, journal=journal):

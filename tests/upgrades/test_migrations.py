@@ -196,6 +196,7 @@ def without(text: str, pattern: str) -> str:
     return changed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "forgotten",
     [
@@ -380,6 +381,7 @@ async def test_downloads_stay_as_they_are_and_can_be_recovered(
     assert_whole(old)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", [4, 12])
 async def test_generations_stay_as_they_are_and_can_be_recovered(
     version: int, old: Path, journal: Any
@@ -441,6 +443,7 @@ async def test_prompts_keep_their_texts_and_ids_when_their_table_is_built_anew(
     assert_whole(old)
 
 
+@pytest.mark.long
 async def test_what_only_the_wal_holds_is_migrated_and_copied(tmp_path: Path, journal: Any) -> None:
     """A crash left committed rows in the -wal file."""
     source = make_version_1(tmp_path / "source.db", "wal")
@@ -458,6 +461,7 @@ async def test_what_only_the_wal_holds_is_migrated_and_copied(tmp_path: Path, jo
     ]
 
 
+@pytest.mark.long
 async def test_it_is_migrated_once(old: Path, journal: Any) -> None:
     async with reelbase.connect(old, journal=journal):
         pass
@@ -477,6 +481,7 @@ async def test_a_new_database_needs_no_copy(tmp_path: Path, journal: Any) -> Non
     assert os.listdir(folder) == ["media.db"]
 
 
+@pytest.mark.long
 async def test_a_copy_that_is_there_stays(old: Path, journal: Any) -> None:
     copy = Path(f"{old}.v1.bak")
     write(copy, b"somebody's")
@@ -542,6 +547,7 @@ def monkeypatched_second(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
 SECOND = SCRIPTS[1].read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sql",
     [
@@ -575,6 +581,7 @@ async def test_a_migration_that_fails_leaves_the_old_version(
     assert contents(old) == before
 
 
+@pytest.mark.long
 async def test_a_chain_that_fails_in_the_end_leaves_the_old_version(
     old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -591,6 +598,7 @@ async def test_a_chain_that_fails_in_the_end_leaves_the_old_version(
     assert facts_of(old) == before
 
 
+@pytest.mark.long
 async def test_a_reference_to_nothing_is_found_and_named(old: Path, journal: Any) -> None:
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         insert(connection, "files", {"id": CHILD, "profile_id": "ben", "name": "", "path": ""})
@@ -650,6 +658,7 @@ async def test_no_copy_no_migration(
 # Several at once
 
 
+@pytest.mark.long
 async def test_two_tasks_of_one_process_may_open_an_old_database_together(
     old: Path, journal: Any
 ) -> None:
@@ -734,6 +743,7 @@ async def test_a_step_that_another_process_did_while_we_waited_for_the_lock_is_n
     assert facts_of(old) == facts_of(path)
 
 
+@pytest.mark.long
 async def test_what_a_killed_copy_left_is_in_nobodys_way(old: Path, journal: Any) -> None:
     """In a container every start has the same process id."""
     for leftover in (f"{old}.v1.bak.{os.getpid()}", f"{old}.v1.bak.1"):
@@ -745,6 +755,7 @@ async def test_what_a_killed_copy_left_is_in_nobodys_way(old: Path, journal: Any
     assert contents(Path(f"{old}.v1.bak")) == before
 
 
+@pytest.mark.long
 async def test_what_others_keep_beside_the_copy_stays(old: Path, journal: Any) -> None:
     names = ["media.db.v1.bak.gz", "media.db.v1.bak.2026-01-31", "media.db.bak", "media.db.v10.bak"]
     for name in names:
@@ -755,6 +766,7 @@ async def test_what_others_keep_beside_the_copy_stays(old: Path, journal: Any) -
         assert bytes_of(old.parent / name) == b"somebody's"
 
 
+@pytest.mark.long
 async def test_a_migration_killed_while_it_wrote_the_file_is_rolled_back_and_done_again(
     old: Path, tmp_path: Path, journal: Any
 ) -> None:

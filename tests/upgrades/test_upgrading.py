@@ -195,6 +195,7 @@ async def test_a_file_that_was_through_another_text_of_a_migration_is_not_migrat
 # What users keep in the file
 
 
+@pytest.mark.long
 async def test_users_indexes_and_triggers_on_a_table_that_is_built_anew_come_back(
     old: Path, journal: Any
 ) -> None:
@@ -270,6 +271,7 @@ async def test_an_application_has_its_tables_from_the_start(
     assert lines[-1].applied_at.tzinfo is not None
 
 
+@pytest.mark.long
 async def test_a_migration_sorts_in_files_and_what_follows_in_memory(
     own: Make, old: Path, journal: Any
 ) -> None:
@@ -302,6 +304,7 @@ async def test_ours_and_theirs_run_in_one_transaction_behind_one_copy(
     ]
 
 
+@pytest.mark.long
 async def test_several_applications_share_a_file(own: Make, path: Path, journal: Any) -> None:
     other = own("CREATE TABLE others (a)", application="other-app")
     for mine in (own(FIRST), other, own(FIRST, SECOND)):
@@ -511,6 +514,7 @@ async def test_a_dry_run_finds_what_would_fail(own: Make, old: Path) -> None:
     assert os.listdir(old.parent) == ["media.db"]
 
 
+@pytest.mark.long
 async def test_a_version_in_between(own: Make, old: Path, journal: Any) -> None:
     report = await reelbase.migrate(old, to=3, migrations=own(FIRST))
     assert [step.version for step in report.steps] == [2, 3]
@@ -584,6 +588,7 @@ async def test_without_room_for_the_copy_nothing_is_touched(
     assert os.listdir(old.parent) == ["media.db"]
 
 
+@pytest.mark.long
 async def test_an_older_copy_of_the_same_version_is_not_taken_for_todays(old: Path) -> None:
     earlier = Path(f"{old}.v1.bak")
     shutil.copy(old, earlier)
@@ -626,6 +631,7 @@ async def test_nothing_to_migrate_makes_no_folder(path: Path, tmp_path: Path, jo
         assert not (tmp_path / "copies").exists()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
 async def test_the_copy_belongs_to_the_owner_of_the_database_and_has_its_permissions(
     old: Path,
@@ -661,6 +667,7 @@ async def test_a_failed_upgrade_leaves_no_copy(own: Make, old: Path, journal: An
         assert os.listdir(old.parent) == ["media.db"]
 
 
+@pytest.mark.long
 async def test_the_copy_of_a_killed_upgrade_is_not_made_twice_and_outlives_one_that_fails(
     own: Make, old: Path, journal: Any
 ) -> None:
@@ -795,6 +802,7 @@ async def test_one_of_the_marks_may_be_lost(lost: str, old: Path, journal: Any) 
     assert value(old, "PRAGMA application_id") == 0x7265656C
 
 
+@pytest.mark.long
 async def test_a_ledger_that_was_lost_is_written_anew(old: Path, journal: Any) -> None:
     change(old, "DELETE FROM schema_migrations")
     unmark(old)

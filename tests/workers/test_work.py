@@ -204,6 +204,7 @@ async def test_a_worker_that_claims_a_job_of_its_own_again_ends_its_first_handle
     assert events == ["begin 1", "end 1", "begin 2", "end 2"]
 
 
+@pytest.mark.long
 async def test_short_jobs_are_claimed_and_stored_many_at_a_time(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ async def test_as_many_handlers_run_at_once_as_was_said(
     assert most == concurrency
 
 
+@pytest.mark.long
 async def test_two_workers_share_the_jobs_and_do_each_once(database: Database) -> None:
     done: list[Any] = []
 
