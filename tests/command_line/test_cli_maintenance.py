@@ -151,8 +151,15 @@ def test_a_backup_to_a_file_and_back(
     assert run("backup", file, copy) == 2
     assert "already exists" in capsys.readouterr().err
     assert run("restore", copy, file) == 0
-    assert "restored and verified" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "restored and verified" in out
     assert value(file, "SELECT group_concat(id) FROM profiles") == "first"
+    (kept,) = tmp_path.glob("media.db.*.bak")
+    assert f"the database before is kept as {kept}" in out
+    assert value(kept, "SELECT count(*) FROM profiles") == 2
+    assert run("restore", kept, file, "--no-backup") == 0
+    assert value(file, "SELECT count(*) FROM profiles") == 2
+    assert [*tmp_path.glob("media.db.*")] == [kept]
 
 
 @pytest.mark.long
@@ -286,6 +293,7 @@ def test_the_database_may_be_in_use_but_not_for_restore(
     assert "in use" in capsys.readouterr().err
     assert value(tmp_path / "copy.db", "SELECT count(*) FROM profiles") == 2
     assert value(file, "SELECT count(*) FROM profiles") == 3
+    assert [*tmp_path.glob("*.bak")] == []
 
 
 @pytest.mark.long
@@ -333,7 +341,33 @@ def test_restore_says_where_a_damaged_database_went(
     report = printed(capsys)
     assert report["restored"] == str(file)
     assert Path(report["set_aside"]).stat().st_size == file.stat().st_size
+    assert report["backup"] is None
+    assert [*tmp_path.glob("*.bak")] == []
     assert value(file, "SELECT count(*) FROM profiles") == 1
+
+
+def test_restore_keeps_a_damaged_database_that_it_can_replace(file: Path, tmp_path: Path) -> None:
+    """Damage in a table, which nobody reads at a restore."""
+    copy = tmp_path / "copy.db"
+    assert run("backup", file, copy) == 0
+    page = value(file, "SELECT rootpage FROM sqlite_schema WHERE name = 'profiles'")
+    size = value(file, "PRAGMA page_size")
+    with file.open("r+b") as damaged:
+        damaged.seek((page - 1) * size)
+        damaged.write(b"\x5a" * size)
+    before = file.read_bytes()
+    assert run("restore", copy, file) == 0
+    assert value(file, "SELECT count(*) FROM profiles") == 1
+    (kept,) = [*tmp_path.glob("media.db.*.bak"), *tmp_path.glob("media.db.set-aside-*")]
+    assert kept.read_bytes() == before
+
+
+def test_restore_to_a_new_or_empty_file_keeps_no_copy(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    for target in (tmp_path / "new.db", tmp_path / "empty.db"):
+        assert run("restore", file, target) == 0
+        assert value(target, "SELECT count(*) FROM profiles") == 1
+    assert [*tmp_path.glob("*.bak")] == []
 
 
 def test_restore_of_what_is_no_backup(

@@ -124,6 +124,21 @@ async def test_a_backup_that_was_copied_over_a_killed_database_is_refused(
     assert f"{path}{LOG[journal]} is not the log of {link}: " in await refused(link, call)
 
 
+def test_the_command_restore_mends_it_and_keeps_what_lay_there(
+    saved: Path, path: Path, journal: Journal
+) -> None:
+    kill(path, *LAST[journal])
+    copy_over(saved, path)
+    before = held(path.parent)
+    assert main(["restore", str(saved), str(path)]) == 0
+    (kept,) = path.parent.glob("*.bak")
+    assert kept.read_bytes() == before[path.name]
+    log = Path(f"{kept}{LOG[journal]}")
+    assert log.read_bytes() == before[f"{path.name}{LOG[journal]}"]
+    with closing(sqlite3.connect(path)) as native:
+        assert native.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
 @pytest.mark.parametrize("command", ["check", "inspect", "migrate", "backup", "export", "init"])
 def test_commands_refuse_it_in_one_line(
     command: str, saved: Path, path: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
