@@ -109,3 +109,14 @@ def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
             await known[name](database)
 
     asyncio.run(run())
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Using `httpx` with"
+)  # httpx2 is what the newest starlette prefers
+def test_the_plain_test_of_a_route_runs(tmp_path: Path) -> None:
+    (block,) = (block for block in blocks().values() if "with TestClient(app)" in block)
+    known: dict[str, Any] = {"reelbase": reelbase}
+    exec(block, known)
+    known["test_files_are_listed"](tmp_path)
+    assert (tmp_path / "media.db").exists()

@@ -255,6 +255,15 @@ async def test_a_page_goes_on_while_what_is_rare_becomes_frequent(
 
 
 @pytest.mark.long
+async def test_an_unknown_order_is_refused_with_the_known_ones(database: Database) -> None:
+    for listing in (database.files.page, database.files.cards):
+        with pytest.raises(InvalidArgumentError) as refused:
+            await listing("ann", order="oldest first")  # type: ignore[arg-type]
+        assert refused.value.parameter == "order"
+        known = ", ".join(FileOrder)
+        assert f"order: must be one of {known}, not 'oldest first'" in str(refused.value)
+
+
 async def test_a_file_is_a_place_in_the_orders_of_time_only(
     database: Database, library: list[dict[str, Any]]
 ) -> None:
