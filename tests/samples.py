@@ -450,6 +450,39 @@ LIBRARY_VIDEOS = Case(
     key_type=int,
 )
 
+TIMELINE_TRACKS = Case(
+    attribute="timeline_tracks",
+    entity="timeline track",
+    table="timeline_tracks",
+    record=reelbase.TimelineTrack,
+    key="track_id",
+    adder="add",
+    arguments=lambda owner, number: {
+        "project_id": owner.project_id,
+        "kind": "video",
+        "name": f"V{number}",
+        "overlap": reelbase.OverlapRule.LAYERS,
+        "is_muted": True,
+        "is_locked": False,
+        "data": {"number": number},
+    },
+    takes_id=False,
+    listings=(
+        Listing(
+            "list_for_project",
+            lambda owner: {"project_id": owner.project_id},
+            order=("position",),
+            newest_first=False,
+            has_limit=True,
+        ),
+    ),
+    changes={"kind": "audio", "name": "", "overlap": reelbase.OverlapRule.ANY, "data": {}},
+    clearable=frozenset({"data"}),
+    foreign_keys=("project_id",),
+    key_type=int,
+    columns_beside=frozenset({"position"}),
+)
+
 PROJECT_CLIPS = Case(
     attribute="project_clips",
     entity="clip",
@@ -777,6 +810,7 @@ CASES = (
     VIDEOS,
     PROJECT_CLIPS,
     LIBRARY_VIDEOS,
+    TIMELINE_TRACKS,
     GENERATIONS,
     SPEAKERS,
     TAGS,

@@ -166,6 +166,22 @@ from reelbase.repositories.summary_prompts import (
 )
 from reelbase.repositories.tags import Tag, TagRepository
 from reelbase.repositories.templates import LlmTemplate, LlmTemplateRepository
+from reelbase.repositories.timeline_clips import (
+    TimelineClip,
+    TimelineClipChanges,
+    TimelineClipRepository,
+)
+from reelbase.repositories.timeline_tracks import (
+    OverlapRule,
+    TimelineTrack,
+    TimelineTrackChanges,
+    TimelineTrackRepository,
+)
+from reelbase.repositories.timeline_transitions import (
+    TimelineTransition,
+    TimelineTransitionChanges,
+    TimelineTransitionRepository,
+)
 from reelbase.repositories.transcripts import SegmentHit, Transcript, TranscriptRepository
 from reelbase.repositories.unsupported_urls import UnsupportedUrl, UnsupportedUrlRepository
 from reelbase.repositories.video_library import (
@@ -297,6 +313,7 @@ __all__ = [
     "NotificationRepository",
     "Observation",
     "Observer",
+    "OverlapRule",
     "Page",
     "PageQuery",
     "Person",
@@ -363,6 +380,15 @@ __all__ = [
     "SyncUnitOfWork",
     "Tag",
     "TagRepository",
+    "TimelineClip",
+    "TimelineClipChanges",
+    "TimelineClipRepository",
+    "TimelineTrack",
+    "TimelineTrackChanges",
+    "TimelineTrackRepository",
+    "TimelineTransition",
+    "TimelineTransitionChanges",
+    "TimelineTransitionRepository",
     "Transcript",
     "TranscriptRepository",
     "UnitEvent",

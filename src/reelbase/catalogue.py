@@ -40,6 +40,15 @@ from reelbase.repositories.summaries import SummaryRepository
 from reelbase.repositories.summary_prompts import SummaryPromptRepository
 from reelbase.repositories.tags import TagRepository
 from reelbase.repositories.templates import LlmTemplateRepository
+from reelbase.repositories.timeline_clips import (
+    TimelineClipRepository,
+)
+from reelbase.repositories.timeline_tracks import (
+    TimelineTrackRepository,
+)
+from reelbase.repositories.timeline_transitions import (
+    TimelineTransitionRepository,
+)
 from reelbase.repositories.transcripts import TranscriptRepository
 from reelbase.repositories.unsupported_urls import UnsupportedUrlRepository
 from reelbase.repositories.video_library import VideoLibraryRepository
@@ -100,6 +109,9 @@ class Catalogue(RawSql):
     project_clips = _Attribute(ProjectClipRepository)
     project_settings = _Attribute(ProjectSettingsRepository)
     video_library = _Attribute(VideoLibraryRepository)
+    timeline_tracks = _Attribute(TimelineTrackRepository)
+    timeline_clips = _Attribute(TimelineClipRepository)
+    timeline_transitions = _Attribute(TimelineTransitionRepository)
     audit = _Attribute(AuditRepository)
     generations = _Attribute(GenerationRepository)
     prompts = _Attribute(PromptRepository)

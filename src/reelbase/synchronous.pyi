@@ -84,6 +84,9 @@ from reelbase.repositories.summary_prompts import (
 )
 from reelbase.repositories.tags import Tag
 from reelbase.repositories.templates import LlmTemplate
+from reelbase.repositories.timeline_clips import TimelineClip, TimelineClipChanges
+from reelbase.repositories.timeline_tracks import OverlapRule, TimelineTrack, TimelineTrackChanges
+from reelbase.repositories.timeline_transitions import TimelineTransition, TimelineTransitionChanges
 from reelbase.repositories.transcripts import SegmentHit, Transcript
 from reelbase.repositories.unsupported_urls import UnsupportedUrl
 from reelbase.repositories.video_library import LibraryVideo, LibraryVideoChanges
@@ -1019,6 +1022,103 @@ class _SyncVideoLibraryRepository(_SyncVideoLibraryView):
         self, library_video_id: int, **changes: Unpack[LibraryVideoChanges]
     ) -> LibraryVideo: ...
 
+class _SyncTimelineTrackView:
+    def find(self, track_id: int) -> TimelineTrack | None: ...
+    def get(self, track_id: int) -> TimelineTrack: ...
+    def list_for_project(
+        self, project_id: int, *, limit: int | None = None, offset: int = 0
+    ) -> list[TimelineTrack]: ...
+
+class _SyncTimelineTrackRepository(_SyncTimelineTrackView):
+    def add(
+        self,
+        project_id: int,
+        kind: str,
+        *,
+        name: str = "",
+        overlap: OverlapRule | str = ...,
+        is_muted: bool = False,
+        is_locked: bool = False,
+        data: dict[str, Any] | None = None,
+    ) -> TimelineTrack: ...
+    def delete(self, track_id: int, *, missing_ok: bool = False) -> bool: ...
+    def reorder(self, project_id: int, track_ids: Iterable[int]) -> list[TimelineTrack]: ...
+    def update(self, track_id: int, **changes: Unpack[TimelineTrackChanges]) -> TimelineTrack: ...
+
+class _SyncTimelineClipView:
+    def between(
+        self, track_id: int, start: int, stop: int, *, limit: int | None = None, offset: int = 0
+    ) -> list[TimelineClip]: ...
+    def count_for_track(self, track_id: int) -> int: ...
+    def find(self, clip_id: int) -> TimelineClip | None: ...
+    def find_by_video(
+        self, video_id: int, *, limit: int | None = None, offset: int = 0
+    ) -> list[TimelineClip]: ...
+    def get(self, clip_id: int) -> TimelineClip: ...
+    def page(
+        self, track_id: int, *, after: TimelineClip | str | None = None, limit: int | None = 100
+    ) -> Page[TimelineClip]: ...
+
+class _SyncTimelineClipRepository(_SyncTimelineClipView):
+    def add(
+        self,
+        track_id: int,
+        position: int,
+        duration: int,
+        *,
+        layer: int = 0,
+        video_id: int | None = None,
+        in_point: int | None = None,
+        out_point: int | None = None,
+        image_path: str | None = None,
+        generator: str | None = None,
+        name: str = "",
+        data: dict[str, Any] | None = None,
+    ) -> TimelineClip: ...
+    def delete(self, clip_id: int, *, missing_ok: bool = False) -> bool: ...
+    def insert(
+        self,
+        track_id: int,
+        position: int,
+        duration: int,
+        *,
+        layer: int = 0,
+        video_id: int | None = None,
+        in_point: int | None = None,
+        out_point: int | None = None,
+        image_path: str | None = None,
+        generator: str | None = None,
+        name: str = "",
+        data: dict[str, Any] | None = None,
+    ) -> TimelineClip: ...
+    def remove(self, clip_id: int) -> TimelineClip: ...
+    def shift(self, track_id: int, start: int, by: int) -> int: ...
+    def split(self, clip_id: int, at: int) -> tuple[TimelineClip, TimelineClip]: ...
+    def update(self, clip_id: int, **changes: Unpack[TimelineClipChanges]) -> TimelineClip: ...
+
+class _SyncTimelineTransitionView:
+    def find(self, transition_id: int) -> TimelineTransition | None: ...
+    def for_clips(self, clip_ids: Iterable[int]) -> dict[int, TimelineTransition]: ...
+    def get(self, transition_id: int) -> TimelineTransition: ...
+    def list_for_track(
+        self, track_id: int, *, limit: int | None = None, offset: int = 0
+    ) -> list[TimelineTransition]: ...
+
+class _SyncTimelineTransitionRepository(_SyncTimelineTransitionView):
+    def add(
+        self,
+        from_clip_id: int,
+        to_clip_id: int,
+        kind: str,
+        duration: int,
+        *,
+        data: dict[str, Any] | None = None,
+    ) -> TimelineTransition: ...
+    def delete(self, transition_id: int, *, missing_ok: bool = False) -> bool: ...
+    def update(
+        self, transition_id: int, **changes: Unpack[TimelineTransitionChanges]
+    ) -> TimelineTransition: ...
+
 class _SyncAuditView:
     def count(self) -> int: ...
     def find(self, entry_id: int) -> AuditEntry | None: ...
@@ -1437,6 +1537,9 @@ class SyncSnapshot(_RawReads):
     project_clips: _SyncProjectClipView
     project_settings: _SyncProjectSettingsView
     video_library: _SyncVideoLibraryView
+    timeline_tracks: _SyncTimelineTrackView
+    timeline_clips: _SyncTimelineClipView
+    timeline_transitions: _SyncTimelineTransitionView
     audit: _SyncAuditView
     generations: _SyncGenerationView
     prompts: _SyncPromptView
@@ -1478,6 +1581,9 @@ class _Catalogue(_RawSql):
     project_clips: _SyncProjectClipRepository
     project_settings: _SyncProjectSettingsRepository
     video_library: _SyncVideoLibraryRepository
+    timeline_tracks: _SyncTimelineTrackRepository
+    timeline_clips: _SyncTimelineClipRepository
+    timeline_transitions: _SyncTimelineTransitionRepository
     audit: _SyncAuditRepository
     generations: _SyncGenerationRepository
     prompts: _SyncPromptRepository

@@ -45,6 +45,15 @@ from reelbase.repositories.summaries import SummaryRepository
 from reelbase.repositories.summary_prompts import SummaryPromptRepository
 from reelbase.repositories.tags import TagRepository
 from reelbase.repositories.templates import LlmTemplateRepository
+from reelbase.repositories.timeline_clips import (
+    TimelineClipRepository,
+)
+from reelbase.repositories.timeline_tracks import (
+    TimelineTrackRepository,
+)
+from reelbase.repositories.timeline_transitions import (
+    TimelineTransitionRepository,
+)
 from reelbase.repositories.transcripts import TranscriptRepository
 from reelbase.repositories.unsupported_urls import UnsupportedUrlRepository
 from reelbase.repositories.video_library import VideoLibraryRepository
@@ -352,6 +361,34 @@ class VideoLibraryView:
     uses = Reading(VideoLibraryRepository.uses)
 
 
+class TimelineTrackView:
+    """The reading methods of ``timeline_tracks``."""
+
+    get = Reading(TimelineTrackRepository.get)
+    find = Reading(TimelineTrackRepository.find)
+    list_for_project = Reading(TimelineTrackRepository.list_for_project)
+
+
+class TimelineClipView:
+    """The reading methods of ``timeline_clips``."""
+
+    get = Reading(TimelineClipRepository.get)
+    find = Reading(TimelineClipRepository.find)
+    page = Reading(TimelineClipRepository.page)
+    between = Reading(TimelineClipRepository.between)
+    find_by_video = Reading(TimelineClipRepository.find_by_video)
+    count_for_track = Reading(TimelineClipRepository.count_for_track)
+
+
+class TimelineTransitionView:
+    """The reading methods of ``timeline_transitions``."""
+
+    get = Reading(TimelineTransitionRepository.get)
+    find = Reading(TimelineTransitionRepository.find)
+    list_for_track = Reading(TimelineTransitionRepository.list_for_track)
+    for_clips = Reading(TimelineTransitionRepository.for_clips)
+
+
 class AuditView:
     """The reading methods of ``audit``."""
 
@@ -503,6 +540,9 @@ class ReadingCatalogue(RawReads):
     project_clips: ProjectClipView
     project_settings: ProjectSettingsView
     video_library: VideoLibraryView
+    timeline_tracks: TimelineTrackView
+    timeline_clips: TimelineClipView
+    timeline_transitions: TimelineTransitionView
     audit: AuditView
     generations: GenerationView
     prompts: PromptView

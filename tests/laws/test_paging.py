@@ -119,6 +119,15 @@ async def add_segment(database: Database, owner: Owner) -> Any:
     )
 
 
+async def add_timeline_clip(database: Database, owner: Owner) -> Any:
+    """Three at each place, the later ones before the earlier ones."""
+    track = await database.timeline_tracks.find(1) or await database.timeline_tracks.add(
+        owner.project_id, "audio", overlap="any"
+    )
+    count = await database.timeline_clips.count_for_track(track.id)
+    return await database.timeline_clips.add(track.id, 9000 - count // 3, 5, generator="g")
+
+
 async def add_notification(database: Database, owner: Owner) -> Any:
     return await database.notifications.push(owner.profile_id, "info", "title")
 
@@ -137,6 +146,15 @@ LISTINGS = (
     Listing("files", "files", by(FILES), of_profile_and(type="video")),
     Listing("videos", "videos", by(VIDEOS), lists="list"),
     Listing("video_library", "library_videos", by(LIBRARY_VIDEOS), lists="list"),
+    Listing(
+        "timeline_clips",
+        "timeline_clips",
+        add_timeline_clip,
+        lambda _owner: {"track_id": 1},
+        order=("position", "id"),
+        newest_first=False,
+        lists=None,
+    ),
     Listing(
         "segments",
         "transcript_segments",

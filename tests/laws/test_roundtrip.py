@@ -50,10 +50,12 @@ from reelbase import (
     NewGeneration,
     NewSegment,
     NewVideo,
+    OverlapRule,
     RecordNotFoundError,
     Segment,
     Speaker,
     SpokenSegment,
+    TimelineClip,
     Video,
 )
 from reelbase.engine.file_names import printable
@@ -487,6 +489,9 @@ class World:
     finished_id: UUID
     project_clip_id: int
     library_video_id: int
+    track_id: int
+    timeline_clip_id: int
+    transition_id: int
     download_id: UUID
     generation_id: UUID
     waiting_file_id: UUID
@@ -540,6 +545,12 @@ async def make_world(database: Database) -> World:
     cut = await database.project_clips.add(owner.project_id, owner.video_id, 0, 9)
     shelved = await database.video_library.add("a.mov", "shelf/a.mov", 400.0, 25, 1, 1920, 1080)
     await database.project_settings.upsert(owner.project_id, output_width=1920)
+    track = await database.timeline_tracks.add(owner.project_id, "video")
+    first, second = [
+        await database.timeline_clips.add(track.id, place, 10, generator="color")
+        for place in (0, 10)
+    ]
+    transition = await database.timeline_transitions.add(first.id, second.id, "wipe", 5)
     download = await database.downloads.add(owner.session_id, "u")
     generation = await database.generations.create("a cat", "m", 1.0, 1, 1, "f")
     await database.config.set("k", 1)
@@ -584,6 +595,9 @@ async def make_world(database: Database) -> World:
         finished.id,
         cut.id,
         shelved.id,
+        track.id,
+        first.id,
+        transition.id,
         download.id,
         generation.id,
         waiting.id,
@@ -637,6 +651,18 @@ def _video(world: World) -> dict[str, Any]:
 
 def _shelved(world: World) -> dict[str, Any]:
     return {"library_video_id": world.library_video_id}
+
+
+def _track(world: World) -> dict[str, Any]:
+    return {"track_id": world.track_id}
+
+
+def _timeline_clip(world: World) -> dict[str, Any]:
+    return {"clip_id": world.timeline_clip_id}
+
+
+def _transition(world: World) -> dict[str, Any]:
+    return {"transition_id": world.transition_id}
 
 
 def _cut(world: World) -> dict[str, Any]:
@@ -904,6 +930,42 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("project_clips", "update"): lambda world: _cut(world) | {"in_point": 1},
     ("project_clips", "split"): lambda world: _cut(world) | {"frame": 5},
     ("project_clips", "delete"): _cut,
+    ("timeline_tracks", "add"): lambda world: _project(world) | {"kind": "audio"},
+    ("timeline_tracks", "get"): _track,
+    ("timeline_tracks", "find"): _track,
+    ("timeline_tracks", "list_for_project"): _project,
+    ("timeline_tracks", "update"): lambda world: _track(world) | {"name": "new"},
+    ("timeline_tracks", "reorder"): lambda world: _project(world) | {"track_ids": [world.track_id]},
+    ("timeline_tracks", "delete"): _track,
+    ("timeline_clips", "add"): lambda world: (
+        _track(world) | {"position": 20, "duration": 5, "generator": "color"}
+    ),
+    ("timeline_clips", "insert"): lambda world: (
+        _track(world) | {"position": 10, "duration": 5, "generator": "color"}
+    ),
+    ("timeline_clips", "shift"): lambda world: _track(world) | {"start": 10, "by": 5},
+    ("timeline_clips", "get"): _timeline_clip,
+    ("timeline_clips", "find"): _timeline_clip,
+    ("timeline_clips", "page"): lambda world: _track(world) | {"limit": 5},
+    ("timeline_clips", "between"): lambda world: _track(world) | {"start": 0, "stop": 9},
+    ("timeline_clips", "find_by_video"): _video,
+    ("timeline_clips", "count_for_track"): _track,
+    ("timeline_clips", "update"): lambda world: _timeline_clip(world) | {"name": "new"},
+    ("timeline_clips", "split"): lambda world: _timeline_clip(world) | {"at": 5},
+    ("timeline_clips", "remove"): _timeline_clip,
+    ("timeline_clips", "delete"): _timeline_clip,
+    ("timeline_transitions", "add"): lambda world: {
+        "from_clip_id": world.timeline_clip_id,
+        "to_clip_id": world.timeline_clip_id + 1,
+        "kind": "wipe",
+        "duration": 5,
+    },
+    ("timeline_transitions", "get"): _transition,
+    ("timeline_transitions", "find"): _transition,
+    ("timeline_transitions", "list_for_track"): _track,
+    ("timeline_transitions", "for_clips"): lambda world: {"clip_ids": [world.timeline_clip_id]},
+    ("timeline_transitions", "update"): lambda world: _transition(world) | {"kind": "new"},
+    ("timeline_transitions", "delete"): _transition,
     ("project_settings", "upsert"): lambda world: _project(world) | {"output_width": 1},
     ("project_settings", "get"): _project,
     ("project_settings", "find"): _project,
@@ -1256,6 +1318,8 @@ ALSO_CALLED = {
     "project_id": "id",
     "video_id": "id",
     "library_video_id": "id",
+    "track_id": "id",
+    "transition_id": "id",
     "download_id": "id",
     "generation_id": "id",
     "prompt_id": "id",
@@ -1332,7 +1396,7 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         return (5, "ab", [5], {1: 2}, {"k": math.nan}, {"k": "\ud800"})
     if members - {type(None)} == {int, str}:  # an entity's id, kept as it is given
         return (*wrong, 1.5, True, b"x", ["x"], Unknown(), "\ud800", 2**63)
-    if members & {DownloadStatus, GenerationStatus, FileStatus}:
+    if members & {DownloadStatus, GenerationStatus, FileStatus, OverlapRule}:
         return (5, True, "", "done", "QUEUED", "\ud800", ["queued"], Unknown())
     if reelbase.FileOrder in members:
         return (5, True, "", "random", "NEWEST", "\ud800", ["newest"], Unknown(), None)
@@ -1347,7 +1411,15 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
         (File, ("x", 5, {}, Unknown(), uuid4())),
         *(
             (record, ("x", 5, {}, Unknown(), uuid4()))
-            for record in (Video, LibraryVideo, CollectedFile, Comment, Speaker, SpokenSegment)
+            for record in (
+                Video,
+                LibraryVideo,
+                TimelineClip,
+                CollectedFile,
+                Comment,
+                Speaker,
+                SpokenSegment,
+            )
         ),
         (
             Iterable[NewVideo],
@@ -1420,6 +1492,10 @@ def _changed_by_update(attribute: str) -> dict[str, Any]:
             for field in msgspec.structs.fields(Segment)
             if field.name not in ("id", "transcript_id")
         }
+    if attribute == "timeline_clips":
+        return typing.get_type_hints(reelbase.TimelineClipChanges)
+    if attribute == "timeline_transitions":
+        return typing.get_type_hints(reelbase.TimelineTransitionChanges)
     (case,) = [case for case in CASES if case.attribute == attribute]
     fields = msgspec.structs.fields(case.record)
     return {field.name: field.type for field in fields if field.name in case.changes}

@@ -176,6 +176,42 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": MOMENT,
     },
     "project_settings": {"project_id": 1, "updated_at": MOMENT},
+    "timeline_tracks": {
+        "id": 1,
+        "project_id": 1,
+        "position": 1,
+        "kind": "video",
+        "name": "",
+        "overlap": "none",
+        "is_muted": 0,
+        "is_locked": 0,
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+    },
+    "timeline_clips": {
+        "id": 1,
+        "project_id": 1,
+        "track_id": 1,
+        "position": 0,
+        "duration": 1,
+        "layer": 0,
+        "video_id": 1,
+        "in_point": 0,
+        "out_point": 1,
+        "name": "",
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+    },
+    "timeline_transitions": {
+        "id": 1,
+        "track_id": 1,
+        "from_clip_id": 1,
+        "to_clip_id": 2,
+        "kind": "wipe",
+        "duration": 1,
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+    },
     "library_videos": {
         "id": 1,
         "filename": "",
@@ -548,6 +584,34 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
         {"bit_depth": -1},
     ],
     "project_settings_data": [{"data": text} for text in _NO_OBJECTS],
+    "timeline_tracks_kind": [{"kind": ""}],
+    "timeline_tracks_overlap": [{"overlap": word} for word in ("", "None", "some")],
+    "timeline_tracks_is_muted": [{"is_muted": 2}, {"is_muted": -1}],
+    "timeline_tracks_is_locked": [{"is_locked": 2}, {"is_locked": -1}],
+    "timeline_tracks_data": [{"data": text} for text in _NO_OBJECTS],
+    "timeline_clips_place": [
+        {"position": -1},
+        {"duration": 0},
+        {"position": 2**53},
+        {"duration": 2**63 - 1, "position": 2**63 - 1},
+    ],
+    "timeline_clips_source": [
+        {"image_path": ""},
+        {"generator": ""},
+        {"video_id": None, "in_point": None, "out_point": None},
+    ],
+    "timeline_clips_cut": [
+        {"in_point": None},
+        {"out_point": None},
+        {"video_id": None, "image_path": ""},
+        {"video_id": None, "generator": "", "out_point": None},
+    ],
+    "timeline_clips_points": [{"in_point": -1}, {"in_point": 1}],
+    "timeline_clips_data": [{"data": text} for text in _NO_OBJECTS],
+    "timeline_transitions_two_clips": [{"to_clip_id": 1}],
+    "timeline_transitions_kind": [{"kind": ""}],
+    "timeline_transitions_duration": [{"duration": 0}, {"duration": -1}],
+    "timeline_transitions_data": [{"data": text} for text in _NO_OBJECTS],
     "library_videos_duration": [{"duration": -0.001}],
     "library_videos_framerate": [
         {"framerate_num": 0},
@@ -958,6 +1022,9 @@ def filled() -> Iterator[sqlite3.Connection]:
                 connection.execute("DELETE FROM file_numbers")
             if table == "job_dependencies":  # a job that the other one waits for
                 insert(connection, "jobs", ROWS["jobs"] | {"id": OTHER_ID, "unique_key": None})
+            if table == "timeline_transitions":  # the clip that comes next
+                next_clip = ROWS["timeline_clips"] | {"id": 2, "position": 1}
+                insert(connection, "timeline_clips", next_clip)
             insert(connection, table, row)
         yield connection
 

@@ -238,6 +238,7 @@ MAY_BE_UNORDERED = {
 
 # The last sort key of these is unique among what they list, and why.
 UNIQUE_WITHIN = {
+    "TimelineTransitionRepository._for_clips": "a clip has one transition at its end",
     "VideoLibraryRepository._uses": "a project uses a video of the library once",
     "PersonRepository._files": "a person has a file once",
     "CollectionRepository._page": "a collection has a file once",
@@ -256,6 +257,8 @@ ENTITIES = {
     "RetentionRepository._pin_generation": "generation",
     "RetentionRepository._pin_notification": "notification",
     "VideoLibraryRepository._of_video": "video",
+    "TimelineClipRepository._track": "timeline track",
+    "TimelineTransitionRepository._from_clip": "timeline clip",
     "SegmentRepository._known_transcript": "transcript",
     "SpeakerRepository._get_by_label": "file",
     "SummaryPromptRepository._set_active": "profile",
@@ -340,6 +343,9 @@ def test_there_are_statements() -> None:
         reelbase.VideoRepository,
         reelbase.ProjectClipRepository,
         reelbase.VideoLibraryRepository,
+        reelbase.TimelineTrackRepository,
+        reelbase.TimelineClipRepository,
+        reelbase.TimelineTransitionRepository,
         reelbase.AuditRepository,
         reelbase.GenerationRepository,
         reelbase.PromptRepository,

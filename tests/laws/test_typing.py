@@ -335,6 +335,18 @@ CHANGES: dict[tuple[type[Repository], str], tuple[Any, type[Any]]] = {
         reelbase.ProjectSettingsChanges,
         reelbase.ProjectSettings,
     ),
+    (reelbase.TimelineTrackRepository, "_update"): (
+        reelbase.TimelineTrackChanges,
+        reelbase.TimelineTrack,
+    ),
+    (reelbase.TimelineClipRepository, "_update"): (
+        reelbase.TimelineClipChanges,
+        reelbase.TimelineClip,
+    ),
+    (reelbase.TimelineTransitionRepository, "_update"): (
+        reelbase.TimelineTransitionChanges,
+        reelbase.TimelineTransition,
+    ),
     (reelbase.VideoLibraryRepository, "_update"): (
         reelbase.LibraryVideoChanges,
         reelbase.LibraryVideo,

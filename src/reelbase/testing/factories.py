@@ -48,6 +48,15 @@ from reelbase.repositories.summaries import Summary
 from reelbase.repositories.summary_prompts import SummaryPrompt, SummaryPromptVersion
 from reelbase.repositories.tags import Tag
 from reelbase.repositories.templates import LlmTemplate
+from reelbase.repositories.timeline_clips import (
+    TimelineClip,
+)
+from reelbase.repositories.timeline_tracks import (
+    TimelineTrack,
+)
+from reelbase.repositories.timeline_transitions import (
+    TimelineTransition,
+)
 from reelbase.repositories.transcripts import SegmentHit, Transcript
 from reelbase.repositories.unsupported_urls import UnsupportedUrl
 from reelbase.repositories.video_library import LibraryVideo
@@ -197,6 +206,9 @@ make_summary = Factory(Summary, version=1)
 make_summary_prompt = Factory(SummaryPrompt, version=1)
 make_summary_prompt_version = Factory(SummaryPromptVersion, version=1)
 make_tag = Factory(Tag, name="tag {}")
+make_timeline_clip = Factory(TimelineClip, duration=25, generator="color")
+make_timeline_track = Factory(TimelineTrack, kind="video")
+make_timeline_transition = Factory(TimelineTransition, kind="dissolve", duration=12)
 make_transcript = Factory(Transcript, text="text {}")
 make_unsupported_url = Factory(UnsupportedUrl, url="https://example.org/{}")
 make_video = Factory(
