@@ -44,7 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="wal",
         help="the journal mode of the databases that the tests use; delete runs only those that depend on it",
     )
-    parser.addoption("--run-long", action="store_true", help="also run the tests that take a quarter of a second and more")
+    parser.addoption(
+        "--run-long",
+        action="store_true",
+        help="also run the tests that take a quarter of a second and more",
+    )
     parser.addoption("--run-slow", action="store_true", help="also run the tests that take minutes")
     parser.addoption("--run-bench", action="store_true", help="also run the tests of the bench")
 

@@ -120,7 +120,7 @@ async def test_a_projects_video_does_not_differ_from_the_librarys(
     changes: dict[str, Any] = dict.fromkeys(
         ("duration", "framerate_num", "framerate_den", "width", "height"), 7
     )
-    for name, value in (changes | {"filename": "x", "path": "x"}).items():
+    for name, value in {**changes, "filename": "x", "path": "x"}.items():
         with pytest.raises(ConstraintError, match="as it is in the library") as caught:
             await database.videos.update(use.id, **{name: value})
         assert caught.value.kind == "check"
@@ -170,7 +170,7 @@ async def test_a_projects_video_is_adopted_with_its_id_and_its_clips(
 async def test_a_video_that_differs_is_not_taken_for_that_of_the_library(
     database: Database, shelved: LibraryVideo, projects: list[Project]
 ) -> None:
-    longer = SHAPE | {"duration": 11.0}
+    longer: dict[str, Any] = {**SHAPE, "duration": 11.0}
     video = await database.videos.add(projects[0].id, "cat.mov", "shelf/cat.mov", **longer)
     with pytest.raises(ConstraintError, match="as it is in the library"):
         await database.video_library.adopt(video.id)
