@@ -1,5 +1,5 @@
 """What a call of the library takes among more and more rows that it does not return: the calls of a gallery,
-and claims beside jobs that are not to be claimed."""
+claims beside jobs that are not to be claimed, a timeline, and what a person says."""
 
 from __future__ import annotations
 
@@ -110,6 +110,10 @@ async def measured(folder: Path, counts: Sequence[int]) -> Durations:
                 for claim, call in _CLAIM_CALLS.items():
                     seconds = await _duration(partial(call, database), _CLAIMS - 1)
                     _note(durations, f"{claim} beside {name}", rows, seconds)
+        for several in (_calls_of_timeline, _calls_of_person):
+            async with _database(folder) as database:
+                for name, made in (await several(database, rows)).items():
+                    _note(durations, name, rows, await _duration(made, _TIMES))
     return durations
 
 
@@ -198,6 +202,62 @@ async def _library(folder: Path, rows: int) -> AsyncIterator[Database]:
         )
         await database.rebuild_search()
         yield database
+
+
+async def _calls_of_timeline(
+    database: Database, rows: int
+) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """A track of clips of ten frames, end to end, each of which becomes the next one."""
+    project = await database.projects.add("film", "work")
+    track = await database.timeline_tracks.add(project.id, "video")
+    await database.execute(
+        "INSERT INTO timeline_clips (project_id, track_id, position, duration, generator) "
+        f"{_NUMBERS} SELECT :project_id, :track_id, i * 10, 10, 'color' FROM numbers",
+        {"rows": rows, "project_id": project.id, "track_id": track.id},
+    )
+    await database.execute(
+        "INSERT INTO timeline_transitions (track_id, from_clip_id, to_clip_id, kind, duration)"
+        " SELECT track_id, id, id + 1, 'wipe', 2 FROM timeline_clips WHERE position < :last",
+        {"last": rows * 10 - 10},
+    )
+    clips, end = database.timeline_clips, rows * 10
+    (amid,) = await clips.between(track.id, end // 2, end // 2 + 1)
+    return {
+        "timeline, page": partial(clips.page, track.id, after=amid),
+        "timeline, window of 100 clips": partial(
+            clips.between, track.id, end // 2, end // 2 + 1000
+        ),
+        "timeline, change of a clip": partial(clips.update, amid.id, name="changed"),
+        "timeline, insert before 100 clips": partial(
+            clips.insert, track.id, end - 1000, 1, generator="color"
+        ),
+    }
+
+
+async def _calls_of_person(
+    database: Database, rows: int
+) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """One person who says all segments, a thousand in each file at most."""
+    person = await database.people.add(PROFILE, "Anna")
+    values = {"rows": max(rows // 1000, 1), "profile_id": PROFILE}
+    for table, columns in (("files", "name, path"), ("transcripts", "file_id, text")):
+        await database.execute(
+            f"INSERT INTO {table} (id, profile_id, {columns}) "
+            f"{_NUMBERS} SELECT {_ID}, :profile_id, {_ID}, 'text' FROM numbers",
+            values,
+        )
+    await database.execute(
+        "INSERT INTO speakers (profile_id, file_id, label, person_id) "
+        f"{_NUMBERS} SELECT :profile_id, {_ID}, 'SPEAKER_0', :person_id FROM numbers",
+        {**values, "person_id": person.id},
+    )
+    await database.execute(
+        "INSERT INTO transcript_segments (transcript_id, start_time, end_time, text, speaker_id) "
+        f"{_NUMBERS} SELECT file_id, i, i + 1, 'text', id FROM numbers CROSS JOIN speakers",
+        {"rows": min(rows, 1000)},
+    )
+    (*_, amid) = await database.people.segments(person.id, limit=rows // 2)
+    return {"segments of a person, page": partial(database.people.segments, person.id, after=amid)}
 
 
 async def _add_finished(database: Database, rows: int) -> None:

@@ -290,3 +290,83 @@ async def test_a_page_of_files_costs_the_same_among_any_number_of_others(
         assert few == as_many, name
         assert cost_among_many <= cost * 1.3, (name, cost, cost_among_many)
     assert sum(few == 5 for (few, _), _ in found.values()) > 10
+
+
+# Timelines and people
+
+
+async def add_timeline(database: Database, rows: int) -> int:
+    """A track of clips of ten frames, end to end, each of which becomes the next one. Returns the track."""
+    project = await database.projects.add("film", "work")
+    track = await database.timeline_tracks.add(project.id, "video")
+    await database.execute_many(
+        "INSERT INTO timeline_clips (project_id, track_id, position, duration, generator)"
+        " VALUES (?, ?, ?, 10, 'color')",
+        [(project.id, track.id, number * 10) for number in range(rows)],
+    )
+    await database.execute(
+        "INSERT INTO timeline_transitions (track_id, from_clip_id, to_clip_id, kind, duration)"
+        " SELECT track_id, id, id + 1, 'wipe', 2 FROM timeline_clips WHERE position > 0"
+        " AND position < ?",
+        [rows * 10 - 10],
+    )
+    return track.id
+
+
+@pytest.mark.long
+async def test_a_timeline_costs_what_is_seen_or_moved_of_it() -> None:
+    costs: dict[str, list[int]] = {}
+    for rows in (FEW, MANY):
+        async with in_memory() as database:
+            track, end, clips = (
+                await add_timeline(database, rows),
+                rows * 10,
+                database.timeline_clips,
+            )
+            (last,) = await clips.between(track, end - 1, end)
+            calls: dict[str, Callable[[], Awaitable[Any]]] = {
+                "first page": partial(clips.page, track, limit=5),
+                "last page": partial(clips.page, track, after=last, limit=5),
+                "window": partial(clips.between, track, end - 30, end),
+                "change": partial(clips.update, last.id, name="x"),
+                "insert": partial(clips.insert, track, end + 100, 1, generator="color"),
+                "shift": partial(clips.shift, track, end - 10, 5),
+            }
+            for name, call in calls.items():
+                costs.setdefault(name, []).append(await steps_of(database, call))
+    for name, (few, many) in costs.items():
+        assert many <= few * 1.2, (name, few, many)
+
+
+async def add_spoken(database: Database, rows: int) -> int:
+    """Segments of one person, five in each file. Returns the person."""
+    person = await database.people.add("anna", "Ben")
+    files = new_ids(rows // 5)
+    for table, columns in (("files", "name, path"), ("transcripts", "file_id, text")):
+        await database.execute_many(
+            f"INSERT INTO {table} (id, profile_id, {columns}) VALUES (:id, 'anna', :id, 'text')",
+            [{"id": id} for id in files],
+        )
+    await database.execute_many(
+        "INSERT INTO speakers (profile_id, file_id, label, person_id) VALUES ('anna', ?, 'S', ?)",
+        [(id, person.id) for id in files],
+    )
+    await database.execute(
+        "INSERT INTO transcript_segments (transcript_id, start_time, end_time, text, speaker_id)"
+        " SELECT speakers.file_id, numbers.value, 9, 'text', speakers.id"
+        " FROM speakers CROSS JOIN json_each('[1, 2, 3, 4, 5]') AS numbers"
+    )
+    return person.id
+
+
+@pytest.mark.long
+async def test_a_page_of_what_a_person_says_costs_the_same_among_any_number() -> None:
+    costs = []
+    for rows in (FEW, MANY):
+        async with in_memory() as database:
+            person = await add_spoken(database, rows)
+            amid = (await database.people.segments(person, limit=rows // 2 + 3))[-1]
+            page = partial(database.people.segments, person, after=amid, limit=5)
+            assert len(await page()) == 5
+            costs.append(await steps_of(database, page))
+    assert costs[1] <= costs[0] * 1.2, costs
