@@ -234,7 +234,7 @@ async def _replacing(stage: Stage) -> AsyncIterator[list[Contender]]:
     transcript_id, segments = library.transcript_id, library.segments
     clear = SegmentRepository._clear.count(transcript_id=transcript_id)
     rows = [
-        SegmentRepository._add.bind(
+        SegmentRepository._replace_all.bind(
             msgspec.structs.asdict(segment) | {"transcript_id": transcript_id}
         )
         for segment in segments
@@ -254,7 +254,7 @@ async def _replacing(stage: Stage) -> AsyncIterator[list[Contender]]:
             async def sync(_: int) -> list[Any]:
                 native.execute("BEGIN IMMEDIATE")
                 native.execute(clear.statement.sql, clear.parameters)
-                added = native.executemany(SegmentRepository._add.sql, rows).rowcount
+                added = native.executemany(SegmentRepository._replace_all.sql, rows).rowcount
                 native.execute(SegmentRepository._index_new.sql)
                 native.execute("COMMIT")
                 return [added]

@@ -203,6 +203,18 @@ async def test_assigning_a_speaker(database: Database, transcript: Transcript, f
     assert found == [None, speaker.id, speaker.id, None]
 
 
+async def test_an_error_names_the_method_and_the_segment_that_is_refused(
+    database: Database, transcript: Transcript
+) -> None:
+    wrong = NewSegment(5.0, 1.0, "ends before it starts")
+    with pytest.raises(ConstraintError, match=r"^SegmentRepository\.replace_all: ") as caught:
+        await database.segments.replace_all(transcript.id, [*spoken(2), wrong])
+    assert (caught.value.kind, caught.value.details["index"]) == ("check", 2)
+    with pytest.raises(ConstraintError, match=r"^SegmentRepository\.add: "):
+        await database.segments.add(transcript.id, 5.0, 1.0, "ends before it starts")
+    assert await database.segments.page(transcript.id) == []
+
+
 async def test_a_speaker_of_another_file_says_nothing_here(
     database: Database, transcript: Transcript
 ) -> None:

@@ -141,7 +141,7 @@ class SegmentRepository(Repository):
         """,
     )
 
-    _add = Command(
+    _replace_all = Command(
         Segment,
         """
         INSERT INTO transcript_segments (
@@ -268,7 +268,7 @@ class SegmentRepository(Repository):
         """,
     )
 
-    _insert = Command(
+    _add = Command(
         Segment,
         """
         INSERT INTO transcript_segments (
@@ -330,7 +330,8 @@ class SegmentRepository(Repository):
 
         All or none: the old segments stay until the new ones are stored. RecordNotFoundError for an unknown
         transcript. ConstraintError: kind foreign_key for an unknown speaker; kind check for a speaker of
-        another file, a negative time, or an end before the start.
+        another file, a negative time, or an end before the start. Of several segments the text and
+        ``details["index"]`` say which one it is, counted from 0.
         """
         if not isinstance(segments, Iterable):
             raise wrong_type(
@@ -344,7 +345,7 @@ class SegmentRepository(Repository):
         _, _, count, _ = await self._batch(
             self._known_transcript.one(transcript_id=transcript_id),
             self._clear.count(transcript_id=transcript_id),
-            self._add.many(rows),
+            self._replace_all.many(rows),
             self._index_new.count(),
         )
         return count
@@ -436,7 +437,7 @@ class SegmentRepository(Repository):
                 replace_all().
         """
         segment, _ = await self._batch(
-            self._insert.one(
+            self._add.one(
                 transcript_id=transcript_id,
                 speaker_id=speaker_id,
                 start_time=start_time,
@@ -489,7 +490,7 @@ class SegmentRepository(Repository):
                         confidence=segment.confidence,
                         words=first.words,
                     ),
-                    self._insert.one(
+                    self._add.one(
                         transcript_id=segment.transcript_id,
                         speaker_id=segment.speaker_id,
                         start_time=time,
