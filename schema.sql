@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 31;
+PRAGMA user_version = 32;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -60,7 +60,8 @@ VALUES
   (28, 'redactions', 'a0e81b4592fb02a07c25981e8ce3bdb17182549dcb0b45cc85e022b933241190'),
   (29, 'job_starts', 'b7345e12eae8ea2a4fc773632f5d88cfa1619d34eee2229c9fd21c84c32a1e8c'),
   (30, 'video_library', 'c73adaa0f0f73224d0fd2a787aa3bb6de83ef286416e3c266183d5bf84770387'),
-  (31, 'timeline', '3d750e42742ffcb13eb715c28f4f9be8bd6f61df5426b71b3fbba8d4433f8b43');
+  (31, 'timeline', '3d750e42742ffcb13eb715c28f4f9be8bd6f61df5426b71b3fbba8d4433f8b43'),
+  (32, 'followed_changes', '79dd9c02cbc580133e1839db943d7fc0ac8d0f13ab4964ba5280a8c5550dcd2d');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -2642,6 +2643,30 @@ BEGIN
   )
   WHERE id = OLD.profile_id
     AND active_llm_config_id IS NULL;
+END;
+
+
+-- The last changes of rows of followed tables, 100,000 of them. Triggers that the library makes when a table is first
+-- followed write them, so tables that are not followed cost nothing.
+CREATE TABLE followed_changes (
+  number      INTEGER NOT NULL,
+  mark        INTEGER NOT NULL DEFAULT (random() & 65535),  -- tells it from one that gets the number after a power cut
+  table_name  TEXT NOT NULL,
+  kind        TEXT NOT NULL,  -- gap: the table was not followed before, or is not any more
+  row_key     TEXT NOT NULL DEFAULT '[]',  -- JSON array of the primary key; []: of a gap
+  profile_id  TEXT,           -- of the row, where its table has this column; it outlives the profile
+  CONSTRAINT followed_changes_pk PRIMARY KEY (number AUTOINCREMENT),
+  CONSTRAINT followed_changes_mark CHECK (mark BETWEEN 0 AND 65535),
+  CONSTRAINT followed_changes_kind CHECK (kind IN ('insert', 'update', 'delete', 'gap')),
+  CONSTRAINT followed_changes_row_key CHECK (json_valid(row_key))
+) STRICT;
+
+-- At most 99 more are kept.
+CREATE TRIGGER followed_changes_bounded AFTER INSERT ON followed_changes
+WHEN NEW.number % 100 = 0
+BEGIN
+  DELETE FROM followed_changes
+  WHERE number <= NEW.number - 100000;
 END;
 
 

@@ -11,6 +11,7 @@ from reelbase.engine.file.journal import JournalDecision, journal_mode_for
 from reelbase.engine.file.mounts import Filesystem, filesystem_of
 from reelbase.engine.ids import new_id
 from reelbase.engine.live.changes import Changes, ChangeStream
+from reelbase.engine.live.journal import RowChange
 from reelbase.engine.maintenance.health import HealthReport
 from reelbase.engine.record import Record
 from reelbase.engine.repository import Repository
@@ -23,6 +24,7 @@ from reelbase.engine.statements.pages import Page
 from reelbase.engine.statements.parameters import JsonValue
 from reelbase.engine.statements.statement import Command, Insertion, PageQuery, Query
 from reelbase.errors import (
+    ChangesExpiredError,
     CommitUncertainError,
     ConstraintError,
     DatabaseBusyError,
@@ -215,6 +217,7 @@ __all__ = [
     "BlockingJobRun",
     "ChangeStream",
     "Changes",
+    "ChangesExpiredError",
     "Clip",
     "ClipRepository",
     "CollectedFile",
@@ -347,6 +350,7 @@ __all__ = [
     "RepairReport",
     "Repository",
     "RetentionRepository",
+    "RowChange",
     "Schedule",
     "ScheduleRepository",
     "SchemaError",

@@ -28,6 +28,7 @@ from reelbase.engine.file.paths import MEMORY, file_path, real_path
 from reelbase.engine.file.side_files import SUFFIXES
 from reelbase.engine.live.changes import ChangeStream
 from reelbase.engine.live.commits import Commits
+from reelbase.engine.live.journal import Journal, checked_since
 from reelbase.engine.maintenance.health import (
     SEARCH_NOT_CHECKED,
     HealthReport,
@@ -43,6 +44,7 @@ from reelbase.engine.native.watch import WatchedUnit
 from reelbase.engine.raw_sql import RawSql
 from reelbase.engine.schema.damage import advice, tables_of
 from reelbase.engine.schema.figures import DatabaseStats, figures
+from reelbase.engine.schema.followed import unfollow
 from reelbase.engine.schema.search_indexes import (
     check_search_index,
     make_damaged_search_indexes_empty,
@@ -51,6 +53,7 @@ from reelbase.engine.schema.search_indexes import (
 )
 from reelbase.engine.schema.source import SCHEMA_VERSION
 from reelbase.engine.schema.statistics import gather_statistics
+from reelbase.engine.statements.arguments import invalid_argument, wrong_type
 from reelbase.engine.statements.declarations import derivations
 from reelbase.engine.threads.connection import Connection
 from reelbase.engine.threads.copying import Copying, Progress
@@ -400,7 +403,13 @@ class Database(Catalogue):
             watched=self._watched_unit("snapshot", where),
         )
 
-    def changes(self, *names: str) -> ChangeStream:
+    def changes(
+        self,
+        *names: str,
+        profile_id: str | None = None,
+        rows: bool = False,
+        since: int | str | None = None,
+    ) -> ChangeStream:
         """``async with database.changes("jobs") as changes: async for change in changes: …``: what was
         written to tables, commit by commit and in the order of the commits, by this process, other processes
         that use the library, and the sqlite3 program.
@@ -424,24 +433,65 @@ class Database(Catalogue):
         rollback journal it waits for this Database's own writer, when that waits for a lock; on network
         filesystems it takes up to 0.25 s more.
 
+        With rows, profile_id or since it is a stream of rows: of each row that was inserted, updated or
+        deleted, by cascades, triggers, other processes and the sqlite3 program too, but not of one that
+        REPLACE removes for another key. The first such stream of a table makes triggers on it, which stay in
+        the file until unfollow(): each changed row costs a further one in a journal, which keeps the last
+        100,000. A stream that lags further behind ends with ChangesExpiredError.
+
+            async with database.changes("files", profile_id="ann", rows=True, since=last) as changes:
+                async for change in changes:  # rows=[RowChange("files", "0197…", "delete")]
+                    last = change.commit
+
         Args:
-            names: of tables, as in the schema; none: every table.
+            names: of tables, as in the schema; none: every table. A stream of rows needs one.
+            profile_id: only changes of rows with this profile_id; the tables must have such a column.
+            rows: whether Changes.rows has the rows.
+            since: the ``commit`` of a Changes of an earlier stream of rows, or of ``stream.commit``, also of
+                another process or of before a restart; as text too, as ``Last-Event-ID`` is. The stream
+                begins with what has changed since then. None: from now on.
 
         Returns:
             The stream of Changes. close(), the end of its block, and its last reference end it; so does
             close() of the Database, after the last commit.
 
         Raises:
-            InvalidArgumentError: no such table; raised by ``async with`` or the first step.
+            InvalidArgumentError: no such table, none that can be followed, or none with profiles; since is
+                no number; a stream of rows has no names. What needs the file is raised by ``async with`` or
+                the first step.
+            ChangesExpiredError: the journal does not go back to since, or the table was not followed all the
+                time, or the file was restored from a copy: read everything again. Raised by ``async with``
+                or a step.
+            DatabaseReadOnlyError: the database is read-only, and the table is not followed yet.
             DatabaseIOError: by a step, when the file was lost (code moved, log_lost, changed).
         """
         self._executor.refuse_if_unusable()
         for name in names:
             if not isinstance(name, str):
                 raise TypeError(f"names must be str, not {type(name).__name__}")
+        if profile_id is not None and not isinstance(profile_id, str):
+            raise wrong_type("profile_id", f"must be str or None, not {type(profile_id).__name__}")
         # Not of self: a stream must not keep the Database alive.
-        tables = partial(RawSql(self._executor).fetch_all, str, _TABLES)
-        return ChangeStream(self._commits, names, tables)
+        fetch = RawSql(self._executor).fetch_all
+        tables = partial(fetch, str, _TABLES)
+        journal = None
+        if rows or profile_id is not None or since is not None:
+            if not names:
+                raise invalid_argument("names", "are needed: the tables whose rows are followed")
+            journal = Journal(fetch, self._writer.call, profile_id, checked_since(since))
+        return ChangeStream(self._commits, names, tables, journal, with_rows=rows)
+
+    async def unfollow(self, *names: str) -> list[str]:
+        """Ends what a stream of rows of changes() has begun: the rows of these tables are written to the
+        journal no longer. Open streams of the tables end with ChangesExpiredError.
+
+        Args:
+            names: of tables; none: all.
+
+        Returns:
+            The tables that were followed, ordered by name; [] when none was.
+        """
+        return list(await self._writer.call(partial(unfollow, names=names)))
 
     def observe(
         self, function: Callable[[Snapshot], Coroutine[Any, Any, R]], /, *names: str

@@ -5,6 +5,7 @@ DatabaseError
 ├── ConstraintError          409  the row would break a rule of the schema; nothing of it remains
 ├── InvalidArgumentError     422  an argument has a value that cannot be used; also a ValueError
 ├── InvalidTransitionError   409  the row is in a state that does not allow this change
+├── ChangesExpiredError      410  the changes since then are not known any more
 ├── DatabaseBusyError        503  another connection held the lock for longer than busy_timeout
 ├── DatabaseTimeoutError     504  a statement took longer than its timeout; also a TimeoutError
 ├── CommitUncertainError     500  COMMIT failed in a way that leaves its outcome open
@@ -132,6 +133,15 @@ class InvalidTransitionError(DatabaseError):
 
     code = "invalid_transition"
     http_status = 409
+
+
+class ChangesExpiredError(DatabaseError):
+    """changes() cannot go on where it should: its journal does not go back so far. Read everything again, and
+    call it without since. details: since.
+    """
+
+    code = "changes_expired"
+    http_status = 410
 
 
 class DatabaseBusyError(DatabaseError):

@@ -18,6 +18,7 @@ from typing import Any
 from reelbase.catalogue import Catalogue
 from reelbase.connector import connect
 from reelbase.database import Database
+from reelbase.engine.live.changes import ChangeStream
 from reelbase.engine.repository import Repository
 from reelbase.engine.threads.copying import Progress
 from reelbase.engine.threads.loop_thread import Call, LoopThread
@@ -239,6 +240,8 @@ class SyncRows:
             return []
 
     def __enter__(self) -> SyncRows:
+        if isinstance(self._behind, ChangeStream):
+            self._loop_thread.run(self._behind.__aenter__)
         return self
 
     def __exit__(

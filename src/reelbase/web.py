@@ -111,8 +111,9 @@ async def server_sent_events(
     """Items as server-sent events, with a comment after each heartbeat seconds of silence.
 
     An item is a Struct or any value that msgspec encodes as JSON. The attribute ``commit`` of an item
-    becomes the event's id. A DatabaseError becomes an event "problem", the last one, which also resets
-    the client's last id. When the stream is closed, so is items.
+    becomes the event's id; where items have one themselves, the stream begins with it. A DatabaseError
+    becomes an event "problem", the last one, which also resets the client's last id. When the stream is
+    closed, so is items.
     """
     queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(maxsize=1)
     # A task of its own opens and closes items: frameworks cancel this generator at every await.
@@ -138,6 +139,9 @@ async def server_sent_events(
 async def _pump(items: AsyncIterable[Any], queue: asyncio.Queue[bytes | Exception | None]) -> None:
     try:
         async with _opened(items) as opened:
+            # An event without data: the client has a place to go on from before the first change.
+            if isinstance(commit := getattr(opened, "commit", None), int):
+                await queue.put(b"id: %d\n\n" % commit)
             async for item in opened:
                 await queue.put(_event(item))
     except DatabaseError as error:

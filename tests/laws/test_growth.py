@@ -210,6 +210,30 @@ async def test_a_claim_of_a_type_with_a_limit_of_starts_costs_the_same_after_any
     assert costs[1] <= costs[0] * 1.2, costs
 
 
+# Followed tables
+
+
+async def test_a_change_of_a_followed_row_and_what_is_told_of_it_cost_the_same_after_any_number() -> (
+    None
+):
+    costs = []
+    for rows in (FEW, MANY):
+        async with in_memory() as database, database.changes("profiles", rows=True) as stream:
+            for number in range(rows):
+                await database.profiles.ensure(f"profile {number}")
+            assert (
+                sum([len((await anext(stream)).rows or ()) for _ in range(rows // 1000 or 1)])
+                == rows
+            )
+
+            async def change() -> None:
+                await database.profiles.ensure(f"other {next(_ids)}")
+                await anext(stream)
+
+            costs.append(await steps_of(database, change))
+    assert costs[1] <= costs[0] * 1.2, costs
+
+
 # Pages
 
 

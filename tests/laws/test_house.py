@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "maintenance": ON_THE_FILE | {"schema", "copies"},
     "threads": ON_THE_FILE | SEAM | {"schema", "copies", "maintenance"},
     "raw_sql": SEAM | {"threads"},
-    "live": ON_THE_FILE | {"threads"},
+    "live": ON_THE_FILE | {"threads", "schema"},
 }
 # They know statements and no connection, so that another engine could run them.
 KNOW_NO_SQLITE = {

@@ -63,6 +63,8 @@ def example(hint: Any, number: int) -> Any:
         return parts[-number]
     if origin in (list, frozenset):
         return origin([example(parts[0], number)] * (2 - number))
+    if origin is tuple:
+        return (example(parts[0], number),) * 2
     if origin is dict:
         return {example(parts[0], 1): example(parts[1], number)}
     if isinstance(hint, enum.EnumType):

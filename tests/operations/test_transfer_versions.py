@@ -20,7 +20,7 @@ from reelbase.engine.schema.chain import migrations
 from reelbase.operations.transfer import export_lines, import_lines
 
 VERSIONS = range(1, SCHEMA_VERSION + 1)
-_OF_THE_FILE = {"schema_migrations", "database_identity", "audit_context"}
+_OF_THE_FILE = {"schema_migrations", "database_identity", "audit_context", "followed_changes"}
 
 
 @pytest.fixture(scope="module")

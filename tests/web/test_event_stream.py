@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -81,6 +83,28 @@ async def test_items_are_json_and_their_commit_is_the_id() -> None:
         "data: 5\n\n"
     )
     assert source.closed.is_set()
+
+
+async def test_a_stream_of_rows_goes_on_from_the_last_event_id(path: Path) -> None:
+    async def events(count: int, since: str | None) -> list[str]:
+        async with reelbase.connect(path) as database:
+            rows = database.changes("profiles", rows=True, since=since)
+            stream = server_sent_events(rows)
+            found = [(await anext(stream)).decode()]
+            await database.profiles.ensure(f"after {since}")
+            found += [(await anext(stream)).decode() for _ in range(count)]
+            await stream.aclose()
+            return found
+
+    first, change = await events(1, None)
+    assert re.fullmatch(r"id: \d+\n\n", first)
+    assert change.endswith('"rows":[{"table":"profiles","key":"after None","kind":"insert"}]}\n\n')
+    place, again = await events(1, first.removeprefix("id: ").strip())
+    assert place == first
+    assert '"after None"' in again
+    (problem,) = await events(0, "1")
+    assert problem.startswith("event: problem\nid\ndata: ")
+    assert '"status":410' in problem
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

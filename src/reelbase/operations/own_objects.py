@@ -12,6 +12,7 @@ import msgspec
 
 from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.fingerprint import names_of
+from reelbase.engine.schema.followed import is_of_followed
 from reelbase.engine.schema.source import SCHEMA_VERSION
 from reelbase.operations.table_rows import folded, shadow_tables
 
@@ -46,7 +47,8 @@ class OwnObject(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 def own_objects(native: sqlite3.Connection, version: int) -> list[OwnObject]:
     """The application's objects of a database with that version of the schema, in the order of creation.
 
-    Objects that SQLite makes itself are left out: shadow tables, statistics, automatic indexes.
+    Objects that SQLite makes itself are left out: shadow tables, statistics, automatic indexes; and the
+    triggers that follow tables.
     settings stays empty: settings_of() reads them.
     """
     ours = names_of(version)
@@ -54,7 +56,7 @@ def own_objects(native: sqlite3.Connection, version: int) -> list[OwnObject]:
     return [
         OwnObject(kind, name, table, sql)
         for kind, name, table, sql in native.execute(_OBJECTS)
-        if name not in shadows and folded(name) not in ours
+        if name not in shadows and folded(name) not in ours and not is_of_followed(name)
     ]
 
 

@@ -23,6 +23,7 @@ from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.interruption import interruptible
 from reelbase.engine.native.names import quoted
 from reelbase.engine.schema.derivation import derive
+from reelbase.engine.schema.followed import unfollow
 from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership
 from reelbase.engine.threads.copying import OnStep, on_a_thread
 from reelbase.errors import DatabaseError
@@ -90,7 +91,8 @@ async def reset(
 ) -> Reset:
     """Deletes every row of every table of the schema, and resets the counters of ids, in one transaction.
 
-    The application's triggers run, the schema's do not. An error leaves the database unchanged.
+    The application's triggers run, the schema's do not. Tables are followed no longer, so that streams of
+    their rows begin again. An error leaves the database unchanged.
 
     Args:
         path: the database.
@@ -153,6 +155,8 @@ def _reset(
 def _delete_all(native: sqlite3.Connection, own: list[str]) -> Reset:
     tables = rows_of_schema(native, SCHEMA_VERSION)
     deleted = {table.name: value_of(native, table.count) for table in tables}
+    unfollow(native, ())
+    native.execute("DELETE FROM followed_changes")
     own = [name for (name,) in native.execute(_ORDINARY).fetchall() if name in own]
     broken_before = _broken_references(native, own)
     # In any order; ON DELETE RESTRICT waits then, too.

@@ -13,8 +13,11 @@ from reelbase.operations.table_rows import TableRows
 
 COUNTERS = "sqlite_sequence"
 
-# The ledger, the identity and the context of the audit trail describe the file itself, so they stay.
-_OF_THE_FILE = frozenset({"schema_migrations", "database_identity", "audit_context"})
+# The ledger, the identity, the context of the audit trail and the journal of followed tables describe the
+# file itself, so they stay.
+_OF_THE_FILE = frozenset(
+    {"schema_migrations", "database_identity", "audit_context", "followed_changes"}
+)
 
 _TABLES = """
 SELECT name, wr

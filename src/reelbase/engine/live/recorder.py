@@ -35,7 +35,7 @@ Moment = LogState | Version | None
 
 _NOTHING: Final[Names] = frozenset()
 # Statements that write the schema write this table, too.
-_SCHEMA_TABLE: Final = "sqlite_master"
+SCHEMA_TABLE: Final = "sqlite_master"
 _WRITES: Final = frozenset(
     {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE, sqlite3.SQLITE_DROP_TABLE}
 )
@@ -279,7 +279,7 @@ class Recorder:
         names = self._written.get(sql)
         if names is None:
             self._is_unknown |= self._native.total_changes != self._changes_before
-        elif _SCHEMA_TABLE in names or self._native.total_changes != self._changes_before:
+        elif SCHEMA_TABLE in names or self._native.total_changes != self._changes_before:
             self._tables[-1] |= names
 
     def _begin(self) -> None:

@@ -29,6 +29,7 @@ from reelbase.engine.schema.chain import Migration, Migrations
 from reelbase.engine.schema.derivation import derive
 from reelbase.engine.schema.drift import digest_of_schema, drifted, refuse_drift
 from reelbase.engine.schema.fingerprint import differences, in_one_sentence, names_of
+from reelbase.engine.schema.followed import is_of_followed
 from reelbase.engine.schema.identity import note_digest
 from reelbase.engine.schema.ledger import ledger_differences, left_of, ours, record, refuse_edited
 from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership, schema_sql, statements_of
@@ -321,7 +322,9 @@ def _indexes_and_triggers_of_users(native: sqlite3.Connection, version: int) -> 
         " WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid"
     )
     return {
-        (kind, name): (table, sql) for kind, name, table, sql in rows if name.lower() not in known
+        (kind, name): (table, sql)
+        for kind, name, table, sql in rows
+        if name.lower() not in known and not is_of_followed(name)
     }
 
 

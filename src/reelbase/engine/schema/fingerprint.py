@@ -12,6 +12,7 @@ import msgspec
 
 from reelbase.engine.schema import chain
 from reelbase.engine.schema.chain import Migration
+from reelbase.engine.schema.followed import is_of_followed
 from reelbase.engine.schema.source import statements_of
 
 _EXCERPT_CHARACTERS = 60
@@ -76,7 +77,10 @@ def additions(native: sqlite3.Connection, version: int) -> list[str]:
     for name, found in _objects(native).items():
         wanted = expected.objects.get(name)
         if wanted is None:
-            if found.kind in ("index", "trigger") and found.table.lower() in expected.columns:
+            is_added = found.kind == "index" or (
+                found.kind == "trigger" and not is_of_followed(found.name)
+            )
+            if is_added and found.table.lower() in expected.columns:
                 sentences.append(f"{found} is not ours")
         elif wanted.kind == found.kind == "table" and _only_gained(found.sql, wanted.sql):
             changes = _changes(native, expected, wanted, found)

@@ -12,9 +12,17 @@ from reelbase.operations.salvage.losses import Losses
 from reelbase.operations.salvage.pages import TABLE_LEAF, Gap, Page, Record, Value
 from reelbase.operations.salvage.tables import Key, Table
 
-# Tables that completion fills from other rows, and a table that is empty between two writes.
+# Tables that completion fills from other rows, a table that is empty between two writes, and the journal of
+# followed tables, which must be complete or empty.
 DERIVED = frozenset(
-    {"schema_migrations", "database_identity", "audit_context", "job_references", "file_numbers"}
+    {
+        "schema_migrations",
+        "database_identity",
+        "audit_context",
+        "followed_changes",
+        "job_references",
+        "file_numbers",
+    }
 )
 
 

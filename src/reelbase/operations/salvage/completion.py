@@ -134,6 +134,8 @@ def complete(native: sqlite3.Connection, version: int, losses: Losses) -> None:
     _mend_ledger(native, version, losses)
     if "database_identity" in names:
         _mend_identity(native, losses)
+    if "followed_changes" in names:  # rows that are lost are not told there
+        native.execute("DELETE FROM followed_changes")
 
 
 def mend_references(native: sqlite3.Connection, losses: Losses) -> None:
