@@ -189,15 +189,15 @@ async def test_a_clip_is_a_cut_an_image_or_what_a_generator_makes(
     made = await database.timeline_clips.add(track.id, 60, 5, generator="color")
     assert await database.timeline_clips.page(track.id) == [cut, image, made]
     assert (cut.data, image.image_path, image.name) == ({"speed": 2}, "in/猫.png", "cat")
-    nothing: dict[str, Any] = {}
-    for source in (
-        nothing,
+    sources: list[dict[str, Any]] = [
+        {},
         {"image_path": "a", "generator": "color"},
         {"video_id": video.id},
         {"generator": "color", "in_point": 0, "out_point": 1},
         {"video_id": video.id, "in_point": 5, "out_point": 5},
         {"video_id": video.id, "in_point": 0, "out_point": 101},
-    ):
+    ]
+    for source in sources:
         with pytest.raises(ConstraintError) as caught:
             await database.timeline_clips.add(track.id, 90, 5, **source)
         assert caught.value.kind == "check"
