@@ -34,6 +34,18 @@ _LANES = {
 # The rooms whose tests look at results of repositories, which do not depend on the journal or on files.
 ROOMS_OF_RESULTS = ("laws", "repositories")
 
+# The journal changes locks, durability and files, not the result of a method, an import or a command, or an
+# HTTP answer.
+ROOMS_ON_ONE_JOURNAL = (
+    *ROOMS_OF_RESULTS,
+    "applications",
+    "command_line",
+    "examples",
+    "importers",
+    "testing",
+    "web",
+)
+
 SECRETS = reelbase.Secrets(b"k" * 32)
 
 
@@ -90,10 +102,9 @@ def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
     names = getattr(item, "fixturenames", ())
     if "journal" not in names and "mode" not in names:
         return False
-    # The journal changes locks, durability and files, not the result of a repository's method or an HTTP
-    # answer: in these rooms only the tests that ask for the journal themselves run again.
+    # In these rooms only the tests that ask for the journal themselves run again.
     room = item.path.relative_to(config.rootpath / "tests").parts[0]
-    if room not in (*ROOMS_OF_RESULTS, "examples", "web") or config.getoption("--run-slow"):
+    if room not in ROOMS_ON_ONE_JOURNAL or config.getoption("--run-slow"):
         return True
     return isinstance(item, pytest.Function) and "journal" in item._fixtureinfo.argnames
 
