@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+import sqlite3
 import typing
 from collections.abc import (
     AsyncIterator,
@@ -17,6 +18,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial, wraps
@@ -519,16 +521,37 @@ async def world(database: Database) -> World:
     return await make_world(database)
 
 
+class Unchanged:
+    """Tells whether a file has the rows that it had. It reads them only after a commit: SQLite counts those
+    of other connections."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+        self._commits = self._count()
+        self._contents = contents(path)
+
+    def __bool__(self) -> bool:
+        return self._count() == self._commits or contents(self._path) == self._contents
+
+    def _count(self) -> int:
+        (commits,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(commits)
+
+
 @pytest.fixture(scope="module")
 async def inhabited(
     template: Path, tmp_path_factory: pytest.TempPathFactory, journal: Literal["wal", "delete"]
-) -> AsyncIterator[tuple[Database, World]]:
+) -> AsyncIterator[tuple[Database, World, Unchanged]]:
     """A database with a world in it, for tests that change nothing."""
-    path = shutil.copy(template, tmp_path_factory.mktemp("inhabited") / "media.db")
+    path = tmp_path_factory.mktemp("inhabited") / "media.db"
+    shutil.copy(template, path)
     secrets = reelbase.Secrets(b"k" * 32)
     opening = reelbase.connect(path, journal=journal, clock=FrozenClock(), secrets=secrets)
     async with opening as database:
-        yield database, await make_world(database)
+        world = await make_world(database)
+        with closing(sqlite3.connect(path)) as connection:
+            yield database, world, Unchanged(path, connection)
 
 
 async def make_world(database: Database) -> World:
@@ -1583,12 +1606,11 @@ async def problem_of(call: Callable[[], Awaitable[object]], name: str, value: ob
 
 @pytest.mark.parametrize(("attribute", "method"), METHODS)
 async def test_a_wrong_argument_is_refused_by_name_and_leaves_nothing(
-    attribute: str, method: str, inhabited: tuple[Database, World]
+    attribute: str, method: str, inhabited: tuple[Database, World, Unchanged]
 ) -> None:
-    database, world = inhabited
+    database, world, is_unchanged = inhabited
     function = getattr(getattr(database, attribute), method)
     arguments = METHODS[attribute, method](world)
-    before = contents(database.path)
     problems = []
     for name, hint in parameters_of(attribute, method).items():
         for value in wrong_values(hint):
@@ -1596,7 +1618,7 @@ async def test_a_wrong_argument_is_refused_by_name_and_leaves_nothing(
                 continue
             call = partial(function, **(arguments | {name: value}))
             problems.append(await problem_of(call, name, value))
-        assert contents(database.path) == before, name
+        assert is_unchanged, name
     assert not any(problems), "\n".join(filter(None, problems))
 
 

@@ -1023,9 +1023,8 @@ def test_there_is_a_broken_row_for_every_check() -> None:
     assert sorted(BROKEN) == sorted(re.findall(r"CONSTRAINT (\w+)\s+CHECK", CODE))
 
 
-@pytest.fixture
-def filled() -> Iterator[sqlite3.Connection]:
-    """A database with one valid row in every table."""
+@pytest.fixture(scope="module")
+def filled_image() -> bytes:
     with closing(empty_database()) as connection:
         connection.execute("DELETE FROM database_identity")  # a new one has its row already
         for table, row in ROWS.items():
@@ -1037,6 +1036,15 @@ def filled() -> Iterator[sqlite3.Connection]:
                 next_clip = ROWS["timeline_clips"] | {"id": 2, "position": 1}
                 insert(connection, "timeline_clips", next_clip)
             insert(connection, table, row)
+        return connection.serialize()
+
+
+@pytest.fixture
+def filled(filled_image: bytes) -> Iterator[sqlite3.Connection]:
+    """A database with one valid row in every table."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.deserialize(filled_image)
+        connection.execute("PRAGMA foreign_keys = ON")
         yield connection
 
 
