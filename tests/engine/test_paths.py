@@ -152,6 +152,7 @@ async def test_every_call_that_takes_a_file_refuses_mistakes(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("wrong", ["", ":memory:", "sqlite:///media.db", "~/media.db", "a/"])
 def test_every_command_that_takes_a_file_refuses_mistakes(

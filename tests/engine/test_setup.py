@@ -201,6 +201,7 @@ FORBIDDEN: dict[str, tuple[Callable[[sqlite3.Connection], object], str]] = {
 }
 
 
+@pytest.mark.long
 @LINUX
 @pytest.mark.parametrize(("wrong", "match"), FORBIDDEN.values(), ids=list(FORBIDDEN))
 async def test_what_it_may_not_do_is_refused_and_leaks_nothing(

@@ -135,6 +135,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return (folder / "export.ndjson").read_bytes().splitlines(keepends=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", mangled([b'{"rows": {}}', b'{"files"']))
 def test_what_is_no_whole_export_imports_nothing(
     what: str, exported: list[bytes], path: Path, tmp_path: Path

@@ -35,6 +35,7 @@ def rewrite(native: sqlite3.Connection, name: str, old: str, new: str) -> None:
     native.execute("PRAGMA writable_schema = RESET")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
 def test_every_version_has_its_own_fingerprint(version: int) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
