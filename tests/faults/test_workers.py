@@ -34,8 +34,10 @@ JOBS_PER_KILL = 8  # so many that no worker is idle when it is killed
 KILLS_PER_FILE = 40
 WORKERS = 3
 CONCURRENCY = 4
-LEASE_SECONDS = 1.5
-LONG_SECONDS = 2.0  # a handler that outlives its first lease
+# A worker renews after each third of it, so on a busy machine it may be held up for the other two.
+LEASE_SECONDS = 4.0
+LONG_SECONDS = 5.5  # a handler that outlives its first lease
+JOBS_PER_LONG = 20
 LONGEST_SECONDS = 0.25  # until a worker is killed
 
 _EFFECTS = "CREATE TABLE effects (job_id TEXT NOT NULL, attempt INTEGER NOT NULL) STRICT"
@@ -55,7 +57,7 @@ async def work(path: Path, journal: str, say: Callable[[str], None]) -> None:
 
     async def handler(run: JobRun) -> dict[str, Any]:
         say(f"begin {run.job.id} {run.attempt} {os.getpid()}")
-        is_long = run.job.params["n"] % 10 == 0
+        is_long = run.job.params["n"] % JOBS_PER_LONG == 0
         try:
             stored = await run.step("store", store, run)
             await asyncio.sleep(LONG_SECONDS if is_long else random.random() * 0.2)
