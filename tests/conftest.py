@@ -59,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--run-long",
         action="store_true",
-        help="also run the tests that take a quarter of a second and more",
+        help="also run the tests that take a tenth of a second and more",
     )
     parser.addoption("--run-slow", action="store_true", help="also run the tests that take minutes")
     parser.addoption("--run-bench", action="store_true", help="also run the tests of the bench")

@@ -50,6 +50,7 @@ async def create_generation(
 # The three example scripts
 
 
+@pytest.mark.long
 async def test_complete_workflow(
     path: Path, journal: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,6 +177,7 @@ async def test_quick_start(database: Database) -> None:
 # Database management
 
 
+@pytest.mark.long
 async def test_init_db_makes_the_tables_and_may_be_called_again(tmp_path: Path) -> None:
     path = tmp_path / "data" / "generations.db"  # the folder is made too
     async with reelbase.connect(path) as database:
@@ -476,6 +478,7 @@ async def test_echo_logs_every_statement_and_no_values(
     assert not any("private" in message for message in logged)
 
 
+@pytest.mark.long
 async def test_no_writer_finds_the_database_locked(database: Database) -> None:
     await asyncio.gather(*(create_generation(database, f"p{n % 5}") for n in range(200)))
     assert await database.generations.count() == 200

@@ -419,6 +419,7 @@ async def test_a_folder_whose_name_begins_alike_is_not_on_the_mount(
     )
 
 
+@pytest.mark.long
 async def test_a_database_moves_to_a_network_filesystem_and_back(
     open_on: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -464,6 +465,7 @@ def bytes_of(path: Path) -> bytes:
     return done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("has", "wanted"), [("wal", "delete"), ("delete", "wal")])
 async def test_a_switch_that_fails_is_an_error_and_leaves_the_file_as_it_was(
     has: Literal["wal", "delete"], wanted: Literal["wal", "delete"], template: Path, tmp_path: Path
@@ -489,6 +491,7 @@ async def test_a_switch_that_fails_is_an_error_and_leaves_the_file_as_it_was(
     assert mode_of(path) == wanted
 
 
+@pytest.mark.long
 async def test_the_side_files_are_never_unlinked_by_us(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,7 @@ async def test_notifications_persist_with_progress_and_preferences(
     assert await database.settings.get("user-1", "notifications.email", type=bool) is False
 
 
+@pytest.mark.long
 async def test_eager_loading_pages_and_bulk(database: Database, file: File) -> None:
     transcript = await database.transcripts.add("user-1", file.id, "text")
     (loaded,) = await database.transcripts.list_for_profile("user-1", load_file=True)

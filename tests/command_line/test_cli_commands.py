@@ -21,6 +21,7 @@ from reelbase import Database
 # init
 
 
+@pytest.mark.long
 def test_init_makes_a_database_for_its_owner_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +75,7 @@ def test_inspect_shows_everything_and_changes_nothing(
     assert shown["journal_mode"] in shown["journal_reason"].lower()
 
 
+@pytest.mark.long
 def test_inspect_finds_orphans(path: Path, facts: Callable[..., Any]) -> None:
     work(path, fill)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as native:
@@ -88,6 +90,7 @@ def test_inspect_finds_orphans(path: Path, facts: Callable[..., Any]) -> None:
     assert orphans["jobs that name files that are gone"] == 4
 
 
+@pytest.mark.long
 def test_inspect_shows_an_old_database_as_it_is(
     tmp_path: Path, facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +162,7 @@ def test_an_age_that_is_none_is_a_wrong_use(age: str, path: Path) -> None:
 # rebuild-search
 
 
+@pytest.mark.long
 def test_rebuild_search_makes_everything_findable(path: Path, facts: Callable[..., Any]) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as native:
         native.execute("INSERT INTO prompts (text) VALUES ('東京 at the prompt')")

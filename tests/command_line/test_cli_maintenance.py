@@ -67,6 +67,7 @@ def test_check_of_a_sound_database(file: Path, capsys: pytest.CaptureFixture[str
     assert value(file, "PRAGMA journal_mode") == mode == report["journal_mode"]
 
 
+@pytest.mark.long
 def test_check_tells_what_is_wrong_by_its_exit_code(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +142,7 @@ def test_a_foreign_database_is_left_alone(
 # backup
 
 
+@pytest.mark.long
 def test_a_backup_to_a_file_and_back(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +199,7 @@ def test_keep_needs_a_number(file: Path, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["media.db"]
 
 
+@pytest.mark.long
 def test_keep_goes_with_a_file_as_well(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,6 +209,7 @@ def test_keep_goes_with_a_file_as_well(
     assert sorted(os.listdir(tmp_path)) == ["media.db", "tuesday.db"]
 
 
+@pytest.mark.long
 def test_a_folder_for_backups_that_does_not_exist_is_made(file: Path, tmp_path: Path) -> None:
     for target, *options in (("kept", "--keep", 7), ("slashed/",)):
         for _ in range(2):
@@ -328,6 +332,7 @@ def test_a_terminated_backup_leaves_nothing(file: Path, tmp_path: Path) -> None:
 # restore
 
 
+@pytest.mark.long
 def test_restore_says_where_a_damaged_database_went(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -346,6 +351,7 @@ def test_restore_says_where_a_damaged_database_went(
     assert value(file, "SELECT count(*) FROM profiles") == 1
 
 
+@pytest.mark.long
 def test_restore_keeps_a_damaged_database_that_it_can_replace(file: Path, tmp_path: Path) -> None:
     """Damage in a table, which nobody reads at a restore."""
     copy = tmp_path / "copy.db"
@@ -362,6 +368,7 @@ def test_restore_keeps_a_damaged_database_that_it_can_replace(file: Path, tmp_pa
     assert kept.read_bytes() == before
 
 
+@pytest.mark.long
 def test_restore_to_a_new_or_empty_file_keeps_no_copy(file: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     for target in (tmp_path / "new.db", tmp_path / "empty.db"):
@@ -370,6 +377,7 @@ def test_restore_to_a_new_or_empty_file_keeps_no_copy(file: Path, tmp_path: Path
     assert [*tmp_path.glob("*.bak")] == []
 
 
+@pytest.mark.long
 def test_restore_of_what_is_no_backup(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

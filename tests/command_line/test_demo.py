@@ -158,6 +158,7 @@ def assert_complete(folder: Path, file: Path, *, all_at_first: bool = True) -> N
 # What a run brings in.
 
 
+@pytest.mark.long
 def test_a_folder_comes_in_as_it_is(
     folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,6 +187,7 @@ def test_a_folder_comes_in_as_it_is(
     }
 
 
+@pytest.mark.long
 async def test_jobs_name_their_files_and_transcripts(
     folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,6 +202,7 @@ async def test_jobs_name_their_files_and_transcripts(
             assert by_file == by_text == {batch.id}
 
 
+@pytest.mark.long
 def test_the_command_to_look_inside_works_in_a_shell(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,6 +288,7 @@ def test_the_database_and_its_side_files_are_never_opened(
     assert rows(file, "SELECT count(*) FROM files WHERE name LIKE 'media.db%'") == [(0,)]
 
 
+@pytest.mark.long
 def test_files_that_turn_into_the_database_later_are_not_opened(
     folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -295,6 +299,7 @@ def test_files_that_turn_into_the_database_later_are_not_opened(
     assert outcome.code == "unreadable"
 
 
+@pytest.mark.long
 def test_a_long_text_gets_no_transcript(
     folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -362,6 +367,7 @@ def talks(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_subtitles_become_segments_of_the_media_file_beside_them(
     talks: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -400,6 +406,7 @@ def test_subtitles_follow_their_media_file(
     assert demo(talks, file, capsys)["found"]["queued"] == 0
 
 
+@pytest.mark.long
 def test_a_sentence_is_found_with_its_file_and_time(
     talks: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -547,6 +554,7 @@ def test_a_worker_process_is_killed_and_its_job_done_by_another(
     assert f"nothing is lost: {len(CONTENTS) + 1} of {len(CONTENTS) + 1} jobs" in output
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("with_kill")
 @pytest.mark.parametrize(
     ("error", "reason"),
@@ -601,6 +609,7 @@ def test_a_worker_process_that_claims_nothing_holds_up_nothing(
     assert_complete(folder, file)
 
 
+@pytest.mark.long
 async def test_the_worker_process_holds_one_job_until_its_parent_is_gone(
     folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -819,6 +828,7 @@ async def test_a_worker_that_lost_its_lease_stores_nothing(
     assert await database.fetch_all(str, "SELECT DISTINCT status FROM jobs") == ["succeeded"]
 
 
+@pytest.mark.long
 def test_what_takes_long_is_stored_in_between(
     folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -848,6 +858,7 @@ def test_it_works_with_either_journal(
     assert_complete(many, many.with_name("outside.db"))
 
 
+@pytest.mark.long
 async def test_a_row_that_is_deleted_meanwhile_fails_its_job(
     folder: Path, database: Database
 ) -> None:
@@ -863,6 +874,7 @@ async def test_a_row_that_is_deleted_meanwhile_fails_its_job(
     assert done.files == len(CONTENTS)
 
 
+@pytest.mark.long
 def test_an_error_of_a_worker_ends_the_run_in_one_line(
     folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

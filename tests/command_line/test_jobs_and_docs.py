@@ -61,6 +61,7 @@ def test_jobs_are_listed_page_by_page(
     assert "more: --after " in out
 
 
+@pytest.mark.long
 def test_a_job_is_shown_with_all_its_fields(
     path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +84,7 @@ def test_jobs_are_queued_again_cancelled_and_taken_from_a_worker(
     assert [job["status"] for job in moved] == ["cancelled", "cancelled"]
 
 
+@pytest.mark.long
 def test_when_one_job_cannot_be_moved_none_is(
     path: Path, jobs: list[Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +95,7 @@ def test_when_one_job_cannot_be_moved_none_is(
     assert status_of(path, jobs[0]) is JobStatus.QUEUED
 
 
+@pytest.mark.long
 def test_types_are_paused_resumed_and_limited(
     path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,6 +209,7 @@ def test_the_readmes_name_each_other_by_command(capsys: pytest.CaptureFixture[st
     assert "(in the repository: bench/README.md)" in text
 
 
+@pytest.mark.long
 def test_the_diagram_has_every_table_column_and_reference(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -36,6 +36,7 @@ async def test_a_callback_is_called_after_commit_and_before_the_caller_goes_on(
     assert told == [[("ann",), ("bob",)], "second"]
 
 
+@pytest.mark.long
 async def test_callbacks_of_functions_come_in_the_order_of_their_commits(
     database: Database, look: Look
 ) -> None:

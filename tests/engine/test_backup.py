@@ -357,6 +357,7 @@ async def test_what_progress_raises_gives_the_backup_up(database: Database, tmp_
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.long
 async def test_closing_gives_a_backup_up_soon(
     path: Path, tmp_path: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,6 +460,7 @@ async def test_a_backup_is_refused_before_it_begins_where_there_is_no_room(
     assert caught.value.details["needed"] > 0
 
 
+@pytest.mark.long
 async def test_a_folder_without_hard_links_gets_a_backup_too(
     database: Database, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -500,6 +502,7 @@ def damage_an_index(path: Path) -> None:
         native.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", index)
 
 
+@pytest.mark.long
 async def test_a_copy_that_lost_rows_is_not_kept(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

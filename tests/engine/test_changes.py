@@ -77,6 +77,7 @@ async def is_quiet(changes: ChangeStream, seconds: float = 0.1) -> bool:
 # Commits of this process
 
 
+@pytest.mark.long
 async def test_a_commit_is_told_with_the_tables_that_it_wrote(albums: Database) -> None:
     async with albums.changes("albums", "songs", "notes") as changes:
         await albums.execute("INSERT INTO notes VALUES ('a')")
@@ -87,6 +88,7 @@ async def test_a_commit_is_told_with_the_tables_that_it_wrote(albums: Database) 
         assert await heard(changes) == {"albums", "songs"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sql", "names"),
     [
@@ -107,6 +109,7 @@ async def test_cascades_triggers_and_every_kind_of_sql_count(
         assert await heard(changes) >= names
 
 
+@pytest.mark.long
 async def test_every_way_to_write_is_told(albums: Database) -> None:
     async def add(unit: UnitOfWork) -> None:
         await unit.execute("INSERT INTO notes VALUES ('function')")
@@ -120,6 +123,7 @@ async def test_every_way_to_write_is_told(albums: Database) -> None:
         assert await heard(changes) == {"profiles"}
 
 
+@pytest.mark.long
 async def test_numbers_grow_in_the_order_of_the_commits(albums: Database) -> None:
     async with albums.changes("notes", "plays") as changes:
         numbers = []
@@ -131,6 +135,7 @@ async def test_numbers_grow_in_the_order_of_the_commits(albums: Database) -> Non
         assert numbers == sorted(set(numbers))
 
 
+@pytest.mark.long
 async def test_what_is_rolled_back_or_undone_never_shows(albums: Database) -> None:
     async def fail(unit: UnitOfWork) -> None:
         await unit.execute("INSERT INTO notes VALUES ('failed')")
@@ -153,6 +158,7 @@ async def test_what_is_rolled_back_or_undone_never_shows(albums: Database) -> No
         assert await is_quiet(changes)
 
 
+@pytest.mark.long
 async def test_a_group_that_is_undone_shows_what_was_stored_alone(albums: Database) -> None:
     async with albums.changes("notes", "albums") as changes:
         async with albums.transaction():
@@ -180,6 +186,7 @@ async def test_reads_and_upkeep_do_not_show(albums: Database) -> None:
         assert await is_quiet(changes)
 
 
+@pytest.mark.long
 async def test_a_slow_consumer_gets_all_commits_as_one(albums: Database) -> None:
     async with albums.changes("notes", "plays") as changes:
         for n in range(50):
@@ -190,6 +197,7 @@ async def test_a_slow_consumer_gets_all_commits_as_one(albums: Database) -> None
         assert await is_quiet(changes)
 
 
+@pytest.mark.long
 async def test_without_names_every_table_is_followed(albums: Database) -> None:
     async with albums.changes() as changes:
         await albums.execute("INSERT INTO notes VALUES ('a')")
@@ -198,6 +206,7 @@ async def test_without_names_every_table_is_followed(albums: Database) -> None:
         assert await heard(changes) == {"profiles"}
 
 
+@pytest.mark.long
 async def test_a_stream_that_begins_inside_a_transaction_tells_of_its_commit(
     albums: Database,
 ) -> None:
@@ -208,6 +217,7 @@ async def test_a_stream_that_begins_inside_a_transaction_tells_of_its_commit(
     changes.close()
 
 
+@pytest.mark.long
 async def test_streams_come_and_go_while_the_database_is_written(albums: Database) -> None:
     for n in range(20):
         async with albums.changes("notes") as changes:
@@ -217,6 +227,7 @@ async def test_streams_come_and_go_while_the_database_is_written(albums: Databas
             assert await is_quiet(changes, 0.01)
 
 
+@pytest.mark.long
 async def test_more_statements_than_are_remembered_are_told_all_the_same(
     albums: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +240,7 @@ async def test_more_statements_than_are_remembered_are_told_all_the_same(
             assert await heard(changes) == {"plays"}
 
 
+@pytest.mark.long
 async def test_a_database_in_memory_tells_of_its_commits() -> None:
     async with (
         reelbase.connect(":memory:") as database,
@@ -239,6 +251,7 @@ async def test_a_database_in_memory_tells_of_its_commits() -> None:
         assert await is_quiet(changes)
 
 
+@pytest.mark.long
 async def test_a_commit_counts_even_if_sqlite_does_not_tell_its_moment(
     albums: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +269,7 @@ async def test_a_commit_counts_even_if_sqlite_does_not_tell_its_moment(
 # Commits of others
 
 
+@pytest.mark.long
 async def test_a_commit_of_another_program_could_have_changed_every_name(
     albums: Database, plain: sqlite3.Connection
 ) -> None:
@@ -267,6 +281,7 @@ async def test_a_commit_of_another_program_could_have_changed_every_name(
         assert await is_quiet(changes)
 
 
+@pytest.mark.long
 async def test_commits_of_others_and_own_ones_are_each_told_once(
     albums: Database, plain: sqlite3.Connection
 ) -> None:
@@ -279,6 +294,7 @@ async def test_commits_of_others_and_own_ones_are_each_told_once(
             assert change.commit == 2 * n + 2
 
 
+@pytest.mark.long
 async def test_an_own_commit_that_stores_the_same_values_hides_none_of_another_program(
     albums: Database, plain: sqlite3.Connection
 ) -> None:
@@ -290,6 +306,7 @@ async def test_an_own_commit_that_stores_the_same_values_hides_none_of_another_p
                 pass
 
 
+@pytest.mark.long
 async def test_what_another_program_rolls_back_never_shows(
     albums: Database, plain: sqlite3.Connection
 ) -> None:
@@ -304,6 +321,7 @@ async def test_what_another_program_rolls_back_never_shows(
         assert await is_quiet(changes, 0.3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_network", [False, True])
 async def test_without_notices_of_the_kernel_it_looks_from_time_to_time(
     albums: Database, plain: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, is_network: bool
@@ -316,6 +334,7 @@ async def test_without_notices_of_the_kernel_it_looks_from_time_to_time(
             assert await heard(changes) == {"notes"}
 
 
+@pytest.mark.long
 async def test_a_lost_notice_of_the_kernel_is_made_up_for(
     albums: Database, plain: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,6 +345,7 @@ async def test_a_lost_notice_of_the_kernel_is_made_up_for(
         assert await heard(changes) == {"notes"}
 
 
+@pytest.mark.long
 async def test_a_database_that_is_opened_read_only_sees_the_commits_of_others(
     albums: Database, path: Path
 ) -> None:
@@ -338,6 +358,7 @@ async def test_a_database_that_is_opened_read_only_sees_the_commits_of_others(
         assert await heard(changes) == {"notes"}
 
 
+@pytest.mark.long
 async def test_a_lost_file_ends_the_stream_with_an_error(albums: Database, path: Path) -> None:
     async with albums.changes("notes") as changes:
         albums._writer.lost_file = Loss("moved", "it was moved")
@@ -348,6 +369,7 @@ async def test_a_lost_file_ends_the_stream_with_an_error(albums: Database, path:
 # Beginning and ending
 
 
+@pytest.mark.long
 async def test_names_must_be_tables(albums: Database) -> None:
     with pytest.raises(InvalidArgumentError, match="'note' is no table"):
         await anext(albums.changes("note"))
@@ -359,6 +381,7 @@ async def test_names_must_be_tables(albums: Database) -> None:
     assert albums._commits._watching is None
 
 
+@pytest.mark.long
 async def test_it_is_seen_from_the_call_on(albums: Database) -> None:
     changes = albums.changes("notes")
     await albums.execute("INSERT INTO notes VALUES ('a')")
@@ -366,6 +389,7 @@ async def test_it_is_seen_from_the_call_on(albums: Database) -> None:
     changes.close()
 
 
+@pytest.mark.long
 async def test_a_cancelled_consumer_loses_nothing(albums: Database) -> None:
     async with albums.changes("notes") as changes:
         waiting = asyncio.ensure_future(anext(changes))
@@ -375,6 +399,7 @@ async def test_a_cancelled_consumer_loses_nothing(albums: Database) -> None:
         assert await heard(changes) == {"notes"}
 
 
+@pytest.mark.long
 async def test_one_stream_has_one_consumer(albums: Database) -> None:
     async with albums.changes("notes") as changes:
         waiting = asyncio.ensure_future(anext(changes))
@@ -409,6 +434,7 @@ async def test_close_ends_the_loop_of_the_consumer(path: Path, journal: Journal,
     changes.close()
 
 
+@pytest.mark.long
 async def test_what_is_forgotten_costs_nothing_any_more(albums: Database) -> None:
     async for _ in _written_by(albums):
         break

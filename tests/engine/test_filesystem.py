@@ -174,6 +174,7 @@ def owned(path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 async def test_a_copy_that_root_makes_belongs_to_the_owner_of_the_database(
     owned: Path, tmp_path: Path, journal: Any
 ) -> None:
@@ -245,6 +246,7 @@ def test_a_lock_that_is_refused_is_told_and_nothing_stays(
     assert filesystem.lock_refusal(tmp_path / "missing") is None
 
 
+@pytest.mark.long
 async def test_a_folder_that_cannot_be_synced_costs_no_commit_and_is_told(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -479,6 +479,7 @@ async def test_data_that_comes_in_while_relaxed_ones_flow_is_synced(
 # Other processes.
 
 
+@pytest.mark.long
 async def test_another_process_can_write_beside_a_flood(path: Path, journal: str) -> None:
     script = textwrap.dedent("""
         import sqlite3, sys, time
@@ -522,6 +523,7 @@ async def test_another_process_can_write_beside_a_flood(path: Path, journal: str
         assert min(counts) > 0
 
 
+@pytest.mark.long
 async def test_groups_are_bounded(notes: Database) -> None:
     async with traced(notes) as seen:
         await in_one_group(notes, *add(notes, *map(str, range(1000))))

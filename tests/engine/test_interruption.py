@@ -48,11 +48,13 @@ async def soon(call: Awaitable[object]) -> None:
         await call
 
 
+@pytest.mark.long
 async def test_cancelled_reads_free_their_readers(table: Database) -> None:
     await asyncio.gather(*(give_up(table.fetch_one(int, ENDLESS)) for _ in range(4)))
     await soon(table.profiles.list())
 
 
+@pytest.mark.long
 async def test_a_cancelled_write_frees_the_writer_and_leaves_nothing(
     table: Database, look: Look
 ) -> None:
@@ -61,6 +63,7 @@ async def test_a_cancelled_write_frees_the_writer_and_leaves_nothing(
     assert look("SELECT count(*), min(x) FROM t") == [(1001, -1)]
 
 
+@pytest.mark.long
 async def test_a_cancelled_write_takes_no_other_of_its_group_along(
     table: Database, look: Look
 ) -> None:
@@ -90,6 +93,7 @@ async def test_a_cancel_interrupts_nothing_but_its_own_statement(table: Database
     assert results == [20000] * 60
 
 
+@pytest.mark.long
 async def test_close_does_not_wait_for_statements_that_were_given_up(
     path: Path, journal: str
 ) -> None:
@@ -101,6 +105,7 @@ async def test_close_does_not_wait_for_statements_that_were_given_up(
         await soon(database.close())
 
 
+@pytest.mark.long
 async def test_a_unit_goes_on_after_a_read_that_timed_out(table: Database, look: Look) -> None:
     async with table.transaction() as unit:
         await unit.execute("INSERT INTO t (x) VALUES (-1)")
@@ -110,6 +115,7 @@ async def test_a_unit_goes_on_after_a_read_that_timed_out(table: Database, look:
     assert look("SELECT count(*) FROM t WHERE x < 0") == [(2,)]
 
 
+@pytest.mark.long
 async def test_a_unit_is_lost_with_a_write_that_was_interrupted(
     table: Database, look: Look
 ) -> None:
@@ -129,6 +135,7 @@ async def test_a_unit_is_lost_with_a_write_that_was_interrupted(
     await soon(table.execute("INSERT INTO t (x) VALUES (-3)"))
 
 
+@pytest.mark.long
 async def test_a_snapshot_goes_on_after_a_read_that_timed_out(table: Database) -> None:
     async with table.snapshot() as view:
         with pytest.raises(DatabaseTimeoutError):
@@ -149,6 +156,7 @@ async def test_a_call_that_was_cancelled_before_its_turn_does_not_run(
     assert look("SELECT count(*) FROM t WHERE x < 0") == [(0,)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sql", [ENDLESS, f"{ENDLESS_WRITE} RETURNING x"])
 async def test_a_fetch_that_times_out_says_so_and_is_both_errors(table: Database, sql: str) -> None:
     started = time.monotonic()
@@ -160,6 +168,7 @@ async def test_a_fetch_that_times_out_says_so_and_is_both_errors(table: Database
     await soon(table.execute("INSERT INTO t (x) VALUES (-1)"))
 
 
+@pytest.mark.long
 async def test_a_timeout_covers_the_wait_for_a_turn(table: Database) -> None:
     async def insert() -> object:
         return await table.fetch_all(int, "INSERT INTO t (x) VALUES (-1) RETURNING x", timeout=0.1)
@@ -178,6 +187,7 @@ async def test_a_fetch_within_its_timeout_is_as_without_one(table: Database) -> 
             await table.fetch_one(int, "SELECT 1", timeout=seconds)
 
 
+@pytest.mark.long
 async def test_a_timeout_of_the_caller_stays_the_callers(table: Database) -> None:
     with pytest.raises(TimeoutError) as caught:
         async with asyncio.timeout(0.1):

@@ -316,6 +316,7 @@ def test_any_bytes_are_a_table_and_every_mount_found_is_absolute(content: bytes)
         mount.type.encode()  # no lone surrogate, or no log could print it
 
 
+@pytest.mark.long
 @given(st.binary(max_size=200), st.integers(0, 99))
 def test_any_bytes_are_a_mountinfo_table_too(content: bytes, mount_id: int) -> None:
     line = b"\n%d 1 0:1 / /vol rw - xfs dev rw\n" % mount_id
@@ -809,6 +810,7 @@ async def test_off_the_loop_a_circle_of_links_is_still_an_error(tmp_path: Path) 
         await decide_off_loop(tmp_path / "one")
 
 
+@pytest.mark.long
 async def test_a_hung_lookup_does_not_stall_the_loop_and_ends_in_time(dead_server: Path) -> None:
     longest = 0.0
 
@@ -860,6 +862,7 @@ async def test_a_cancelled_lookup_is_cancelled_at_once(dead_server: Path) -> Non
     assert time.perf_counter() - before < 1.0
 
 
+@pytest.mark.long
 async def test_a_late_answer_is_dropped_quietly(
     dead_server: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -869,6 +872,7 @@ async def test_a_late_answer_is_dropped_quietly(
     assert caplog.records == []
 
 
+@pytest.mark.long
 def test_an_answer_after_the_loop_has_closed_is_dropped_quietly(
     dead_server: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

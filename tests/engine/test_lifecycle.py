@@ -130,6 +130,7 @@ async def test_connect_can_be_awaited(connect: Connect, tmp_path: Path) -> None:
     assert database.closed
 
 
+@pytest.mark.long
 async def test_connect_is_an_async_context_manager(connect: Connect, tmp_path: Path) -> None:
     async with connect(tmp_path / "new.db") as database:
         await database.profiles.ensure("p")
@@ -255,6 +256,7 @@ async def test_a_relative_path_is_of_the_folder_at_the_time(
     assert (tmp_path / "here.db").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [
@@ -352,6 +354,7 @@ async def test_an_empty_file_becomes_a_database(connect: Connect, tmp_path: Path
         await database.profiles.ensure("p")
 
 
+@pytest.mark.long
 async def test_what_the_sqlite3_program_made_is_opened(connect: Connect, tmp_path: Path) -> None:
     target = tmp_path / "made.db"
     with plain(target) as connection:
@@ -360,6 +363,7 @@ async def test_what_the_sqlite3_program_made_is_opened(connect: Connect, tmp_pat
         await database.profiles.ensure("p")
 
 
+@pytest.mark.long
 async def test_tables_of_the_users_own_may_be_in_the_file(connect: Connect, path: Path) -> None:
     with plain(path) as connection:
         connection.execute("CREATE TABLE mine (x)")
@@ -482,6 +486,7 @@ REFUSED: list[tuple[Callable[[Path], None], type[DatabaseError], str | None]] = 
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "error", "code"), REFUSED, ids=[m.__name__ for m, _, _ in REFUSED]
 )
@@ -736,6 +741,7 @@ def test_eight_processes_at_once_on_a_fresh_file(tmp_path: Path, journal: str) -
 # The journal mode.
 
 
+@pytest.mark.long
 async def test_a_wal_file_is_converted_to_a_rollback_journal_and_back(tmp_path: Path) -> None:
     target = tmp_path / "new.db"
     for mode in ("wal", "delete", "wal", "delete"):
@@ -868,6 +874,7 @@ async def test_foreign_keys_hold_for_raw_sql_too(database: Database) -> None:
     assert caught.value.kind == "foreign_key"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     sys.platform != "linux", reason="the open files of a process are in Linux's /proc"
 )
@@ -1076,6 +1083,7 @@ async def test_a_unit_that_waits_when_the_database_closes_is_refused(
         await asyncio.wait_for(waiting, 5)
 
 
+@pytest.mark.long
 async def test_a_unit_that_is_just_beginning_when_the_database_closes_is_refused(
     connect: Connect, path: Path, look: Look
 ) -> None:
@@ -1143,6 +1151,7 @@ async def read_on(rows: Any) -> None:
         await anext(rows)
 
 
+@pytest.mark.long
 async def test_close_interrupts_a_stream_in_the_middle_of_its_query(
     connect: Connect, path: Path
 ) -> None:
@@ -1201,6 +1210,7 @@ async def test_a_cancelled_connect_leaves_nothing_open(
     assert is_free(path)
 
 
+@pytest.mark.long
 async def test_a_connect_that_is_cancelled_while_it_waits_for_a_lock_leaves_nothing_open(
     connect: Connect, tmp_path: Path
 ) -> None:

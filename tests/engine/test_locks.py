@@ -88,6 +88,7 @@ def refused_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 # Locks that the process itself drops.
 
 
+@pytest.mark.long
 @linux_only
 @pytest.mark.parametrize("files", [[""], ["-shm"], ["", "-wal", "-shm"]], ids=str)
 async def test_a_file_that_the_process_reads_itself_loses_no_write(
@@ -210,6 +211,7 @@ async def test_a_log_that_is_deleted_is_missed_by_the_next_write(path: Path) -> 
     assert side_files(path) == []
 
 
+@pytest.mark.long
 @linux_only
 async def test_a_log_that_was_replaced_is_not_written_over_what_others_wrote(path: Path) -> None:
     async with reelbase.connect(path, journal="wal") as database:
@@ -226,6 +228,7 @@ async def test_a_log_that_was_replaced_is_not_written_over_what_others_wrote(pat
     assert stored(path) == {"key": '"of another process"'}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("quick_upkeep")
 async def test_a_log_that_is_moved_away_is_missed_soon_and_may_come_back(
     path: Path, caplog: pytest.LogCaptureFixture
@@ -296,6 +299,7 @@ async def test_nothing_of_its_own_upkeep_alarms(
     assert side_files(path) == ["media.db.copy"]
 
 
+@pytest.mark.long
 async def test_two_databases_of_a_process_may_close_in_any_order(path: Path, journal: Any) -> None:
     for first_closes_first in (True, False):
         async with reelbase.connect(path, journal=journal) as first:

@@ -57,6 +57,7 @@ def open_elsewhere(path: Path) -> Iterator[None]:
 # check
 
 
+@pytest.mark.long
 async def test_a_sound_database_has_no_problems(database: Database, journal: str) -> None:
     project = await database.projects.add("p", "/w")
     await database.videos.add(project.id, "holiday.mp4", "/v", 1.0, 25, 1, 1, 1)
@@ -68,6 +69,7 @@ async def test_a_sound_database_has_no_problems(database: Database, journal: str
     assert report.schema_version == reelbase.SCHEMA_VERSION
 
 
+@pytest.mark.long
 async def test_a_damaged_page_is_found(path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal) as database:
         await database.profiles.ensure("p")
@@ -85,6 +87,7 @@ async def test_a_damaged_page_is_found(path: Path, journal: Any) -> None:
     assert any(problem.startswith("damaged: ") for problem in report.problems)
 
 
+@pytest.mark.long
 async def test_a_reference_to_nothing_is_found(database: Database, path: Path) -> None:
     change(path, "PRAGMA foreign_keys = OFF", FILE)
     report = await database.check()
@@ -92,6 +95,7 @@ async def test_a_reference_to_nothing_is_found(database: Database, path: Path) -
     assert report.problems == ["row 1 of files refers to a row of profiles that is not there"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("statements", "named"),
     [
@@ -115,6 +119,7 @@ async def test_a_schema_that_another_program_changed_is_found(
     assert problem.startswith(named)
 
 
+@pytest.mark.long
 async def test_a_journal_mode_that_another_program_changed_is_found(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +132,7 @@ async def test_a_journal_mode_that_another_program_changed_is_found(
         assert report.journal_mode == "wal"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "index", ["files_fts", "videos_fts", "prompts_fts", "transcript_segments_fts", "summaries_fts"]
 )
@@ -150,6 +156,7 @@ async def test_a_damaged_search_index_is_found_and_mended(
     assert (await database.check()).ok
 
 
+@pytest.mark.long
 async def test_a_search_index_of_the_users_own_is_checked_too(
     database: Database, path: Path
 ) -> None:
@@ -161,6 +168,7 @@ async def test_a_search_index_of_the_users_own_is_checked_too(
     assert 'search index my "notes is damaged' in problem
 
 
+@pytest.mark.long
 async def test_a_search_index_that_only_another_program_can_read_is_a_warning(
     path: Path, journal: Any
 ) -> None:
@@ -224,6 +232,7 @@ def test_the_command_tells_of_it_while_two_others_have_the_file_open(
             assert "WAL-reset bug" in warning
 
 
+@pytest.mark.long
 async def test_in_memory_too() -> None:
     async with reelbase.connect(":memory:") as database:
         await database.profiles.ensure("p")
@@ -269,6 +278,7 @@ async def test_stats_tell_the_size_of_the_write_ahead_log(path: Path) -> None:
 # optimize
 
 
+@pytest.mark.long
 async def test_optimize_merges_search_indexes(database: Database) -> None:
     project = await database.projects.add("p", "/w")
     for number in range(40):
@@ -284,6 +294,7 @@ async def test_optimize_merges_search_indexes(database: Database) -> None:
 # vacuum
 
 
+@pytest.mark.long
 async def test_vacuum_gives_room_back_and_keeps_everything(database: Database, path: Path) -> None:
     await database.profiles.ensure("p")
     await database.execute("CREATE TABLE junk (text TEXT)")
@@ -323,6 +334,7 @@ async def test_vacuum_does_not_run_inside_a_unit_of_work(path: Path, journal: An
         await database.vacuum()
 
 
+@pytest.mark.long
 async def test_writers_go_on_after_a_vacuum_that_waited_between_them(database: Database) -> None:
     await database.profiles.ensure("p")
     results = await asyncio.gather(

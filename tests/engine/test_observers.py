@@ -96,6 +96,7 @@ async def test_a_statement_that_fails_is_told_of_with_its_error(
     assert [event.rows for event in notes.statements] == [None, None]
 
 
+@pytest.mark.long
 async def test_events_come_in_the_context_of_their_callers(
     observed: Database, notes: Notes
 ) -> None:
@@ -155,6 +156,7 @@ async def test_a_unit_is_told_of_with_its_place_and_outcome(
     assert places[4].endswith("fails()")
 
 
+@pytest.mark.long
 async def test_the_wait_for_a_turn_is_no_part_of_a_unit(observed: Database, notes: Notes) -> None:
     async def second() -> None:
         async with observed.transaction():
@@ -169,6 +171,7 @@ async def test_the_wait_for_a_turn_is_no_part_of_a_unit(observed: Database, note
     assert after.waited_seconds > 0.15 > after.seconds
 
 
+@pytest.mark.long
 async def test_a_unit_that_gets_no_turn_is_told_of(path: Path, journal: Any, notes: Notes) -> None:
     async with (
         reelbase.connect(path, journal=journal) as other,
@@ -228,6 +231,7 @@ async def test_a_database_in_memory_tells_as_a_file_does(notes: Notes) -> None:
     assert [event.kind for event in notes.units] == ["snapshot"]
 
 
+@pytest.mark.long
 async def test_a_statement_that_is_cancelled_is_told_of_with_its_error(
     observed: Database, notes: Notes
 ) -> None:

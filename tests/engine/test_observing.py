@@ -45,6 +45,7 @@ async def test_the_first_result_comes_at_once_and_each_change_gives_another(
         assert await following(results) == []
 
 
+@pytest.mark.long
 async def test_a_commit_that_changes_no_result_gives_none(database: Database) -> None:
     await database.profiles.ensure("ann")
     async with database.observe(profiles, "profiles") as results:
@@ -56,6 +57,7 @@ async def test_a_commit_that_changes_no_result_gives_none(database: Database) ->
         assert await following(results) == ["ann", "ben"]
 
 
+@pytest.mark.long
 async def test_tables_that_are_not_named_are_not_followed(database: Database) -> None:
     calls = 0
 
@@ -81,6 +83,7 @@ async def test_without_names_every_table_is_followed(database: Database) -> None
         assert await following(results) == 5
 
 
+@pytest.mark.long
 async def test_what_is_rolled_back_gives_no_result(database: Database) -> None:
     async with database.observe(profiles, "profiles") as results:
         await following(results)
@@ -90,6 +93,7 @@ async def test_what_is_rolled_back_gives_no_result(database: Database) -> None:
         assert await stays_silent(results)
 
 
+@pytest.mark.long
 async def test_a_busy_consumer_gets_the_newest_result(database: Database) -> None:
     async with database.observe(profiles, "profiles") as results:
         await following(results)

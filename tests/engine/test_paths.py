@@ -182,6 +182,7 @@ async def test_dots_after_a_link_lead_where_they_lead_other_programs(tmp_path: P
     assert (tmp_path / "elsewhere" / "media.db").exists()
 
 
+@pytest.mark.long
 async def test_a_backup_goes_to_a_folder_with_a_slash_behind_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +230,7 @@ def test_a_uri_is_made_in_one_place() -> None:
     assert users == ["paths.py"]
 
 
+@pytest.mark.long
 async def test_a_path_that_begins_with_two_slashes_is_opened(tmp_path: Path) -> None:
     path = f"/{tmp_path}/a?b#c%d.db"
     assert path.startswith("//")

@@ -221,6 +221,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 async def test_beside_a_database_of_the_same_process(path: Path, journal: Journal) -> None:
     async with reelbase.connect(path, read_only=True) as first:
         async with reelbase.connect(path, journal=journal) as writing:
@@ -237,6 +238,7 @@ async def test_beside_a_database_of_the_same_process(path: Path, journal: Journa
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.long
 async def test_a_backup(path: Path, journal: Journal, folder: Path) -> None:
     copy = path.with_name("copy.db")
     async with reelbase.connect(path, journal=journal) as database:
@@ -282,6 +284,7 @@ async def test_a_rollback_journal_that_a_crash_has_left(
             assert await database.profiles.count() == 1
 
 
+@pytest.mark.long
 async def test_what_is_no_database_of_this_version_is_refused(
     tmp_path: Path, path: Path, journal: Journal
 ) -> None:
@@ -529,6 +532,7 @@ def nothing_can_be_written(monkeypatch: pytest.MonkeyPatch, journal: Journal) ->
     monkeypatch.setattr(read_only, "_can_be_written", lambda real: False)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("nothing_can_be_written")
 async def test_what_another_process_changes_is_never_given_half(filled: Path) -> None:
     path = filled

@@ -130,6 +130,7 @@ async def test_many_reads_at_once_share_few_hops(
     assert hops <= 50
 
 
+@pytest.mark.long
 async def test_results_are_right_under_concurrency(numbers: Database) -> None:
     async def read(task: int) -> None:
         for n in range(30):
@@ -154,6 +155,7 @@ async def test_results_are_right_under_concurrency(numbers: Database) -> None:
     await asyncio.gather(write(), *(read(task) for task in range(40)))
 
 
+@pytest.mark.long
 async def test_a_write_that_is_done_is_seen_by_the_next_read(numbers: Database) -> None:
     for n in range(200):
         await numbers.execute(ADD, (ROWS + n,))
@@ -337,6 +339,7 @@ async def test_a_snapshot_frees_its_reader_however_it_ends(
     assert await unpinned(path)
 
 
+@pytest.mark.long
 async def test_many_snapshots_at_once(numbers: Database) -> None:
     async def work() -> None:
         async with numbers.snapshot() as view:
@@ -434,6 +437,7 @@ async def test_a_stream_left_early_frees_its_reader(numbers: Database, path: Pat
         await anext(streams[0])
 
 
+@pytest.mark.long
 async def test_a_stream_right_after_one_left_early_works_and_frees_its_reader_too(
     numbers: Database, path: Path
 ) -> None:
@@ -462,6 +466,7 @@ async def test_an_exception_in_the_body_frees_the_reader(numbers: Database, path
     assert await unpinned(path)
 
 
+@pytest.mark.long
 async def test_a_forgotten_stream_frees_its_reader(numbers: Database, path: Path) -> None:
     async def forget() -> None:
         async for value in numbers.stream(int, NUMBERS, batch=10):
@@ -515,6 +520,7 @@ async def test_a_stream_cancelled_anywhere_frees_its_reader(numbers: Database, p
     assert len([value async for value in numbers.stream(int, NUMBERS)]) == ROWS
 
 
+@pytest.mark.long
 async def test_a_slow_stream_that_is_cancelled_is_interrupted(
     numbers: Database, path: Path
 ) -> None:
@@ -601,6 +607,7 @@ async def test_a_stream_in_memory() -> None:
             assert [value async for value in unit.stream(int, NUMBERS)] == [7]
 
 
+@pytest.mark.long
 async def test_several_streams_at_once(numbers: Database) -> None:
     async def read() -> None:
         assert [value async for value in numbers.stream(int, NUMBERS, batch=100)] == list(
@@ -632,6 +639,7 @@ async def test_the_loop_never_stalls_beside_slow_statements(numbers: Database) -
     assert await longest_stall_seconds(work) < STALL_SECONDS
 
 
+@pytest.mark.long
 async def test_the_loop_never_stalls_beside_large_results(numbers: Database) -> None:
     class Row(msgspec.Struct, frozen=True):
         value: int
@@ -1210,6 +1218,7 @@ async def test_a_repository_of_the_users_own(database: Database, look: Look) -> 
     assert look("SELECT text FROM notes ORDER BY id") == [("first",), ("second",)]
 
 
+@pytest.mark.long
 async def test_a_result_is_not_kept_by_the_reader_that_gave_it(numbers: Database) -> None:
     class Row(msgspec.Struct, weakref=True):
         value: int

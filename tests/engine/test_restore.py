@@ -41,6 +41,7 @@ def held(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in os.listdir(folder)}
 
 
+@pytest.mark.long
 async def test_a_backup_takes_the_place_of_a_database(
     saved: Path, path: Path, journal: Any
 ) -> None:
@@ -51,6 +52,7 @@ async def test_a_backup_takes_the_place_of_a_database(
     assert await profiles(path, journal) == ["old"]
 
 
+@pytest.mark.long
 async def test_a_backup_is_restored_where_nothing_is(saved: Path, tmp_path: Path) -> None:
     target = tmp_path / "other ? # %.db"
     assert await reelbase.restore(saved, target) is None
@@ -58,12 +60,14 @@ async def test_a_backup_is_restored_where_nothing_is(saved: Path, tmp_path: Path
     assert await profiles(target) == ["old"]
 
 
+@pytest.mark.long
 async def test_progress_is_told(saved: Path, path: Path) -> None:
     told: list[tuple[int, int]] = []
     await reelbase.restore(saved, path, progress=lambda *reached: told.append(reached))
     assert told[-1][0] == told[-1][1] > 0
 
 
+@pytest.mark.long
 async def test_the_file_behind_a_link_is_replaced(
     saved: Path, path: Path, tmp_path: Path, journal: Any
 ) -> None:
@@ -74,6 +78,7 @@ async def test_the_file_behind_a_link_is_replaced(
     assert await profiles(path, journal) == ["old"]
 
 
+@pytest.mark.long
 async def test_a_live_database_is_a_backup_too(saved: Path, path: Path, tmp_path: Path) -> None:
     async with reelbase.connect(path) as database:
         await database.profiles.ensure("newest")
@@ -103,6 +108,7 @@ def crash(path: Path, mode: str) -> None:
     assert os.path.exists(f"{path}-{'wal' if mode == 'wal' else 'journal'}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 async def test_what_a_crash_left_beside_the_old_database_does_not_reach_the_new_one(
     mode: str, saved: Path, path: Path
@@ -113,6 +119,7 @@ async def test_what_a_crash_left_beside_the_old_database_does_not_reach_the_new_
     assert await profiles(path) == ["old"]
 
 
+@pytest.mark.long
 async def test_what_a_deleted_database_left_is_set_aside(saved: Path, path: Path) -> None:
     crash(path, "wal")
     os.unlink(path)
@@ -123,6 +130,7 @@ async def test_what_a_deleted_database_left_is_set_aside(saved: Path, path: Path
     assert await profiles(path) == ["old"]
 
 
+@pytest.mark.long
 async def test_a_damaged_database_is_set_aside(saved: Path, path: Path) -> None:
     with open(path, "r+b") as file:  # noqa: ASYNC230
         file.seek(100)
@@ -146,6 +154,7 @@ async def refused(kind: type[Exception], backup: Path, target: Path) -> Any:
     return caught.value
 
 
+@pytest.mark.long
 async def test_a_target_that_this_process_has_open_is_refused(
     saved: Path, path: Path, journal: Any
 ) -> None:
@@ -171,6 +180,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("looks_at_processes", [True, False])
 @pytest.mark.parametrize("how", ["idle", "reading", "writing"])
 async def test_a_target_that_another_process_has_open_is_refused(
@@ -218,6 +228,7 @@ async def test_a_foreign_backup_is_refused(path: Path, tmp_path: Path) -> None:
     assert (await refused(SchemaError, foreign, path)).code == "foreign"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["foreign", "no database"])
 async def test_what_is_not_ours_is_not_replaced(kind: str, saved: Path, tmp_path: Path) -> None:
     target = tmp_path / "theirs"
@@ -229,6 +240,7 @@ async def test_what_is_not_ours_is_not_replaced(kind: str, saved: Path, tmp_path
     assert (await refused(SchemaError, saved, target)).code == "foreign"
 
 
+@pytest.mark.long
 async def test_a_damaged_backup_is_refused(saved: Path, path: Path) -> None:
     with closing(sqlite3.connect(saved)) as native:
         (root,) = native.execute(
@@ -250,6 +262,7 @@ async def test_a_database_is_not_restored_to_itself(path: Path, tmp_path: Path) 
         await reelbase.restore(path, tmp_path / "link.db")
 
 
+@pytest.mark.long
 async def test_an_older_backup_is_restored_as_it_is(
     saved: Path, path: Path, tmp_path: Path
 ) -> None:

@@ -85,6 +85,7 @@ async def test_the_newest_stay_the_new_one_included(database: Database, folder: 
     assert names(folder) == ["f", "g"]
 
 
+@pytest.mark.long
 async def test_without_keep_nothing_is_removed_but_the_copy_counts_later(
     database: Database, folder: Path
 ) -> None:
@@ -94,6 +95,7 @@ async def test_without_keep_nothing_is_removed_but_the_copy_counts_later(
     assert names(folder) == ["c", "d"]
 
 
+@pytest.mark.long
 async def test_neither_names_nor_moments_decide_which_is_older(
     database: Database, folder: Path
 ) -> None:
@@ -143,6 +145,7 @@ async def test_a_copy_that_was_renamed_stays_and_does_not_count(
     assert names(folder) == ["d", "e"]
 
 
+@pytest.mark.long
 async def test_a_database_made_of_a_copy_stays(path: Path, folder: Path, journal: Any) -> None:
     """Copied into its place by hand, beside the copies, under a name that a copy has had."""
     async with reelbase.connect(path, journal=journal) as database:
@@ -155,6 +158,7 @@ async def test_a_database_made_of_a_copy_stays(path: Path, folder: Path, journal
     assert names(folder) == ["e", "media.db"]
 
 
+@pytest.mark.long
 async def test_the_database_itself_may_lie_among_its_copies(
     path: Path, database: Database, tmp_path: Path
 ) -> None:
@@ -165,6 +169,7 @@ async def test_the_database_itself_may_lie_among_its_copies(
     assert path.name in names(tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["-wal", "-journal", "-shm"])
 async def test_a_copy_that_is_in_use_stays(suffix: str, database: Database, folder: Path) -> None:
     await back_up(database, folder, "a")
@@ -173,6 +178,7 @@ async def test_a_copy_that_is_in_use_stays(suffix: str, database: Database, fold
     assert names(folder) == ["a", f"a{suffix}", "d"]
 
 
+@pytest.mark.long
 async def test_what_is_no_copy_stays(database: Database, path: Path, folder: Path) -> None:
     await back_up(database, folder, "a")
     (folder / "film.mkv").write_bytes(os.urandom(512 * 20))
@@ -193,6 +199,7 @@ async def test_what_is_no_copy_stays(database: Database, path: Path, folder: Pat
 # Names and places
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     ["[a-z]*?.db", "a?mode=ro&#%41.db", "Übung 猫.db", "a\nb", "-rf", b"\xff\xfe.db", "'\"`"],
@@ -205,6 +212,7 @@ async def test_a_name_may_be_any(name: str | bytes, database: Database, folder: 
     assert names(folder) == ["later"]
 
 
+@pytest.mark.long
 async def test_a_folder_may_have_any_name(database: Database, tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"*[x]?#%41\xff")
     folder.mkdir()
@@ -221,11 +229,13 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.long
 async def test_the_folder_may_be_on_another_filesystem(database: Database, elsewhere: Path) -> None:
     await back_up(database, elsewhere, *"abc", keep=2)
     assert names(elsewhere) == ["b", "c"]
 
 
+@pytest.mark.long
 async def test_a_database_in_memory_has_copies_too(folder: Path) -> None:
     async with reelbase.connect(":memory:") as database, reelbase.connect(":memory:") as other:
         assert database.database_id != other.database_id
@@ -265,6 +275,7 @@ async def test_of_an_earlier_version_nothing_is_removed(
 # Many files, open files
 
 
+@pytest.mark.long
 async def test_other_files_are_not_looked_into(
     database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +371,7 @@ def test_two_processes_may_make_copies_at_the_same_time(
     assert "last" in names(folder)
 
 
+@pytest.mark.long
 async def test_copies_that_are_made_at_the_same_time_do_not_remove_each_other(
     database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,6 +419,7 @@ def test_killed_before_the_older_ones_are_removed_they_go_the_next_time(
     assert report.removed == [folder / "a", folder / "b"]
 
 
+@pytest.mark.long
 async def test_cancelled_when_the_copy_is_in_place_the_older_ones_still_go(
     database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -447,6 +460,7 @@ async def test_a_number_of_copies_is_an_int(keep: Any, database: Database, folde
     assert names(folder) == []
 
 
+@pytest.mark.long
 async def test_a_copy_that_is_not_sound_removes_nothing(
     database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -461,6 +475,7 @@ async def test_a_copy_that_is_not_sound_removes_nothing(
     assert names(folder) == ["a", "b"]
 
 
+@pytest.mark.long
 async def test_a_target_that_is_there_removes_nothing(database: Database, folder: Path) -> None:
     await back_up(database, folder, "a", "b")
     with pytest.raises(DatabaseIOError) as caught:
@@ -479,6 +494,7 @@ def damage(copy: Path) -> None:
         file.write(b"\xff" * 3000)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("harm", [truncate, damage])
 async def test_a_damaged_copy_neither_counts_nor_goes(
     harm: Any, database: Database, folder: Path, caplog: pytest.LogCaptureFixture
@@ -493,6 +509,7 @@ async def test_a_damaged_copy_neither_counts_nor_goes(
     ]
 
 
+@pytest.mark.long
 async def test_a_copy_that_cannot_be_removed_is_logged_and_the_others_go(
     database: Database,
     folder: Path,
@@ -542,6 +559,7 @@ async def test_a_folder_that_cannot_be_listed_takes_a_copy_that_nothing_counts(
     assert value(unlisted / "a", "SELECT copy_number IS NULL FROM database_identity") == 1
 
 
+@pytest.mark.long
 async def test_a_folder_that_can_no_longer_be_listed_is_logged(
     database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:

@@ -145,6 +145,7 @@ async def test_cascades_and_other_programs_are_told_too(
         assert sorted(await told(stream)) == [("albums", 1, "delete"), ("songs", (1, 1), "delete")]
 
 
+@pytest.mark.long
 async def test_a_row_with_another_key_or_of_another_profile_is_gone_for_who_had_it(
     database: Database,
 ) -> None:
@@ -169,6 +170,7 @@ async def test_a_row_with_another_key_or_of_another_profile_is_gone_for_who_had_
         ]
 
 
+@pytest.mark.long
 async def test_a_profile_hears_of_its_own_rows_only(database: Database) -> None:
     await add_file(database, "ann")
     async with database.changes("files", "jobs", profile_id="ann") as stream:
@@ -194,6 +196,7 @@ async def test_what_is_rolled_back_or_undone_never_shows(albums: Database) -> No
         assert await told(stream) == [("albums", 2, "insert")]
 
 
+@pytest.mark.long
 async def test_tables_that_are_not_named_have_no_triggers_and_cost_nothing(
     database: Database,
 ) -> None:
@@ -208,6 +211,7 @@ async def test_tables_that_are_not_named_have_no_triggers_and_cost_nothing(
     assert await database.fetch_all(str, "SELECT kind FROM followed_changes") == ["gap"]
 
 
+@pytest.mark.long
 async def test_many_rows_come_in_parts_and_in_order(albums: Database) -> None:
     async with albums.changes("albums", rows=True) as stream:
         await albums.execute_many(
@@ -219,6 +223,7 @@ async def test_many_rows_come_in_parts_and_in_order(albums: Database) -> None:
         assert await is_quiet(stream)
 
 
+@pytest.mark.long
 async def test_a_cancelled_consumer_loses_nothing(albums: Database) -> None:
     async with albums.changes("albums", rows=True) as stream:
         seen: list[Any] = []
@@ -249,6 +254,7 @@ async def test_a_database_in_memory_tells_of_its_rows() -> None:
 # Since
 
 
+@pytest.mark.long
 async def test_a_stream_goes_on_after_a_restart_with_what_has_changed_meanwhile(
     path: Path, journal: Mode
 ) -> None:
@@ -313,6 +319,7 @@ async def expired(database: Database, since: int | None) -> bool:
     return False
 
 
+@pytest.mark.long
 async def test_what_the_journal_does_not_hold_any_more_is_said_and_it_is_bounded(
     albums: Database,
 ) -> None:
@@ -344,6 +351,7 @@ async def test_a_number_that_was_never_given_is_not_known(albums: Database) -> N
             assert await expired(albums, since)
 
 
+@pytest.mark.long
 async def test_a_restored_copy_does_not_go_on_from_what_it_has_never_seen(
     albums: Database, path: Path, tmp_path: Path
 ) -> None:
@@ -363,6 +371,7 @@ async def test_a_restored_copy_does_not_go_on_from_what_it_has_never_seen(
         assert not await expired(database, known)
 
 
+@pytest.mark.long
 async def test_a_gap_in_which_a_table_was_not_followed_is_said(
     albums: Database, plain: sqlite3.Connection
 ) -> None:
@@ -419,6 +428,7 @@ async def test_since_is_a_number_or_its_text(database: Database, since: Any) -> 
         database.changes("files", since=since)
 
 
+@pytest.mark.long
 async def test_a_read_only_database_tells_of_tables_that_are_followed(
     albums: Database, path: Path
 ) -> None:
@@ -454,6 +464,7 @@ def test_threads_that_wait_follow_rows_too(path: Path) -> None:
 # The file as a whole
 
 
+@pytest.mark.long
 async def test_a_followed_file_is_in_order_and_its_opening_says_nothing(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -465,6 +476,7 @@ async def test_a_followed_file_is_in_order_and_its_opening_says_nothing(
     assert (report.ok, report.problems, caplog.records) == (True, [], [])
 
 
+@pytest.mark.long
 async def test_reset_ends_the_following(path: Path) -> None:
     async with reelbase.connect(path) as database, database.changes("files", rows=True) as stream:
         await add_file(database, "ann")
@@ -477,6 +489,7 @@ async def test_reset_ends_the_following(path: Path) -> None:
                 pass
 
 
+@pytest.mark.long
 async def test_a_repaired_file_begins_a_new_journal(path: Path) -> None:
     async with reelbase.connect(path) as database, database.changes("files", rows=True) as stream:
         file = await add_file(database, "ann")
@@ -504,6 +517,7 @@ async def repaired(path: Path) -> None:
     assert "every table read into a new file" in str(report.mended)
 
 
+@pytest.mark.long
 def test_an_export_has_neither_journal_nor_triggers(path: Path, tmp_path: Path) -> None:
     with (
         reelbase.connect_sync(path) as database,
@@ -517,6 +531,7 @@ def test_an_export_has_neither_journal_nor_triggers(path: Path, tmp_path: Path) 
     assert "followed" not in text
 
 
+@pytest.mark.long
 async def test_a_column_of_the_key_may_get_another_name(
     path: Path,
 ) -> None:
@@ -644,6 +659,7 @@ async def test_the_processes_find_a_stream_that_goes_on_before_its_rows_are_give
     assert not await follow_eight_processes(path, journal)
 
 
+@pytest.mark.long
 async def test_a_restored_copy_finds_a_place_that_is_a_number_alone(
     albums: Database, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

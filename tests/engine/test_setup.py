@@ -53,6 +53,7 @@ async def fill(database: reelbase.Database) -> None:
         await database.execute(statement)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["file", ":memory:"])
 async def test_writer_and_readers_know_them(place: str, path: Path, journal: Any) -> None:
     where = path if place == "file" else place
@@ -226,6 +227,7 @@ async def test_what_it_may_not_do_is_refused_and_leaks_nothing(
         assert await database.config.get("a") == 1
 
 
+@pytest.mark.long
 async def test_another_journal_mode_is_refused(path: Path) -> None:
     async with reelbase.connect(path, journal="wal"):
         pass
@@ -295,6 +297,7 @@ async def test_a_new_database_is_not_made_when_setup_fails(path: Path, journal: 
         await fill(database)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [1, 2, 3])
 async def test_a_migration_whose_setup_fails_changes_nothing_and_leaves_no_copy(
     number: int, path: Path, tmp_path: Path
@@ -316,6 +319,7 @@ async def test_a_migration_whose_setup_fails_changes_nothing_and_leaves_no_copy(
     ] == [1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [1, 2])
 async def test_a_backup_or_restore_whose_setup_fails_leaves_nothing(
     number: int, path: Path, tmp_path: Path
@@ -354,6 +358,7 @@ async def test_a_repair_keeps_what_needs_them(path: Path, tmp_path: Path) -> Non
         assert await database.fetch_all(str, NAMES) == ["E1", "E9", "E10"]
 
 
+@pytest.mark.long
 async def test_a_slow_one_holds_up_neither_the_loop_nor_a_cancel(path: Path) -> None:
     release = threading.Event()
     ticks = 0

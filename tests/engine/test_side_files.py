@@ -173,6 +173,7 @@ async def test_a_backup_is_not_made_beside_a_log_of_another_database(
         await database.backup(tmp_path / "saved.db")
 
 
+@pytest.mark.long
 async def test_the_copy_before_a_migration_avoids_a_log_of_another_database(
     path: Path, tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ async def refused(path: Path, call: str = "connect") -> str:
     return str(caught.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_backup_that_was_copied_over_a_killed_database_is_refused(
     call: str, saved: Path, path: Path, journal: Journal
@@ -124,6 +125,7 @@ async def test_a_backup_that_was_copied_over_a_killed_database_is_refused(
     assert f"{path}{LOG[journal]} is not the log of {link}: " in await refused(link, call)
 
 
+@pytest.mark.long
 def test_the_command_restore_mends_it_and_keeps_what_lay_there(
     saved: Path, path: Path, journal: Journal
 ) -> None:
@@ -139,6 +141,7 @@ def test_the_command_restore_mends_it_and_keeps_what_lay_there(
         assert native.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["check", "inspect", "migrate", "backup", "export", "init"])
 def test_commands_refuse_it_in_one_line(
     command: str, saved: Path, path: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
@@ -216,6 +219,7 @@ async def test_a_killed_database_opens_as_before(path: Path, saved: Path, journa
 # What lies there and is nothing
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["-wal", "-journal"])
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 async def test_an_empty_log_is_none(mode: Journal, suffix: str, path: Path) -> None:
@@ -224,6 +228,7 @@ async def test_an_empty_log_is_none(mode: Journal, suffix: str, path: Path) -> N
     assert await profiles(path, mode) == ["p"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [b"\0" * 28, b"\0" * 5000, b"no journal", b"\xd9\xd5\x05"])
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 async def test_what_sqlite_does_not_take_for_a_journal_is_none(
@@ -234,6 +239,7 @@ async def test_what_sqlite_does_not_take_for_a_journal_is_none(
     assert await profiles(path, mode) == ["p"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [b"\0" * 32, b"x", b"no log of any database" * 9])
 async def test_no_wal_lies_beside_a_file_with_a_rollback_journal(
     content: bytes, path: Path
@@ -260,6 +266,7 @@ async def test_a_log_beside_an_empty_or_foreign_file_is_judged_by_sqlite(path: P
 # What the headers tell
 
 
+@pytest.mark.long
 def test_the_page_size_tells(tmp_path: Path) -> None:
     for mode, log in LOG.items():
         path = tmp_path / f"{mode}.db"
@@ -281,6 +288,7 @@ def test_the_page_size_tells(tmp_path: Path) -> None:
             refuse_stale_log(path)
 
 
+@pytest.mark.long
 async def test_the_number_of_pages_tells_where_the_log_does_not_change_it(
     path: Path, tmp_path: Path
 ) -> None:
@@ -295,6 +303,7 @@ async def test_the_number_of_pages_tells_where_the_log_does_not_change_it(
     assert " pages, and those in the log " in await refused(path)
 
 
+@pytest.mark.long
 def test_a_damaged_change_counter_tells_nothing(path: Path, journal: Journal) -> None:
     asyncio.run(change(path, journal, "p"))
     kill(path, "CREATE TABLE config_too (x)", *LAST[journal])
@@ -354,6 +363,7 @@ async def test_the_locks_of_this_process_survive_the_look(
         await unit.rollback()
 
 
+@pytest.mark.long
 async def test_no_descriptor_is_left(saved: Path, path: Path, journal: Journal) -> None:
     kill(path, *LAST[journal])
     copy_over(saved, path)
@@ -363,6 +373,7 @@ async def test_no_descriptor_is_left(saved: Path, path: Path, journal: Journal) 
     assert os.listdir("/proc/self/fd") == before
 
 
+@pytest.mark.long
 async def test_two_looks_that_differ_say_nothing(
     saved: Path, path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,7 @@ async def test_a_file_without_a_table_for_statistics_gets_one(
         assert look(ALL_STATISTICS) == []
 
 
+@pytest.mark.long
 async def test_a_clean_file_is_not_written_to(path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal):
         pass
@@ -186,6 +187,7 @@ def test_a_connection_that_removes_them_forgets_their_estimates(path: Path) -> N
     assert stale
 
 
+@pytest.mark.long
 async def test_a_locked_file_opens_with_a_warning_and_loses_them_later(
     path: Path,
     journal: Any,
@@ -208,6 +210,7 @@ async def test_a_locked_file_opens_with_a_warning_and_loses_them_later(
         assert [each for each in (await database.check()).warnings if "ANALYZE" in each] == []
 
 
+@pytest.mark.long
 async def test_damaged_statistics_do_not_keep_a_file_closed(
     path: Path, journal: Any, messages: Callable[[], list[str]]
 ) -> None:
@@ -357,6 +360,7 @@ async def test_a_vacuum_has_nobody_read_them(
             assert found == plans_without_statistics()
 
 
+@pytest.mark.long
 async def test_check_names_the_tables(
     path: Path, database: Database, other: sqlite3.Connection
 ) -> None:
@@ -444,6 +448,7 @@ async def test_a_failure_in_the_middle_leaves_no_statistics_behind(
             assert found == plans_without_statistics()
 
 
+@pytest.mark.long
 async def test_optimize_gathers_them_of_the_applications_tables(
     database: Database, look: Look
 ) -> None:
@@ -487,6 +492,7 @@ async def indexes_used(database: Database) -> set[str]:
     return set(await on_each_connection(database, look))
 
 
+@pytest.mark.long
 def test_gathering_is_a_sample(path: Path) -> None:
     """Of a large table ANALYZE would read all."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as native:

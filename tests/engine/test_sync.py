@@ -97,6 +97,7 @@ def test_a_call_gives_the_record_and_is_stored(
         sync.files.add("ann", "a.mkv")  # type: ignore[call-arg]
 
 
+@pytest.mark.long
 def test_raw_sql(sync: SyncDatabase) -> None:
     assert sync.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)") == 0
     assert sync.execute_many("INSERT INTO notes (text) VALUES (?)", [("a",), ("b",)]) == 2
@@ -207,6 +208,7 @@ def test_an_iterator_among_the_arguments_may_call_the_database(sync: SyncDatabas
     assert sync.execute_many("INSERT INTO counts VALUES (?)", rows) == 3
 
 
+@pytest.mark.long
 def test_a_backup_tells_its_progress_to_the_thread_that_waits(
     sync: SyncDatabase, tmp_path: Path
 ) -> None:
@@ -358,6 +360,7 @@ def test_a_snapshot_sees_one_moment(sync: SyncDatabase, journal: str) -> None:
 # Threads, contexts, event loops.
 
 
+@pytest.mark.long
 def test_many_threads_share_it(sync: SyncDatabase) -> None:
     def work(thread: int) -> None:
         for number in range(20):
@@ -563,6 +566,7 @@ def test_closing_ends_the_thread_and_refuses_later_calls(path: Path) -> None:
     assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name]
 
 
+@pytest.mark.long
 def test_closing_on_another_thread_ends_units_and_waiting_calls(path: Path, journal: Any) -> None:
     sync = reelbase.connect_sync(path, journal=journal)
 

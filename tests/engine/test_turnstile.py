@@ -99,6 +99,7 @@ def commits_of_a_busy_process_during(wait: Callable[[], float], busy: Writer) ->
     return counts
 
 
+@pytest.mark.long
 def test_a_process_that_writes_all_the_time_lets_another_one_in_after_a_commit_or_two(
     writers: Callable[[], Writer],
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_process_that_writes_all_the_time_lets_another_one_in_after_a_commit_o
     assert sorted(counts)[-3] <= 2
 
 
+@pytest.mark.long
 def test_without_turns_it_would_not(writers: Callable[[], Writer]) -> None:
     """The mutant of the test above: SQLite's own handler waits, in vain at times."""
     busy, other = writers(), writers()
@@ -150,6 +152,7 @@ def test_waiting_processes_are_let_in_in_the_order_in_which_they_came(
     assert order == [0, 1, 2, 3]
 
 
+@pytest.mark.long
 def test_more_processes_than_seats_all_get_their_turn(
     path: Path, writers: Callable[[], Writer]
 ) -> None:
@@ -235,6 +238,7 @@ def test_a_process_that_is_killed_in_the_queue_leaves_its_seat(
         assert not other.turnstile._is_awaited()
 
 
+@pytest.mark.long
 def test_a_program_that_takes_no_part_is_waited_for_until_busy_timeout(
     path: Path, writers: Callable[[], Writer]
 ) -> None:

@@ -627,6 +627,7 @@ async def test_an_uncertain_commit_makes_the_state_unknown(
     assert await notes.execute(ADD, ("next",)) == 1
 
 
+@pytest.mark.long
 async def test_a_cancel_waits_for_a_disk_that_does_not_answer_only_so_long(
     path: Path, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -903,6 +904,7 @@ async def test_units_and_autocommit_writes_are_served_first_come_first_served(
     assert await notes.fetch_all(str, ALL) == order
 
 
+@pytest.mark.long
 async def test_two_hundred_of_two_hundred_read_modify_writes(notes: Database, look: Look) -> None:
     async def increment() -> None:
         async with notes.transaction() as unit:
@@ -920,6 +922,7 @@ async def test_reads_do_not_wait_for_a_unit(notes: Database) -> None:
         assert await asyncio.wait_for(notes.fetch_all(str, ALL), 1) == []
 
 
+@pytest.mark.long
 async def test_a_unit_that_waits_longer_than_busy_timeout_is_refused(
     path: Path, journal: str, look: Look
 ) -> None:
@@ -937,6 +940,7 @@ async def test_a_unit_that_waits_longer_than_busy_timeout_is_refused(
         assert await database.execute(ADD, ("next",)) == 1
 
 
+@pytest.mark.long
 async def test_an_autocommit_write_that_waits_longer_than_busy_timeout_is_refused(
     path: Path, journal: str, look: Look
 ) -> None:
@@ -953,6 +957,7 @@ async def test_an_autocommit_write_that_waits_longer_than_busy_timeout_is_refuse
         assert look(ALL) == [("holder",)]
 
 
+@pytest.mark.long
 async def test_a_wait_shorter_than_busy_timeout_is_served(path: Path, journal: str) -> None:
     async with impatient(path, journal, busy_timeout=5.0) as database:
         async with database.transaction():
@@ -1076,6 +1081,7 @@ async def test_a_forgotten_unit_is_rolled_back(notes: Database, look: Look) -> N
     assert look(ALL) == [("next",)]
 
 
+@pytest.mark.long
 async def test_a_forgotten_snapshot_gives_its_reader_back(notes: Database) -> None:
     view = await notes.snapshot().__aenter__()
     assert await view.profiles.list() == []
@@ -1116,6 +1122,7 @@ async def test_a_queue_that_moves_is_never_refused(path: Path, journal: str) -> 
         assert await database.fetch_one(int, "SELECT count(*) FROM counters") == 150
 
 
+@pytest.mark.long
 async def test_a_foreign_lock_longer_than_busy_timeout_refuses_units_and_writes(
     path: Path, journal: str, look: Look
 ) -> None:
@@ -1136,6 +1143,7 @@ async def test_a_foreign_lock_longer_than_busy_timeout_refuses_units_and_writes(
         assert look(ALL) == [("next",)]
 
 
+@pytest.mark.long
 async def test_all_that_wait_behind_a_foreign_lock_wait_no_longer_than_the_first(
     path: Path, journal: str
 ) -> None:
@@ -1155,6 +1163,7 @@ async def test_all_that_wait_behind_a_foreign_lock_wait_no_longer_than_the_first
         assert elapsed_seconds < 1
 
 
+@pytest.mark.long
 async def test_a_foreign_lock_that_is_released_in_time_is_waited_for(
     path: Path, journal: str, look: Look
 ) -> None:
@@ -1167,6 +1176,7 @@ async def test_a_foreign_lock_that_is_released_in_time_is_waited_for(
     assert len(look(ALL)) == 3
 
 
+@pytest.mark.long
 async def test_another_process_that_holds_the_lock_is_waited_for(
     path: Path, journal: str, look: Look
 ) -> None:
@@ -1215,6 +1225,7 @@ async def test_busy_timeout_zero_still_lets_units_take_turns_when_free(
 # The warning about units that are held for long.
 
 
+@pytest.mark.long
 async def test_a_unit_held_for_long_is_reported_with_its_caller(
     path: Path, journal: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1227,6 +1238,7 @@ async def test_a_unit_held_for_long_is_reported_with_its_caller(
     assert f"{__file__}:{line}" in record.getMessage()
 
 
+@pytest.mark.long
 async def test_a_quick_unit_is_not_reported(
     path: Path, journal: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1239,6 +1251,7 @@ async def test_a_quick_unit_is_not_reported(
     assert caplog.records == []
 
 
+@pytest.mark.long
 async def test_a_unit_that_has_ended_inside_its_block_is_not_reported(
     path: Path, journal: str, caplog: pytest.LogCaptureFixture
 ) -> None:

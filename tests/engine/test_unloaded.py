@@ -202,6 +202,7 @@ async def test_vacuum_is_done_or_names_what_it_needs(kind: Kind, path: Path) -> 
     assert f"{kind.user} needs {kind.missing}" in caught.value.details["needs"]
 
 
+@pytest.mark.long
 async def test_statistics_are_gathered_of_the_rest(
     kind: Kind, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -247,6 +248,7 @@ def test_commands_do_without_it(
         assert (facts["not_vacuumed"] is None) is kind.can_vacuum
 
 
+@pytest.mark.long
 async def test_a_command_shows_the_warnings(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -71,6 +71,7 @@ async def test_a_log_that_has_grown_is_emptied(path: Path) -> None:
         assert len(await database.config.all()) == 6
 
 
+@pytest.mark.long
 async def test_without_upkeep_it_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the other tests would see if there were none."""
     monkeypatch.setattr(upkeep.Upkeep, "look", upkeep.Upkeep.start)
@@ -80,6 +81,7 @@ async def test_without_upkeep_it_stays(path: Path, monkeypatch: pytest.MonkeyPat
         assert wal_bytes(path) > LIMIT
 
 
+@pytest.mark.long
 async def test_a_long_snapshot_is_named_once_and_the_log_emptied_after_it(
     path: Path, warnings: Callable[[], list[str]]
 ) -> None:
@@ -99,6 +101,7 @@ async def test_a_long_snapshot_is_named_once_and_the_log_emptied_after_it(
         assert warnings() == [warning]
 
 
+@pytest.mark.long
 async def test_a_stream_is_named_by_the_line_that_opened_it(
     path: Path, warnings: Callable[[], list[str]]
 ) -> None:
@@ -115,6 +118,7 @@ async def test_a_stream_is_named_by_the_line_that_opened_it(
         await until(lambda: wal_bytes(path) == 0, seconds=1.0)
 
 
+@pytest.mark.long
 async def test_an_abandoned_stream_holds_the_log_for_a_cycle_at_most(path: Path) -> None:
     async with reelbase.connect(path, journal="wal") as database:
         await database.config.set("key", "before")
@@ -169,6 +173,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.long
 async def test_another_process_that_reads_for_long_is_told_of(
     path: Path, warnings: Callable[[], list[str]]
 ) -> None:
@@ -192,6 +197,7 @@ async def test_another_process_that_reads_for_long_is_told_of(
         )
 
 
+@pytest.mark.long
 async def test_another_process_that_stays_is_told_of_once_where_sqlite_has_a_bug(
     path: Path, warnings: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +220,7 @@ async def test_another_process_that_stays_is_told_of_once_where_sqlite_has_a_bug
     assert "WAL-reset bug" in warnings()[0]
 
 
+@pytest.mark.long
 async def test_a_unit_of_work_is_not_disturbed(path: Path) -> None:
     async with reelbase.connect(path, journal="wal", busy_timeout=0.2) as database:
         await write_much(database)
@@ -306,6 +313,7 @@ async def test_a_unit_that_was_open_ends_in_order(path: Path, journal: Any) -> N
         os.rename(f"{path}.old", path)
 
 
+@pytest.mark.long
 async def test_a_new_number_on_a_network_filesystem_is_only_a_warning(
     path: Path, tmp_path: Path, warnings: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +328,7 @@ async def test_a_new_number_on_a_network_filesystem_is_only_a_warning(
         assert len(warnings()) == 1
 
 
+@pytest.mark.long
 async def test_a_mount_over_the_file_ends_writing_until_it_is_gone(
     path: Path, tmp_path: Path, journal: Any, warnings: Callable[[], list[str]]
 ) -> None:
@@ -341,6 +350,7 @@ async def test_a_mount_over_the_file_ends_writing_until_it_is_gone(
     assert len(warnings()) == 3
 
 
+@pytest.mark.long
 async def test_a_filesystem_that_does_not_answer_holds_up_nothing(
     path: Path,
     journal: Any,
@@ -372,6 +382,7 @@ async def test_a_filesystem_that_does_not_answer_holds_up_nothing(
     assert len(warnings()) == 1
 
 
+@pytest.mark.long
 async def test_nothing_goes_on_after_close(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with reelbase.connect(path) as database:
         await asyncio.sleep(2 * CYCLE)
@@ -382,6 +393,7 @@ async def test_nothing_goes_on_after_close(path: Path, monkeypatch: pytest.Monke
     assert database.closed
 
 
+@pytest.mark.long
 async def test_a_forgotten_database_is_not_kept(path: Path) -> None:
     database: Database | None = await reelbase.connect(path)
     await asyncio.sleep(2 * CYCLE)

@@ -84,6 +84,7 @@ WHERE file_created_at IS NOT files.created_at
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_imported_files_are_found_by_status_and_tag_and_batches_are_no_jobs_to_claim(
     name: str, folder: Path, tmp_path: Path
@@ -151,6 +152,7 @@ def test_a_dry_run_counts_the_same_and_makes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
+@pytest.mark.long
 def test_what_is_in_the_log_beside_the_old_database_counts(folder: Path, tmp_path: Path) -> None:
     old = old_database("media-rip", folder)
     with closing(sqlite3.connect(old)) as native:
@@ -274,6 +276,7 @@ def test_a_dump_without_its_last_line_is_refused(folder: Path, tmp_path: Path) -
     assert caught.value.code == "incomplete"
 
 
+@pytest.mark.long
 def test_a_database_of_reelbase_is_refused(tmp_path: Path) -> None:
     assert run("init", tmp_path / "old.db") == 0
     with pytest.raises(SchemaError, match="is a database of reelbase already"):
@@ -285,6 +288,7 @@ def test_an_application_that_there_is_not_is_refused(folder: Path, tmp_path: Pat
         imported(old_database("media-rip", folder), tmp_path / "new.db", "plex")
 
 
+@pytest.mark.long
 def test_a_database_with_rows_is_not_imported_into(folder: Path, tmp_path: Path) -> None:
     old, new = old_database("media-rip", folder), tmp_path / "new.db"
     imported(old, new)
@@ -370,6 +374,7 @@ def test_a_kill_at_any_moment_leaves_the_old_file_untouched_and_no_half_new_one(
     assert outcomes == {False, True}
 
 
+@pytest.mark.long
 def test_ids_go_on_where_the_old_ones_ended(folder: Path, tmp_path: Path) -> None:
     old, new = old_database("media-rip", folder), tmp_path / "new.db"
     with closing(sqlite3.connect(old)) as native:
@@ -391,6 +396,7 @@ def test_a_file_of_rejects_of_an_earlier_import_goes(folder: Path, tmp_path: Pat
     assert not stale.exists()
 
 
+@pytest.mark.long
 def test_the_command_names_what_became_of_the_rows(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -401,6 +407,7 @@ def test_the_command_names_what_became_of_the_rows(
     assert f"3 rows rejected; see {new}.rejects.ndjson" in said
 
 
+@pytest.mark.long
 def test_the_command_gives_the_report_as_json(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -428,6 +435,7 @@ def test_the_command_refuses_wrong_use(
     assert "reelbase import: " in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_the_command_takes_the_time_zone_and_the_prefix(folder: Path, tmp_path: Path) -> None:
     old, new = old_database("mirumoji-2025", folder), tmp_path / "new.db"
     options = ("--timezone", "Asia/Tokyo", "--strip-prefix", "media_files/profiles/")
@@ -453,6 +461,7 @@ def test_times_of_the_oldest_mirumoji_are_local_ones(folder: Path, tmp_path: Pat
     assert first == ("2025-06-01T19:05:01.500Z",)
 
 
+@pytest.mark.long
 def test_markers_of_a_video_editors_projects_come_along(folder: Path, tmp_path: Path) -> None:
     old, new = old_database("stoat-and-ferret", folder), tmp_path / "new.db"
     film = "d450f96e-dba8-4034-8a1d-f736fe297964"

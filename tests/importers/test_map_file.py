@@ -88,6 +88,7 @@ def test_the_example_of_the_readme_imports_a_shelf(
     ]
 
 
+@pytest.mark.long
 def test_credentials_and_ignored_values_are_written_nowhere(
     shelf: Path, mapping: Path, tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_database_that_lacks_what_the_mapping_names_is_refused(
         asyncio.run(import_mapped(mapping, shelf, tmp_path / "new.db"))
 
 
+@pytest.mark.long
 def test_the_command_imports_by_a_mapping(
     shelf: Path, mapping: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,7 @@ def test_api_keys_come_along_where_both_keys_are_given(dump: Path, tmp_path: Pat
     assert report.no_home["api_key that their ENCRYPTION_KEY does not decrypt"] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"encryption_key": ENCRYPTION_KEY}, {"secrets": SECRETS}])
 def test_without_both_keys_no_api_key_comes_along(
     options: dict[str, Any], dump: Path, tmp_path: Path
@@ -92,6 +93,7 @@ def test_the_command_takes_both_keys_from_files(
     assert keys_of(new) == ["sk-ant-test-0001", None, "sk-legacy-0002", None]
 
 
+@pytest.mark.long
 def test_credentials_are_in_neither_file(dump: Path, tmp_path: Path) -> None:
     imported(dump, tmp_path / "new.db")
     written = (
@@ -104,6 +106,7 @@ def test_credentials_are_in_neither_file(dump: Path, tmp_path: Path) -> None:
     assert [set(line["row"]) for line in never] == [{"id", "reason"}]
 
 
+@pytest.mark.long
 def test_a_transcript_has_the_texts_of_its_segments_in_order(dump: Path, tmp_path: Path) -> None:
     imported(dump, tmp_path / "new.db")
     texts = rows_of(
@@ -117,6 +120,7 @@ def test_a_transcript_has_the_texts_of_its_segments_in_order(dump: Path, tmp_pat
     assert [id for (id,) in ids] == [*range(1, 7), *range(121, 128)]
 
 
+@pytest.mark.long
 def test_ids_go_on_where_the_sequences_of_the_dump_were(dump: Path, tmp_path: Path) -> None:
     content = dump.read_text("utf-8")
     sequence = "SELECT pg_catalog.setval('public.speaker_id_seq', 7, true);"
@@ -127,6 +131,7 @@ def test_ids_go_on_where_the_sequences_of_the_dump_were(dump: Path, tmp_path: Pa
     assert rows_of(tmp_path / "new.db", counter) == [(70,)]
 
 
+@pytest.mark.long
 def test_tags_that_have_an_owner_stay_with_it(tables: Path, tmp_path: Path) -> None:
     """As later versions have them: NULL is a tag of the system's."""
     with closing(sqlite3.connect(tables)) as native:
@@ -190,6 +195,7 @@ def changed(tables: Path, script: str) -> None:
         native.executescript(script)
 
 
+@pytest.mark.long
 def test_people_collections_and_comments_come_along(dump: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.db"
     imported(dump, new)
@@ -214,6 +220,7 @@ def test_people_collections_and_comments_come_along(dump: Path, tmp_path: Path) 
     asyncio.run(read())
 
 
+@pytest.mark.long
 def test_people_of_one_name_are_one_person(tables: Path, tmp_path: Path) -> None:
     changed(tables, "UPDATE speaker_profile SET name = 'Ann'; UPDATE speaker SET verified = 1;")
     report = imported(tables, tmp_path / "new.db")
@@ -225,6 +232,7 @@ def test_people_of_one_name_are_one_person(tables: Path, tmp_path: Path) -> None
     assert rows_of(tmp_path / "new.db", tied) == [(1, "Ann", 1), (2, "Ann", 1)]
 
 
+@pytest.mark.long
 def test_a_tied_speaker_has_the_name_of_the_person(tables: Path, tmp_path: Path) -> None:
     changed(tables, "UPDATE speaker SET display_name = 'Annie' WHERE id = 1;")
     report = imported(tables, tmp_path / "new.db")
@@ -234,6 +242,7 @@ def test_a_tied_speaker_has_the_name_of_the_person(tables: Path, tmp_path: Path)
     assert rows_of(tmp_path / "new.db", tied) == [("Ann", 1)]
 
 
+@pytest.mark.long
 def test_a_speaker_is_not_tied_to_another_users_person(tables: Path, tmp_path: Path) -> None:
     changed(tables, "UPDATE speaker_profile SET user_id = 1 WHERE id = 1;")
     report = imported(tables, tmp_path / "new.db")
@@ -242,6 +251,7 @@ def test_a_speaker_is_not_tied_to_another_users_person(tables: Path, tmp_path: P
     assert rows_of(tmp_path / "new.db", tied) == [("Ann", None)]
 
 
+@pytest.mark.long
 def test_what_refers_to_nothing_is_rejected_or_cleared(tables: Path, tmp_path: Path) -> None:
     changed(
         tables,
@@ -267,6 +277,7 @@ def test_what_refers_to_nothing_is_rejected_or_cleared(tables: Path, tmp_path: P
     }
 
 
+@pytest.mark.long
 def test_a_comment_before_the_beginning_is_at_the_beginning(tables: Path, tmp_path: Path) -> None:
     changed(tables, 'UPDATE comment SET "timestamp" = -3 WHERE id = 1;')
     report = imported(tables, tmp_path / "new.db")
@@ -275,6 +286,7 @@ def test_a_comment_before_the_beginning_is_at_the_beginning(tables: Path, tmp_pa
     assert rows_of(tmp_path / "new.db", at) == [(0.0,)]
 
 
+@pytest.mark.long
 def test_a_database_without_these_tables_is_recognized(tables: Path, tmp_path: Path) -> None:
     changed(
         tables,

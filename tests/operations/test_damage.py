@@ -78,6 +78,7 @@ async def test_an_index_that_lost_a_row_is_found_by_a_full_check_only(
     assert f"reelbase repair {path}" in full.advice
 
 
+@pytest.mark.long
 async def test_a_damaged_table_is_told_from_a_damaged_index(path: Path, journal: Any) -> None:
     await fill(path, journal, 10)
     copy = Path(shutil.copy(path, path.with_name("copy.db")))
@@ -96,6 +97,7 @@ async def test_a_damaged_table_is_told_from_a_damaged_index(path: Path, journal:
     assert index.advice.startswith("no row is lost")
 
 
+@pytest.mark.long
 async def test_rows_that_only_indexes_have_are_no_matter_of_indexes(
     path: Path, journal: Any
 ) -> None:
@@ -116,6 +118,7 @@ async def test_rows_that_only_indexes_have_are_no_matter_of_indexes(
     assert report.advice.startswith("rows may be lost")
 
 
+@pytest.mark.long
 async def test_a_sound_database_is_sound_in_full(database: Database) -> None:
     await database.profiles.ensure("anna")
     report = await database.check(full=True)
@@ -142,6 +145,7 @@ async def test_a_damaged_page_of_a_search_index_is_found_and_mended(
         assert len(await database.videos.search("x")) == 0
 
 
+@pytest.mark.long
 async def test_a_search_index_of_the_application_whose_texts_differ_from_its_table(
     database: Database, path: Path
 ) -> None:
@@ -157,6 +161,7 @@ async def test_a_search_index_of_the_application_whose_texts_differ_from_its_tab
     assert "reelbase repair" in problem
 
 
+@pytest.mark.long
 async def test_writes_beside_one_that_meets_damage_are_stored(path: Path, journal: Any) -> None:
     await fill(path, journal)
     change_page(path, pages_of(path, f"{SEARCHED}_idx")[-1])
@@ -211,6 +216,7 @@ def damage_table(path: Path) -> None:
     change_page(path, pages_of(path, "files")[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("damage", "hint"),
     [(damage_index, "No row is lost"), (damage_table, "Rows may be lost")],
@@ -228,6 +234,7 @@ async def test_a_copy_of_a_damaged_file_is_refused_with_what_mends_it(
     assert not (tmp_path / "copy.db").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("damage", "hint"),
     [(damage_index, "No row is lost"), (damage_table, "Rows may be lost")],
@@ -246,6 +253,7 @@ async def test_an_older_file_is_not_migrated_and_says_what_mends_it(
         await reelbase.connect(path)
 
 
+@pytest.mark.long
 def test_the_command_checks_an_older_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,6 +43,7 @@ def _rows(pages: PageFile, root: int, *, is_index: bool) -> list[tuple[Value, ..
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(8))
 def test_every_row_is_read_and_the_page_size_is_guessed(seed: int, tmp_path: Path) -> None:
     choose, path = random.Random(seed), tmp_path / "x.db"

@@ -72,6 +72,7 @@ async def test_a_sound_file_is_left_alone(filled: Path) -> None:
     assert beside(filled) == ["media.db"]
 
 
+@pytest.mark.long
 async def test_a_sound_older_file_is_left_alone(tmp_path: Path) -> None:
     version_5(tmp_path / "old.db")
     assert (await reelbase.repair(tmp_path / "old.db")).copy is None
@@ -692,6 +693,7 @@ async def test_what_is_no_database_of_ours_is_refused(
     assert beside(path) == ["x.db"]
 
 
+@pytest.mark.long
 async def test_a_newer_file_is_refused(filled: Path) -> None:
     change(
         filled,

@@ -270,6 +270,7 @@ def test_a_trigger_that_fills_a_table_that_was_emptied_before_is_no_obstacle(
     assert len(after["graves"]) == done["deleted"]["videos"]
 
 
+@pytest.mark.long
 async def test_what_was_not_asked_about_is_not_deleted(path: Path, database: Database) -> None:
     """Another process may have written between the question and the answer."""
     await database.profiles.ensure("ann")
@@ -287,6 +288,7 @@ async def test_what_was_not_asked_about_is_not_deleted(path: Path, database: Dat
     assert await database.profiles.count() == 0
 
 
+@pytest.mark.long
 async def test_a_cancelled_reset_deletes_nothing(path: Path, database: Database) -> None:
     """Also in the middle of a statement that takes long."""
     await database.profiles.ensure("ann")

@@ -64,6 +64,7 @@ def test_what_is_exported_and_imported_is_the_same_in_every_table(
     work(copy, look)
 
 
+@pytest.mark.long
 def test_a_folder_has_a_file_per_table(
     filled: Path, tmp_path: Path, facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +154,7 @@ def test_what_is_no_whole_export_imports_nothing(
     assert path.read_bytes() == before
 
 
+@pytest.mark.long
 async def test_only_an_empty_database_takes_an_export(
     exported: list[bytes], database: Database, path: Path
 ) -> None:
@@ -166,6 +168,7 @@ async def test_only_an_empty_database_takes_an_export(
     assert contents(path) == before
 
 
+@pytest.mark.long
 def test_a_target_that_exists_is_left_alone(
     filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -482,6 +485,7 @@ def test_an_import_is_a_database_of_its_own(
     assert len(ids) == 2
 
 
+@pytest.mark.long
 def test_an_export_may_be_made_while_the_database_is_in_use(
     path: Path, tmp_path: Path, facts: Callable[..., Any], journal: str
 ) -> None:
@@ -500,6 +504,7 @@ def test_an_export_may_be_made_while_the_database_is_in_use(
     work(path, at_work)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_new", [True, False])
 async def test_a_cancelled_import_leaves_nothing(
     is_new: bool, path: Path, tmp_path: Path, exported: list[bytes]

@@ -206,6 +206,7 @@ def loud(table: str) -> dict[str, Any]:
     return made("trigger", name, f"CREATE TRIGGER {name} BEFORE INSERT ON {table} {does}", table)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", [1, SCHEMA_VERSION - 1, SCHEMA_VERSION])
 def test_nothing_that_is_created_runs(version: int, tmp_path: Path) -> None:
     """Neither a trigger, while rows are stored and migrated, nor a function in a default or a view."""

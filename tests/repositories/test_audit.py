@@ -356,6 +356,7 @@ async def test_what_is_done_at_the_prompt_is_noted_too(database: Database, path:
     assert all(datetime.now(UTC) - entry.timestamp < timedelta(minutes=5) for entry in entries)
 
 
+@pytest.mark.long
 async def test_history_cannot_be_mended(database: Database, path: Path) -> None:
     await make(database)
     before = contents(path)

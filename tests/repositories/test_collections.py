@@ -76,6 +76,7 @@ async def test_files_are_put_before_another_one_or_at_the_end(
     assert await order(database, collection) == [c, f, e, a, b, d]
 
 
+@pytest.mark.long
 async def test_a_file_can_be_moved_to_the_same_place_any_number_of_times(
     database: Database, collection: Collection, files: list[UUID]
 ) -> None:

@@ -125,6 +125,7 @@ async def test_an_urgent_download_goes_before_an_expired_lease(
     assert [(await claim(database)).url for _ in range(3)] == ["urgent", "old", "new"]
 
 
+@pytest.mark.long
 async def test_64_claims_at_once_get_64_downloads(database: Database, other: Database) -> None:
     added = await database.downloads.add_many("s", [f"{URL}{n}" for n in range(64)])
     claimed = await asyncio.gather(

@@ -687,6 +687,7 @@ async def test_active_only_leaves_the_finished_ones_out(database: Database) -> N
     assert await database.downloads.list_for_session("s") == list(made.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("active_only", [True, False])
 async def test_paging_visits_every_download_once(
     active_only: bool, database: Database, clock: FrozenClock
@@ -930,6 +931,7 @@ async def test_a_purge_by_age_leaves_the_sessions(database: Database, clock: Fro
     assert await database.sessions.count() == 1
 
 
+@pytest.mark.long
 async def test_two_purges_at_once_name_every_file_once(
     database: Database, path: Path, journal: Any, clock: FrozenClock
 ) -> None:
@@ -994,6 +996,7 @@ async def test_the_cut_of_an_idle_purge_is_exact(database: Database, clock: Froz
     assert (await database.downloads.purge_idle(timedelta(seconds=60))).sessions_deleted == 1
 
 
+@pytest.mark.long
 async def test_an_idle_purge_does_what_that_of_the_sessions_does(
     path: Path, tmp_path: Path, journal: Any, clock: FrozenClock, template: Path
 ) -> None:

@@ -264,6 +264,7 @@ async def test_an_unknown_order_is_refused_with_the_known_ones(database: Databas
         assert f"order: must be one of {known}, not 'oldest first'" in str(refused.value)
 
 
+@pytest.mark.long
 async def test_a_file_is_a_place_in_the_orders_of_time_only(
     database: Database, library: list[dict[str, Any]]
 ) -> None:
@@ -302,6 +303,7 @@ async def test_what_is_no_filter_is_refused_by_its_name(
             await database.files.count("anna", **{parameter: value})
 
 
+@pytest.mark.long
 async def test_parts_of_names_are_found_before_and_after_they_are_indexed(
     database: Database,
 ) -> None:

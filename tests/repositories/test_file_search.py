@@ -111,6 +111,7 @@ async def test_what_has_changed_is_found_by_its_new_words_only(
     in_step(look)
 
 
+@pytest.mark.long
 async def test_titles_come_and_go(database: Database, look: Look) -> None:
     file = await database.files.add("ann", "a.mp4", "p")
     await database.media_info.upsert(file.id, width=1)

@@ -89,6 +89,7 @@ async def test_jobs_are_counted_by_status(
     assert all(isinstance(status, JobStatus) for status in counts)
 
 
+@pytest.mark.long
 async def test_a_failed_job_is_found_as_quickly_among_any_number_that_succeeded(
     database: Database, path: Path
 ) -> None:

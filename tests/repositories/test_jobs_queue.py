@@ -1132,6 +1132,7 @@ async def test_many_jobs_are_claimed_as_one_by_one(jobs: JobRepository, clock: F
     assert await jobs.claim_many("w", 1) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(12))
 async def test_many_jobs_are_claimed_in_the_order_in_which_single_claims_take_them(
     seed: int,

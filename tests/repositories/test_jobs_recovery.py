@@ -245,6 +245,7 @@ async def test_a_parent_claimed_before_it_had_children_fails_with_its_lease(
     assert (await jobs.get(parent.id)).status == (await jobs.get(child.id)).status == "failed"
 
 
+@pytest.mark.long
 async def test_recovery_after_a_reopening(
     path: Any, journal: Literal["wal", "delete"], clock: FrozenClock
 ) -> None:

@@ -70,6 +70,7 @@ async def test_after_the_active_one_the_newest_is_active(
     assert (await database.profiles.get("ann")).active_llm_config_id is None
 
 
+@pytest.mark.long
 async def test_exactly_one_is_active_whatever_happens(database: Database) -> None:
     rng = random.Random(7)
     for step in range(150):
@@ -286,6 +287,7 @@ async def with_old_key(path: Path, journal: Literal["wal", "delete"]) -> AsyncIt
         yield [(await add(database, name)).id for name in "abc"]
 
 
+@pytest.mark.long
 async def test_rotation_brings_every_key_to_the_current_one(
     path: Path, journal: Literal["wal", "delete"], with_old_key: list[int]
 ) -> None:
@@ -299,6 +301,7 @@ async def test_rotation_brings_every_key_to_the_current_one(
         assert keys == ["fresh", KEY, KEY]
 
 
+@pytest.mark.long
 async def test_a_key_that_is_missing_is_said_and_rotation_is_all_or_nothing(
     path: Path, journal: Literal["wal", "delete"], with_old_key: list[int]
 ) -> None:

@@ -86,6 +86,7 @@ async def test_dismissing_says_whether_it_was_there(database: Database) -> None:
     assert later.id > notification.id  # never used again
 
 
+@pytest.mark.long
 async def test_a_profile_never_holds_more_than_1000(database: Database) -> None:
     kept = await database.notifications.push("bob", "t", "his")
     async with database.transaction() as unit:

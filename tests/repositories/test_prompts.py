@@ -501,6 +501,7 @@ async def test_a_lone_surrogate_is_no_text_to_search_for(database: Database) -> 
         await database.prompts.search("trap \ud800")
 
 
+@pytest.mark.long
 async def test_a_query_may_be_long(database: Database) -> None:
     text = " ".join(f"word{n}" for n in range(1000))
     await track_all(database, text, "夜の" * 1000)
@@ -578,6 +579,7 @@ def test_no_query_is_an_error(query: str, memory: Run) -> None:
 words = st.text("abcdeéABC夜の京국어カナ0189-_'\" ,.", max_size=24)
 
 
+@pytest.mark.long
 @settings(
     max_examples=100,
     deadline=None,

@@ -234,6 +234,7 @@ async def test_notifications_by_age_and_number(database: Database, clock: Frozen
     assert [one.id for one in await retention.pinned_notifications("ann")] == [pushed[0].id]
 
 
+@pytest.mark.long
 async def test_a_pinned_notification_stays_among_more_than_a_thousand(database: Database) -> None:
     await database.profiles.ensure("ann")
     first = await database.notifications.push("ann", "t", "first")
@@ -285,6 +286,7 @@ async def test_all_of_it_is_undone_with_its_unit(
         await unit.rollback()
 
 
+@pytest.mark.long
 async def test_more_rows_than_a_transaction_takes(database: Database) -> None:
     await database.profiles.ensure("ann")
     await database.files.add_many("ann", [NewFile("n", f"{number}") for number in range(1201)])

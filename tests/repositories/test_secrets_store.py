@@ -86,6 +86,7 @@ async def test_a_profile_named_like_the_application_is_another_owner(database: D
         await database.secrets_store.value("key", profile_id="the application")
 
 
+@pytest.mark.long
 async def test_keys_are_rotated_all_or_none(path: Path, database: Database) -> None:
     for number in range(5):
         await database.secrets_store.set(f"key {number}", f"value {number}", profile_id="ann")

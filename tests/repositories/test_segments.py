@@ -117,6 +117,7 @@ async def test_a_reader_sees_the_old_ones_or_the_new_ones(
     assert {count for _, count in seen} == {100}
 
 
+@pytest.mark.long
 async def test_cancelled_in_the_middle_it_is_all_or_nothing(
     database: Database, transcript: Transcript
 ) -> None:

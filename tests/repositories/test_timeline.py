@@ -356,6 +356,7 @@ async def test_a_part_has_a_frame_of_the_video(
         await database.timeline_clips.split(clip.id, 15)
 
 
+@pytest.mark.long
 async def test_any_row_of_moves_keeps_clips_apart(database: Database, track: TimelineTrack) -> None:
     chance = random.Random(5)
     clips = database.timeline_clips

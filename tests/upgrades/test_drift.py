@@ -98,6 +98,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("script", "sentence"), CHANGED.values(), ids=CHANGED)
 async def test_what_was_changed_or_dropped_is_refused_and_named(
     script: str, sentence: str, path: Path, journal: Any
@@ -118,6 +119,7 @@ async def test_what_was_changed_or_dropped_is_refused_and_named(
     assert state_of(path.parent) == before
 
 
+@pytest.mark.long
 async def test_what_was_undone_opens_again(path: Path, journal: Any) -> None:
     sql = value(path, "SELECT sql FROM sqlite_schema WHERE name = 'files_newest'")
     change(path, "DROP INDEX files_newest")
@@ -149,6 +151,7 @@ async def test_a_copy_of_a_changed_database_is_refused_too(
 # What is no reason
 
 
+@pytest.mark.long
 async def test_tables_and_views_of_ones_own_are_nothing_to_be_told(
     path: Path, journal: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -181,6 +184,7 @@ ADDED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", ADDED)
 async def test_what_was_added_to_our_tables_is_told_once(
     script: str, path: Path, journal: Any, caplog: pytest.LogCaptureFixture
@@ -195,6 +199,7 @@ async def test_what_was_added_to_our_tables_is_told_once(
     assert f"{path} has more than the library's schema: {ADDED[script]}." in record.getMessage()
 
 
+@pytest.mark.long
 async def test_an_applications_own_migrations_may_add_what_they_like(
     tmp_path: Path, journal: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -258,6 +263,7 @@ def test_what_sqlite_keeps_for_itself_is_nothing_to_be_compared(sql: str, path: 
     assert is_noted(path)
 
 
+@pytest.mark.long
 async def test_a_new_database_is_known_to_be_in_order(
     tmp_path: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +335,7 @@ def test_a_schema_that_is_changed_in_that_moment_is_not_noted(
 # The identity
 
 
+@pytest.mark.long
 async def test_a_file_that_lost_its_identity_gets_a_new_one(
     path: Path, journal: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -356,6 +363,7 @@ async def test_a_copy_that_is_opened_to_write_is_none_any_more(
     assert value(copy, marks) is None
 
 
+@pytest.mark.long
 async def test_the_sqlite3_programs_file_is_settled_at_its_first_open(
     tmp_path: Path, journal: Any
 ) -> None:

@@ -182,6 +182,7 @@ def scripts() -> list[tuple[str, str]]:
     return [(script.name, script.read_bytes().decode()) for script in SCRIPTS]
 
 
+@pytest.mark.long
 def test_schema_sql_is_all_migrations_applied_to_an_empty_file() -> None:
     fresh = facts_of_schema(reelbase.schema_sql())
     migrated = facts_of_migrations(scripts())
@@ -275,6 +276,7 @@ def test_a_migration_sets_its_version_and_leaves_transactions_to_others(script: 
 # An old database is opened
 
 
+@pytest.mark.long
 async def test_a_batch_of_an_old_database_is_still_a_batch(old: Path) -> None:
     async with reelbase.connect(old) as database:
         (parent,) = await database.jobs.list_for_profile("änn")
@@ -632,6 +634,7 @@ async def test_a_migration_that_breaks_a_reference_is_undone(
     assert contents(old) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", ["open", "link"])
 async def test_no_copy_no_migration(
     call: str, old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch

@@ -151,6 +151,7 @@ async def test_the_ledger_of_a_drifted_database_can_be_read(old: Path) -> None:
     assert [line.version for line in await reelbase.migration_history(old)] == [1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
@@ -248,6 +249,7 @@ async def test_a_table_of_the_users_in_the_way_is_named(old: Path, journal: Any)
 # An application's own migrations
 
 
+@pytest.mark.long
 async def test_an_application_has_its_tables_from_the_start(
     own: Make, tmp_path: Path, journal: Any
 ) -> None:
@@ -318,6 +320,7 @@ async def test_several_applications_share_a_file(own: Make, path: Path, journal:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -373,6 +376,7 @@ async def test_an_edited_step_is_refused(own: Make, path: Path, journal: Any) ->
     assert error.details["application"] == "notebook"
 
 
+@pytest.mark.long
 async def test_a_release_that_lacks_a_step_is_refused(own: Make, path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal, migrations=own(FIRST, SECOND)):
         pass
@@ -380,6 +384,7 @@ async def test_a_release_that_lacks_a_step_is_refused(own: Make, path: Path, jou
     assert error.details["version"] == 2
 
 
+@pytest.mark.long
 async def test_a_step_that_was_put_in_below_others_is_refused(
     own: Make, path: Path, journal: Any
 ) -> None:
@@ -390,6 +395,7 @@ async def test_a_step_that_was_put_in_below_others_is_refused(
     assert error.details["version"] == 1
 
 
+@pytest.mark.long
 async def test_without_leave_their_step_is_refused_too(own: Make, path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal, migrations=own(FIRST)):
         pass
@@ -399,6 +405,7 @@ async def test_without_leave_their_step_is_refused_too(own: Make, path: Path, jo
         pass
 
 
+@pytest.mark.long
 async def test_windows_line_ends_are_no_edit(own: Make, path: Path, journal: Any) -> None:
     for mine in (own(FIRST), own(FIRST.replace("\n", "\r\n"))):
         async with reelbase.connect(path, journal=journal, migrations=mine):
@@ -484,6 +491,7 @@ def test_statements_are_told_apart_wherever_they_stand() -> None:
 # Dry runs, versions, and the way back
 
 
+@pytest.mark.long
 async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(own: Make, old: Path) -> None:
     before = bytes_of(old)
     told: list[tuple[str, int, int]] = []
@@ -501,6 +509,7 @@ async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(own: Make, 
     assert told[-1] == ("committing", SCHEMA_VERSION, SCHEMA_VERSION)
 
 
+@pytest.mark.long
 async def test_a_dry_run_finds_what_would_fail(own: Make, old: Path) -> None:
     before = bytes_of(old)
     with pytest.raises(DatabaseError, match=r"version 1 \(step_1\) of notebook"):
@@ -526,6 +535,7 @@ async def test_a_version_in_between(own: Make, old: Path, journal: Any) -> None:
     assert sorted(os.listdir(old.parent)) == ["media.db", "media.db.v1.bak", "media.db.v3.bak"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_nothing_leads_back(dry_run: bool, old: Path) -> None:
     await reelbase.migrate(old)
@@ -561,6 +571,7 @@ async def test_what_is_no_database_of_ours_is_not_migrated(tmp_path: Path) -> No
         await reelbase.adopt(b"a.db")  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 async def test_a_database_that_somebody_writes_is_busy(old: Path) -> None:
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -599,6 +610,7 @@ async def test_an_older_copy_of_the_same_version_is_not_taken_for_todays(old: Pa
     assert value(earlier, "SELECT count(*) FROM profiles") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["connect", "migrate", "command"])
 async def test_the_copy_goes_where_it_is_told_to(way: str, old: Path, tmp_path: Path) -> None:
     copies = tmp_path / "elsewhere" / "copies"
@@ -644,6 +656,7 @@ async def test_the_copy_belongs_to_the_owner_of_the_database_and_has_its_permiss
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (1234, 2345, 0o660)
 
 
+@pytest.mark.long
 async def test_a_disk_that_is_full_all_the_same_is_told_with_what_was_expected(
     own: Make, old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -693,6 +706,7 @@ def make_copies(old: Path, *names: str) -> None:
         os.utime(old.parent / name, (moment, moment))
 
 
+@pytest.mark.long
 async def test_the_newest_copies_are_kept_by_no_clock(old: Path) -> None:
     make_copies(old, *(f"media.db.v1.{number}bak" for number in ("", "2.", "9.", "10.", "11.")))
     report = await reelbase.migrate(old)
@@ -704,6 +718,7 @@ async def test_the_newest_copies_are_kept_by_no_clock(old: Path) -> None:
     ]
 
 
+@pytest.mark.long
 async def test_what_is_no_copy_of_this_database_stays(
     old: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -794,6 +809,7 @@ async def test_a_database_that_lost_its_marks_is_adopted(
         assert (await database.check()).problems == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lost", ["application_id", "user_version"])
 async def test_one_of_the_marks_may_be_lost(lost: str, old: Path, journal: Any) -> None:
     change(old, f"PRAGMA {lost} = 0")
@@ -811,6 +827,7 @@ async def test_a_ledger_that_was_lost_is_written_anew(old: Path, journal: Any) -
         pass
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("version", "script", "code", "text"),
     [
@@ -898,6 +915,7 @@ def test_the_commands_of_an_upgrade(
     assert adopted == {"version": SCHEMA_VERSION, "newest": SCHEMA_VERSION}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

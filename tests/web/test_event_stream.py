@@ -85,6 +85,7 @@ async def test_items_are_json_and_their_commit_is_the_id() -> None:
     assert source.closed.is_set()
 
 
+@pytest.mark.long
 async def test_a_stream_of_rows_goes_on_from_the_last_event_id(path: Path) -> None:
     async def events(count: int, since: str | None) -> list[str]:
         async with reelbase.connect(path) as database:
@@ -131,6 +132,7 @@ async def test_silence_is_broken_by_comments() -> None:
     await stream.aclose()
 
 
+@pytest.mark.long
 async def test_a_slow_client_loses_nothing_and_holds_little() -> None:
     source = Source(*range(100), ends=True)
     seen = []

@@ -141,6 +141,7 @@ async def test_a_lifespan_of_ones_own_contains_that_of_the_database(path: Path) 
         assert (await client.get("/")).json() == 1
 
 
+@pytest.mark.long
 async def test_an_application_has_several_databases(path: Path, tmp_path: Path) -> None:
     app = FastAPI(lifespan=lifespan(path))
     router = APIRouter(lifespan=lifespan(tmp_path / "archive.db", name="archive"))
@@ -438,6 +439,7 @@ async def test_background_tasks_and_streams_see_what_was_committed(app: FastAPI)
         assert (await client.post("/stream")).text == "ann\nben\n"
 
 
+@pytest.mark.long
 async def test_many_requests_at_once_each_have_a_unit(app: FastAPI) -> None:
     @app.post("/{number}")
     async def route(number: int, unit: UnitDependency) -> None:
@@ -630,6 +632,7 @@ async def test_a_page_is_asked_for_by_limit_and_after(app: FastAPI) -> None:
     assert names == ["limit", "after"]
 
 
+@pytest.mark.long
 async def test_a_gallery_is_filtered_by_the_query(app: FastAPI) -> None:
     @app.get("/")
     async def route(

@@ -96,6 +96,7 @@ async def test_a_unit_is_committed_before_the_response_begins(
     assert states == ["committed", "committed", "1"]
 
 
+@pytest.mark.long
 async def test_a_unit_is_named_by_its_route(application: Callable[..., Litestar]) -> None:
     @post("/slow/{number:int}", status_code=200)
     async def hold(
@@ -181,6 +182,7 @@ async def test_a_page_is_asked_for_by_limit_and_after(application: Callable[...,
         assert (await client.get("/?limit=501")).status_code == 400
 
 
+@pytest.mark.long
 async def test_an_application_has_several_databases(path: Path, tmp_path: Path) -> None:
     @post("/")
     async def route(

@@ -180,6 +180,7 @@ async def test_a_thread_has_steps_and_a_log(database: Database) -> None:
     assert [line.text for line in await database.jobs.log_lines(job.id)] == ["begins"]
 
 
+@pytest.mark.long
 async def test_a_step_waits_for_a_busy_database_and_is_done_once(
     path: Path, journal: Literal["wal", "delete"], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -205,6 +206,7 @@ async def test_a_step_waits_for_a_busy_database_and_is_done_once(
     assert (len(calls), "tries again in" in caplog.text) == (1, True)
 
 
+@pytest.mark.long
 async def test_a_failed_job_goes_on_where_it_was_and_a_succeeded_one_is_done_again(
     database: Database,
 ) -> None:
@@ -321,6 +323,7 @@ async def test_a_unit_cannot_wait_for_a_job(database: Database) -> None:
     assert caught.value.code == "inside_unit"
 
 
+@pytest.mark.long
 async def test_a_snooze_puts_a_job_off_and_costs_no_attempt(
     database: Database, clock: FrozenClock
 ) -> None:

@@ -89,6 +89,7 @@ async def for_ever(run: JobRun) -> None:
 # Types
 
 
+@pytest.mark.long
 async def test_an_idle_worker_begins_with_a_type_as_soon_as_it_is_resumed(
     database: Database,
 ) -> None:
@@ -105,6 +106,7 @@ async def test_an_idle_worker_begins_with_a_type_as_soon_as_it_is_resumed(
         assert (await ended(database, held)).status == "succeeded"
 
 
+@pytest.mark.long
 async def test_no_more_handlers_of_a_type_run_than_its_limit(database: Database) -> None:
     running, most = 0, 0
 
@@ -179,6 +181,7 @@ async def test_a_job_that_was_cancelled_does_not_keep_the_results_of_others(
     assert (found[2].result, found[3].result) == (None, {"n": 1})
 
 
+@pytest.mark.long
 async def test_a_worker_that_claims_a_job_of_its_own_again_ends_its_first_handler_before(
     database: Database, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +315,7 @@ async def test_a_job_that_fails_is_tried_again_while_it_has_attempts(database: D
     assert attempts == failed == [1, 2, 3]
 
 
+@pytest.mark.long
 async def test_a_retry_waits_longer_after_each_attempt(
     database: Database, clock: FrozenClock
 ) -> None:
@@ -444,6 +448,7 @@ async def test_the_log_takes_an_error_with_a_name_that_no_log_could_write(
     caplog.text.encode()
 
 
+@pytest.mark.long
 async def test_the_log_says_that_a_stop_put_a_job_back_and_that_a_job_was_cancelled(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -460,6 +465,7 @@ async def test_the_log_says_that_a_stop_put_a_job_back_and_that_a_job_was_cancel
     )
 
 
+@pytest.mark.long
 async def test_a_result_that_cannot_be_stored_is_a_warning_and_not_done(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -485,6 +491,7 @@ async def test_the_log_says_that_a_handler_put_its_own_job_off(
     assert log_of(caplog, job)[1] == f"INFO job {job.id} (t): attempt 1 is over"
 
 
+@pytest.mark.long
 async def test_a_handler_that_stops_the_event_loop_for_longer_than_its_lease_is_warned_of(
     path: Path, journal: Literal["wal", "delete"], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -499,6 +506,7 @@ async def test_a_handler_that_stops_the_event_loop_for_longer_than_its_lease_is_
     assert "a handler that computes or blocks must be a plain function (def)" in caplog.text
 
 
+@pytest.mark.long
 async def test_a_lease_that_was_lost_is_a_warning(
     path: Path, journal: Literal["wal", "delete"], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -594,6 +602,7 @@ async def test_whatever_can_be_called_is_a_handler(handler: Handler, database: D
 # Cancellation and time
 
 
+@pytest.mark.long
 async def test_a_cancel_by_another_process_reaches_the_handler(
     path: Path, journal: Literal["wal", "delete"], database: Database
 ) -> None:
@@ -640,6 +649,7 @@ async def test_progress_of_a_cancelled_job_ends_the_handler_at_once(
     assert (await database.jobs.get(job.id)).status == "cancelled"
 
 
+@pytest.mark.long
 async def test_a_thread_sees_the_cancel(database: Database) -> None:
     running, stopped = threading.Event(), threading.Event()
 
@@ -661,6 +671,7 @@ async def test_a_thread_sees_the_cancel(database: Database) -> None:
     assert (await database.jobs.get(job.id)).status == "cancelled"
 
 
+@pytest.mark.long
 async def test_the_handler_of_a_deleted_job_stops(database: Database) -> None:
     running, stopped = asyncio.Event(), asyncio.Event()
 
@@ -696,6 +707,7 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_its_job_fails(
     assert job.error == "it took longer than its timeout of 0.05 s"
 
 
+@pytest.mark.long
 async def test_a_handler_that_does_not_end_costs_one_slot_for_a_while_and_not_the_worker(
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -726,6 +738,7 @@ async def test_a_handler_that_does_not_end_costs_one_slot_for_a_while_and_not_th
 # Leases
 
 
+@pytest.mark.long
 async def test_a_lease_is_renewed_as_long_as_the_handler_runs(
     path: Path, journal: Literal["wal", "delete"]
 ) -> None:
@@ -739,6 +752,7 @@ async def test_a_lease_is_renewed_as_long_as_the_handler_runs(
             assert (await ended(database, job)).attempts == 1
 
 
+@pytest.mark.long
 async def test_a_handler_that_outlives_its_lease_cannot_undo_the_next_attempt(
     database: Database, clock: FrozenClock
 ) -> None:
@@ -766,6 +780,7 @@ async def test_a_handler_that_outlives_its_lease_cannot_undo_the_next_attempt(
     assert await database.jobs.get(job.id) == heir
 
 
+@pytest.mark.long
 async def test_a_worker_that_lost_a_job_and_claims_it_again_keeps_the_attempts_apart(
     database: Database, clock: FrozenClock
 ) -> None:
@@ -815,6 +830,7 @@ async def test_an_outcome_is_stored_once_the_database_is_free(
             assert (await ended(database, job)).result == {"kept": True}
 
 
+@pytest.mark.long
 async def test_a_worker_goes_on_after_the_database_was_busy(
     path: Path, journal: Literal["wal", "delete"], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -832,6 +848,7 @@ async def test_a_worker_goes_on_after_the_database_was_busy(
         assert (await ended(database, job)).status == "succeeded"
 
 
+@pytest.mark.long
 async def test_closing_the_database_gives_back_what_the_worker_has(
     path: Path, journal: Literal["wal", "delete"]
 ) -> None:
@@ -856,6 +873,7 @@ async def test_closing_the_database_gives_back_what_the_worker_has(
         assert (given_back.status, given_back.worker, given_back.attempts) == ("queued", None, 0)
 
 
+@pytest.mark.long
 async def test_closing_the_database_lets_handlers_finish(
     path: Path, journal: Literal["wal", "delete"]
 ) -> None:

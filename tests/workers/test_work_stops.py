@@ -37,6 +37,7 @@ async def stopped(task: asyncio.Task[None]) -> None:
 # Many at once
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("concurrency", [1, 4])
 async def test_as_many_handlers_run_at_once_as_was_said(
     concurrency: int, database: Database
@@ -82,6 +83,7 @@ async def test_the_children_of_a_batch_are_done_and_the_parent_follows(database:
         }
 
 
+@pytest.mark.long
 async def test_a_unit_of_work_is_all_or_nothing_with_its_jobs(database: Database) -> None:
     await database.profiles.ensure("ann")
     done: list[Any] = []
@@ -101,6 +103,7 @@ async def test_a_unit_of_work_is_all_or_nothing_with_its_jobs(database: Database
     assert done == [2]
 
 
+@pytest.mark.long
 async def test_an_idle_worker_starts_a_job_that_another_connection_adds(
     path: Path,
     journal: Literal["wal", "delete"],
@@ -118,6 +121,7 @@ async def test_an_idle_worker_starts_a_job_that_another_connection_adds(
 # The end
 
 
+@pytest.mark.long
 async def test_a_stop_waits_for_the_handlers(database: Database) -> None:
     running = asyncio.Event()
 
@@ -262,6 +266,7 @@ async def test_no_task_is_left_behind(database: Database) -> None:
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.long
 async def test_an_error_that_no_repetition_mends_ends_the_work(
     path: Path, journal: Literal["wal", "delete"], database: Database
 ) -> None:
