@@ -528,10 +528,10 @@ async def test_a_snapshot_stays_at_its_moment_and_refuses_writes(
 @every_repository
 @pytest.mark.parametrize("turns", [0, 1, 2, 5, None], ids=lambda turns: f"after-{turns}")
 async def test_a_cancelled_unit_leaves_the_connection_clean(
-    case: Case, turns: int | None, database: Database, owner: Owner, path: Path
+    case: Case, turns: int | None, database: Database, owner: Owner
 ) -> None:
     """turns: of the event loop until the cancel; None: once the unit has written."""
-    before = contents(path)
+    before = contents(database.path)
     written = asyncio.Event()
 
     async def work() -> None:
@@ -552,10 +552,10 @@ async def test_a_cancelled_unit_leaves_the_connection_clean(
     # Queued behind whatever the unit left to be done.
     await database.execute("UPDATE profiles SET id = id WHERE 0")
     assert database._writer.connection.in_transaction is False
-    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+    with closing(sqlite3.connect(str(database.path), timeout=0, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("ROLLBACK")
-    assert contents(path) == before
+    assert contents(database.path) == before
     added = await case.add(database, owner)
     assert await case.find_it(database, case.key_of(added)) == added
 
