@@ -478,7 +478,6 @@ async def test_echo_logs_every_statement_and_no_values(
     assert not any("private" in message for message in logged)
 
 
-@pytest.mark.long
 async def test_no_writer_finds_the_database_locked(database: Database) -> None:
     await asyncio.gather(*(create_generation(database, f"p{n % 5}") for n in range(200)))
     assert await database.generations.count() == 200

@@ -46,7 +46,6 @@ def test_init_refuses_another_file(tmp_path: Path, capsys: pytest.CaptureFixture
 # inspect
 
 
-@pytest.mark.long
 def test_inspect_shows_everything_and_changes_nothing(
     path: Path, facts: Callable[..., Any]
 ) -> None:
@@ -162,7 +161,6 @@ def test_an_age_that_is_none_is_a_wrong_use(age: str, path: Path) -> None:
 # rebuild-search
 
 
-@pytest.mark.long
 def test_rebuild_search_makes_everything_findable(path: Path, facts: Callable[..., Any]) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as native:
         native.execute("INSERT INTO prompts (text) VALUES ('東京 at the prompt')")

@@ -209,7 +209,6 @@ def test_the_readmes_name_each_other_by_command(capsys: pytest.CaptureFixture[st
     assert "(in the repository: bench/README.md)" in text
 
 
-@pytest.mark.long
 def test_the_diagram_has_every_table_column_and_reference(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -90,7 +90,6 @@ def assert_whole(copy: Path) -> None:
     ) == [(1,)]
 
 
-@pytest.mark.long
 async def test_a_backup_holds_everything_and_opens_as_a_database(
     database: Database, path: Path, tmp_path: Path, journal: Any
 ) -> None:

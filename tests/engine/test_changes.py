@@ -88,7 +88,6 @@ async def test_a_commit_is_told_with_the_tables_that_it_wrote(albums: Database) 
         assert await heard(changes) == {"albums", "songs"}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("sql", "names"),
     [
@@ -109,7 +108,6 @@ async def test_cascades_triggers_and_every_kind_of_sql_count(
         assert await heard(changes) >= names
 
 
-@pytest.mark.long
 async def test_every_way_to_write_is_told(albums: Database) -> None:
     async def add(unit: UnitOfWork) -> None:
         await unit.execute("INSERT INTO notes VALUES ('function')")
@@ -197,7 +195,6 @@ async def test_a_slow_consumer_gets_all_commits_as_one(albums: Database) -> None
         assert await is_quiet(changes)
 
 
-@pytest.mark.long
 async def test_without_names_every_table_is_followed(albums: Database) -> None:
     async with albums.changes() as changes:
         await albums.execute("INSERT INTO notes VALUES ('a')")

@@ -82,7 +82,6 @@ def test_the_codes_in_a_docstring_are_those_that_occur(name: str) -> None:
     assert set(documented) == codes_that_occur()[name]
 
 
-@pytest.mark.long
 def test_every_class_has_a_code_of_its_own() -> None:
     codes = [error.code for error in ERRORS.values()]
     assert len(set(codes)) == len(codes)
@@ -297,7 +296,6 @@ async def test_a_snapshot_refuses_a_write_by_the_name_of_its_method(database: Da
 # What a web answer may hold.
 
 
-@pytest.mark.long
 def test_details_that_may_be_answered_hold_no_path() -> None:
     """Only errors of 500 and more are made with paths, which public_details then leaves out."""
     private = {"path", "target", "folder", "backup_dir", "opened_at", "log", "leftover"}

@@ -63,7 +63,6 @@ async def test_a_cancelled_write_frees_the_writer_and_leaves_nothing(
     assert look("SELECT count(*), min(x) FROM t") == [(1001, -1)]
 
 
-@pytest.mark.long
 async def test_a_cancelled_write_takes_no_other_of_its_group_along(
     table: Database, look: Look
 ) -> None:

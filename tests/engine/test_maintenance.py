@@ -57,7 +57,6 @@ def open_elsewhere(path: Path) -> Iterator[None]:
 # check
 
 
-@pytest.mark.long
 async def test_a_sound_database_has_no_problems(database: Database, journal: str) -> None:
     project = await database.projects.add("p", "/w")
     await database.videos.add(project.id, "holiday.mp4", "/v", 1.0, 25, 1, 1, 1)
@@ -294,7 +293,6 @@ async def test_optimize_merges_search_indexes(database: Database) -> None:
 # vacuum
 
 
-@pytest.mark.long
 async def test_vacuum_gives_room_back_and_keeps_everything(database: Database, path: Path) -> None:
     await database.profiles.ensure("p")
     await database.execute("CREATE TABLE junk (text TEXT)")

@@ -363,7 +363,6 @@ async def test_the_locks_of_this_process_survive_the_look(
         await unit.rollback()
 
 
-@pytest.mark.long
 async def test_no_descriptor_is_left(saved: Path, path: Path, journal: Journal) -> None:
     kill(path, *LAST[journal])
     copy_over(saved, path)

@@ -99,7 +99,6 @@ def commits_of_a_busy_process_during(wait: Callable[[], float], busy: Writer) ->
     return counts
 
 
-@pytest.mark.long
 def test_a_process_that_writes_all_the_time_lets_another_one_in_after_a_commit_or_two(
     writers: Callable[[], Writer],
 ) -> None:

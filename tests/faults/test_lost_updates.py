@@ -75,7 +75,6 @@ async def over_processes(path: Path, mode: str, how: str) -> None:
         assert process.returncode == 0, errors.decode()
 
 
-@pytest.mark.long
 async def test_no_update_is_lost_in_one_process(counted: Path, mode: str, figure: Figure) -> None:
     await add(counted, mode, UNITS)
     assert await total(counted, mode) == UNITS

@@ -30,7 +30,6 @@ def filled(path: Path) -> Path:
     return path
 
 
-@pytest.mark.long
 def test_what_is_exported_and_imported_is_the_same_in_every_table(
     filled: Path, tmp_path: Path, facts: Callable[..., Any]
 ) -> None:

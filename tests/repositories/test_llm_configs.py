@@ -287,7 +287,6 @@ async def with_old_key(path: Path, journal: Literal["wal", "delete"]) -> AsyncIt
         yield [(await add(database, name)).id for name in "abc"]
 
 
-@pytest.mark.long
 async def test_rotation_brings_every_key_to_the_current_one(
     path: Path, journal: Literal["wal", "delete"], with_old_key: list[int]
 ) -> None:

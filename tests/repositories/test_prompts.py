@@ -558,7 +558,6 @@ pieces = st.sampled_from(SYNTAX + QUOTES + LETTERS)
 hostile = st.text(max_size=40) | st.lists(pieces, max_size=8).map("".join)
 
 
-@pytest.mark.long
 @settings(
     max_examples=300,
     deadline=None,

@@ -130,7 +130,6 @@ async def add(
 # No query is an error
 
 
-@pytest.mark.long
 @QUICK
 @given(text=queries, query=queries)
 def test_no_query_is_an_error(text: str, query: str, index: Index) -> None:

@@ -182,7 +182,6 @@ def scripts() -> list[tuple[str, str]]:
     return [(script.name, script.read_bytes().decode()) for script in SCRIPTS]
 
 
-@pytest.mark.long
 def test_schema_sql_is_all_migrations_applied_to_an_empty_file() -> None:
     fresh = facts_of_schema(reelbase.schema_sql())
     migrated = facts_of_migrations(scripts())
@@ -634,7 +633,6 @@ async def test_a_migration_that_breaks_a_reference_is_undone(
     assert contents(old) == before
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("call", ["open", "link"])
 async def test_no_copy_no_migration(
     call: str, old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch

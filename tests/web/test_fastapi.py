@@ -439,7 +439,6 @@ async def test_background_tasks_and_streams_see_what_was_committed(app: FastAPI)
         assert (await client.post("/stream")).text == "ann\nben\n"
 
 
-@pytest.mark.long
 async def test_many_requests_at_once_each_have_a_unit(app: FastAPI) -> None:
     @app.post("/{number}")
     async def route(number: int, unit: UnitDependency) -> None:

@@ -106,7 +106,6 @@ async def test_an_idle_worker_begins_with_a_type_as_soon_as_it_is_resumed(
         assert (await ended(database, held)).status == "succeeded"
 
 
-@pytest.mark.long
 async def test_no_more_handlers_of_a_type_run_than_its_limit(database: Database) -> None:
     running, most = 0, 0
 
@@ -602,7 +601,6 @@ async def test_whatever_can_be_called_is_a_handler(handler: Handler, database: D
 # Cancellation and time
 
 
-@pytest.mark.long
 async def test_a_cancel_by_another_process_reaches_the_handler(
     path: Path, journal: Literal["wal", "delete"], database: Database
 ) -> None:

@@ -58,7 +58,6 @@ async def test_as_many_handlers_run_at_once_as_was_said(
     assert most == concurrency
 
 
-@pytest.mark.long
 async def test_two_workers_share_the_jobs_and_do_each_once(database: Database) -> None:
     done: list[Any] = []
 
@@ -83,7 +82,6 @@ async def test_the_children_of_a_batch_are_done_and_the_parent_follows(database:
         }
 
 
-@pytest.mark.long
 async def test_a_unit_of_work_is_all_or_nothing_with_its_jobs(database: Database) -> None:
     await database.profiles.ensure("ann")
     done: list[Any] = []
