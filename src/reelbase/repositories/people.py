@@ -195,8 +195,8 @@ class PersonRepository(Repository):
         """,
     )
 
-    # The newest speakers first. Of the speaker at the place, the segments before it are passed over: those of
-    # one file.
+    # The newest speakers first. The bound of start_time is for the index: of the speaker at the place it
+    # begins there.
     _segments = PageQuery(
         SpokenSegment,
         """
@@ -218,6 +218,8 @@ class PersonRepository(Repository):
           AND files.id = speakers.file_id
           AND speakers.person_id = :person_id
           AND speakers.id <= :speaker_id
+          AND transcript_segments.start_time >=
+            CASE speakers.id WHEN :speaker_id THEN :start_time ELSE 0.0 END
           AND (
             speakers.id < :speaker_id
             OR (transcript_segments.start_time, transcript_segments.id) > (:start_time, :id)
