@@ -15,7 +15,7 @@ BEGIN IMMEDIATE;
 
 -- 'reel' in ASCII: tells our files from somebody else's.
 PRAGMA application_id = 1919247724;
-PRAGMA user_version = 32;
+PRAGMA user_version = 33;
 
 
 -- Which migrations this file contains; user_version alone decides what is run.
@@ -61,7 +61,8 @@ VALUES
   (29, 'job_starts', 'b7345e12eae8ea2a4fc773632f5d88cfa1619d34eee2229c9fd21c84c32a1e8c'),
   (30, 'video_library', 'c73adaa0f0f73224d0fd2a787aa3bb6de83ef286416e3c266183d5bf84770387'),
   (31, 'timeline', '3d750e42742ffcb13eb715c28f4f9be8bd6f61df5426b71b3fbba8d4433f8b43'),
-  (32, 'followed_changes', '79dd9c02cbc580133e1839db943d7fc0ac8d0f13ab4964ba5280a8c5550dcd2d');
+  (32, 'followed_changes', '79dd9c02cbc580133e1839db943d7fc0ac8d0f13ab4964ba5280a8c5550dcd2d'),
+  (33, 'project_versions', '4cf966ca537d808d08896cd6105966d508acc008cb3cfc2c4b72f7ee90ac19ef');
 
 
 -- Which database this file is: one row, which backups and what is restored from them carry along.
@@ -1434,6 +1435,25 @@ BEGIN
   WHERE from_clip_id = OLD.id
     OR to_clip_id = OLD.id;
 END;
+
+
+-- What a project was made of at a moment: settings, timeline and cuts.
+CREATE TABLE project_versions (
+  project_id  INTEGER NOT NULL,
+  number      INTEGER NOT NULL,  -- from 1, by project
+  name        TEXT NOT NULL DEFAULT '',
+  checksum    TEXT NOT NULL,  -- SHA-256 of content
+  created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  content     TEXT NOT NULL,  -- JSON object; the last column, so that a list of versions does not read it
+  CONSTRAINT project_versions_pk PRIMARY KEY (project_id, number),
+  CONSTRAINT project_versions_project FOREIGN KEY (project_id) REFERENCES projects (id) ON DELETE CASCADE,
+  CONSTRAINT project_versions_number CHECK (number > 0),
+  CONSTRAINT project_versions_checksum CHECK (length(checksum) = 64 AND checksum NOT GLOB '*[^0-9a-f]*'),
+  CONSTRAINT project_versions_created_at
+    CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '+0 days')),
+  CONSTRAINT project_versions_content
+    CHECK (CASE WHEN json_valid(content) THEN json_type(content) = 'object' ELSE 0 END)
+) STRICT;
 
 
 -- Who changed what, when. Written by the triggers below, and by the application for entities of its own.

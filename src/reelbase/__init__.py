@@ -143,6 +143,11 @@ from reelbase.repositories.project_settings import (
     ProjectSettingsChanges,
     ProjectSettingsRepository,
 )
+from reelbase.repositories.project_versions import (
+    ProjectSnapshot,
+    ProjectVersion,
+    ProjectVersionRepository,
+)
 from reelbase.repositories.projects import (
     Project,
     ProjectChanges,
@@ -335,7 +340,10 @@ __all__ = [
     "ProjectSettings",
     "ProjectSettingsChanges",
     "ProjectSettingsRepository",
+    "ProjectSnapshot",
     "ProjectStats",
+    "ProjectVersion",
+    "ProjectVersionRepository",
     "ProjectWithVideos",
     "Prompt",
     "PromptRepository",

@@ -26,6 +26,7 @@ from reelbase.repositories.people import PersonRepository
 from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.project_settings import ProjectSettingsRepository
+from reelbase.repositories.project_versions import ProjectVersionRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
 from reelbase.repositories.redactions import RedactionRepository
@@ -112,6 +113,7 @@ class Catalogue(RawSql):
     timeline_tracks = _Attribute(TimelineTrackRepository)
     timeline_clips = _Attribute(TimelineClipRepository)
     timeline_transitions = _Attribute(TimelineTransitionRepository)
+    project_versions = _Attribute(ProjectVersionRepository)
     audit = _Attribute(AuditRepository)
     generations = _Attribute(GenerationRepository)
     prompts = _Attribute(PromptRepository)

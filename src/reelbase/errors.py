@@ -116,7 +116,7 @@ class ConstraintError(DatabaseError):
     constraint: its name, its columns, or the text of a trigger's RAISE; '' if SQLite names none
     (foreign keys).
     details: kind and constraint; for a foreign key also column, value and parent (the table that is
-    referred to), if they could be found.
+    referred to), if they could be found. Of a version that cannot be restored: the ids of what is in the way.
     """
 
     code = "constraint"
@@ -188,7 +188,8 @@ class DatabaseReadOnlyError(DatabaseError):
 
 
 class DatabaseCorruptError(DatabaseError):
-    """The file is damaged, its disk cannot read it, or it is not an SQLite database at all."""
+    """The file is damaged, its disk cannot read it, or it is not an SQLite database at all. Of a version of a
+    project: it is not what was saved (details: project_id, number)."""
 
     code = "corrupt"
 

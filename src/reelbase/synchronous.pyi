@@ -66,6 +66,7 @@ from reelbase.repositories.people import Person, PersonChanges, PersonFile, Spok
 from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip, ProjectClipChanges
 from reelbase.repositories.project_settings import ProjectSettings, ProjectSettingsChanges
+from reelbase.repositories.project_versions import ProjectSnapshot, ProjectVersion
 from reelbase.repositories.projects import Project, ProjectChanges, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
 from reelbase.repositories.redactions import Redaction
@@ -1119,6 +1120,20 @@ class _SyncTimelineTransitionRepository(_SyncTimelineTransitionView):
         self, transition_id: int, **changes: Unpack[TimelineTransitionChanges]
     ) -> TimelineTransition: ...
 
+class _SyncProjectVersionView:
+    def find(self, project_id: int, number: int) -> ProjectVersion | None: ...
+    def get(self, project_id: int, number: int) -> ProjectVersion: ...
+    def page(
+        self, project_id: int, *, after: ProjectVersion | str | None = None, limit: int | None = 100
+    ) -> Page[ProjectVersion]: ...
+    def snapshot(self, project_id: int, number: int) -> ProjectSnapshot: ...
+
+class _SyncProjectVersionRepository(_SyncProjectVersionView):
+    def delete(self, project_id: int, number: int, *, missing_ok: bool = False) -> bool: ...
+    def prune(self, project_id: int, *, keep: int) -> int: ...
+    def restore(self, project_id: int, number: int, *, name: str = "") -> ProjectVersion: ...
+    def save(self, project_id: int, *, name: str = "") -> ProjectVersion: ...
+
 class _SyncAuditView:
     def count(self) -> int: ...
     def find(self, entry_id: int) -> AuditEntry | None: ...
@@ -1540,6 +1555,7 @@ class SyncSnapshot(_RawReads):
     timeline_tracks: _SyncTimelineTrackView
     timeline_clips: _SyncTimelineClipView
     timeline_transitions: _SyncTimelineTransitionView
+    project_versions: _SyncProjectVersionView
     audit: _SyncAuditView
     generations: _SyncGenerationView
     prompts: _SyncPromptView
@@ -1584,6 +1600,7 @@ class _Catalogue(_RawSql):
     timeline_tracks: _SyncTimelineTrackRepository
     timeline_clips: _SyncTimelineClipRepository
     timeline_transitions: _SyncTimelineTransitionRepository
+    project_versions: _SyncProjectVersionRepository
     audit: _SyncAuditRepository
     generations: _SyncGenerationRepository
     prompts: _SyncPromptRepository

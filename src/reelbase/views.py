@@ -31,6 +31,7 @@ from reelbase.repositories.people import PersonRepository
 from reelbase.repositories.profiles import ProfileRepository
 from reelbase.repositories.project_clips import ProjectClipRepository
 from reelbase.repositories.project_settings import ProjectSettingsRepository
+from reelbase.repositories.project_versions import ProjectVersionRepository
 from reelbase.repositories.projects import ProjectRepository
 from reelbase.repositories.prompts import PromptRepository
 from reelbase.repositories.redactions import RedactionRepository
@@ -389,6 +390,15 @@ class TimelineTransitionView:
     for_clips = Reading(TimelineTransitionRepository.for_clips)
 
 
+class ProjectVersionView:
+    """The reading methods of ``project_versions``."""
+
+    get = Reading(ProjectVersionRepository.get)
+    find = Reading(ProjectVersionRepository.find)
+    page = Reading(ProjectVersionRepository.page)
+    snapshot = Reading(ProjectVersionRepository.snapshot)
+
+
 class AuditView:
     """The reading methods of ``audit``."""
 
@@ -543,6 +553,7 @@ class ReadingCatalogue(RawReads):
     timeline_tracks: TimelineTrackView
     timeline_clips: TimelineClipView
     timeline_transitions: TimelineTransitionView
+    project_versions: ProjectVersionView
     audit: AuditView
     generations: GenerationView
     prompts: PromptView

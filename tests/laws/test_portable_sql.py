@@ -92,6 +92,9 @@ EXCEPTIONS = {
     ("functions", "ScheduleRepository._add_job"): (
         "changes() costs nothing; in PostgreSQL a CTE of the statement before says the same"
     ),
+    ("functions", "ProjectVersionRepository._present"): (
+        "json_object() and json() are json_build_object() and a cast in PostgreSQL"
+    ),
     ("functions", "FileSearch._search"): (
         "bm25() is the ranking by column of FTS5, and PostgreSQL's has weights in its index"
     ),

@@ -53,6 +53,7 @@ from reelbase import (
     NewSegment,
     NewVideo,
     OverlapRule,
+    ProjectVersion,
     RecordNotFoundError,
     Segment,
     Speaker,
@@ -574,6 +575,7 @@ async def make_world(database: Database) -> World:
         for place in (0, 10)
     ]
     transition = await database.timeline_transitions.add(first.id, second.id, "wipe", 5)
+    await database.project_versions.save(owner.project_id)
     download = await database.downloads.add(owner.session_id, "u")
     generation = await database.generations.create("a cat", "m", 1.0, 1, 1, "f")
     await database.config.set("k", 1)
@@ -682,6 +684,10 @@ def _track(world: World) -> dict[str, Any]:
 
 def _timeline_clip(world: World) -> dict[str, Any]:
     return {"clip_id": world.timeline_clip_id}
+
+
+def _version(world: World) -> dict[str, Any]:
+    return _project(world) | {"number": 1}
 
 
 def _transition(world: World) -> dict[str, Any]:
@@ -989,6 +995,14 @@ METHODS: dict[tuple[str, str], Arguments] = {
     ("timeline_transitions", "for_clips"): lambda world: {"clip_ids": [world.timeline_clip_id]},
     ("timeline_transitions", "update"): lambda world: _transition(world) | {"kind": "new"},
     ("timeline_transitions", "delete"): _transition,
+    ("project_versions", "save"): lambda world: _project(world) | {"name": "new"},
+    ("project_versions", "get"): _version,
+    ("project_versions", "find"): _version,
+    ("project_versions", "page"): lambda world: _project(world) | {"limit": 5},
+    ("project_versions", "snapshot"): _version,
+    ("project_versions", "restore"): lambda world: _version(world) | {"name": "before"},
+    ("project_versions", "delete"): _version,
+    ("project_versions", "prune"): lambda world: _project(world) | {"keep": 1},
     ("project_settings", "upsert"): lambda world: _project(world) | {"output_width": 1},
     ("project_settings", "get"): _project,
     ("project_settings", "find"): _project,
@@ -1438,6 +1452,7 @@ def wrong_values(annotation: Any) -> tuple[Any, ...]:
                 Video,
                 LibraryVideo,
                 TimelineClip,
+                ProjectVersion,
                 CollectedFile,
                 Comment,
                 Speaker,

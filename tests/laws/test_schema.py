@@ -220,6 +220,14 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": MOMENT,
         "updated_at": MOMENT,
     },
+    "project_versions": {
+        "project_id": 1,
+        "number": 1,
+        "name": "",
+        "checksum": "0" * 64,
+        "created_at": MOMENT,
+        "content": "{}",
+    },
     "library_videos": {
         "id": 1,
         "filename": "",
@@ -623,6 +631,11 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "timeline_transitions_kind": [{"kind": ""}],
     "timeline_transitions_duration": [{"duration": 0}, {"duration": -1}],
     "timeline_transitions_data": [{"data": text} for text in _NO_OBJECTS],
+    "project_versions_number": [{"number": 0}, {"number": -1}],
+    "project_versions_checksum": [
+        {"checksum": text} for text in ("", "0" * 63, "0" * 65, "A" + "0" * 63)
+    ],
+    "project_versions_content": [{"content": text} for text in _NO_OBJECTS],
     "library_videos_duration": [{"duration": -0.001}],
     "library_videos_framerate": [
         {"framerate_num": 0},

@@ -151,6 +151,8 @@ for _name in ("_give_links_of_same", "_delete_same", "_delete_links_of_deleted",
         MAY_SCAN[f"TagRepository.{_name}", _table] = (
             "every tag of a file is looked at, in an upgrade"
         )
+MAY_SCAN["ProjectVersionRepository._present", "present"] = "it is one row"
+MAY_SCAN["ProjectVersionRepository._present", "listed"] = "all of one project, in an index's order"
 MAY_SCAN["DownloadHousekeeping._recover", "downloads"] = "a partial index that holds what is active"
 MAY_SCAN["GenerationLeases._claim", "generations"] = (
     "the queue, as far as its first, and what is held"
@@ -234,6 +236,8 @@ MAY_BE_UNORDERED = {
     "JobQueries._find_referencing_transcript": "its method returns a set",
     "DerivedFileRepository._total_bytes": "it is one row",
     "RetentionRepository._named_paths": "its method looks paths up in it",
+    "ProjectVersionRepository._present": "it is one row",
+    "ProjectVersionRepository._videos": "its method looks lengths up in it",
 }
 
 # The last sort key of these is unique among what they list, and why.
@@ -259,6 +263,7 @@ ENTITIES = {
     "VideoLibraryRepository._of_video": "video",
     "TimelineClipRepository._track": "timeline track",
     "TimelineTransitionRepository._from_clip": "timeline clip",
+    "ProjectVersionRepository._present": "project",
     "SegmentRepository._known_transcript": "transcript",
     "SpeakerRepository._get_by_label": "file",
     "SummaryPromptRepository._set_active": "profile",
@@ -346,6 +351,7 @@ def test_there_are_statements() -> None:
         reelbase.TimelineTrackRepository,
         reelbase.TimelineClipRepository,
         reelbase.TimelineTransitionRepository,
+        reelbase.ProjectVersionRepository,
         reelbase.AuditRepository,
         reelbase.GenerationRepository,
         reelbase.PromptRepository,

@@ -34,6 +34,7 @@ from reelbase.repositories.people import Person, PersonFile, SpokenSegment
 from reelbase.repositories.profiles import Profile
 from reelbase.repositories.project_clips import ProjectClip
 from reelbase.repositories.project_settings import ProjectSettings
+from reelbase.repositories.project_versions import ProjectSnapshot, ProjectVersion
 from reelbase.repositories.projects import Project, ProjectStats, ProjectWithVideos
 from reelbase.repositories.prompts import Prompt
 from reelbase.repositories.redactions import Redaction
@@ -185,7 +186,9 @@ make_profile_setting = Factory(ProfileSetting)
 make_project = Factory(Project)
 make_project_clip = Factory(ProjectClip, out_point=25)
 make_project_settings = Factory(ProjectSettings)
+make_project_snapshot = Factory(ProjectSnapshot)
 make_project_stats = Factory(ProjectStats)
+make_project_version = Factory(ProjectVersion, number=1, checksum="0" * 64)
 make_project_with_videos = Factory(ProjectWithVideos)
 make_prompt = Factory(Prompt, used_count=1)
 make_purge_report = Factory(PurgeReport)

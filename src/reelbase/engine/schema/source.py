@@ -13,7 +13,7 @@ from reelbase.engine.native.header import application_id, user_version
 from reelbase.errors import SchemaError
 
 APPLICATION_ID = 0x7265656C  # 'reel'
-SCHEMA_VERSION = 32
+SCHEMA_VERSION = 33
 
 
 @cache
