@@ -36,7 +36,7 @@ class AuditEntry(Record, frozen=True):
     """A change of an entity.
 
     entity_id: int or str, as it was given.  changes: for an UPDATE ``{"old": …, "new": …}`` for every field
-    whose value changed; {} for CREATE and DELETE.  user_id: the author; None: unknown.
+    that changed; {} for CREATE and DELETE.  user_id: the author; None: unknown.
     """
 
     id: int
@@ -49,7 +49,7 @@ class AuditEntry(Record, frozen=True):
 
 
 class AuditedRepository(Repository):
-    """A repository whose table has audit triggers."""
+    """A repository of a table with audit triggers."""
 
     _begin_audit = Command(
         AuditEntry,
@@ -314,7 +314,7 @@ class AuditRepository(Repository):
     async def prune(self, older_than: timedelta) -> int:
         """Deletes the entries that are older than this. Returns how many.
 
-        Other writers get their turn meanwhile: every few hundred entries are a transaction of their own,
+        Waiting writers get their turn meanwhile: every few hundred entries are a transaction of their own,
         unless this is called in a unit of work.
         """
         prune = self._prune.count(

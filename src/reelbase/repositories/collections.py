@@ -501,7 +501,7 @@ class CollectionRepository(Repository):
         *,
         before: UUID | str | None = None,
     ) -> int:
-        """Moves files to a place of the collection, in the order given; those that are not in it are added.
+        """Moves files to a place of the collection, in the order given; files that are not in it are added.
 
         Args:
             collection_id: the collection.

@@ -1,4 +1,4 @@
-"""Comments: what profiles write about a file, or about a moment of it."""
+"""Comments that profiles write about a file, or about a moment of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reelbase.engine.statements.statement import Command, PageQuery, Query
 
 
 class Comment(Record, frozen=True):
-    """What a profile wrote about a file. profile_id: the author.  parent_id: the comment that it answers.
+    """A profile's comment on a file. profile_id: the author.  parent_id: the comment that it answers.
 
     at_seconds: seconds into the file; None: about the whole file, and of every reply.  reply_count: how many
     comments answer it.
@@ -226,9 +226,8 @@ class CommentRepository(Repository):
     async def list_for_file(
         self, file_id: UUID | str, *, limit: int | None = 100, offset: int = 0
     ) -> list[Comment]:
-        """A file's comments without the replies: first those about the whole file, then by time. limit None:
-        all.
-        """
+        """A file's comments without the replies: about the whole file first, then by time. limit None:
+        all."""
         return await self._run(self._list_for_file.all(file_id=file_id, limit=limit, offset=offset))
 
     async def replies(
@@ -240,7 +239,7 @@ class CommentRepository(Repository):
     async def page(
         self, profile_id: str, *, after: Comment | str | None = None, limit: int | None = 50
     ) -> Page[Comment]:
-        """A page of what a profile wrote, replies too, newest first, by keyset.
+        """A page of a profile's comments, replies too, newest first, by keyset.
 
         Args:
             profile_id: the author.

@@ -163,8 +163,8 @@ _DROPPED_BY_PARSERS = dict.fromkeys(map(ord, "\t\r\n"))
 def url_without_credentials(url: str) -> str:
     """The URL with its userinfo and the values of secret parameters replaced by ``***``.
 
-    Other parts of the URL that are a secret, such as a passkey in the path, are replaced too. A URL
-    without a secret comes back as it is.
+    A secret in another part of the URL, such as a passkey in the path, is replaced too. A URL without a
+    secret comes back as it is.
     """
     # Parsers of URLs drop these characters anywhere, and so find a host that is hidden by them.
     seen = url.translate(_DROPPED_BY_PARSERS)

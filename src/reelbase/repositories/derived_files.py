@@ -1,4 +1,4 @@
-"""Derived files: what is made from a file, may be made again, and need not be kept.
+"""Derived files, which are made from a file, can be made again and need not be kept.
 
 The table gives the new status for each verb and each status. recover is recover(), for one that has been
 processing for long enough. A dash means InvalidTransitionError; for recover it means that it is skipped.
@@ -36,14 +36,14 @@ class DerivedFileStatus(StrEnum):
 
 
 class DerivedFile(Record, frozen=True):
-    """What is made from a file: a proxy, a strip of thumbnails, a waveform, a preview.
+    """A file made from a media file: a proxy, a strip of thumbnails, a waveform, a preview.
 
     file_id: the file; None: it was deleted, and evict() takes this one next.  kind: the application's own
-    word.  parameters: what it is made with; a file has one of a kind with the same parameters.  path,
-    size_bytes: where the bytes are and how many, of one that is ready; else None.  error_message: of one
-    that has failed.  is_pinned: evict() leaves it alone.  updated_at: when its status changed.
-    last_used_at: when it became ready or use() was called, as exact as the ``every`` of use().
-    expires_at: from when evict() takes it; None: no such time.
+    word.  parameters: how it is made; a file has one of a kind with the same parameters.  path, size_bytes:
+    where the bytes are and how many, of one that is ready; else None.  error_message: of one that has failed.
+    is_pinned: evict() leaves it alone.  updated_at: when its status changed.  last_used_at: when it became
+    ready or use() was called, as exact as the ``every`` of use().  expires_at: from when evict() takes it;
+    None: no such time.
     """
 
     id: int
@@ -62,8 +62,8 @@ class DerivedFile(Record, frozen=True):
 
 
 class EvictedFile(Record, frozen=True):
-    """A derived file that evict() has removed from the table. path: what to unlink.  size_bytes: its size.
-    file_id: what it was made from, or None when that was deleted.
+    """A derived file that evict() has removed from the table. path: the file to unlink.  size_bytes: its
+    size.  file_id: the file that it was made from, or None when that was deleted.
     """
 
     id: int
@@ -319,13 +319,13 @@ class DerivedFileRepository(Repository):
     ) -> DerivedFile:
         """The derived file of this kind with these parameters: the one that is there, or a new, pending one.
 
-        Its status says what is to be done: call start() for a pending one, wait for one that is processing,
-        use() one that is ready, and retry() one that has failed.
+        Its status says how to go on: call start() for a pending one, wait for one that is processing, use()
+        one that is ready, and retry() one that has failed.
 
         Args:
-            file_id: what it is made from.
+            file_id: the file that it is made from.
             kind: the application's own word: proxy, thumbnail_strip, waveform, preview …
-            parameters: what it is made with; the order of their keys means nothing. None: {}.
+            parameters: how it is made; the order of their keys means nothing. None: {}.
 
         Returns:
             The derived file. Callers in several processes get the same one.
@@ -356,14 +356,14 @@ class DerivedFileRepository(Repository):
     async def list_for_file(
         self, file_id: UUID | str, *, limit: int | None = None, offset: int = 0
     ) -> list[DerivedFile]:
-        """What is made from the file, newest first; [] also for an unknown file.
+        """The file's derived files, newest first; [] also for an unknown file.
 
         limit: at most this many; None: all.  offset: without the first ones.
         """
         return await self._run(self._list_for_file.all(file_id=file_id, limit=limit, offset=offset))
 
     async def pending(self, *, limit: int | None = 100) -> list[DerivedFile]:
-        """What is to be made, oldest first. limit: at most this many; None: all."""
+        """The derived files to be made, oldest first. limit: at most this many; None: all."""
         return await self._run(self._pending.all(limit=limit))
 
     async def counts_by_status(self) -> dict[str, int]:
@@ -403,7 +403,7 @@ class DerivedFileRepository(Repository):
 
         Raises:
             InvalidTransitionError: it is ready or has failed already.
-            RecordNotFoundError: it was deleted; what was made is to be unlinked.
+            RecordNotFoundError: it was deleted; unlink the file that was made.
         """
         now = self._now()
         step = self._complete.optional(
@@ -426,7 +426,8 @@ class DerivedFileRepository(Repository):
         return await self._changed("be tried again", derived_file_id, step)
 
     async def recover(self, older_than: timedelta) -> int:
-        """Marks as pending what has been processing for longer than this: its maker is gone.
+        """Marks as pending the derived files that have been processing for longer than this: their makers are
+        gone.
 
         Returns how many. Pass a longer time than making one takes.
         """
@@ -435,7 +436,7 @@ class DerivedFileRepository(Repository):
         return await self._run(self._recover.count(before=before, now=now))
 
     async def use(self, derived_file_id: int, *, every: float = 60.0) -> DerivedFile:
-        """Notes that it is used, so that evict() takes others first, and returns it.
+        """Notes that it is used, so that evict() removes it later, and returns it.
 
         last_used_at is written at most once per ``every`` seconds (0: always), and does not wait for the
         disk. One that is not ready stays as it is; look at its status. RecordNotFoundError when there is
@@ -461,7 +462,7 @@ class DerivedFileRepository(Repository):
         max_count: int | None = None,
         max_bytes: int | None = None,
     ) -> list[EvictedFile]:
-        """What evict() would remove now; it changes nothing. The arguments are those of evict()."""
+        """The derived files that evict() would remove now; it changes nothing. Arguments as in evict()."""
         now = self._now()
         bounds = rule_bounds(now, older_than, max_count=max_count, max_bytes=max_bytes)
         return await self._run(self._evictable.all(now=now, **bounds))
@@ -473,14 +474,14 @@ class DerivedFileRepository(Repository):
         max_count: int | None = None,
         max_bytes: int | None = None,
     ) -> list[EvictedFile]:
-        """Removes derived files, and returns what to unlink, the least recently used first.
+        """Removes derived files, and returns the files to unlink, the least recently used first.
 
-        Removed is what has expired, what was made from files that were deleted, and what is beyond one of
-        the bounds. Pinned ones stay, and count. What is not ready has no bytes and stays, unless its file
-        was deleted.
+        Removed are expired derived files, the ones of deleted files, and the ones beyond one of the bounds.
+        Pinned ones stay, and count. One that is not ready has no bytes and stays, unless its file was
+        deleted.
 
         Args:
-            older_than: removes those that were not used for longer than this; None: no such bound.
+            older_than: removes derived files that were not used for longer than this; None: no such bound.
             max_count: keeps the most recently used ones, at most this many in all; None: no such bound.
             max_bytes: keeps the most recently used ones, at most this many bytes in all; None: no such
                 bound.
@@ -519,7 +520,7 @@ class DerivedFileRepository(Repository):
 def _in_order(value: Any) -> Any:
     """The value with the keys of its dicts in order, so that equal parameters are the same text.
 
-    What is no JSON stays as it is, and is refused where it is bound.
+    A value that is no JSON stays as it is, and is refused where it is bound.
     """
     try:
         return _with_sorted_keys(value)

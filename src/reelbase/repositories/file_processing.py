@@ -1,7 +1,7 @@
 """File processing: the status of each file, its failures and its retries.
 
 The tables give the new state for each verb and each state. download is start(downloading=True), request is
-request_cancel(), and recover is recover_stuck() for a file whose worker shows no sign of life. retry and
+request_cancel(), and recover is recover_stuck() for a file without a sign of life from its worker. retry and
 recover are shown for a file with retries left; without one, retry is refused, and recover makes a file that
 was being processed orphaned. A dash means InvalidTransitionError; for recover it means that it skips the
 file.
@@ -84,8 +84,8 @@ FileStatusLike = (
 class FileProcessing(Record, frozen=True):
     """A file's status. progress: 0 to 1.  max_retries: 0 is no limit.  heartbeat_at: the worker's last
     sign of life.  recovery_attempts: how often recover_stuck() has reset it.  worker: the
-    worker that was passed to start(), or None.  options: what enqueue() was given to process the file with;
-    they stay until another enqueue() replaces them.
+    worker that was passed to start(), or None.  options: of enqueue(), for processing the file; they stay
+    until another enqueue() replaces them.
     """
 
     file_id: UUID
@@ -175,7 +175,7 @@ class FileProcessingRepository(Repository):
     ) -> list[FileProcessing]:
         """The files without a live worker, the longest unchanged first.
 
-        These are files that are downloading, processing or cancelling and whose last heartbeat is older
+        These are files that are downloading, processing or cancelling, with a last heartbeat that is older
         than this, or missing; and pending and queued files that did not change for this time.
 
         Args:
@@ -354,9 +354,9 @@ class FileProcessingRepository(Repository):
         Args:
             file_id: the file.
             max_retries: how often retry() may try again; 0 is no limit.
-            options: what the file is to be processed with (a model, a number of speakers). They are stored
-                with its status and are there in every retry. UNSET keeps those that the file was queued with
-                before, so that it is processed once more as it was; None clears them.
+            options: for processing the file (a model, a number of speakers). They are stored with its status
+                and are there in every retry. UNSET keeps the options that the file was queued with before, so
+                that it is processed once more as it was; None clears them.
 
         Returns:
             The file's status.
@@ -609,7 +609,7 @@ class FileProcessingRepository(Repository):
         raise self._refused(used, file_id, found.status)
 
     async def retry_due(self) -> list[FileProcessing]:
-        """Makes every file whose next_retry_at has come pending again, as retry() does, and returns them by
+        """Makes the files that are due by next_retry_at pending again, as retry() does, and returns them by
         file id.
 
         Each file is returned to one caller only. Files without retries left stay as they are.

@@ -164,7 +164,7 @@ class LlmConfigRepository(Repository):
         return await self._run(self._active.optional(profile_id=profile_id))
 
     async def tests(self, config_id: int, limit: int | None = 20) -> list[LlmConfigCheck]:
-        """The configuration's tests, newest first, also those before it was changed."""
+        """The configuration's tests, newest first, also from before it was changed."""
         return await self._run(self._tests.all(config_id=config_id, limit=limit))
 
     # A trigger makes a profile's first configuration the active one.

@@ -15,7 +15,7 @@ from reelbase.engine.statements.statement import Command, PageQuery, Query
 
 
 class Notification(Record, frozen=True):
-    """A message. progress_key: the key of a stream of progress, whose row is updated in place; None: a
+    """A message. progress_key: the key of a stream of progress, which has one row, updated in place; None: a
     single message.  progress: in the application's own measure.
     """
 

@@ -560,15 +560,15 @@ class PersonRepository(Repository):
         return await self._run(self._release.count(speaker_ids=speaker_ids))
 
     async def split(self, person_id: int, name: str, speaker_ids: Iterable[int]) -> Person:
-        """Makes another person of some of a person's speakers, and returns it.
+        """Makes a second person of some of a person's speakers, and returns it.
 
         Args:
             person_id: the person that two people were taken for.
-            name: the name of the other person, whom the profile may know already.
-            speaker_ids: the speakers of the other person.
+            name: the name of the second person, whom the profile may know already.
+            speaker_ids: the speakers of the second person.
 
         Returns:
-            The other person.
+            The second person.
 
         Raises:
             RecordNotFoundError: there is no such person, or no such speaker; the first one is named.
@@ -642,7 +642,7 @@ class PersonRepository(Repository):
     async def files(
         self, person_id: int, *, limit: int | None = None, offset: int = 0
     ) -> list[PersonFile]:
-        """The pictures, voices and other files of a person, in the order of their ids: the oldest first.
+        """The files of a person (pictures, voices …), in the order of their ids: the oldest first.
 
         Args:
             person_id: the person.

@@ -303,7 +303,7 @@ class ProjectClipRepository(AuditedRepository):
     async def update(self, clip_id: int, **changes: Unpack[ProjectClipChanges]) -> ProjectClip:
         """Changes video_id, in_point, out_point as passed and returns the clip.
 
-        The checks are those of add(). TypeError for any other field, RecordNotFoundError for an unknown id.
+        Checks as in add(). TypeError for any other field, RecordNotFoundError for an unknown id.
         """
         return await self._run(self._update.one(**self._update.changes(changes, id=clip_id)))
 

@@ -1,4 +1,4 @@
-"""Project settings: what a project is made for."""
+"""Project settings: the picture and sound that a project is made for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reelbase.engine.statements.statement import Command, Query
 
 
 class ProjectSettings(Record, frozen=True):
-    """What a project is made for; None: not decided.
+    """The picture and sound that a project is made for; None: not decided.
 
     output_width, output_height: pixels.  frame_rate_num / frame_rate_den: frames a second; the places on the
     project's timeline are such frames.  sample_rate: samples a second.  bit_depth: of a sample.  data: the

@@ -1,7 +1,7 @@
 """Redactions: parts of segments that are not to be read.
 
 A redacted segment has its masked text and words in ``transcript_segments``, so that nothing that reads,
-searches, counts or exports segments gives the hidden parts; what it had before is in a table of its own.
+searches, counts or exports segments gives the hidden parts; the original is in a table of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reelbase.repositories.segments import Segment, SegmentRepository
 
 
 class Redaction(Record, frozen=True):
-    """What a redacted segment had before. text, words: the original ones, which are to be shown to few.
+    """The original of a redacted segment. text, words: as before the redaction; to be shown to few.
     masked_text: the text of the segment as it was redacted.  reason: the application's own word, of the last
     redaction.  redacted_at: when that was.
     """
@@ -157,7 +157,7 @@ class RedactionRepository(Repository):
                 text that it has now.
             parts: where each part begins and ends in the text, in characters, the end not included. Parts
                 that overlap or touch are one.
-            mask: what stands in the place of each part, in the text and in the words.
+            mask: stands in the place of each part, in the text and in the words.
             reason: the application's own word, or None.
 
         Returns:
@@ -197,11 +197,11 @@ class RedactionRepository(Repository):
             return redacted
 
     async def get(self, segment_id: int) -> Redaction:
-        """What the segment had before; RecordNotFoundError when it is not redacted."""
+        """The original of the segment; RecordNotFoundError when it is not redacted."""
         return await self._run(self._get.one(segment_id=segment_id))
 
     async def find(self, segment_id: int) -> Redaction | None:
-        """What the segment had before, or None when it is not redacted."""
+        """The original of the segment, or None when it is not redacted."""
         return await self._run(self._get.optional(segment_id=segment_id))
 
     async def list_for_transcript(
@@ -243,7 +243,7 @@ class RedactionRepository(Repository):
         return kept
 
     async def delete(self, segment_id: int, *, missing_ok: bool = False) -> bool:
-        """Deletes what the segment had before: it stays as it is now, for good.
+        """Deletes the original: the segment stays as it is now, for good.
 
         True when it was redacted; otherwise RecordNotFoundError, or False with missing_ok.
         """
@@ -276,7 +276,7 @@ def _masked(text: str, spans: list[tuple[int, int]], mask: str) -> str:
 
 
 def _masked_words(segment: Segment, spans: list[tuple[int, int]], mask: str) -> list[Any] | None:
-    """The words with the mask in the place of those that overlap a span; None when they are not those of
+    """The words with the mask in the place of each that overlaps a span; None when they are not the words of
     the text."""
     place, words = 0, []
     for word in segment.words or ():

@@ -1,4 +1,4 @@
-"""Retention: which files, generations and notifications are kept, and how the others are removed.
+"""Retention: which files, generations and notifications are kept, and how the rest is removed.
 
 The rule is the same for all of them. A row is expendable when it is older than older_than, when max_count
 newer rows are kept, or when the newer rows that are kept and the row itself have more than max_bytes. A
@@ -27,7 +27,7 @@ from reelbase.repositories.notifications import Notification
 
 
 class ExpendableKind(StrEnum):
-    """What an expendable row is."""
+    """The kinds of expendable rows."""
 
     FILE = "file"
     GENERATION = "generation"
@@ -47,9 +47,9 @@ class Expendable(Record, frozen=True):
 
 
 class RetentionRepository(Repository):
-    """Removes what need not be kept, in two steps. ``files()``, ``generations()`` and ``notifications()``
-    list what the rule in the docstring of the module does not keep, and change nothing; ``remove()`` removes
-    what they have listed, and says what to unlink. Derived files have ``derived_files.evict()``.
+    """Removes expendable rows in two steps. ``files()``, ``generations()`` and ``notifications()`` list the
+    rows that the rule in the docstring of the module does not keep, and change nothing; ``remove()`` removes
+    listed rows, and returns them with the paths to unlink. Derived files have ``derived_files.evict()``.
     """
 
     entity = "expendable row"
@@ -301,7 +301,7 @@ class RetentionRepository(Repository):
 
         Args:
             profile_id: the profile.
-            older_than: expendable are those that were added longer ago than this.
+            older_than: expendable are files that were added longer ago than this.
             max_count: expendable are all but the newest ones, so that at most this many stay.
             max_bytes: expendable are all but the newest ones, so that at most this many bytes stay. A
                 file of unknown size has none.
@@ -326,7 +326,7 @@ class RetentionRepository(Repository):
     ) -> list[Expendable]:
         """The generations that have ended and that the rule does not keep, oldest first; it changes nothing.
 
-        The arguments are those of files(); the age counts from completed_at.
+        The arguments are as in files(); the age counts from completed_at.
         """
         bounds = rule_bounds(self._now(), older_than, max_count=max_count, max_bytes=max_bytes)
         return await self._run(self._generations.all(limit=limit, **bounds))
@@ -341,7 +341,7 @@ class RetentionRepository(Repository):
     ) -> list[Expendable]:
         """The profile's notifications that the rule does not keep, oldest first; it changes nothing.
 
-        The arguments are those of files(); the age counts from updated_at.
+        The arguments are as in files(); the age counts from updated_at.
         """
         bounds = rule_bounds(self._now(), older_than, max_count=max_count)
         return await self._run(
@@ -351,11 +351,11 @@ class RetentionRepository(Repository):
     async def remove(self, expendable: Iterable[Expendable]) -> list[Expendable]:
         """Removes rows that files(), generations() or notifications() have listed.
 
-        What was pinned since, is being processed or was made or written again stays. Files go with all that
-        belongs to them, as with files.delete(); what was derived from them is named by the next
-        derived_files.evict(). Other writers get their turn meanwhile: every few hundred rows are a
-        transaction of their own, unless this is called in a unit of work. So if it raises, the rows that it
-        has removed before are not named: remove very many in portions, with ``limit=`` of the lists.
+        A row that was pinned since, is being processed or was made or written again stays. Files go with all
+        that belongs to them, as with files.delete(); the next derived_files.evict() names their derived
+        files. Waiting writers get their turn meanwhile: every few hundred rows are a transaction of their
+        own, unless this is called in a unit of work. So if it raises, the rows that it has removed before are
+        not named: remove very many in portions, with ``limit=`` of the lists.
 
         Returns:
             The removed rows, in the order given and as they were at last, each with the path to unlink:
@@ -425,7 +425,7 @@ class RetentionRepository(Repository):
         )
 
     async def _remove(self, rows: list[Expendable]) -> list[Expendable]:
-        """Removes rows of one kind, and gives those that are gone, in no order."""
+        """Removes rows of one kind, and gives the removed ones, in no order."""
         kind, keys, latest = rows[0].kind, [row.key for row in rows], max(row.since for row in rows)
         if kind is ExpendableKind.FILE:
             return await self._run(self._remove_files.all(keys=keys))

@@ -148,7 +148,7 @@ class SecretsStoreRepository(Repository):
             kind: the application's own word, or None.
 
         Returns:
-            What is stored, without the value.
+            The stored secret, without its value.
 
         Raises:
             SecretError: ``connect(secrets=)`` was given no keys.

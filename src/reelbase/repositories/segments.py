@@ -47,7 +47,7 @@ class SegmentChanges(TypedDict, total=False):
 
 
 class NewSegment(Record, frozen=True):
-    """A segment to be stored; the fields are those of Segment."""
+    """A segment to be stored, with the fields of Segment."""
 
     start_time: float
     end_time: float
@@ -94,7 +94,7 @@ def _divided(segment: Segment, time: float, position: int | None) -> tuple[_Part
 
 
 def _position_of(text: str, before: list[Any], behind: list[Any]) -> int | None:
-    """Where the first of the words behind begins in the text; None when the text has other words."""
+    """Where the first of the words behind begins in the text; None when the text does not have the words."""
     place = start = 0
     for word in (*before, *behind[:1]):
         spoken = str(word.get("word", word.get("text", ""))).strip()
@@ -117,7 +117,7 @@ class SegmentRepository(Repository):
     """The segments of transcripts, table ``transcript_segments``: thousands per transcript, replaced
     as a whole or edited one by one, always in the order (start_time, id). Times are seconds.
 
-    Words that are divided or moved are those of the form ``{"word": "Hello", "start": 1.5, …}``.
+    Only words of the form ``{"word": "Hello", "start": 1.5, …}`` are divided or moved.
     """
 
     entity = "segment"
@@ -424,7 +424,7 @@ class SegmentRepository(Repository):
             transcript_id: the transcript.
             start_time: seconds from the start of the file, at least 0; it gives the place in the order.
             end_time: seconds, not before start_time.
-            text: what is said.
+            text: the spoken text.
             speaker_id: a speaker of the file, or None.
             confidence: the recognizer's, or None.
             words: the words with their times, or None.
@@ -458,7 +458,7 @@ class SegmentRepository(Repository):
         Args:
             segment_id: the segment; it becomes the first of the two.
             time: where the first ends and the second begins, in seconds; within the segment.
-            position: how many characters of the text belong to the first; None: the words say it, those
+            position: how many characters of the text belong to the first; None: the words say it, and words
                 that start at the time or later are the second's. White space at the cut is dropped.
 
         Returns:
@@ -569,7 +569,7 @@ class SegmentRepository(Repository):
         Raises:
             RecordNotFoundError: one of them does not exist.
             InvalidArgumentError: they are the same, or of different transcripts; the time is out of range;
-                the words have no times, or are not those of the text.
+                the words have no times, or are not the words of the text.
         """
         if has_surrogates(self._expect("separator", separator, str)):
             raise invalid_argument("separator", "holds a lone surrogate")

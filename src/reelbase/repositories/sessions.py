@@ -218,7 +218,7 @@ class SessionRepository(Repository):
         sessions.
 
         A session with an active download is kept. downloads.purge_idle() does the same and reports the
-        files to unlink. Other writers get their turn meanwhile: every few hundred sessions or downloads are
+        files to unlink. Waiting writers get their turn meanwhile: every few hundred sessions or downloads are
         a transaction of their own, unless this is called in a unit of work.
         """
         bounds: dict[str, Any] = {

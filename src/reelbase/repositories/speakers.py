@@ -15,7 +15,7 @@ class Speaker(Record, frozen=True):
     """A voice. label: the recognizer's name for it (SPEAKER_00).  display_name: the name that a person gave.
 
     suggested_name, confidence (0 to 1): a machine's guess.  is_verified: a person gave the name.
-    person_id: who it is, of ``known_people``; then display_name is the person's name.
+    person_id: the person, of ``known_people``; then display_name is the person's name.
     """
 
     id: int

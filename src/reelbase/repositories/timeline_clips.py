@@ -1,7 +1,7 @@
-"""Clips of a timeline: what is to be seen or heard, where on which track.
+"""Clips of a timeline: pieces of picture and sound at their places on its tracks.
 
-What moves many clips moves them through the upper half of all places, which is free of clips at rest: so no
-two meet on their way, and the rule of the track holds at every moment.
+A statement that moves many clips moves them through the upper half of all places, which is free of clips at
+rest: so no two meet on their way, and the rule of the track holds at every moment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _END = 2**52  # of the places of clips at rest
 
 
 class TimelineClip(Record, frozen=True):
-    """A clip on a track: a cut of a video, an image, or what a generator makes.
+    """A clip on a track: a cut of a video, an image, or the output of a generator.
 
     position, duration: frames of the project; the frame position + duration is not part of it.  layer: a
     higher one covers a lower one of the track.  video_id, in_point, out_point: the cut, in frames of the
@@ -417,10 +417,10 @@ class TimelineClipRepository(Repository):
         name: str = "",
         data: dict[str, Any] | None = None,
     ) -> TimelineClip:
-        """Puts a clip on a track and moves what begins there or later to the right, by its duration.
+        """Puts a clip on a track and moves the clips that begin there or later to the right, by its duration.
 
-        The arguments and errors are those of add(). A clip that runs at this place stays, and is in the way
-        where the track's rule says so: split() it first. A transition whose clips are parted is deleted.
+        Arguments and errors as in add(). A clip that runs at this place stays, and is in the way where the
+        track's rule says so: split() it first. A transition between clips that are parted is deleted.
         """
         clip = self._clip(track_id, position, duration) | {
             "layer": layer,
@@ -445,7 +445,7 @@ class TimelineClipRepository(Repository):
     async def shift(self, track_id: int, start: int, by: int) -> int:
         """Moves all clips of a track that begin at a frame or later. Returns how many.
 
-        A transition whose clips are parted is deleted. For several tracks call it in a unit of work.
+        A transition between clips that are parted is deleted. For several tracks call it in a unit of work.
 
         Args:
             track_id: the track.
@@ -541,8 +541,8 @@ class TimelineClipRepository(Repository):
 
         None clears a field, UNSET leaves it. Can change: track_id (to a track of the same project), position,
         duration, layer, video_id, in_point, out_point, image_path, generator, name, data; TypeError for any
-        other field. A transition whose clips are parted is deleted. RecordNotFoundError for an unknown id;
-        ConstraintError as from add(), and of kind foreign_key for a track that is not of the project.
+        other field. A transition between clips that are parted is deleted. RecordNotFoundError for an unknown
+        id; ConstraintError as from add(), and of kind foreign_key for a track that is not of the project.
         """
         params = self._update.changes(changes, id=clip_id, now=self._now())
         self._at_rest("position", params["position"])
@@ -606,11 +606,11 @@ class TimelineClipRepository(Repository):
             return left, right
 
     async def remove(self, clip_id: int) -> TimelineClip:
-        """Deletes the clip and moves what begins at its end or later to the left, by its duration.
+        """Deletes the clip and moves the clips that begin at its end or later to the left, by its duration.
 
-        Its transitions are deleted, and those whose clips are parted. Returns the clip as it was.
-        RecordNotFoundError for an unknown id; ConstraintError: kind check when a clip of another layer would
-        be in the way, and when the track is locked.
+        Its transitions are deleted, and transitions between clips that are parted. Returns the clip as it
+        was. RecordNotFoundError for an unknown id; ConstraintError: kind check when a clip of another layer
+        would be in the way, and when the track is locked.
         """
         while True:
             clip = await self.get(clip_id)

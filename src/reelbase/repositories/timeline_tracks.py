@@ -16,7 +16,7 @@ from reelbase.engine.statements.statement import Command, Query
 
 
 class OverlapRule(StrEnum):
-    """Which clips of a track may share a frame: none; those of different layers; any."""
+    """Which clips of a track may share a frame: none; clips of different layers; any."""
 
     NONE = "none"
     LAYERS = "layers"
@@ -26,7 +26,7 @@ class OverlapRule(StrEnum):
 class TimelineTrack(Record, frozen=True):
     """A track of a project.
 
-    position: only the order of a project's positions counts; what is on a later track covers what is on an
+    position: only the order of a project's positions counts; a clip on a later track covers clips on an
     earlier one.  kind: the application's own word.  overlap: which of its clips may share a frame.
     is_locked: its clips do not change.  data: the application's own values.
     """
@@ -164,7 +164,7 @@ class TimelineTrackRepository(Repository):
         is_locked: bool = False,
         data: dict[str, Any] | None = None,
     ) -> TimelineTrack:
-        """Adds a track after the others of the project.
+        """Adds a track after the last one of the project.
 
         Args:
             project_id: the project.
@@ -231,7 +231,7 @@ class TimelineTrackRepository(Repository):
         return await self._run(self._update.one(**params))
 
     async def reorder(self, project_id: int, track_ids: Iterable[int]) -> list[TimelineTrack]:
-        """Puts tracks of a project after all others, in the order given, and returns all in their order.
+        """Puts tracks of a project at the end, in the order given, and returns all in their order.
 
         InvalidArgumentError, and no change, when one is named twice or is not a track of the project.
         """

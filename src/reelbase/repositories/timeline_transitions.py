@@ -188,7 +188,7 @@ class TimelineTransitionRepository(Repository):
         )
 
     async def for_clips(self, clip_ids: Iterable[int]) -> dict[int, TimelineTransition]:
-        """The transitions at the ends of these clips, such as those of a page, by the id of the clip.
+        """The transitions at the ends of these clips, such as the clips of a page, by the id of the clip.
 
         A clip without one at its end is missing.
         """

@@ -134,7 +134,7 @@ class UnsupportedUrlRepository(Repository):
     async def clear(self) -> int:
         """Deletes every entry that is there when it begins. Returns how many.
 
-        Other writers get their turn meanwhile: every few hundred entries are a transaction of their own,
+        Waiting writers get their turn meanwhile: every few hundred entries are a transaction of their own,
         unless this is called in a unit of work.
         """
         newest = await self._run(self._newest.optional())
@@ -144,7 +144,7 @@ class UnsupportedUrlRepository(Repository):
     async def prune(self, older_than: timedelta) -> int:
         """Deletes the entries that are older than this. Returns how many.
 
-        Other writers get their turn meanwhile: every few hundred entries are a transaction of their own,
+        Waiting writers get their turn meanwhile: every few hundred entries are a transaction of their own,
         unless this is called in a unit of work.
         """
         prune = self._prune.count(

@@ -1,7 +1,7 @@
 """The library of videos: each is known once, whether one project uses it, many do, or none.
 
-What a project uses is a row of ``videos``, with an id of its own that the project's clips refer to. The
-database keeps its data equal to that of the library.
+A project uses a row of ``videos``, with an id of its own that the project's clips refer to. The database
+keeps the row's data equal to the library's.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class LibraryVideoChanges(TypedDict, total=False):
 
 
 class VideoLibraryRepository(AuditedRepository):
-    """Videos that any number of projects may use, table ``library_videos``: one row per path. What changes in
-    the videos of projects is audited there.
+    """Videos that any number of projects may use, table ``library_videos``: one row per path. Changes of the
+    videos of projects are audited there.
     """
 
     entity = "video of the library"
@@ -409,8 +409,8 @@ class VideoLibraryRepository(AuditedRepository):
 
         Raises:
             RecordNotFoundError: there is no such video.
-            ConstraintError: kind check when the library's video of this path has other data; kind unique when
-                the project uses it already, by another id.
+            ConstraintError: kind check when the library's video of this path has different data; kind unique
+                when the project uses it already, by another id.
         """
         _, _, video = await self._batch(
             self._adopt.count(video_id=video_id, now=self._now()),

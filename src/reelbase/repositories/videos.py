@@ -60,7 +60,7 @@ class VideoChanges(TypedDict, total=False):
 
 
 class NewVideo(Record, frozen=True):
-    """A video to be added; the fields are those of Video."""
+    """A video to be added, with the fields of Video."""
 
     filename: FileName
     path: FileName
@@ -384,7 +384,7 @@ class VideoRepository(AuditedRepository):
     async def search(
         self, query: str, *, limit: int | None = 100, offset: int = 0
     ) -> builtins.list[Video]:
-        """Videos whose filename or path has all words of the query, the best match first.
+        """Videos with all words of the query in their filename or path, the best match first.
 
         The last word matches as a prefix, a "quoted part" as a phrase; scripts without spaces
         (Chinese, Thai …) as substrings; case, accents and width do not count. No query is an error; a

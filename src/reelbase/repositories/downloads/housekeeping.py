@@ -155,8 +155,8 @@ class DownloadHousekeeping(DownloadQueries):
         Claims count as attempts of max_attempts, and so do interrupted runs without a lease. A download
         that start() or progress() began without a worker has no lease: processes that share a database
         should call claim() or start(worker=) for their downloads. Then each of them may call recover()
-        at any time.  queued: also fails queued downloads, for an application whose queue was in memory
-        and is lost.
+        at any time.  queued: also fails queued downloads, for an application that had its queue in memory and
+        has lost it.
         """
         now = self._now()
         recover = self._recover.count(error_message=message, now=now)
@@ -180,7 +180,7 @@ class DownloadHousekeeping(DownloadQueries):
 
         None: every finished download, and the sessions that are then without downloads.
 
-        Other writers get their turn meanwhile: every few hundred downloads are a transaction of their own.
+        Waiting writers get their turn meanwhile: every few hundred downloads are a transaction of their own.
         If this is cancelled or fails, a part of them is deleted, and not reported; call it in a unit of work
         to have all or nothing.
         """
@@ -204,7 +204,7 @@ class DownloadHousekeeping(DownloadQueries):
     async def purge_idle(self, older_than: timedelta) -> PurgeReport:
         """Deletes the sessions last seen longer ago than this, and reports the files to unlink.
 
-        A session with an active download is kept, and so are its finished downloads. Other writers get
+        A session with an active download is kept, and so are its finished downloads. Waiting writers get
         their turn meanwhile, and a failure leaves a part deleted, as of purge().
         """
         bounds: dict[str, Any] = {

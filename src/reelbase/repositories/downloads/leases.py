@@ -109,8 +109,8 @@ class DownloadLeases(DownloadQueries):
     ) -> Download | None:
         """Claims the next download (highest priority, then oldest) for this worker.
 
-        A download whose lease has expired is claimed again while it has attempts left, and fails
-        otherwise. No two workers, tasks or processes get the same download.
+        A download with an expired lease is claimed again while it has attempts left, and fails otherwise. No
+        two workers, tasks or processes get the same download.
 
         Args:
             worker: the name of the worker.

@@ -217,8 +217,8 @@ class DownloadQueries(Repository):
             session_id: the session; None: all sessions.
             after: ``next`` of the page before, or its last download; None: the first page.
             limit: at most this many; None: all.
-            active_only: only queued, extracting and downloading ones. Those of a session are found by
-                reading its other downloads, too.
+            active_only: only queued, extracting and downloading ones. In a session they are found by reading
+                all its downloads.
 
         Returns:
             The downloads; [] also for an unknown session. With ``next``, the token of the next page, or None

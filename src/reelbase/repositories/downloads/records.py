@@ -64,7 +64,7 @@ class Download(Record, frozen=True):
 
 
 class PurgedDownload(Record, frozen=True):
-    """A download whose row is deleted. filename: the file that the application has to unlink, or None."""
+    """A deleted download. filename: the file that the application has to unlink, or None."""
 
     id: UUID
     filename: FileName | None

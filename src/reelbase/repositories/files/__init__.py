@@ -16,8 +16,8 @@ from reelbase.repositories.files.records import (
 
 
 class FileRepository(FileAdditions, FilePages):
-    """The files of profiles, table ``files``: rows about media whose bytes lie elsewhere. Deleting a file
-    deletes its transcripts, clips, speakers, summaries, media info, status and links to tags.
+    """The files of profiles, table ``files``: rows about media; the bytes are not in the database. Deleting a
+    file deletes its transcripts, clips, speakers, summaries, media info, status and links to tags.
     """
 
 

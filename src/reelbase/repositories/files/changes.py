@@ -215,8 +215,8 @@ class FileAdditions(FileSearch):
 
     async def delete(self, file_id: UUID | str, *, missing_ok: bool = False) -> bool:
         """Deletes the row, not the bytes, with its transcripts, clips, speakers, summaries, media info,
-        status and links to tags. Jobs that name the file stay, and so does what was derived from it, until
-        derived_files.evict() names its bytes.
+        status and links to tags. Jobs that name the file stay, and so do its derived files, until
+        derived_files.evict() names their bytes.
 
         True when it existed; otherwise RecordNotFoundError, or False with missing_ok.
         """
@@ -228,7 +228,7 @@ class FileAdditions(FileSearch):
     ) -> builtins.list[File]:
         """Changes the same fields of several files, all or none, and returns them in the order given.
 
-        The fields are those of update(): ``folder="Holiday"`` moves all files there. [] changes nothing.
+        The fields are as in update(): ``folder="Holiday"`` moves all files there. [] changes nothing.
         RecordNotFoundError names the first unknown id.
         """
         ids = self._ids("file_ids", file_ids)

@@ -1,10 +1,10 @@
-"""Pages of a profile's files for a gallery: in any order, by any filters, with what a gallery shows of each.
+"""Pages of a profile's files for a gallery: in any order, by any filters, with the details of each.
 
 A page reads files in its order from an index, and tries the filters on them, until it is full. Its driver is
-what it reads: everything in this order; or, newest and oldest first, only the files of a type, a folder, a
-status or a tag, which have indexes in this order; or a few files, sorted: what the rarest filter lets pass,
-when these are at most 2,000. Each part of a statement has one driver in one order to read, and all but one
-are empty. SQLite merges the parts in their order, and stops at the limit.
+the set that it reads: everything in this order; or, newest and oldest first, only the files of a type, a
+folder, a status or a tag, which have indexes in this order; or a few files, sorted: all that the rarest
+filter lets pass, when these are at most 2,000. Each part of a statement has one driver in one order to read,
+and all but one are empty. SQLite merges the parts in their order, and stops at the limit.
 """
 
 from __future__ import annotations
@@ -969,14 +969,15 @@ class FilePages(FileQueries):
         of which the rarest passes at most 2,000 files; newest and oldest first also with one of folder, tag,
         status, type and time; and with one of size or length in that order. Otherwise files are read in the
         order until the page is full: one in a thousand that passes makes 50,000. A search of one or two
-        characters is tried on what the other filters pass, on all files if there is none.
+        characters is tried on the files that the remaining filters let pass, on all files if it is the only
+        filter.
 
         Args:
             profile_id: the profile.
             after: ``next`` of the page before, newest and oldest first also its last file; None: the first
                 page.
             limit: at most this many; None: all.
-            order: what comes first.
+            order: which files come first.
             filters: which files; the fields of FileFilters.
 
         Returns:
@@ -997,7 +998,7 @@ class FilePages(FileQueries):
         order: FileOrderLike = FileOrder.NEWEST,
         **filters: Unpack[FileFilters],
     ) -> Page[FileCard]:
-        """A page of a profile's files with what a gallery shows of each: title, length, status, tags and
+        """A page of a profile's files with the details that a gallery shows: title, length, status, tags and
         speakers. These are read by one more statement, for all files of the page.
 
         Args:
@@ -1077,7 +1078,7 @@ class FilePages(FileQueries):
     async def _driver(
         self, values: dict[str, Any], is_enough: Callable[[str], bool]
     ) -> dict[str, Any]:
-        """What drives.  is_enough: whether all files that a filter finds may be read in its order."""
+        """The driver.  is_enough: whether all files that a filter finds may be read in its order."""
         tags = values["tags"]
         given = [driver for driver in _DRIVERS if values[f"filter_{driver}"]]
         if not given:
@@ -1159,7 +1160,7 @@ def _of(statement: Query[Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ends(by: str, values: Mapping[str, Any]) -> tuple[str, str]:
-    """The least and the greatest key of what is wanted in this order."""
+    """The least and the greatest key of the wanted files in this order."""
     if by == "name" or not values[f"filter_{by}"]:
         return "", _LAST_KEY
     if by == "date":

@@ -1,4 +1,4 @@
-"""The records of files, what can change in them, and what they are filtered and ordered by."""
+"""The records of files, their changes, filters and orders."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FileChanges(TypedDict, total=False):
 
 
 class NewFile(Record, frozen=True):
-    """A file to be added; the fields are those of File."""
+    """A file to be added, with the fields of File."""
 
     name: FileName
     path: FileName
@@ -69,10 +69,10 @@ class NewFile(Record, frozen=True):
 
 
 class FileOrder(StrEnum):
-    """What a page of files begins with.
+    """The order of the files in a page.
 
     a_to_z and z_to_a go by the name, and the case of ASCII letters does not count. An unknown size or length
-    is less than any other. Files that are alike come in the order of their ids.
+    is less than any known one. Files that are alike come in the order of their ids.
     """
 
     NEWEST = "newest"
@@ -92,17 +92,17 @@ FileOrderLike = (
 
 
 class FileFilters(TypedDict, total=False):
-    """Which of a profile's files page(), cards() and count() are about: those that pass every filter given.
+    """Filters of page(), cards() and count() for a profile's files, which have to pass every filter given.
 
-    tags: those with all of these tags, compared as in tags.ensure().  type: those of this type; None: any.
-    folder: those in this folder; None: those without a folder; UNSET: any.  status: those with this
-    processing status; None: any file, also one without a status.  speaker: those with a speaker of this
-    display_name; None: any.  collection_id: those in this collection; None: any.
+    tags: files with all of these tags, compared as in tags.ensure().  type: files of this type; None: any.
+    folder: files in this folder; None: files without a folder; UNSET: any.  status: files with this
+    processing status; None: any file, also one without a status.  speaker: files with a speaker of this
+    display_name; None: any.  collection_id: files in this collection; None: any.
 
-    search: those with this substring in the name, in any case, composed or not, in full or half width; ``%``
+    search: files with this substring in the name, in any case, composed or not, in full or half width; ``%``
     and ``_`` are ordinary characters. None: any name.
 
-    since, until: those that were added at or after the one, and before the other time.  min_size, max_size:
+    since, until: files that were added at or after the one, and before the other time.  min_size, max_size:
     the size in bytes, both included; no file of unknown size.  min_length, max_length: the duration of
     media_info in seconds, likewise.  None: no such limit.
     """
@@ -123,7 +123,7 @@ class FileFilters(TypedDict, total=False):
 
 
 class FileCard(Record, frozen=True):
-    """A file with what a gallery shows of it.
+    """A file with the details that a gallery shows.
 
     title: of media_info.  length: its duration in seconds.  status: of file_processing.  tags: the names, in
     the order of tags.for_file().  speakers: the names that a person has given, each once, in the order of

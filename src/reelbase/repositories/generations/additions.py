@@ -108,7 +108,7 @@ class GenerationAdditions(GenerationQueries):
 
     async def create_many(self, generations: Iterable[NewGeneration]) -> list[Generation]:
         """Adds pending generations, all or none, and returns them in the order given. Counts the use of
-        each prompt. [] adds nothing. The errors are those of create()."""
+        each prompt. [] adds nothing. Errors as in create()."""
         if not isinstance(generations, Iterable):
             raise wrong_type(
                 "generations",

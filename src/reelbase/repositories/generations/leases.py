@@ -105,8 +105,8 @@ class GenerationLeases(GenerationQueries):
 
         worker: the worker that holds it from now on. None: without a lease; the first recover() of any
         process treats it as interrupted.  lease: seconds until another worker may claim it, unless
-        heartbeat() renews it. A generation whose lease has expired is claimed again while it has
-        attempts left, and fails otherwise.
+        heartbeat() renews it. A generation with an expired lease is claimed again while it has attempts left,
+        and fails otherwise.
         """
         now = self._now()
         lease_expires_at = moment_after(now, "lease", lease)

@@ -97,7 +97,7 @@ _OF_THE_QUEUE = ("priority", "attempts", "max_attempts", "worker", "lease_expire
 
 
 class NewGeneration(Record, frozen=True):
-    """A generation to be created; the fields are those of Generation."""
+    """A generation to be created, with the fields of Generation."""
 
     prompt: str
     model_name: str

@@ -26,10 +26,10 @@ returns False.
     failed        -             -             failed        queued        -
     cancelled     -             -             cancelled     queued        -
 
-snooze leads where release does. A claim skips queued jobs that wait for others (add(after=)), jobs of a
-paused type, and those of a type of which as many run, or were claimed lately, as its limits allow. If a job
-fails or is cancelled, so are the queued ones that wait for it.
-A job that is running without a lease and has no attempt left fails at recover(), too.
+snooze leads where release does. A claim skips queued jobs that wait for earlier jobs (add(after=)), jobs of a
+paused type, and jobs of a type that has as many running, or lately claimed, as its limits allow. If a job
+fails or is cancelled, so are the queued ones that wait for it. A job that is running without a lease and has
+no attempt left fails at recover(), too.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class JobRepository(
     """The queue of jobs, table ``jobs``: added by the application, claimed and ended by workers.
 
     queued -> running -> succeeded, failed, cancelled; queued may be cancelled. A lease that expires, and
-    retry(), lead back to queued. A batch (the parent of other jobs) follows its children.
+    retry(), lead back to queued. A batch (a job with children) follows its children.
     """
 
 

@@ -376,12 +376,12 @@ class JobClaims(JobQueries):
     ) -> Job | None:
         """Claims the next due job (highest priority, then oldest) for this worker.
 
-        A job that waits for others (``after`` of add()) is not due until they have succeeded.
+        A job that waits for earlier jobs (``after`` of add()) is not due until they have succeeded.
 
-        A job whose lease has expired is claimed again while it has attempts left, and fails otherwise.
-        No two workers, tasks or processes get the same job. Types that are paused, and those of which as many
-        jobs run, or were claimed lately, as limit() allows, are left out. If more than 1,000 jobs become due
-        at once, they take their places in the queue 1,000 at a claim.
+        A job with an expired lease is claimed again while it has attempts left, and fails otherwise. No two
+        workers, tasks or processes get the same job. Paused types are left out, and types that have as many
+        jobs running, or lately claimed, as limit() allows. If more than 1,000 jobs become due at once, they
+        take their places in the queue 1,000 at a claim.
 
         Args:
             worker: the name of the worker.

@@ -223,7 +223,7 @@ class JobControl(JobQueries):
         error_code: str | None = None,
         error_details: dict[str, Any] | None = None,
     ) -> Job:
-        """Changes the fields whose argument is not None.
+        """Changes the fields passed; None leaves a field.
 
         updated_at moves only when a value changed. A call with progress or completed alone does not wait
         for the disk.
@@ -287,8 +287,8 @@ class JobControl(JobQueries):
             completed: how many work items are done; None leaves it.
 
         Returns:
-            False, with no change, when there is no such job, when it has finished, or when it has
-            children: its progress follows theirs.
+            False, with no change, when there is no such job, when it has finished, or when it has children,
+            which its progress follows.
         """
         step = self._note_progress.count(
             id=job_id,

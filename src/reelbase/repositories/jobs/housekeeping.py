@@ -232,7 +232,7 @@ class JobHousekeeping(JobQueries):
     async def purge(self, older_than: timedelta) -> int:
         """Deletes top-level jobs that finished longer ago than this, with their children. Returns how many.
 
-        A job with an unfinished child is kept. Other writers get their turn meanwhile: every few hundred
+        A job with an unfinished child is kept. Waiting writers get their turn meanwhile: every few hundred
         jobs are a transaction of their own, unless this is called in a unit of work.
         """
         bounds: dict[str, Any] = {

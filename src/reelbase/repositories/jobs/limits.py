@@ -120,9 +120,9 @@ class JobLimits(JobQueries):
         per: timedelta | None = None,
     ) -> bool:
         """Sets how many jobs of a type may run at once, and how many may start within a period, in all
-        processes; claims heed it from then on. What is not passed stays as it was.
+        processes; claims heed it from then on. A limit that is not passed stays.
 
-        A job runs from its claim until it ends or goes back into the queue. One whose worker was killed
+        A job runs from its claim until it ends or goes back into the queue. If its worker was killed, it
         counts until its lease has expired and it has failed or been claimed again. If more run already, they
         go on. Each claim is a start, also that of a later attempt and of a job that was given back; starts
         before there was such a limit are not known.

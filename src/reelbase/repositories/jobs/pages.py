@@ -241,6 +241,6 @@ class JobPages(JobQueries):
 
         Returns:
             A queue for each type of which a job could be claimed now, were its type not paused or at its
-            limit, ordered by type. Jobs that are put off, or wait for others, are in none.
+            limit, ordered by type. Jobs that are put off, or wait for earlier jobs, are in none.
         """
         return await self._run(self._queues.all(now=self._now()))

@@ -1,4 +1,4 @@
-"""What the runs of a job leave behind: finished steps and log lines."""
+"""The records of a job's runs: finished steps and log lines."""
 
 from __future__ import annotations
 

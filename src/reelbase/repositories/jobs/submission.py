@@ -141,8 +141,8 @@ class JobSubmission(JobQueries):
             type: the application's own word, by which workers choose jobs.
             params: the parameters of the job, as JSON.
             parent_id: the batch of this job, which must be queued or running; None: none.
-            total: how many work items it has; a parent whose children are added one by one finishes when
-                this many children have finished.
+            total: how many work items it has; a parent with children added one by one finishes when this many
+                of them have finished.
             id: the id of the job; None: a new one.
             priority: a higher one is claimed sooner.
             run_after: it is not claimed before this time; None: at once.

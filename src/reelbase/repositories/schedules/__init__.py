@@ -205,16 +205,16 @@ class ScheduleRepository(Repository):
         set forward are one slot, at that moment.
 
         Args:
-            name: its name, which no other schedule has.
+            name: its name, unique among schedules.
             cron: five fields: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday);
                 or @hourly, @daily, @weekly, @monthly, @yearly.
             type: the type of the jobs.
             params: their parameters, as JSON.
             profile_id: the profile that owns the jobs.
             time_zone: a name such as Europe/Berlin.
-            missed: what becomes of slots that came while no worker ran. ``once``: one job for all of them,
-                whose run_after is the first one; ``skip``: no job, for those that are more than a minute
-                ago; ``all``: a job for each.
+            missed: the jobs for slots that came while no worker ran. ``once``: one job for all of them, with
+                the first one as run_after; ``skip``: no job, for slots that are more than a minute ago;
+                ``all``: a job for each.
             priority: as in jobs.add().
             max_attempts: as in jobs.add().
 
@@ -267,7 +267,7 @@ class ScheduleRepository(Repository):
         """Schedules by name.
 
         Args:
-            profile_id: only those of this profile; None: all.
+            profile_id: only schedules of this profile; None: all.
             limit: at most this many; None: all.
             offset: this many are skipped first.
 
@@ -330,13 +330,13 @@ class ScheduleRepository(Repository):
         return None if next_at is None else max((next_at - self._now()).total_seconds(), 0.0)
 
     async def add_due(self) -> builtins.list[Job]:
-        """Adds the jobs whose slots have come. database.work() calls it; an application that claims jobs by
-        itself does so, when due_in() is 0.
+        """Adds the jobs of the slots that have come. database.work() calls it; an application that claims
+        jobs by itself does so, when due_in() is 0.
 
         Each schedule is a transaction of its own, and of more than 100 slots (``all``) each hundred.
 
         Returns:
-            The jobs that this call has added; [] when none was due, or other processes were faster.
+            The jobs that this call has added; [] when none was due, or another process was faster.
 
         Raises:
             DatabaseError: code schedule: the next slot of a schedule cannot be told on this machine, which

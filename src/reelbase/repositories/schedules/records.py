@@ -15,7 +15,7 @@ class Schedule(Record, frozen=True):
     """Which jobs are added at which times.
 
     cron, time_zone: the times, which are called slots.  profile_id, type, params, priority, max_attempts: of
-    the jobs.  missed: what becomes of slots that came while no worker ran; set() has the words.  next_at: the
+    the jobs.  missed: the jobs for slots that came while no worker ran; set() has the words.  next_at: the
     next slot, or one that is due.  last_at: the latest slot for which a job was added.  paused_at: since when
     it is paused.
     """

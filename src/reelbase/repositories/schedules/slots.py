@@ -34,7 +34,7 @@ class Slots:
     """
 
     def __init__(self, cron: str, time_zone: str) -> None:
-        """SlotError for what is no such expression or zone; DatabaseError without croniter."""
+        """SlotError for a text that is no such expression or zone; DatabaseError without croniter."""
         self._zone = _zone(time_zone)
         self._cron = cron
         self._is_hourly = _fields(cron)[1] == ["*"]
@@ -105,7 +105,7 @@ def _zone(name: str) -> tzinfo:
 
 
 def _fields(cron: str) -> list[list[Any]]:
-    """What the five fields allow. SlotError for other expressions."""
+    """The values that the five fields allow. SlotError for any other expression."""
     try:
         fields: list[list[Any]]
         fields, _ = _croniter().expand(cron)
