@@ -150,7 +150,7 @@ class Database(Catalogue):
     def database_id(self) -> UUID:
         """The id of the database, made when it was created. Its backups, and their restores, keep it.
 
-        An import makes a database with a new id. A file that was copied by other means has the same id.
+        An import makes a database with a new id. A copy made without the library has the same id.
         """
         return self._database_id
 
@@ -201,7 +201,7 @@ class Database(Catalogue):
         **kwargs: Any,
     ) -> R:
         """``await database.atomically(function, …)``: a unit of work as a function. It takes one hop instead
-        of one for each call, and shares its commit with other writes.
+        of one for each call, and shares its commit with the writes that wait.
 
             async def rename(unit: UnitOfWork, file_id: UUID, name: str) -> File:
                 file = await unit.files.get(file_id)
@@ -322,7 +322,7 @@ class Database(Catalogue):
         grace: float = 30.0,
         lease: float = 60.0,
     ) -> None:
-        """Works on jobs until it is stopped: claims them, has handlers work on them, stores what comes of it.
+        """Works on jobs until it is stopped: claims them, has handlers work on them, stores the outcomes.
 
             async def transcribe(run: reelbase.JobRun) -> dict | None:
                 file = await database.files.get(run.job.params["file_id"])
@@ -342,9 +342,9 @@ class Database(Catalogue):
         of its handler is cancelled.
 
         Cancel the call to stop it, or send SIGTERM: it claims no more jobs, waits for its handlers, cancels
-        those that take longer than grace, and gives their jobs back, which uses up no attempt. A second
-        cancel ends the grace. SIGTERM is heeded if the program has no handler of its own for it, in the
-        main thread; the call then returns.
+        the handlers that take longer than grace, and gives their jobs back, which uses up no attempt. A
+        second cancel ends the grace. SIGTERM is heeded if the program has no handler of its own for it, in
+        the main thread; the call then returns.
 
         If a process is killed, its jobs are claimed again once their leases have expired, if they have
         attempts left: jobs.add(…, max_attempts=3); by default a job has one, and fails then. A handler
@@ -352,10 +352,10 @@ class Database(Catalogue):
 
         Args:
             handlers: for each type of job a function, or a JobHandler with a timeout or a backoff.
-                ``async def`` is called with a JobRun, on the event loop; any other function with a
+                ``async def`` is called with a JobRun, on the event loop; a plain function with a
                 BlockingJobRun, in a thread.
             concurrency: how many jobs it works on at once.
-            worker: the name of the worker, which no other may have at the same time; None: a new one.
+            worker: the name of the worker, unique among running workers; None: a new one.
             types: only jobs of these types, which need handlers; None: of all types in handlers.
             grace: seconds for handlers to finish after a stop, 0 to 86,400.
             lease: seconds until another worker takes over the jobs of one that was killed, 0.1 to 86,400.
@@ -410,8 +410,8 @@ class Database(Catalogue):
         rows: bool = False,
         since: int | str | None = None,
     ) -> ChangeStream:
-        """``async with database.changes("jobs") as changes: async for change in changes: …``: what was
-        written to tables, commit by commit and in the order of the commits, by this process, other processes
+        """``async with database.changes("jobs") as changes: async for change in changes: …``: the
+        writes to tables, commit by commit and in the order of the commits, by this process, other processes
         that use the library, and the sqlite3 program.
 
             async with database.changes("jobs", "downloads") as changes:
@@ -420,14 +420,14 @@ class Database(Catalogue):
                     show(await database.jobs.list())
 
         A commit counts if one of its statements has changed a row, raw SQL included, and then with all tables
-        that the statement can write: by cascades and triggers, too. What is rolled back, or undone with a
-        savepoint, never shows. Another process does not say which tables it writes, so its commits have all
-        of the names: those that could have changed.
+        that the statement can write: by cascades and triggers, too. A change that is rolled back, or undone
+        with a savepoint, never shows. Another process does not say which tables it writes, so its commits
+        have all of the names: each of these tables could have changed.
 
-        Commits of this process are seen from this call on, those of others from ``async with`` or the first
-        step on: read what you show inside the block. Without an own commit in between each gives at least one
-        Changes; no commit is missed. While the consumer is busy, they are added to one, so that nothing
-        grows.
+        Commits of this process are seen from this call on, commits of another one from ``async with`` or the
+        first step on: read inside the block the rows that you show. Without an own commit in between each
+        gives at least one Changes; no commit is missed. While the consumer is busy, they are added to one,
+        so that nothing grows.
 
         On WAL a commit of another process is told within milliseconds, at no cost while nothing happens. On a
         rollback journal it waits for this Database's own writer, when that waits for a lock; on network
@@ -449,7 +449,7 @@ class Database(Catalogue):
             rows: whether Changes.rows has the rows.
             since: the ``commit`` of a Changes of an earlier stream of rows, or of ``stream.commit``, also of
                 another process or of before a restart; as text too, as ``Last-Event-ID`` is. The stream
-                begins with what has changed since then. None: from now on.
+                begins with the changes since then. None: from now on.
 
         Returns:
             The stream of Changes. close(), the end of its block, and its last reference end it; so does
@@ -457,8 +457,8 @@ class Database(Catalogue):
 
         Raises:
             InvalidArgumentError: no such table, none that can be followed, or none with profiles; since is
-                no number; a stream of rows has no names. What needs the file is raised by ``async with`` or
-                the first step.
+                no number; a stream of rows has no names. Checks that need the file are made by
+                ``async with`` or the first step.
             ChangesExpiredError: the journal does not go back to since, or the table was not followed all the
                 time, or the file was restored from a copy: read everything again. Raised by ``async with``
                 or a step.
@@ -482,8 +482,8 @@ class Database(Catalogue):
         return ChangeStream(self._commits, names, tables, journal, with_rows=rows)
 
     async def unfollow(self, *names: str) -> list[str]:
-        """Ends what a stream of rows of changes() has begun: the rows of these tables are written to the
-        journal no longer. Open streams of the tables end with ChangesExpiredError.
+        """Ends the following of tables that a stream of rows of changes() has begun: their rows are written
+        to the journal no longer. Open streams of the tables end with ChangesExpiredError.
 
         Args:
             names: of tables; none: all.
@@ -638,7 +638,7 @@ class Database(Catalogue):
         )
 
     def activity(self) -> Activity:
-        """What goes on in this Database, and what it has done since connect(): its queues, readers, calls and
+        """The work of this Database, now and since connect(): its queues, readers, calls and
         commits. It reads nothing from the file."""
         waiting_reads, oldest = 0, None
         calls, hops = self._writer.calls, self._writer.hops

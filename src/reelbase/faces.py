@@ -1,7 +1,7 @@
 """The faces of a Database for threads that wait: its own methods, run on a loop of their own.
 
 Nothing here knows a repository or a method by name: a face hands each call to the async object behind it,
-and gives what comes back a face in turn, if that is async, too.
+and gives the result a face in turn, if that is async, too.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Face:
 
 
 class SyncRepository(_Face):
-    """A repository, the library's or an application's own, whose methods wait for their results."""
+    """A repository, the library's or an application's own, with methods that wait for their results."""
 
 
 class _SyncCatalogue(_Face):
@@ -79,11 +79,11 @@ class _SyncCatalogue(_Face):
 
 
 class SyncSnapshot(_SyncCatalogue):
-    """A Snapshot whose methods wait for their results."""
+    """A Snapshot with methods that wait for their results."""
 
 
 class SyncUnitOfWork(_SyncCatalogue):
-    """A UnitOfWork whose methods wait for their results. Any thread may call it.
+    """A UnitOfWork with methods that wait for their results. Any thread may call it.
 
     A callback of after_commit() is called on the thread of the loop, and must not call the database.
     """
@@ -94,7 +94,7 @@ class SyncUnitOfWork(_SyncCatalogue):
 
 
 class SyncDatabase(_SyncCatalogue):
-    """A Database whose methods wait for their results, for any number of threads.
+    """A Database with methods that wait for their results, for any number of threads.
 
     ``with`` closes it. A call on a thread that runs an event loop raises RuntimeError, because the loop
     would stand still. An interrupt (KeyboardInterrupt) cancels the call that the thread waits for.
@@ -261,7 +261,7 @@ class SyncRows:
 
 
 def _with_face(loop_thread: LoopThread, value: Any) -> Any:
-    """What a call has given, for a thread that waits."""
+    """The result of a call, for a thread that waits."""
     kind = type(value)
     if issubclass(kind, UnitOfWork):
         return SyncUnitOfWork(loop_thread, value)

@@ -59,8 +59,8 @@ class ReelbasePlugin(InitPlugin):
     is streamed, run when it has ended: they take the database. A websocket is refused (RuntimeError).
 
     A DatabaseError is answered with a problem document (RFC 9457): code, public_details and, for an argument
-    that cannot be used, a sentence as ``detail``. Errors are logged on ``reelbase``: those of status 500 and
-    above as errors, all others as information.
+    that cannot be used, a sentence as ``detail``. Errors are logged on ``reelbase``: from status 500 on as
+    errors, below it as information.
 
     Args:
         path: as of reelbase.connect().
@@ -135,7 +135,7 @@ def event_stream(changes: AsyncIterable[Any], *, heartbeat: float = HEARTBEAT_SE
 
 
 async def _nothing() -> None:
-    """What a unit depends on."""
+    """The dependency of a unit."""
 
 
 def _answer(request: Request[Any, Any, Any], error: DatabaseError) -> Response[bytes]:

@@ -70,7 +70,7 @@ class SnapshotContext(AsyncContext):
         where: str,
         watched: WatchedUnit | None,
     ) -> None:
-        """watched: what times the snapshot and tells of its end; None: nothing."""
+        """watched: times the snapshot and tells the observers of its end; None: there are none."""
         self._writer = writer
         self._readers = readers
         self._clock = clock

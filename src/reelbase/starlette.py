@@ -99,7 +99,7 @@ def install_error_handlers(app: Starlette) -> None:
     """Answers a DatabaseError with a problem document (RFC 9457), and closes a websocket with 1011.
 
     The document has code, public_details and, for an argument that cannot be used, a sentence as ``detail``.
-    Errors are logged on ``reelbase``: those of status 500 and above as errors, all others as information.
+    Errors are logged on ``reelbase``: from status 500 on as errors, below it as information.
     Errors of the framework (HTTPException, FastAPI's RequestValidationError) keep its own form. A mounted
     application needs handlers of its own.
     """

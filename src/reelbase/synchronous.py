@@ -1,4 +1,4 @@
-"""The synchronous door, connect_sync(), and what it gives. The stub beside this module has their types."""
+"""The synchronous door, connect_sync(), and its objects. The stub beside this module has their types."""
 
 from reelbase.faces import (
     SyncContext,

@@ -174,17 +174,17 @@ def prometheus_text(
     queues: Sequence[JobQueue] | None = None,
     counts: Mapping[JobStatus, int] | None = None,
 ) -> str:
-    """What a Database does, in Prometheus's text format (version 0.0.4), for a route ``/metrics``.
+    """The figures of a Database in Prometheus's text format (version 0.0.4), for a route ``/metrics``.
 
     It reads nothing from the file, so it may be asked at any rate; queues and counts were read before. The
-    figures of jobs are those of the file, all others of this Database alone. With several processes behind
+    figures of jobs are the file's, all others of this Database alone. With several processes behind
     one port (``uvicorn --workers 2``) a scrape reaches any one of them: with ``process=str(os.getpid())``
     each has figures of its own, to be added up; without, a figure would jump from that of one process to
     that of another.
 
     Args:
-        database: whose queues, readers, hops and commits to report, as of Database.activity().
-        metrics: one of its observers, whose sums are added; None: none.
+        database: its queues, readers, hops and commits are reported, as of Database.activity().
+        metrics: one of its observers; its sums are added; None: none.
         process: a label of all figures of this process; None: none.
         queues: of jobs.queues(): for each type how many jobs wait for a worker, and for how many seconds the
             first of them has; None: left out.
@@ -242,7 +242,7 @@ def _family(name: str, kind: str, text: str) -> Iterator[str]:
 
 
 def _labels(**labels: str | None) -> str:
-    """Those that are not None, in braces; '' when there is none."""
+    """The labels that are not None, in braces; '' when there is none."""
     pairs = [f'{name}="{_escaped(value)}"' for name, value in labels.items() if value is not None]
     return f"{{{','.join(pairs)}}}" if pairs else ""
 

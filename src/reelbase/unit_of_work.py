@@ -116,11 +116,11 @@ class UnitOfWork(Catalogue):
     def after_commit(self, callback: Callable[[], object]) -> None:
         """Has callback called on the event loop once the unit is stored, and before the caller goes on.
 
-        It is for what follows from a commit and must not happen without it: to wake a worker, to remove a
-        file. Callbacks are called in the order in which they were given, those of units in the order of the
-        commits; also if the caller was cancelled during COMMIT. A callback is not called after a
+        It is for effects that follow from a commit and must not happen without it: to wake a worker, to
+        remove a file. Callbacks are called in the order in which they were given, unit by unit in the order
+        of the commits; also if the caller was cancelled during COMMIT. A callback is not called after a
         rollback, after CommitUncertainError, or if the savepoint in which it was given is undone, nor if the
-        process ends first: what must happen in any case belongs into a row, such as a job.
+        process ends first: an effect that must happen in any case belongs into a row, such as a job.
 
         callback: a plain callable without arguments, in whose context this call is made. An error that it
         raises goes to the loop's exception handler, and the further ones are called. TypeError for an async
@@ -153,7 +153,7 @@ class UnitOfWorkContext(AsyncContext):
         slow_transaction_seconds: float,
         watched: WatchedUnit | None,
     ) -> None:
-        """watched: what times the unit and tells of its end; None: nothing."""
+        """watched: times the unit and tells the observers of its end; None: there are none."""
         self._transaction = transaction
         self._clock = clock
         self._actor = actor

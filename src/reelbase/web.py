@@ -1,4 +1,4 @@
-"""What the modules for web frameworks share: error documents, event streams, pages. It knows no framework."""
+"""The common parts of the web modules: error documents, event streams, pages. It knows no framework."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def problem_of(error: DatabaseError) -> Problem:
 
 
 def problem_headers(error: DatabaseError) -> dict[str, str]:
-    """The headers of the answer. What is busy can be tried again in a second."""
+    """The headers of the answer. A busy database can be tried again in a second."""
     return {"Retry-After": "1"} if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
@@ -94,7 +94,7 @@ def unit_of_request(
     """A unit of work for endpoint, the function of a route. Warnings and errors about it name the method, the
     path and that function: the line that opens it is the framework's.
 
-    RuntimeError in a websocket, whose dependencies live as long as the socket.
+    RuntimeError in a websocket: its dependencies live as long as the socket.
     """
     if scope["type"] == "websocket":
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""``reelbase completion``: what makes a shell complete the command's names, options and files."""
+"""``reelbase completion``: the shell script that completes the command's names, options and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``reelbase jobs``: which jobs are there, and what became of them? Retries, cancels, gives back; pauses and
+"""``reelbase jobs``: which jobs are there, and how did they end? Retries, cancels, gives back; pauses and
 limits their types."""
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Facts = TypeVar("Facts", bound=msgspec.Struct)
 
 
 class JobsFacts(msgspec.Struct, frozen=True):
-    """jobs: those that were asked for, or as they are now.  next: what --after takes; None at the end."""
+    """jobs: the requested or changed jobs, as they are now.  next: the value for --after; None at the end."""
 
     jobs: list[Job]
     next: str | None = None
 
 
 class JobTypeFacts(msgspec.Struct, frozen=True):
-    """What holds for the jobs of a type. waiting: how many could be claimed now.  waiting_since: since when
+    """The state of the jobs of a type. waiting: how many could be claimed now.  waiting_since: since when
     the first of them; None: none waits.  paused_at: since when it is paused; None: it is not.  running_limit:
     how many may run at once; None: any number.  start_limit: how many may start within start_seconds; None:
     any number."""
@@ -44,7 +44,7 @@ class JobTypeFacts(msgspec.Struct, frozen=True):
 
 
 class JobTypesFacts(msgspec.Struct, frozen=True):
-    """types: those of which jobs wait, and those that are paused or limited; or those that were named."""
+    """types: the named ones; else each type with waiting jobs, and each paused or limited type."""
 
     types: list[JobTypeFacts]
 

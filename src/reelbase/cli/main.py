@@ -126,7 +126,7 @@ def command_parser() -> argparse.ArgumentParser:
 
 
 def _make_printable() -> None:
-    """File names may hold what the terminal's encoding lacks: they are printed escaped."""
+    """Characters of file names that the terminal's encoding lacks are printed escaped."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

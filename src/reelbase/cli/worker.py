@@ -121,8 +121,8 @@ async def _work(arguments: argparse.Namespace, module: Any, handlers: Mapping[st
 
 @contextlib.asynccontextmanager
 async def _heeding_interrupts(grace: float) -> AsyncIterator[None]:
-    """The first Ctrl-C ends the block as SIGTERM does; the second one ends the grace of its handlers, whose
-    jobs are given back; the third one ends the program as it is."""
+    """The first Ctrl-C ends the block as SIGTERM does; the second one ends the grace of its handlers, and
+    their jobs are given back; the third one ends the program as it is."""
     loop, block, count = asyncio.get_running_loop(), asyncio.current_task(), 0
     assert block is not None
 

@@ -1,4 +1,4 @@
-"""What the engine tells of itself: an event for each statement and each unit, and figures of what goes on."""
+"""Reports of the engine: an event for each statement and each unit, and figures of the work going on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StatementEvent(NamedTuple):
     seconds: its run on the connection's thread. Of a stream: of all its batches.
     waited_seconds: from the call until its first statement began: the queue, and a lock of another process.
     rows: how many were read, or changed; None when it failed.
-    error: what it raised; None: nothing.
+    error: the exception that it raised; None: none.
     """
 
     name: str
@@ -36,11 +36,11 @@ class UnitEvent(NamedTuple):
 
     kind: "transaction", "snapshot", or "atomically" and "reading" for functions.
     name: the file and line that opened it, or the name of the function.
-    seconds: from its begin to its end. A transaction keeps all other writes waiting for so long.
+    seconds: from its begin to its end. A transaction keeps all writes outside of it waiting for so long.
     waited_seconds: from the call until it began.
-    outcome: "committed", "rolled_back", "unknown" (CommitUncertainError, or a function whose caller was
+    outcome: "committed", "rolled_back", "unknown" (CommitUncertainError, or a function when its caller was
         cancelled), or "read", of a snapshot.
-    error: what ended it; None: nothing.
+    error: the exception that ended it; None: none.
     """
 
     kind: UnitKind
@@ -52,11 +52,12 @@ class UnitEvent(NamedTuple):
 
 
 class Observer:
-    """Is told of each statement and each unit: a subclass overrides what it needs, for connect(observers=).
+    """Is told of each statement and each unit. For connect(observers=); a subclass overrides the methods
+    that it needs.
 
     Both methods are called in the context of the call that they tell of (context variables, so a request id
-    or an open span), and must be quick, because the next statement waits. What they raise is logged on
-    ``reelbase``, and changes nothing for the call.
+    or an open span), and must be quick, because the next statement waits. Their exceptions are logged on
+    ``reelbase``, and change nothing for the call.
     """
 
     def statement(self, event: StatementEvent) -> None:
@@ -68,7 +69,7 @@ class Observer:
 
 
 class Activity(Record, frozen=True):
-    """What a Database does now, and has done since connect().
+    """The work of a Database, now and since connect().
 
     waiting_writes, waiting_reads: calls in the queue of the writer, and of the readers.
     oldest_reader_seconds: how long the oldest open snapshot, stream, backup or check lasts; None: there is

@@ -32,7 +32,7 @@ class HeldCursor(Protocol):
 
 
 class StreamWatch(Protocol):
-    """What sees a stream as it ends."""
+    """The watcher of a stream, called at its end."""
 
     def streamed(self, statement: Statement, read: Any, error: BaseException | None) -> None:
         """Called on the loop with the figures of the cursor."""
@@ -44,7 +44,7 @@ class CursorHost(NamedTuple):
 
     is_shared: transactions of other tasks run on it between two batches, so no cursor may stay open.
     call: runs work on the connection's thread.  release: called on the loop when the stream is done.
-    watched: what sees the stream as it ends; None: nothing.
+    watched: the watcher of the stream; None: none.
     """
 
     is_shared: bool
@@ -60,14 +60,14 @@ class CallTask(asyncio.Task[R]):
 
 
 def caller() -> Thread | asyncio.Task[Any] | None:
-    """What tells callers apart: the thread that waits for this task, or else the task. None: no task runs."""
+    """The identity of a caller: the thread that waits for this task, or else the task. None: no task runs."""
     task = asyncio.current_task() if asyncio._get_running_loop() else None
     return task.waiting_thread if isinstance(task, CallTask) else task
 
 
 def call_site() -> str:
     """The file and line of the application that made the call; where the event loop made it, for a task of
-    its own, those from which the calling function was called."""
+    its own, the place from which the calling function was called."""
     frame = sys._getframe(2)
     return application_site() or f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

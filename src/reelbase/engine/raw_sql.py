@@ -46,8 +46,8 @@ class RawReads(PublicFace):
         SQLite roll back the whole unit.
 
         Args:
-            row_type: a record (msgspec Struct, dataclass, NamedTuple, TypedDict or attrs class), whose
-                fields meet the columns by name; a scalar (int, str, datetime …), which is the first
+            row_type: a record (msgspec Struct, dataclass, NamedTuple, TypedDict or attrs class) with
+                fields that meet the columns by name; a scalar (int, str, datetime …), which is the first
                 column; tuple or tuple[...]; dict or dict[str, ...].
             sql: one statement.
             params: a mapping for the names in the SQL (``:name``), a sequence for its places (``?``).

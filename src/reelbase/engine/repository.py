@@ -135,8 +135,8 @@ class Repository(PublicFace):
     async def _slices(self, *steps: Step[Any]) -> AsyncIterator[tuple[Any, ...]]:
         """Runs statements that change at most SLICE rows again and again, until they change none.
 
-        Gives the results of each time. On a Database each time is a transaction of its own, so that other
-        writers get their turn: those of this process as always, those of others in the pause. In a unit of
+        Gives the results of each time. On a Database each time is a transaction of its own, so that all
+        writers get their turn: tasks of this process as always, another process in the pause. In a unit of
         work all of it is a part of the unit.
         """
         while any(changed := await self._batch(*steps)):
@@ -188,7 +188,7 @@ class Repository(PublicFace):
     async def _moved(self, action: str, key: object, step: Step[M | None], look: Query[M]) -> M:
         """The row that the step changed; InvalidTransitionError when its state did not allow that.
 
-        action: what was to happen, for the error.  look: reads the row by ``:id``.
+        action: the change that was wanted, for the error.  look: reads the row by ``:id``.
         """
         row = await self._run(step)
         if row is None:

@@ -1,1 +1,1 @@
-"""Coming over: databases of other applications become databases of this schema. See README.md."""
+"""Import: databases of other applications become databases of this schema. See README.md."""

@@ -20,11 +20,11 @@ _SAYS_NOTHING = (None, 0, "", "[]", "{}", "null")
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the caller decides.
+    """The caller's choices.
 
-    zone: that of times that the old application stored as local ones; None: the machine's.
+    zone: the time zone of times that the old application stored as local ones; None: the machine's.
     strip_prefix: cut from the beginning of paths.  encryption_key: the old application's, which encrypted
-    its API keys, and secrets: those that encrypt them from now on; both or none.
+    its API keys, and secrets: the keys that encrypt them from now on; both or none.
     """
 
     zone: tzinfo | None = None
@@ -41,8 +41,8 @@ class Shape(msgspec.Struct, frozen=True):
     """A table that the importer knows.
 
     needed: columns without which it is not the application's table: a text of names, or a tuple of them.
-    optional: columns that came later.  no_column: columns that the schema has no place for; those of one
-    text, separated by commas, are counted together.  ignored: columns whose values mean nothing once the
+    optional: columns that came later.  no_column: columns that the schema has no place for; columns of
+    one text, separated by commas, are counted together.  ignored: columns that mean nothing once the
     application has ended, or are never imported (passwords).  is_optional: the whole table came later.
     """
 
@@ -60,10 +60,10 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class Application(msgspec.Struct, frozen=True):
-    """An application whose databases can be imported.
+    """An application with databases that can be imported.
 
-    name: what --from calls it.  vintage: which of its schemas; '' for the newest.  tables: those that are
-    converted.  never: tables that hold credentials, whose rows are counted but not written anywhere.
+    name: its name for --from.  vintage: which of its schemas; '' for the newest.  tables: the converted
+    ones.  never: tables that hold credentials: their rows are counted but not written anywhere.
     convert: does the work.
     has_local_times: times without an offset are the server's local ones, not UTC.
     """
@@ -79,7 +79,7 @@ class Application(msgspec.Struct, frozen=True):
         return f"{self.name} ({self.vintage})" if self.vintage else self.name
 
     def missing_in(self, database: OldDatabase) -> list[str]:
-        """What a database lacks to be this application's, in words."""
+        """The tables and columns that a database lacks to be this application's, in words."""
         missing = []
         for name, shape in self.tables.items():
             table = database.tables.get(name)
@@ -102,7 +102,7 @@ _BOOKKEEPING = frozenset({"alembic_version"})
 
 
 class Conversion:
-    """What an application's converter works with.
+    """The tools of an application's converter.
 
     old: the old database.  outcome: the counts.  options: the caller's.  now: the time of the import.
     """
@@ -181,7 +181,7 @@ class Conversion:
         return True
 
     def count_imported(self, what: str) -> None:
-        """Counts what has come along without a row of its own."""
+        """Counts a value that has come along without a row of its own."""
         self._store.counts[what] = self._store.counts.get(what, 0) + 1
 
     def refer(self, table: str, key: Value, column: str, value: Value) -> bool:
@@ -199,12 +199,12 @@ class Conversion:
         self.count_on(table, target)
 
     def count_on(self, table: str, target: str) -> None:
-        """Lets the ids of a table whose ids stay go on where the old ones ended."""
+        """Lets the ids of a table that keeps its ids go on where the old ones ended."""
         if table in self.old.counters:
             self._store.count_on_from(target, self.old.counters[table])
 
     def note(self, sentence: str) -> None:
-        """Adds to what the report says."""
+        """Adds a note to the report."""
         self.outcome.notes.append(sentence)
 
     def reject(self, row: Row, reason: str) -> None:

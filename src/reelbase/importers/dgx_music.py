@@ -68,7 +68,7 @@ _ENDED = ("completed", "failed", "cancelled")
 
 
 class _Use:
-    """What the generations of a prompt say about it. row: the first of them."""
+    """The use of a prompt, counted from its generations. row: the first of them."""
 
     def __init__(self, row: Row, at: str) -> None:
         self.row = row
@@ -81,7 +81,7 @@ class _Use:
 
 
 def convert(conversion: Conversion) -> None:
-    """Generations; then the prompts, and those of them that have no row of their own."""
+    """Generations; then the prompts, also the prompts of generations that have no row of their own."""
     prompts = {row.text("text") for row in conversion.peek("prompts")}
     missing: dict[str, _Use] = {}
     for row in conversion.rows("generations"):
@@ -111,7 +111,7 @@ def _keep_old_id(row: Row, generation: dict[str, Value]) -> None:
 
 
 def _end(row: Row, generation: dict[str, Value]) -> None:
-    """Sets the status and the end, which are those after a restart."""
+    """Sets the status and the end that it would have after a restart."""
     status = row.word("status", "status in capitals")
     if status == "queued":
         row.adjust("status queued → pending")

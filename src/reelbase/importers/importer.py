@@ -48,33 +48,33 @@ async def import_from(
 
     Every row is imported as it is, adjusted by a rule that has a name, or rejected. Rejected rows, and rows
     and values that the schema has no place for, are written to ``<new>.rejects.ndjson``, a line of JSON each:
-    table, reason and row, without credentials. Unfinished work becomes what the old application would have
-    made of it at its next start. The same database gives the same ids every time. Memory does not grow with
-    the number of rows.
+    table, reason and row, without credentials. Unfinished work gets the status that the old application
+    would have given it at its next start. The same database gives the same ids every time. Memory does not
+    grow with the number of rows.
 
     The old database is only read, in one read transaction. The new one appears when it is complete; if the
     process is killed before, there is none.
 
     Args:
-        application: mirumoji, media-rip, dgx-music, stoat-and-ferret or opentranscribe; None: the one whose
-            tables these are.
+        application: mirumoji, media-rip, dgx-music, stoat-and-ferret or opentranscribe; None: the
+            application that has these tables.
         old: its SQLite file, a -wal beside it included; for opentranscribe also a plain-text pg_dump.
         new: a new file; or a database of reelbase without rows.
         dry_run: everything is tried and counted, and nothing is kept.
         zone: the time zone in which the oldest mirumoji stored its times; None: the machine's.
-        strip_prefix: what mirumoji's paths of 2025 lose at their beginning.
+        strip_prefix: the text that mirumoji's paths of 2025 lose at their beginning.
         encryption_key: OpenTranscribe's ENCRYPTION_KEY. With it and secrets API keys come along.
-        secrets: what encrypts the API keys from now on, as in connect().
+        secrets: the keys that encrypt the API keys from now on, as in connect().
         busy_timeout: seconds to wait for another process that has locked one of the files.
         progress: called now and then with (done_rows, total_rows), on the event loop.
 
     Returns:
-        What became of the rows.
+        The report on the rows.
 
     Raises:
         InvalidArgumentError: there is no such application.
-        SchemaError: code foreign, with what is missing: old is no database of that application, or of any of
-            them; incomplete: a dump is cut off; empty.
+        SchemaError: code foreign, with the missing tables and columns: old is no database of that
+            application, or of any of them; incomplete: a dump is cut off; empty.
         DatabaseError: code not_empty: new holds rows or objects.
         DatabaseIOError: a file is missing or cannot be used.
         DatabaseCorruptError: the old database is damaged.
@@ -90,7 +90,7 @@ async def import_from(
 
 
 class ForeignImport:
-    """An import, as a thread runs it: from the first of the candidates whose tables the old database has."""
+    """An import, as a thread runs it: from the first candidate with tables that the old database has."""
 
     def __init__(
         self,
@@ -180,9 +180,9 @@ def _beside_what_is_there(path: Path) -> Path:
 
 
 def detected(candidates: list[Application], old: OldDatabase, path: Path) -> Application:
-    """The application whose tables these are.
+    """The application that has these tables.
 
-    Raises SchemaError (code foreign), with what is missing, when none of the candidates fits.
+    Raises SchemaError (code foreign), with the missing tables and columns, when none of the candidates fits.
     """
     missing = {str(each): each.missing_in(old) for each in candidates}
     for each in candidates:

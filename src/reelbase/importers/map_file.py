@@ -69,7 +69,7 @@ _RULES: dict[str, Callable[[str], Rule]] = {
 
 class _Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a new column is made. old: the old column; of a moment also several, of which the first that holds
-    one counts.  words: new words for old ones; others stay.  value: the same for every row."""
+    one counts.  words: new words for old ones; words without one stay.  value: the same for every row."""
 
     old: str | list[str] = msgspec.field(default="", name="from")
     rule: _RuleName = "text"
@@ -87,7 +87,7 @@ class _Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new table that is made of an old one. order: old columns by which rows come, NULL first.  ignored:
-    old columns whose values are not wanted."""
+    old columns that are not wanted."""
 
     old: str = msgspec.field(name="from")
     new: str = msgspec.field(name="to")
@@ -115,7 +115,7 @@ async def import_mapped(
     """Like import_from(), for an SQLite database (or a pg_dump) of any application.
 
     Args:
-        mapping: the TOML file that says what becomes of which table and column.
+        mapping: the TOML file that says where each table and column goes.
         old: the old database.
         new: a new file, or a database of reelbase without rows.
         dry_run: everything is tried and counted, and nothing is kept.
@@ -123,10 +123,10 @@ async def import_mapped(
         progress: called now and then with (done_rows, total_rows), on the event loop.
 
     Returns:
-        What became of the rows. Old columns and tables that the mapping does not name have no home.
+        The report on the rows. Old columns and tables that the mapping does not name have no home.
 
     Raises:
-        InvalidArgumentError: the mapping cannot be read, or names what there is not in the schema.
+        InvalidArgumentError: the mapping cannot be read, or names a table or column that the schema lacks.
         DatabaseError: as import_from(); SchemaError (code foreign) names tables and columns of the mapping
             that the old database lacks.
     """
@@ -224,7 +224,7 @@ def _rule(column: _Column, table: str, name: str, parent: str | None, *, is_not_
     """The rule of a column.
 
     Args:
-        column: what the mapping says.
+        column: the column's entry in the mapping.
         table: the new table.
         name: the new column.
         parent: the table that it refers to.

@@ -144,7 +144,7 @@ def _make_missing_sessions(conversion: Conversion, sessions: dict[str | None, No
 
 
 def _end(row: Row, download: dict[str, Value]) -> bool:
-    """Sets the status and the end of a download, which are those after a restart. False: it is unknown."""
+    """Sets the status and the end that a download would have after a restart. False: it is unknown."""
     status = row.word("status", "jobs.status in capitals")
     if status in _UNFINISHED:
         row.adjust(f"jobs {status} → failed 'interrupted'")

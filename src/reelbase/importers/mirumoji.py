@@ -98,7 +98,7 @@ _ENDED = ("succeeded", "failed", "cancelled")
 
 
 def convert(conversion: Conversion) -> None:
-    """Profiles, their files and what refers to those; then jobs, parents first."""
+    """Profiles, their files and the rows that refer to the files; then jobs, parents first."""
     conversion.copy("profiles", "profiles", PROFILES)
     conversion.copy("files", "files", FILES)
     _refer_to_sources(conversion)
@@ -133,7 +133,7 @@ def _convert_jobs(conversion: Conversion) -> None:
 
 
 def _end(row: Row, job: dict[str, Value], status: str | None, *, is_stuck: bool) -> None:
-    """Sets the status and the end, which are those after a restart. is_stuck: it is queued, and its parent
+    """Sets the status and the end that it would have after a restart. is_stuck: it is queued, and its parent
     would never start it."""
     if status == "running" or is_stuck:
         row.adjust(f"jobs {status} → failed")

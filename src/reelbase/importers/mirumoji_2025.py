@@ -69,7 +69,7 @@ BREAKDOWN = json_object("gpt_breakdown_response", wrapped="clips.gpt_breakdown_r
 
 
 def convert(conversion: Conversion) -> None:
-    """Profiles by their names; files; then what refers to them."""
+    """Profiles by their names; files; then the rows that refer to them."""
     _Conversion(conversion).run()
 
 
@@ -142,7 +142,7 @@ class _Conversion:
         self._conversion.store(row, "transcripts", {**transcript, "file_id": file})
 
     def _clip(self, row: Row) -> None:
-        """Imports a clip: the file that was cut, and what was said in it."""
+        """Imports a clip: the file that was cut, and the words said in it."""
         clip = {**valued(CLIPS, row), **self._owner(row)}
         path = self._path(row, "video_clip_path")
         file = {

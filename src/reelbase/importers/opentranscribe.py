@@ -325,14 +325,14 @@ class _File:
 
 
 def convert(conversion: Conversion) -> None:
-    """Users, their files, and what refers to those; at last their choices."""
+    """Users, their files, and the rows that refer to the files; at last their choices."""
     _Conversion(conversion).run()
 
 
 class _Conversion:
-    """What later tables need of earlier ones, by their old ids.
+    """The rows of earlier tables that later tables need, by their old ids.
 
-    profiles: the ids of users.  files: those of media files.  speakers: the file of each speaker.
+    profiles: the ids of users.  files: the ids of media files.  speakers: the file of each speaker.
     choices: the rows that a profile may choose, each with its owner; None: everybody's.
     """
 
@@ -378,7 +378,7 @@ class _Conversion:
         )
 
     def _owner(self, row: Row) -> str:
-        """The profile of a row; of a user who is gone a text that refers to nothing."""
+        """The profile of a row; of a deleted user a text that refers to nothing."""
         return self._profiles.get(row["user_id"], f"user {row.text('user_id')} is gone")
 
     def _user(self, row: Row) -> None:
@@ -441,7 +441,7 @@ class _Conversion:
         return {**processing, "status": status, "progress": float(status == "completed")}
 
     def _people(self) -> dict[Value, _Person]:
-        """The people, by the ids of their speaker profiles; those of one name and owner are one person."""
+        """The people, by the ids of their speaker profiles; profiles of one name and owner are one person."""
         people: dict[Value, _Person] = {}
         by_name: dict[tuple[str, str], _Person] = {}
         for row in self._conversion.rows("speaker_profile"):
@@ -672,8 +672,8 @@ class _Conversion:
 class _Tags:
     """Tags, which had no owner: each owner of a file that has one gets a copy.
 
-    names: by old id, the name, its normal form and the time.  ids: by owner and normal form, those of the
-    copies.
+    names: by old id, the name, its normal form and the time.  ids: by owner and normal form, the ids of
+    the copies.
     """
 
     def __init__(
@@ -783,7 +783,7 @@ def _metadata(row: Row) -> str:
 
 
 def _waveform(row: Row) -> str | None:
-    """The array, which theirs has under a name."""
+    """The array, which OpenTranscribe stores under a name."""
     found = json_of(row["waveform_data"])
     value = found.value if found is not None else None
     array = value.get("waveform") if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""What became of every row: the counts, the report, and the file of the rows that did not come along."""
+"""The outcome of every row: the counts, the report, and the file of the rows that did not come along."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ImportReport(Record, frozen=True):
     read: rows of the old database, by its tables.  imported: rows of the new one, by its tables.
     adjusted: how often each rule has changed a value.  rejected: rows that do not come along, by table and
     reason.  no_home: rows and values that the schema has no place for, by table or column.
-    application: which one it is, and which vintage.  ids: for each new table whose rows have new ids, the new
-    id by the old one.  notes: what to know and to do afterwards, in sentences.
+    application: which one it is, and which vintage.  ids: for each new table with new ids, the new id by the
+    old one.  notes: facts to know and things to do afterwards, in sentences.
     rejects: the file with the rows of rejected and no_home; None: there are none, or it was a dry run.
     """
 
@@ -43,7 +43,7 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 class Outcome:
-    """Counts what becomes of rows, and writes those that do not come along to a stream, if there is one."""
+    """Counts the outcomes of rows, and writes the rows that stay behind to a stream, if there is one."""
 
     def __init__(self, stream: IO[bytes] | None) -> None:
         self._stream = stream
@@ -68,7 +68,7 @@ class Outcome:
         self._write(table, reason, row)
 
     def lose(self, table: str, row: dict[str, Value], *what: str) -> None:
-        """Counts what has no place in the schema: a row, or values of a row; and writes the row."""
+        """Counts a row, or values of a row, that the schema has no place for; and writes the row."""
         self.no_home.update(what)
         self._write(table, f"no home: {', '.join(what)}", row)
 

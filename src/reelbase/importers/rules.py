@@ -94,7 +94,7 @@ Columns = Mapping[str, Rule]
 
 
 def valued(columns: Columns, row: Row) -> dict[str, Value]:
-    """What the rules make of a row, by column of the new database."""
+    """The values that the rules make of a row, by column of the new database."""
     return {column: rule(row) for column, rule in columns.items()}
 
 
@@ -114,7 +114,7 @@ def text(column: str, default: str | None = None) -> Rule:
 
 
 def masked(column: str, mask: Callable[[str], str | None]) -> Rule:
-    """What a function makes of the text; NULL of NULL."""
+    """The function's result for the text; NULL for NULL."""
 
     def rule(row: Row) -> Value:
         found = row.text(column)
@@ -174,7 +174,7 @@ def optional_moment(column: str) -> Rule:
 
 
 def integer(column: str, default: int | None = None) -> Rule:
-    """An integer; default for NULL and for what is none."""
+    """An integer; default for NULL and for a value that is none."""
 
     def rule(row: Row) -> Value:
         found = integer_of(row[column])
@@ -186,7 +186,7 @@ def integer(column: str, default: int | None = None) -> Rule:
 
 
 def real(column: str, default: float | None = None) -> Rule:
-    """A finite number; default for NULL and for what is none."""
+    """A finite number; default for NULL and for a value that is none."""
 
     def rule(row: Row) -> Value:
         found = real_of(row[column])
@@ -268,8 +268,8 @@ def json_object(
     wrapped: str | None = None,
     null: str | None = None,
 ) -> Rule:
-    """A JSON object as it is; anything else that is JSON as ``{"value": …}``, and what is none as
-    ``{"raw": "…"}``.
+    """A JSON object as it is; anything else that is JSON as ``{"value": …}``, and a text that is
+    none as ``{"raw": "…"}``.
 
     Args:
         column: the column.

@@ -1,6 +1,6 @@
-"""What a value of the old database means: times, ids, numbers, texts and JSON, in the forms of the schema.
+"""Values of the old database: times, ids, numbers, texts and JSON, in the forms of the schema.
 
-None stands for a value that cannot be read as what it should be.
+None stands for a value that cannot be read as its type.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def real_of(value: Value) -> float | None:
 
 
 def flag_of(value: Value) -> int:
-    """1 for what is true: a number other than 0, and t, true, yes and on; 0 for all else."""
+    """1 for a true value: a number except 0, and t, true, yes and on; 0 for all else."""
     if isinstance(value, str):
         return int(value.strip().lower() in ("t", "true", "y", "yes", "on", "1"))
     return int(bool(value)) if isinstance(value, int | float) else 0
@@ -116,8 +116,8 @@ class Json(msgspec.Struct, frozen=True):
 
 
 def json_of(value: Value) -> Json | None:
-    """The JSON of a text, or of a number; None for what is no JSON, or is JSON that the library cannot read
-    back: NaN, lone surrogates, nesting without end."""
+    """The JSON of a text, or of a number; None for a text that is no JSON, or is JSON that the library cannot
+    read back: NaN, lone surrogates, nesting without end."""
     text = text_of_value(value)
     if text is None or (isinstance(value, bytes) and "\\" in text):
         return None
@@ -135,5 +135,5 @@ def json_text(value: object) -> str:
 
 
 def raw_json(value: Value) -> str:
-    """JSON that keeps what is no JSON: ``{"raw": "…"}``."""
+    """JSON that keeps a text that is no JSON: ``{"raw": "…"}``."""
     return json_text({"raw": text_of_value(value)})

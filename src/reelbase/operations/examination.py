@@ -38,7 +38,7 @@ async def check_file(path: Path, *, full: bool, busy_timeout: float) -> HealthRe
         busy_timeout: seconds to wait for another process that has locked the file.
 
     Returns:
-        The problems and warnings; the errors are those of examine().
+        The problems and warnings. It raises the errors of examine().
     """
     work = partial(examine, path, full=full, busy_timeout_seconds=busy_timeout)
     return await on_a_thread(work)

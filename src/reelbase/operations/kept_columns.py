@@ -1,4 +1,4 @@
-"""Columns that triggers keep: copies of other rows' values, by which an index finds a row.
+"""Columns that triggers keep: copies of values of another row, by which an index finds a row.
 
 Rows that are stored while the triggers are off, or rebuilt from an index, get them here.
 """

@@ -151,7 +151,7 @@ async def adopt(
 async def migration_history(
     path: str | os.PathLike[str], *, busy_timeout: float = 5.0
 ) -> list[AppliedMigration]:
-    """The ledger: the applied migrations of reelbase in order, then those of each application.
+    """The ledger: the applied migrations of reelbase in order, then the migrations of each application.
 
     It only reads, and also takes a database of an older version.
     """

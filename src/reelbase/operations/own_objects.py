@@ -1,4 +1,4 @@
-"""The application's own tables, indexes, views and triggers in a file, beside those of the schema.
+"""The application's own tables, indexes, views and triggers in a file, beside the schema's.
 
 An object is described, and carried to another database, by the statement that creates it.
 """
@@ -30,7 +30,7 @@ ORDER BY
 
 class OwnObject(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """An object of the application. table: the table of an index or a trigger; for a table or a view its
-    own name.  settings: those of an FTS5 table."""
+    own name.  settings: the options of an FTS5 table."""
 
     type: Literal["table", "index", "view", "trigger"]
     name: str

@@ -157,7 +157,7 @@ def repair_file(
         setup: as in repair().
 
     Returns:
-        The report; the errors are those of repair().
+        The report. It raises the errors of repair().
     """
     place = real_path(path)  # side files are named after the real path
     if size_of_usable_file(place, create=False) == 0:

@@ -77,7 +77,7 @@ def has_counters(native: sqlite3.Connection) -> bool:
 def without_triggers(
     native: sqlite3.Connection, version: int, *, with_checks: bool = False
 ) -> Iterator[None]:
-    """Drops the schema's triggers inside the block, and keeps those of the application. The rows that the
+    """Drops the schema's triggers inside the block, and keeps the application's. The rows that the
     triggers once wrote are among the rows that are stored, so they must not fire again.
 
     with_checks: the triggers that write nothing, but refuse rows, stay.

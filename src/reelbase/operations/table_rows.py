@@ -123,8 +123,8 @@ def rows_of(native: sqlite3.Connection, table: str, module: str | None = None) -
 def why_unreadable(native: sqlite3.Connection, table: str) -> str | None:
     """Why the text of a full-text index cannot be read; None: it can be.
 
-    An index that stores neither its text nor the name of a table with it is unreadable. An index whose text
-    is in another table is rebuilt from it, as a test.
+    An index that stores neither its text nor the name of a table with it is unreadable. An index with its
+    text in another table is rebuilt from it, as a test.
     """
     if "content" in _shadows_of(native, table):
         return None

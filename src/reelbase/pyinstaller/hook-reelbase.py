@@ -1,4 +1,4 @@
-"""What an analysis of imports does not find: schema.sql, the migrations and the documents."""
+"""The files that an analysis of imports does not find: schema.sql, the migrations and the documents."""
 
 from PyInstaller.utils.hooks import collect_data_files
 

@@ -73,12 +73,12 @@ _VALUES: dict[Any, Any] = {datetime: START, Fraction: Fraction(1)}
 class Factory(Generic[R]):
     """``make_file(name="a.mkv")``: a record with the given fields, and a value of its type in each other one.
 
-    It stores nothing. Ids are new in each record, times are those of a new FrozenClock, and optional fields
+    It stores nothing. Ids are new in each record, times come from a new FrozenClock, and optional fields
     are None. So a test names the fields that it is about, and a field that a later release adds does not
     break it. An application has factories of its own: ``make_note = Factory(Note, text="note {}")``.
 
-    record: the class. defaults: values for fields whose type is not enough; {} in a text is a number, which
-    is another one in each record.
+    record: the class. defaults: values for fields that need more than their type; {} in a text is a number,
+    which differs in each record.
     """
 
     def __init__(self, record: type[R], **defaults: Any) -> None:

@@ -23,7 +23,7 @@ Rule = Callable[[sqlite3.Connection, Query[Any]], Iterator[str]]
 
 
 class Problem(NamedTuple):
-    """A statement that breaks a rule: what it does, and what mends it."""
+    """A statement that breaks a rule: the fault, and its cure."""
 
     statement: str
     rule: str
@@ -50,12 +50,12 @@ def assert_statements(
     * Its columns are the fields of its row type, and no field that has no default is missing.
     * A Query reads, and a Command writes.
     * Its parameters are used, and the class uses the statement.
-    * It reads no clock and no random numbers, so that tests with a clock of their own see what is stored.
+    * It reads no clock and no random numbers, so that tests with a clock of their own see the stored values.
     * It never reads a table from end to end.
 
     Args:
         repository: a subclass of reelbase.Repository; inherited statements are checked, too.
-        migrations: as of connect(): what makes the application's own tables.
+        migrations: as of connect(): they make the application's own tables.
         setup: as of connect(): the functions and collations that the statements use.
         may_scan: the statements that may read a table from end to end, each with the reason, such as
             ``{"_list": "a dozen rows"}``, besides those in the attribute may_scan of the class. One that

@@ -58,7 +58,7 @@ class JobFailure(Exception):
 class JobHandler(msgspec.Struct, frozen=True):
     """A handler with settings of its own.
 
-    function: ``async def`` runs on the event loop and is called with a JobRun; any other function runs in a
+    function: ``async def`` runs on the event loop and is called with a JobRun; a plain function runs in a
     thread and is called with a BlockingJobRun.  timeout: seconds until an attempt is stopped and fails, with
     error_code timeout; None: no limit.  backoff: called with the number of the attempt that failed; it
     returns the seconds until the next one, for jobs that have attempts left. None: 1, 2, 4 … up to an hour,
@@ -115,7 +115,7 @@ def _checked_handler(kind: str, handler: Handler) -> JobHandler:
 
 
 async def called(handler: JobHandler, run: JobRun) -> dict[str, Any] | None:
-    """What the handler returns for the run. A cancel reaches a coroutine at once; a thread cannot be
+    """The handler's return value for the run. A cancel reaches a coroutine at once; a thread cannot be
     stopped, so the call goes on until the thread ends, which can see ``run.cancelled``."""
     function: Any = handler.function
     try:

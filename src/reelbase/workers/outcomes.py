@@ -1,4 +1,4 @@
-"""Outcomes: what becomes of a job once its handler has ended, or was stopped."""
+"""Outcomes: the end of a job once its handler has ended, or was stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Success(msgspec.Struct, frozen=True):
     result: dict[str, Any] | None
 
     async def store(self, jobs: JobRepository, job: Job, worker: str) -> Outcome:
-        """Ends the job: as failed, if the result cannot be stored. What was stored comes back."""
+        """Ends the job: as failed, if the result cannot be stored. The stored outcome comes back."""
         try:
             await jobs.succeed(job.id, self.result, worker=worker, attempt=job.attempts)
         except (TypeError, ValueError) as error:
@@ -88,7 +88,7 @@ def log_end(attempt: Attempt, stored: Outcome) -> None:
 
 
 async def log_lost(attempt: Attempt) -> None:
-    """A line in the program's log about an attempt whose outcome is not needed any more, and why."""
+    """Logs that the outcome of an attempt is not needed any more, and why."""
     job = attempt.job
     line = "job %s (%s): attempt %d is over after %.3f s, and its outcome is not needed: %s"
     about = job.id, job.type, job.attempts, attempt.seconds
@@ -112,8 +112,8 @@ async def log_lost(attempt: Attempt) -> None:
 
 
 def outcome_of(attempt: Attempt, handler: JobHandler) -> Outcome | None:
-    """What to store about an attempt that is over. None: nothing, because the job is not the worker's any
-    more, or because its handler does not end, and until the lease ends no other worker may begin.
+    """The outcome to store for an attempt that is over. None: nothing, because the job is not the worker's
+    any more, or because its handler does not end, and until the lease ends no other worker may begin.
 
     A handler that was told to stop and returns a result has finished. One that returns None has not: it
     may have swallowed the CancelledError.

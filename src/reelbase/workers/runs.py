@@ -214,8 +214,8 @@ class JobRun:
             async def add(unit: reelbase.UnitOfWork, path: str) -> None:
                 await unit.files.add(…)
 
-        A function whose first parameter is called ``unit`` is called with a unit of work: what it writes
-        is stored together with the end of the step, or none of both. Use another function for slow work;
+        A function whose first parameter is called ``unit`` is called with a unit of work: its writes
+        are stored together with the end of the step, or none of both. Use another function for slow work;
         its step is stored when it returns. jobs.retry() of a job that has succeeded does all steps again.
 
         Args:
@@ -224,7 +224,7 @@ class JobRun:
             args: its arguments, behind the unit.
 
         Returns:
-            What the function returned, as JSON gives it back: a tuple becomes a list, a UUID its text.
+            The function's return value, as JSON gives it back: a tuple becomes a list, a UUID its text.
 
         Raises:
             InvalidArgumentError: a step of this name is running, or the result is not JSON.

@@ -37,7 +37,7 @@ _termination = _Termination()
 @contextmanager
 def stopped_by_sigterm(stop: Callable[[], None]) -> Iterator[None]:
     """Calls stop on the event loop when SIGTERM comes. A handler of the program's own stays in place, and
-    stop is not called then; nor is it in other threads than the main one, which get no signals."""
+    stop is not called then; nor is it outside the main thread, which alone gets signals."""
     is_free = signal.getsignal(signal.SIGTERM) in (signal.SIG_DFL, _termination)
     if not is_free or threading.current_thread() is not threading.main_thread():
         yield

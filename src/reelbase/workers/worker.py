@@ -173,7 +173,7 @@ class Worker:
         return future
 
     async def _is_stored(self, attempt: Attempt, outcome: Success) -> bool:
-        """Whether the result was stored together with those of other slots."""
+        """Whether the result was stored together with the results of other slots."""
         if self._stopping.is_set():
             return False
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -387,7 +387,7 @@ def _checked_seconds(name: str, seconds: float, *, at_least: float) -> float:
 
 
 def _checked_name(worker: str | None) -> str:
-    """The name, or one that no other worker has: leases are told apart by it."""
+    """The name, or a unique one: leases are told apart by it."""
     if worker is None:
         return f"{socket.gethostname()}-{os.getpid()}-{new_id().hex[-8:]}"
     if not isinstance(worker, str):

@@ -1,4 +1,4 @@
-"""What the database holds when the demo is done."""
+"""The contents of the database when the demo is done."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _COUNT_FOLDERS = """
 
 
 async def holdings(database: Database) -> Holdings:
-    """What the database holds, read at one moment."""
+    """The contents of the database, from one read transaction."""
     async with database.snapshot() as view:
         jobs = await view.fetch_all(
             tuple[str, int], _JOBS, {"type": JOB_TYPE, "are_batches": False}

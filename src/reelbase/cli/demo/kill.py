@@ -1,4 +1,4 @@
-"""A worker process that is killed while it holds a job, so that one can see what becomes of the job.
+"""A worker process that is killed while it holds a job, so that one can see how the job goes on.
 
 The process claims one of the jobs that wait, tells its id, and is killed. The job's lease ends; a worker of
 this process claims the job again and finishes it, as it would after a crash or a power cut.
@@ -89,7 +89,7 @@ async def kill_a_worker(database: Database, found: Found) -> Kill | NoKill:
 
 
 async def _killed_process(database: Database) -> tuple[int, str, str]:
-    """The process's id, what it said, and the last line of its errors."""
+    """The process's id, its output, and the last line of its errors."""
     process = await asyncio.create_subprocess_exec(
         sys.executable or "",
         "-c",
@@ -117,7 +117,7 @@ async def _killed_process(database: Database) -> tuple[int, str, str]:
 
 
 async def outcome(database: Database, kill: Kill | NoKill) -> Kill | NoKill:
-    """What has become of the job."""
+    """The job as it is now."""
     if isinstance(kill, NoKill):
         return kill
     job = await database.jobs.find(kill.job_id)
@@ -132,7 +132,7 @@ async def outcome(database: Database, kill: Kill | NoKill) -> Kill | NoKill:
 
 
 async def hold_a_job(path: str, journal: str, lease: float) -> None:
-    """In the other process: claims a job, tells its id, and waits to be killed."""
+    """In the second process: claims a job, tells its id, and waits to be killed."""
     async with reelbase.connect(
         path,
         journal="wal" if journal == "wal" else "delete",
@@ -147,6 +147,6 @@ async def hold_a_job(path: str, journal: str, lease: float) -> None:
 
 
 def main() -> None:
-    """Runs the other process."""
+    """Runs the second process."""
     path, journal, lease = sys.argv[1:4]
     asyncio.run(hold_a_job(path, journal, float(lease)))

@@ -1,4 +1,4 @@
-"""What a file is, told by its name."""
+"""The kind of a file, told by its name."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _NAMESPACE: Final = uuid5(NAMESPACE_URL, "reelbase demo")
 
 @dataclass
 class Found:
-    """What there is to do: what earlier runs left, and what the folder holds, counted in files."""
+    """The work to do: the jobs left by earlier runs, and the files of the folder, counted in files."""
 
     left: int = 0  # jobs of earlier runs that were stopped
     files: int = 0
@@ -50,12 +50,12 @@ class Found:
 
     @property
     def jobs(self) -> int:
-        """How many jobs there are to do: those left by earlier runs and those queued now."""
+        """How many jobs there are to do: left by earlier runs or queued now."""
         return self.left + self.queued
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """A file that has a row. version: what it was when it was last read; None if it never was."""
+    """A file that has a row. version: its version when it was last read; None if it never was."""
 
     id: UUID
     version: str | None
@@ -97,14 +97,14 @@ def file_id(path: str) -> UUID:
 
 
 def version_beside(version: str, media_id: UUID | str | None) -> str:
-    """What a file was when it was read, and the media file that it then belonged to."""
+    """The version of a file when it was read, and the media file that it then belonged to."""
     return version if media_id is None else f"{version}-{media_id}"
 
 
 async def queue_folder(
     database: Database, root: str, database_files: DatabaseFiles, found: Found
 ) -> None:
-    """Adds the files below root that are new, and queues those that are new or have changed.
+    """Adds the new files below root, and queues the new and the changed ones.
 
     found is counted up on the way.
     """

@@ -1,4 +1,4 @@
-"""What is in a file: its size, its hash and its text. It blocks, so it belongs in a thread."""
+"""The content of a file: its size, its hash and its text. It blocks, so it belongs in a thread."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _OPEN_FLAGS |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Content(msgspec.Struct, frozen=True):
-    """text: None when the file is no text or too long.  version: what it was when reading began.
+    """text: None when the file is no text or too long.  version: the file's when reading began.
 
-    segments: of subtitles, whose text is that of the cues.  problem: why they cannot be read.
+    segments: of subtitles; their text is that of the cues.  problem: why they cannot be read.
     """
 
     size_bytes: int
@@ -55,7 +55,7 @@ class Reader:
         self.bytes_read = 0  # of all threads together, for show
 
     def stop(self) -> None:
-        """Whatever is being read ends as Unread, soon."""
+        """A read that is going on ends as Unread, soon."""
         self._stopped.set()
 
     def read(self, file: File) -> Content | Unread:

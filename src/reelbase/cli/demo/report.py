@@ -24,7 +24,7 @@ _LOOK = (
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a run found and did, and what the database holds now."""
+    """The findings and the work of a run, and the contents of the database now."""
 
     database: str
     database_bytes: int

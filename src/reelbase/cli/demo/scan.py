@@ -102,7 +102,7 @@ def scan(root: str, database_files: DatabaseFiles, skipped: Skipped) -> Iterator
 
 
 def _with_media(entries: Sequence[Entry]) -> list[Entry]:
-    """The files of one folder, those with subtitles last and with the media file that they belong to:
+    """The files of one folder, subtitles last and with the media file that they belong to:
     the one of the same name, but for the suffix and a language; rather a video than a sound.
     """
     media: dict[str, Entry] = {}

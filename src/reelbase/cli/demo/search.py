@@ -42,7 +42,7 @@ class Hit(msgspec.Struct, frozen=True):
 
 
 class Search(msgspec.Struct, frozen=True):
-    """What was searched for, and the best of what was found. segments: how many were looked through.
+    """The words of the search, and its best results. segments: how many were looked through.
 
     is_of_sample: the folder has no subtitles, so the words are from the sample.
     """
@@ -55,7 +55,7 @@ class Search(msgspec.Struct, frozen=True):
 
 
 async def words_to_find(database: Database, prefix: str) -> str | None:
-    """Two words of a sentence from a file whose path begins so; None where no file has subtitles."""
+    """Two words of a sentence from a file with a path that begins so; None where no file has subtitles."""
     sentence = await database.fetch_optional(
         str, _SENTENCE, {"profile_id": PROFILE_ID, "prefix": prefix}
     )

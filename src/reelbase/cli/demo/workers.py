@@ -1,7 +1,7 @@
-"""The workers: they claim jobs, read the files in threads, and store what they found.
+"""The workers: they claim jobs, read the files in threads, and store the results.
 
 A worker holds a handful of jobs at a time, because each transaction waits for the disk. It renews their
-leases while it works; when it is killed they end, and whoever runs next claims the jobs again.
+leases while it works; when it is killed they end, and the next worker claims the jobs again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HELD = """
 
 @dataclass
 class Done:
-    """What the workers did to files."""
+    """The work done by the workers, in files."""
 
     files: int = 0
     read: int = 0  # for the first time
@@ -75,7 +75,7 @@ async def count_unfinished(database: Database) -> int:
 
 
 class Workers:
-    """Tasks that claim jobs, read their files and store what they found."""
+    """Tasks that claim jobs, read their files and store the results."""
 
     def __init__(self, database: Database, reader: Reader, found: Found, done: Done) -> None:
         self._database = database
@@ -229,7 +229,7 @@ async def _store_one(unit: UnitOfWork, worker: str, outcome: _Outcome) -> None:
 
 
 async def _owner(unit: UnitOfWork, job: Job, file: File) -> File:
-    """The file whose transcript it is: of subtitles, the media file beside them, if it has a row."""
+    """The file that the transcript belongs to: of subtitles, the media file beside them, if it has a row."""
     media_id = job.params.get("media_id")
     media = None if media_id is None else await unit.files.find(media_id)
     return media or file

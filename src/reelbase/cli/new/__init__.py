@@ -20,7 +20,7 @@ from reelbase.testing.statements import schema_connection
 
 
 class NewEntity(msgspec.Struct, frozen=True):
-    """files: what was written.  next: how the application gets at it."""
+    """files: the written files.  next: how the application gets at them."""
 
     files: list[str]
     next: str
@@ -93,7 +93,7 @@ def _checked_package(package: Path) -> Path:
 
 
 def _missing_inits(package: Path) -> list[Path]:
-    """The ``__init__.py`` that the package and those around it lack."""
+    """The missing ``__init__.py`` of the package and of the packages around it."""
     parts = package.parts
     first = 1 if parts[:1] == ("src",) else 0
     folders = [Path(*parts[: place + 1]) for place in range(first, len(parts))]

@@ -18,7 +18,7 @@ class Type(NamedTuple):
 
     python: the annotation.  column: the type of the column.  check: a condition, or ''.  needs: the module
     and name that the annotation is imported from, or None.  examples: two different values, as Python's
-    source.  test_needs: what the examples are imported from, or None.
+    source.  test_needs: the module and name that the examples are imported from, or None.
     """
 
     python: str

@@ -185,7 +185,7 @@ def _copies(folder: Path, database_id: str, original: Path | None) -> Iterator[_
 
 
 def _perhaps_databases(folder: Path, original: Path | None) -> Iterator[Path]:
-    """The files whose size may be a database's: the folder may hold thousands of media files, too."""
+    """The files with a size that a database may have: the folder may hold thousands of media files, too."""
     found = None
     if original is not None:
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """Locks on single bytes of a file that belong to an open file description (fcntl(2), Linux).
 
-Unlike POSIX locks they stay when the process closes another descriptor of the file, and two descriptors
-of one process keep each other out. The kernel gives them back when the last descriptor of the
+Unlike POSIX locks they stay when the process closes another descriptor of the file, and they hold between
+two descriptors of one process, too. The kernel gives them back when the last descriptor of the
 description is closed, so also when the process is killed.
 """
 

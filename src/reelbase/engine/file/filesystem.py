@@ -196,7 +196,7 @@ def take_mode(path: Path, like: os.stat_result) -> None:
 
 
 def lock_refusal(folder: Path) -> OSError | None:
-    """The filesystem's error for a lock that no other process can hold; None when it grants the lock.
+    """The filesystem's error for an exclusive lock; None when it grants the lock.
 
     Tried on a new file in the folder, which is removed. None, too, if that file cannot be made.
     """

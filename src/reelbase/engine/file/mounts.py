@@ -66,7 +66,7 @@ def filesystem_of(
 
     Symbolic links are followed. `mounts` is a table in the format of /proc/mounts. When the filesystem
     cannot be found (no such table, no line for the path) the type is "unknown", counted as network.
-    Raises OSError (ELOOP) for a path whose symbolic links run in a circle. This asks the
+    Raises OSError (ELOOP) for symbolic links that run in a circle. This asks the
     filesystem, so it can hang as long as a dead file server does.
     """
     try:

@@ -40,7 +40,7 @@ def make(path: Path) -> bool:
 
 
 def discard(path: str) -> None:
-    """Removes a file that make() made, if it is empty and no other process uses it.
+    """Removes a file that make() made, if it is empty and not in use by another process.
 
     It holds an exclusive lock meanwhile: a connection that waits for the lock finds, before it writes, that
     its file has gone (SQLITE_READONLY_DBMOVED, SQLITE_IOERR_FSTAT). If the lock is not free, the file stays,

@@ -1,8 +1,8 @@
 """Checks, by the headers of both files, that the log beside a database is its own.
 
 SQLite applies a -wal or a hot -journal to the file that has the name. A backup that was copied over a
-database whose log still existed would become the old database again, or a damaged one. The check relies on
-these facts (sqlite.org/fileformat2.html, sections 1.3, 3 and 4; pager.c and wal.c):
+database while its log still existed would become the old database again, or a damaged one. The check
+relies on these facts (sqlite.org/fileformat2.html, sections 1.3, 3 and 4; pager.c and wal.c):
 
 * A file's header says WAL before it gets a -wal, and for as long as it has one.
 * A transaction that changes page 1 writes the change counter that its connection has read, plus 1. The file

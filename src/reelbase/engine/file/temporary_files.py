@@ -3,7 +3,7 @@
 A migration or VACUUM takes up to twice the size of the database for its temporary tables, its sorting and
 the journals of its statements (measured: 410 MiB in files for 281 MiB; 340 MiB of memory when it was told
 to use no files, which ends a container with a limit). SQLite uses the first folder of a list that it may
-write, and fails with SQLITE_IOERR_GETTEMPPATH if there is none: in a container whose root is read-only.
+write, and fails with SQLITE_IOERR_GETTEMPPATH if there is none: in a container with a read-only root.
 """
 
 from __future__ import annotations

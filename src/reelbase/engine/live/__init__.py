@@ -1,1 +1,1 @@
-"""Who is told of a commit: of this process, of another one, of the sqlite3 program."""
+"""The notice of commits to listeners: commits of this process, of another one, of the sqlite3 program."""

@@ -21,7 +21,7 @@ class Changes(Record, frozen=True):
     commit: the number of the last one; it only grows within a Database, and in a stream of rows (changes()
     with rows, profile_id or since) in all processes and for as long as the file lives.  names: the followed
     tables that were written, or could have been: another process does not say which tables it writes. In a
-    stream of rows those of which rows have changed.  rows: with changes(rows=True) the rows that have
+    stream of rows the tables of the changed rows.  rows: with changes(rows=True) the rows that have
     changed, 1 to 1,000, in the order of the changes; further rows of a larger commit come in the next
     Changes. Otherwise None.
     """
@@ -34,8 +34,8 @@ class Changes(Record, frozen=True):
 class ChangeStream:
     """The changes of some tables: an async iterator and an async context manager in one.
 
-    It holds one Changes at most: what comes while its consumer is busy is added to that. It has one consumer;
-    any number of streams may be open.
+    It holds one Changes at most: commits that come while its consumer is busy are added to it. It has one
+    consumer; any number of streams may be open.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class ChangeStream:
     @property
     def commit(self) -> int | None:
         """Of a stream of rows, inside its block: the number of the last commit that it gave, or that was
-        before it, for ``since=`` of a later stream. None of other streams."""
+        before it, for ``since=`` of a later stream. None for a stream of names."""
         return None if self._journal is None else self._journal.commit
 
     def close(self) -> None:

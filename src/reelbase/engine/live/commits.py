@@ -1,9 +1,9 @@
 """The commits of a database in their order, for the streams that wait for them.
 
-Commits of this process are reported by the writer's recorder, with their tables. Those of others show in
-the moment of the last commit: the -shm of a write-ahead log tells it, else SQLite's data_version on the
-writer's connection. The kernel says when to look (inotify); where it cannot, a timer does. Nothing runs
-without listeners.
+Commits of this process are reported by the writer's recorder, with their tables. Commits of another
+process show in the moment of the last commit: the -shm of a write-ahead log tells it, else SQLite's
+data_version on the writer's connection. The kernel says when to look (inotify); where it cannot, a timer
+does. Nothing runs without listeners.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _SAFETY_SECONDS: Final = 1.0
 
 
 class Listener(Protocol):
-    """What waits for commits. names: the tables; empty: every table."""
+    """An object that waits for commits. names: the tables; empty: every table."""
 
     names: Names
 
@@ -83,8 +83,8 @@ class Commits:
             await asyncio.shield(self._watching.is_ready)
 
     def add(self, listener: Listener) -> None:
-        """Tells the listener of all commits from now on; it is referred to weakly. Those of other processes
-        are certain from begin() on."""
+        """Tells the listener of all commits from now on; it is referred to weakly. Commits of
+        another process are certain from begin() on."""
         self._listeners.add(listener)
         for name in listener.names or ("",):
             self._by_name.setdefault(name, weakref.WeakSet()).add(listener)
@@ -101,7 +101,7 @@ class Commits:
         self.release()
 
     def release(self) -> None:
-        """Stops what no listener needs any more. Called when one is gone."""
+        """Stops the sources that no listener needs any more. Called when a listener is gone."""
         for name in [name for name, waiting in self._by_name.items() if not waiting]:
             del self._by_name[name]
         if not self._listeners and self._watching is not None:
@@ -164,7 +164,7 @@ class _Watching:
         self._signal = self._new_signal()
 
     def start(self, path: str | None, *, is_network: bool) -> None:
-        """Begins. path: of the file; None: no other process has the database."""
+        """Begins. path: of the file; None: only this process has the database."""
         if not self._writer.is_read_only:
             self._recorder.attach()
         self._seen = self._log.now() if self._log is not None else None
@@ -221,7 +221,7 @@ class _Watching:
             self._loop.add_reader(self._descriptor, self._noticed)
 
     def _look(self, looks: int = 0) -> None:
-        """Looks for commits of other processes, for the n-th time after a notice."""
+        """Looks for commits of another process, for the n-th time after a notice."""
         if self._log is not None and self._locks is not None:
             # The notice came when the commit was written, which comes before it is valid. Asked first: a
             # lock that is given back later may belong to a commit that settle() did not see.

@@ -91,7 +91,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 class Batch(NamedTuple):
-    """What was read. is_last: there was no more."""
+    """The rows that were read. is_last: there were no more."""
 
     commit: int
     names: Names

@@ -1,6 +1,6 @@
 """Records which tables the commits of a connection have written.
 
-SQLite's authorizer names the tables of a statement, those that its cascades and triggers write included, when
+SQLite's authorizer names the tables of a statement, with the targets of its cascades and triggers, when
 the statement is prepared: once per statement, and again after a change of the schema. Every statement of the
 connection passes through the recorder, and counts if it has changed a row.
 """
@@ -20,8 +20,8 @@ Names = frozenset[str]
 
 
 class Version(NamedTuple):
-    """SQLite's version of the data, which the commits of other connections change, and so does a transaction
-    of a killed process that is undone.
+    """SQLite's version of the data, which the commits of all connections but its own change, and so does a
+    transaction of a killed process that is undone.
 
     changes: the number of commits, of any connection; None: unknown.
     """

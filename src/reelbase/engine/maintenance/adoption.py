@@ -14,7 +14,7 @@ from reelbase.errors import SchemaError
 
 
 def adopt(native: sqlite3.Connection, path: str) -> int:
-    """Marks the database with the version whose schema it has exactly, and returns that version.
+    """Marks the database with the version of the schema that it has exactly, and returns that version.
 
     A marked database is left as it is. Raises SchemaError and changes nothing: code foreign, newer,
     unknown_schema, edited or broken_reference.

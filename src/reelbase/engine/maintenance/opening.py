@@ -93,8 +93,8 @@ def size_of_usable_file(
     mounts: str | os.PathLike[str] = PROC_MOUNTS,
     on_made: OnMade = _ignore,
 ) -> int:
-    """The bytes of a file that may be a database: a regular one with one name, whose side files lie
-    beside it and are its own.
+    """The bytes of a file that may be a database: a regular one with one name, with side files that
+    lie beside it and are its own.
 
     It never opens an existing file directly: closing any descriptor of it would drop every POSIX lock
     that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
@@ -307,7 +307,7 @@ def _remove_statistics(native: sqlite3.Connection, path: str) -> None:
 
 
 def _set_journal_mode(native: sqlite3.Connection, settings: ConnectionSettings) -> None:
-    """Sets the mode and verifies it. SQLite switches only while no other connection has the file open."""
+    """Sets the mode and verifies it. SQLite switches only while this is the only connection to the file."""
     deadline = time.monotonic() + settings.busy_timeout_seconds
     wanted = settings.journal_mode
     while True:

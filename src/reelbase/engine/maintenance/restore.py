@@ -142,7 +142,7 @@ def _put_in_place(copy: Path, target: Path, busy_timeout_seconds: float) -> Path
 
 @contextlib.contextmanager
 def _at_rest_and_locked(target: Path, busy_timeout_seconds: float) -> Iterator[None]:
-    """Inside the block the database is complete in its one file, and locked for all other connections."""
+    """Inside the block the database is complete in its one file, under an exclusive lock."""
     native = open_file(target, "mode=rw", busy_timeout_seconds)
     try:
         with contextlib.closing(native):

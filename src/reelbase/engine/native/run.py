@@ -41,7 +41,7 @@ def run(native: sqlite3.Connection, step: Step[R], watched: WatchedCall | None =
     Args:
         native: the connection.
         step: the statement and its parameters.
-        watched: what sees the statement as it ends; None: nothing.
+        watched: the watcher of the call that the statement is part of; None: none.
 
     Raises:
         DatabaseError: SQLite refused the statement.

@@ -53,7 +53,7 @@ def begin_savepoint(native: sqlite3.Connection) -> None:
 
 
 def end_savepoint(native: sqlite3.Connection) -> None:
-    """Keeps what was written since the savepoint was opened."""
+    """Keeps the writes since the savepoint was opened."""
     native.execute("RELEASE reelbase")
 
 
@@ -85,8 +85,8 @@ def forget_deferral(native: sqlite3.Connection) -> None:
 
     SQLite switches PRAGMA defer_foreign_keys off with the transaction, and yet keeps the statements that were
     prepared under it. Such an INSERT, run again, is refused for a missing parent *and leaves its row*: it was
-    prepared without the journal that undoes a statement (found with 3.40.1 and 3.54.1). Setting the pragma is
-    what expires them.
+    prepared without the journal that undoes a statement (found with 3.40.1 and 3.54.1). Setting the pragma
+    expires them.
     """
     if native in _deferring:
         native.execute("PRAGMA defer_foreign_keys = OFF").close()

@@ -1,4 +1,4 @@
-"""What sees the statements as they end: the log of slow ones, and the observers."""
+"""Watchers of statements, called as they end: the log of slow ones, and the observers."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Watch:
         self.observers = tuple(observers)
 
     def call(self, site: Callable[[], str | None]) -> WatchedCall:
-        """What sees the statements of a call that is made now. site: gives the caller's file and line."""
+        """The watcher of a call that is made now. site: gives the caller's file and line."""
         return WatchedCall(self, None if self.slow_query_seconds is None else site())
 
     def unit(self, kind: UnitKind, name: str) -> WatchedUnit | None:
-        """What times a unit that is asked for now; None when there is no observer."""
+        """The watcher of a unit that is asked for now; None when there is no observer."""
         return WatchedUnit(self, kind, name) if self.observers else None
 
     def tell(self, notify: Callable[[Observer], None]) -> None:
-        """Tells each observer; what one raises is logged."""
+        """Tells each observer; an exception of an observer is logged."""
         for observer in self.observers:
             try:
                 notify(observer)
@@ -45,7 +45,7 @@ class Watch:
 
 
 class StreamFigures:
-    """What a stream has read so far. started: of its first batch, by perf_counter()."""
+    """The figures of a stream so far. started: of its first batch, by perf_counter()."""
 
     __slots__ = ("rows", "seconds", "started")
 
@@ -56,7 +56,7 @@ class StreamFigures:
 
 
 class WatchedCall:
-    """One call of a caller: what has been kept of it until its statements end."""
+    """One call of a caller: the facts that are kept of it until its statements end."""
 
     __slots__ = ("_context", "_made", "_site", "_waited_seconds", "_watch")
 

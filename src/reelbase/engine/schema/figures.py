@@ -65,7 +65,7 @@ def figures(
         native: the connection.
         path: the file, whose write-ahead log is measured.
         database_id: the id to report.
-        activity: what goes on, to report.
+        activity: the work of the Database, to report.
     """
     (pages,) = native.execute("PRAGMA page_count").fetchone()
     (page_size,) = native.execute("PRAGMA page_size").fetchone()

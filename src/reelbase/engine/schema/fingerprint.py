@@ -41,7 +41,7 @@ class _Object(msgspec.Struct, frozen=True):
 class _Version(msgspec.Struct, frozen=True):
     """The objects of one version of the schema.
 
-    objects: by name in lower case. columns: of each table. shadows: the tables of search indexes, whose
+    objects: by name in lower case. columns: of each table. shadows: the tables of search indexes; their
     statements FTS5 itself writes, and may write differently in each release.
     """
 

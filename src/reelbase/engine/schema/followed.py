@@ -1,7 +1,7 @@
 """Followed tables: their triggers write each row that changes into followed_changes.
 
-The triggers are made when a table is first followed, and stay in the file: so the rows that other processes,
-the sqlite3 program and cascades change are there, too. A table that is not followed costs nothing.
+The triggers are made when a table is first followed, and stay in the file: so the rows that another
+process, the sqlite3 program or a cascade changes are there, too. A table that is not followed costs nothing.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ VALUES (?, 'gap')
 
 class Shape(msgspec.Struct, frozen=True):
     """A table as SHAPES gives it. may_be_followed: it has rows of its own, which triggers can see.  columns,
-    key: names, as JSON; those of the primary key in its order.  triggers: the SQL of those that follow it by
-    name, as JSON."""
+    key: names, as JSON; the key's in the order of the primary key.  triggers: the SQL of the triggers that
+    follow it by name, as JSON."""
 
     name: str
     may_be_followed: bool
@@ -75,7 +75,7 @@ class Shape(msgspec.Struct, frozen=True):
 
     @property
     def is_followed(self) -> bool:
-        """Whether the triggers are those that this version of the library makes."""
+        """Whether the triggers are as this version of the library makes them."""
         return bool(json.loads(self.triggers) == self._wanted())
 
     def follow(self, native: sqlite3.Connection) -> None:
@@ -128,7 +128,7 @@ def is_of_followed(trigger: str) -> bool:
 
 
 def shapes(native: sqlite3.Connection, names: Iterable[str]) -> list[Shape]:
-    """The shapes of the tables of these names; of the others there is none."""
+    """The shapes of the tables of these names; a name without a table has none."""
     rows = native.execute(SHAPES, {"names": json.dumps(list(names))}).fetchall()
     return [Shape(name, bool(may), *texts) for name, may, *texts in rows]
 
@@ -144,7 +144,7 @@ def follow(native: sqlite3.Connection, names: Iterable[str]) -> None:
 
 
 def unfollow(native: sqlite3.Connection, names: Iterable[str]) -> list[str]:
-    """Follows these tables no longer; no names: all. Returns those that were followed. Called in a
+    """Follows these tables no longer; no names: all. Returns the names that were followed. Called in a
     transaction."""
     followed = [name for (name,) in native.execute(_FOLLOWED)]
     wanted = set(names) or set(followed)

@@ -20,7 +20,7 @@ _methods: dict[int, CodeType] = {}
 
 
 class PublicFace:
-    """A class whose public methods applications call: a repository, a Database, a unit of work."""
+    """A class with public methods that applications call: a repository, a Database, a unit of work."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -2,8 +2,8 @@
 
 A token is a place in a listing: the values of the order's columns in the last row of a page, as they are
 stored, with the number of the listing. The row itself may be deleted. A token is no secret and proves
-nothing: its checksum, without a key, finds damaged tokens, and its number those of another method or of
-other filters.
+nothing: its checksum, without a key, finds damaged tokens, and its number tokens of another method or
+of different filters.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Keyset:
         return {name: convert(getattr(record, name)) for name, convert in self._converters.items()}
 
     def token_of(self, record: Any, listing: int) -> str:
-        """The token of the place of a record.  listing: a number of 32 bits, other for another listing."""
+        """The token of the place of a record.  listing: a number of 32 bits, different for each listing."""
         return _encoded(listing, list(self.place_of(record).values()))
 
     def place_at(self, token: str, listing: int) -> dict[str, Any]:

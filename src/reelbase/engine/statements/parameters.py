@@ -233,7 +233,7 @@ def to_json_value(value: object) -> str:
 
 def _comes_back(value: object, encoded: bytes) -> bool:
     """Whether the encoder has certainly changed nothing, which takes a quarter of the time of looking at each
-    value. False for what is nested deeply, and for what is equal only after a conversion, such as a UUID."""
+    value. False for deeply nested values, and for values that are equal only after a conversion (a UUID)."""
     brackets = encoded.count(b"[") + encoded.count(b"{")
     return brackets < _MAX_JSON_DEPTH and bool(msgspec.json.decode(encoded) == value)
 
@@ -309,7 +309,7 @@ def to_integer_or_text(value: int | str | None) -> int | str | None:
 
 
 def to_any(value: object) -> SqlValue:
-    """The stored form by the value's own type, for SQL whose parameters are not declared."""
+    """The stored form by the value's own type, for SQL without declared parameters."""
     if value is None:
         return None
     converter = _BY_TYPE.get(type(value))

@@ -186,7 +186,7 @@ def _plain_character(character: str) -> str:
 
 
 def marked(text: str, expression: str) -> list[str]:
-    """The text in pieces, by turns outside of and inside of what the phrases of the expression match. The
+    """The text in pieces, by turns outside of and inside of the matches of the expression's phrases. The
     first and the last piece are outside, and may be ''."""
     pieces: list[str] = []
     place = 0
@@ -217,8 +217,8 @@ def _matches(text: str, expression: str) -> Iterator[tuple[int, int]]:
 
 @lru_cache(maxsize=32)  # the same for every row of a search
 def _phrases(expression: str) -> tuple[dict[str, list[list[str]]], list[str]]:
-    """The words of each phrase, by the first one; and those of the last phrase if its last word is a prefix,
-    else []."""
+    """The words of each phrase, by the first one; and the words of the last phrase if its last word is a
+    prefix, else []."""
     phrases = [[word for word, _, _ in _words(phrase)] for phrase in _QUOTED.findall(expression)]
     last = phrases.pop() if expression.endswith("*") else []
     by_first: dict[str, list[list[str]]] = {}

@@ -361,7 +361,7 @@ class PageQuery(Query[T]):
         Args:
             after: the last row of the page before, or its ``next``; None: the first page.
             limit: at most this many; None: all.
-            start: values of the keyset that precede every row that is wanted; None: those of the keyset.
+            start: values of the keyset that precede every row that is wanted; None: the keyset's own.
             params: the further parameters. A token is refused where they differ from those of its page,
                 unless they are hints.
         """

@@ -37,7 +37,7 @@ class ReadConnection(Protocol):
         ...
 
     def watched(self) -> WatchedCall | None:
-        """What sees the steps of a request that is made now, if anything does."""
+        """The watcher of a request that is made now; None: none."""
         ...
 
     def at_end(self, cleanup: Cleanup) -> None:

@@ -305,7 +305,7 @@ def _outcome_of(error: BaseException, done: UnitOutcome) -> UnitOutcome:
 
 
 def driven(function: Callable[..., Any], unit: object, *arguments: Any, **keywords: Any) -> Any:
-    """The result of an async function for a unit whose calls are answered at once.
+    """The result of an async function for a unit that answers calls at once.
 
     It raises the function's own errors, and TypeError, which names the function, when that awaits anything
     but calls of its unit.

@@ -1,6 +1,6 @@
-"""An event loop on a thread of its own, which runs the calls of other threads while they wait.
+"""An event loop on a thread of its own, which runs the calls of threads that wait.
 
-A call is to its caller what ``await`` is to a task: it runs in the caller's context, an interrupt of the
+A call behaves as ``await`` does in a task: it runs in the caller's context, an interrupt of the
 caller cancels it, and an error comes out of it with the lines of both threads.
 """
 
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 
 
 class Call:
-    """A call for the loop. Its thread waits at the inbox for the outcome, and for what it shall run."""
+    """A call for the loop. Its thread waits at the inbox for the outcome, and for functions to run."""
 
     def __init__(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -59,7 +59,7 @@ class Call:
         return post
 
     def wait(self) -> Outcome:
-        """The outcome. Raises what a function raises that it runs meanwhile."""
+        """The outcome. Raises the exceptions of functions that it runs meanwhile."""
         while not isinstance(message := self.inbox.get(), Outcome):
             message()
         return message
@@ -90,7 +90,7 @@ class LoopThread:
     # On the threads that call.
 
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Calls function on the loop, awaits what it gives, and returns the result.
+        """Calls function on the loop, awaits the awaitable that it gives, and returns the result.
 
         Raises:
             DatabaseClosedError: the loop has ended; code forked, in a forked child.
@@ -239,7 +239,7 @@ class LoopThread:
 
 
 def _taken(value: Any) -> Any:
-    """A value as it may go to another thread: what an iterator gives, as a list."""
+    """A value as it may go to another thread: the items of an iterator as a list."""
     return list(value) if hasattr(type(value), "__next__") else value
 
 

@@ -17,7 +17,7 @@ from reelbase.errors import DatabaseBusyError
 
 
 class WaitingWorker(Worker):
-    """A worker whose requests wait at most busy_timeout while its connection or the lock is held."""
+    """A worker with requests that wait at most busy_timeout while its connection or the lock is held."""
 
     def __init__(
         self,

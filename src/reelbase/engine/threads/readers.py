@@ -90,7 +90,7 @@ class Reader(Worker):
         much as a get by key.
 
         Only requests that were queued before BEGIN: the transaction does not see later writes, and a
-        caller must see its own. A count would not do, because other readers take from the same queue.
+        caller must see its own. A count would not do, because several readers take from the same queue.
         """
         began = time.monotonic()
         native.execute("BEGIN")
@@ -310,7 +310,7 @@ class Readers:
             leaving.close_soon(partial(notify, self._loop, self._leaving.discard, leaving))
 
     def close_soon(self, then: Callable[[], None]) -> None:
-        """Closes the connections one after the other and calls then, without waiting."""
+        """Closes the connections one by one and calls then, without waiting."""
         left = [reader.connection for reader in self._all()]
         left += self._leaving
 

@@ -127,7 +127,7 @@ class RowStream(Generic[T]):
         return self._rows.popleft()
 
     async def next_rows(self) -> list[T]:
-        """The rows of the next batch, without those that were taken one by one; [] at the end."""
+        """The rows of the next batch that were not yet taken one by one; [] at the end."""
         if not self._rows and not self._is_last:
             await self._fill()
         rows = list(self._rows)

@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 
 class _Savepoint:
-    """An open savepoint. outer: the savepoint in whose block it was opened, perhaps of another unit.
+    """An open savepoint. outer: the savepoint around its block, perhaps of another unit.
     callbacks: the number of callbacks that the unit had then."""
 
     def __init__(self, outer: _Savepoint | None, callbacks: int) -> None:
@@ -251,7 +251,7 @@ class Transaction:
         return self._writer.connection.inherited
 
     def watched(self) -> WatchedCall | None:
-        """What sees the steps of a request that is made now, if anything does."""
+        """The watcher of a request that is made now; None: none."""
         return self._writer.watched()
 
     def hold(self, cursor: HeldCursor) -> None:

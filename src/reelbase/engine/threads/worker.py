@@ -2,7 +2,7 @@
 
 The hop from the event loop to a thread and back costs more than most queries. So a request joins a
 queue, and the thread, once awake, runs all waiting requests and reports in as few messages as it can:
-under load many requests share one hop, and a lone request does not wait for others to join it.
+under load many requests share one hop, and a lone request does not wait for company.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Request(msgspec.Struct, eq=False):
     """Steps for a connection's thread, or a call, and the future that awaits the result.
 
     is_one: the result is that of the single step, instead of a list.  call: work that is no step; it runs
-    instead.  watched: what sees the steps as they end; None: nothing.  must_run: it runs even if the caller
+    instead.  watched: the watcher of the call; None: none.  must_run: it runs even if the caller
     was cancelled before it began.  enqueued: the time, by the monotonic clock.
     """
 
@@ -116,7 +116,7 @@ class Worker(ABC):
         return Reply(self._loop, interrupt or self.interrupt_running)
 
     def watched(self) -> WatchedCall | None:
-        """What sees the steps of a request that is made now, if anything does."""
+        """The watcher of a request that is made now; None: none."""
         return watched_by(self.watch)
 
     @property
@@ -249,7 +249,7 @@ class Worker(ABC):
 
 
 def watched_by(watch: Watch | None) -> WatchedCall | None:
-    """What sees the steps of a call that is made now, if anything does."""
+    """The watcher of a call that is made now; None: none."""
     return None if watch is None else watch.call(application_site)
 
 

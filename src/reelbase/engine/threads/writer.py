@@ -53,7 +53,7 @@ _LEVELS: dict[Synchronous, int] = {"normal": 1, "full": 2, "extra": 3}
 
 
 class _FunctionRequest(Request, kw_only=True):
-    """Work in a savepoint of its own. callbacks: what the work wants to have called after COMMIT."""
+    """Work in a savepoint of its own. callbacks: the functions to call after COMMIT."""
 
     callbacks: Sequence[Callable[[], object]]
 
@@ -192,7 +192,7 @@ class Writer(WaitingWorker):
         return request.future
 
     def _refuse_inside(self) -> None:
-        """Raises for a call by the caller whose unit holds the connection: it would wait for itself."""
+        """Raises for a call by the owner of the unit that holds the connection: it would wait for itself."""
         holder = self._transaction
         if holder is not None and holder.is_of_this_caller():
             raise DatabaseError(
@@ -203,7 +203,7 @@ class Writer(WaitingWorker):
             )
 
     def note_read(self) -> None:
-        """Logs a read through the Database by the caller whose unit has written: it misses the writes."""
+        """Logs a read through the Database by the owner of a unit that has written: it misses the writes."""
         holder = self._transaction
         if holder is None or holder is self._noted or not holder.is_of_this_caller():
             return
@@ -466,5 +466,5 @@ def _catches_up(request: Request) -> bool:
 
 
 def _cancelled(request: Request) -> Settled:
-    """The outcome of a request whose caller was cancelled before it began: its future is done."""
+    """The outcome of a request that was cancelled before it began: its future is done."""
     return request.future, None, None

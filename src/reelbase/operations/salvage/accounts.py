@@ -1,4 +1,4 @@
-"""The account of each table of a damaged file: its rows that were read, and those that are lost."""
+"""The account of each table of a damaged file: its rows that were read, and its lost rows."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ DERIVED = frozenset(
 class TableState(msgspec.Struct):
     """The account of a table while its rows are read.
 
-    gaps: where pages cannot be reached or used.  partial: rows whose last values cannot be read.
+    gaps: where pages cannot be reached or used.  partial: rows with unreadable last values.
     refused: rows that break a rule of the schema, with their name and the reason.  lost_cells: how many
     rows with unreadable keys lie on readable pages.  highest: the highest rowid.  lengths: how many values
-    its records have; those that are older than a column lack it.
+    its records have; a record that is older than a column lacks it.
     """
 
     table: Table

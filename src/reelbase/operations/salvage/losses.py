@@ -8,7 +8,7 @@ import msgspec
 
 
 class RowNumber(int):
-    """The rowid of a row whose primary key is a different column, with an unknown value."""
+    """The rowid of a row that has its primary key in a different column, with an unknown value."""
 
     def __str__(self) -> str:
         return f"row {int(self)}"

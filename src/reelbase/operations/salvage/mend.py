@@ -1,4 +1,4 @@
-"""Mending a database whose tables can be read: its damaged indexes are rebuilt from them, in place."""
+"""Mending a database with readable tables: its damaged indexes are rebuilt from them, in place."""
 
 from __future__ import annotations
 

@@ -470,7 +470,7 @@ def _in_order(cells: list[Cell]) -> tuple[list[Cell], int]:
 
 
 def _within(page: Page, place: Gap) -> Page | None:
-    """The page without the cells whose rowids are out of its parent's bounds; None if all of them are.
+    """The page without the cells with rowids out of its parent's bounds; None if all of them are.
 
     A whole page is trusted more than its parent when some, but not all, of its rows are out of bounds.
     """

@@ -228,7 +228,7 @@ class Salvage:
         ]
 
     def _tables_with_rows(self) -> set[str]:
-        """The tables whose rows are kept: not the shadow tables of a search index that can be rebuilt."""
+        """The tables that keep their rows: not the shadow tables of a search index that can be rebuilt."""
         rebuilt = set[str]()
         for name, sql in self._search_indexes():
             rebuilt.update(shadows_of(name))
@@ -271,7 +271,7 @@ class Salvage:
         return False in said and True not in said
 
     def _said_of(self, state: TableState, page: Page, evidence: Evidence) -> list[bool | None]:
-        """What the indexes say of the readable rows of a page."""
+        """The verdict of the indexes on the readable rows of a page."""
         claims = self._source.pages.claims()
         columns = [column.name for column in state.table.columns]
         said: list[bool | None] = []
@@ -472,7 +472,7 @@ class Salvage:
             self._tell_of_unknown_tables()
 
     def _tell_of_unknown_tables(self) -> None:
-        """Reports the rows of tables whose definitions are lost: no page tells their names."""
+        """Reports the rows of tables with lost definitions: no page tells their names."""
         rows: dict[int, int] = {}
         keys: dict[int, int] = {}
         for number in self._source.claims.unclaimed():

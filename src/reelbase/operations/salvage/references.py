@@ -11,7 +11,7 @@ from reelbase.engine.native.names import quoted
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A foreign key. sets_null: a row whose parent is missing loses the reference; else it is deleted."""
+    """A foreign key. sets_null: a row with a missing parent loses the reference; else it is deleted."""
 
     table: str
     parent: str

@@ -106,7 +106,7 @@ class Source:
             )
 
     def _version(self) -> int:
-        """The version whose objects fit the file best. Where not all objects can be read, only the
+        """The version with the objects that fit the file best. Where not all objects can be read, only the
         versions in the header and in the ledger are considered."""
         found = self.objects.keys() & names_of(SCHEMA_VERSION)
         claimed, applied = self.pages.user_version, self._applied()

@@ -218,7 +218,7 @@ _AS_THEY_ARE = frozenset({int, str, type(None)})
 
 
 def json_value(value: Value) -> Json:
-    """A value as a line holds it: an object for what JSON cannot hold."""
+    """A value as a line holds it: an object for a value that JSON cannot hold."""
     if isinstance(value, bytes):
         kind = "text" if isinstance(value, MalformedText) else "blob"
         return {kind: base64.b64encode(value).decode()}

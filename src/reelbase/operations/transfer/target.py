@@ -147,9 +147,9 @@ def store_rows(
 ) -> dict[str, int]:
     """Like store_export(), for rows that are made one by one, in this version of the schema.
 
-    The schema's triggers that write are off: they would count again what the rows say already, and log each
-    of them as a creation. Those that refuse rows are on, and so are foreign keys: a row comes after the row
-    that it refers to.
+    The schema's triggers that write are off: they would count again the totals that the rows hold already,
+    and log each row as a creation. Triggers that refuse rows are on, and so are foreign keys: a row comes
+    after the row that it refers to.
 
     Args:
         path: the file.
@@ -271,8 +271,8 @@ def _make_way(native: sqlite3.Connection, path: Path) -> None:
 def _children_first(
     native: sqlite3.Connection, created: list[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """The objects in an order in which they can be dropped where foreign keys are on: a table after those
-    that refer to it. In a circle any may be the first."""
+    """The objects in an order in which they can be dropped where foreign keys are on: a table after the
+    tables that refer to it. In a circle any may be the first."""
     parents = {
         name: {parent for (parent,) in native.execute(_PARENTS, (name,))} - {name}
         for kind, name in created
@@ -393,7 +393,7 @@ class _Import:
         return stored
 
     def _set_counters(self, counters: list[list[Value]]) -> None:
-        """Sets the AUTOINCREMENT counters; those of the export may be higher than the rows have set them.
+        """Sets the AUTOINCREMENT counters; the export's may be higher than the rows have set them.
         A table that no longer exists, or belonged to the application in format 1, needs none."""
         if not has_counters(self._native):
             return
