@@ -1,4 +1,4 @@
-"""Versions of projects: what a project was made of at a moment, kept so that it can be had again.
+"""Versions of projects: the rows of a project at a moment, kept so that they can be restored.
 
 A field that one of these records gets in a later release is missing in older snapshots: _decoded() has to
 supply it.
@@ -39,7 +39,7 @@ _NAMED = 10  # how many clips or tracks the text of an error names; its details 
 
 
 class ProjectVersion(Record, frozen=True):
-    """A version of a project; snapshot() gives what the project was made of.
+    """A version of a project; snapshot() gives its contents.
 
     number: from 1, by project.  name: '' for one that was not given a name.  checksum: the SHA-256 of the
     stored snapshot; versions with the same one are the same to the last byte.
@@ -53,7 +53,7 @@ class ProjectVersion(Record, frozen=True):
 
 
 class ProjectSnapshot(Record, frozen=True):
-    """What a project was made of. Its videos are not part of it: clips and cuts refer to them by id.
+    """The contents of a project's version, without its videos: clips and cuts refer to them by id.
 
     settings: None: it had none.  tracks: in their order.  clips, transitions: of the timeline, by track.
     cuts: as ``project_clips.find_by_project()`` gives them.
@@ -89,7 +89,7 @@ class _Timeline(Record, frozen=True):
 
 
 class _Span(NamedTuple):
-    """What a clip or a cut needs of a video.  place: clips or cuts."""
+    """The frames that a clip or a cut needs of a video.  place: clips or cuts."""
 
     place: str
     id: int
@@ -455,7 +455,7 @@ class ProjectVersionRepository(AuditedRepository):
     )
 
     async def save(self, project_id: int, *, name: str = "") -> ProjectVersion:
-        """Keeps what the project is made of now: its settings, its timeline, and its cuts (project_clips).
+        """Keeps the present state of the project: its settings, its timeline, and its cuts (project_clips).
 
         Nothing is stored when no row of that was written since the newest version, unless this is to get
         another name: so a timer may call it as often as it likes.
@@ -465,7 +465,7 @@ class ProjectVersionRepository(AuditedRepository):
             name: a name to find the version by; prune() leaves named ones. It need not be unique.
 
         Returns:
-            The new version, whose number is one above the highest that the project has; or the newest one.
+            The new version, with a number one above the highest one of the project; or the newest version.
 
         Raises:
             RecordNotFoundError: there is no such project.
@@ -514,21 +514,21 @@ class ProjectVersionRepository(AuditedRepository):
         return await self._run(self._page.page(after=after, limit=limit, project_id=project_id))
 
     async def snapshot(self, project_id: int, number: int) -> ProjectSnapshot:
-        """What the project was made of in this version.
+        """The contents of the project in this version.
 
-        RecordNotFoundError when there is no such version; DatabaseCorruptError when its checksum says that
-        it is not what was stored.
+        RecordNotFoundError when there is no such version; DatabaseCorruptError when its checksum does not
+        match its contents.
         """
         stored = await self._run(self._stored.optional(project_id=project_id, number=number))
         # On a thread of its own, as restore() does it: a long timeline would hold up the event loop.
         return await asyncio.to_thread(self._checked, project_id, number, stored)
 
     async def restore(self, project_id: int, number: int, *, name: str = "") -> ProjectVersion:
-        """Makes the project what it was in this version, after its present state was saved. All or nothing.
+        """Restores the project to this version, after its present state was saved. All or nothing.
 
-        Settings, tracks, clips, transitions and cuts become those of the version, with their ids and times;
-        tracks that are as they were are not written. Videos and markers stay. A track that is locked now
-        does not change: unless the version has it just as it is, the restore is refused.
+        Settings, tracks, clips, transitions and cuts become as in the version, with their ids and times;
+        tracks that are as they were are not written. Videos and markers stay. A track that is locked now does
+        not change: unless the version has it just as it is, the restore is refused.
 
         Args:
             project_id: the project.
@@ -541,7 +541,7 @@ class ProjectVersionRepository(AuditedRepository):
 
         Raises:
             RecordNotFoundError: there is no such project, or no such version.
-            DatabaseCorruptError: the version's checksum says that it is not what was stored.
+            DatabaseCorruptError: the version's checksum does not match its contents.
             ConstraintError: kind foreign_key when the project does not have a clip's video any more; kind
                 check when a video is too short for a clip by now, or a locked track would change;
                 ``details`` has ``clips``, ``cuts`` and ``videos``, or ``tracks``: the ids. Kind unique when
@@ -586,7 +586,7 @@ class ProjectVersionRepository(AuditedRepository):
 
         Args:
             project_id: the project.
-            keep: this many versions without a name stay, and all that have one; 0: only those.
+            keep: this many versions without a name stay, and all that have one; 0: only the named ones.
 
         Raises:
             InvalidArgumentError: keep is negative.
@@ -614,7 +614,7 @@ class ProjectVersionRepository(AuditedRepository):
     def _checked(
         self, project_id: int, number: int, stored: _StoredVersion | None
     ) -> ProjectSnapshot:
-        """What was stored, if it was, and is what was stored."""
+        """The stored snapshot, if there is one and its checksum matches."""
         if stored is None:
             raise self._missing(project_id, number)
         if _checksum(stored.content) != stored.version.checksum:
@@ -700,7 +700,7 @@ def _decoded(content: str) -> ProjectSnapshot:
 
 
 def _timelines(snapshot: ProjectSnapshot) -> dict[int, _Timeline]:
-    """What is on each track, by the track's id."""
+    """Each track with all that is on it, by the track's id."""
     clips: dict[int, list[TimelineClip]] = defaultdict(list)
     for clip in snapshot.clips:
         clips[clip.track_id].append(clip)
@@ -727,7 +727,7 @@ def _refuse_locked(tracks: Iterable[TimelineTrack]) -> None:
 def _refuse_unfit(
     clips: Sequence[TimelineClip], cuts: Sequence[ProjectClip], frames: Mapping[int, int]
 ) -> None:
-    """ConstraintError that names those whose video is gone, or has become too short.
+    """ConstraintError that names the clips and cuts with a video that is gone, or has become too short.
 
     frames: how many each video of the project has.
     """
