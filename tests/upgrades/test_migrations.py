@@ -849,7 +849,7 @@ def test_eight_processes_may_start_together_on_an_old_database(
         [sys.executable, "-c", _TOGETHER, str(old), str(folder), journal, str(ROUNDS)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert (done.stderr, done.stdout.strip()) == ("", "0")
@@ -966,7 +966,7 @@ def test_a_migration_may_be_killed_at_any_moment(has: str, tmp_path: Path, journ
         [sys.executable, "-c", _KILLED, str(source), str(folder), journal, str(KILLS)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.stderr == ""
