@@ -112,8 +112,23 @@ def in_one_sentence(sentences: list[str]) -> str:
 
 
 def names_of(version: int) -> frozenset[str]:
-    """The names of all objects of a version of the schema, in lower case."""
-    return frozenset(_version(version).objects)
+    """The names of all objects of a version of the schema, in lower case. Version 0 has none."""
+    return _names_after_each(chain.migrations())[version - 1] if version else frozenset()
+
+
+@cache
+def _names_after_each(migrations: tuple[Migration, ...]) -> list[frozenset[str]]:
+    # An upgrade asks for each version; to make each of them from nothing would take seconds.
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as native:
+        return [frozenset(_objects(native)) for _ in _applied(native, migrations)]
+
+
+def _applied(native: sqlite3.Connection, migrations: tuple[Migration, ...]) -> Iterator[Migration]:
+    """Each migration, after it was applied."""
+    for migration in migrations:
+        for statement in statements_of(migration.sql):
+            native.execute(statement)
+        yield migration
 
 
 def _version(version: int) -> _Version:
@@ -123,9 +138,8 @@ def _version(version: int) -> _Version:
 @cache
 def _after(migrations: tuple[Migration, ...]) -> _Version:
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as native:
-        for migration in migrations:
-            for statement in statements_of(migration.sql):
-                native.execute(statement)
+        for _ in _applied(native, migrations):
+            pass
         objects = _objects(native)
         shadows = native.execute("SELECT name FROM pragma_table_list WHERE type = 'shadow'")
         return _Version(
