@@ -119,8 +119,13 @@ def names_of(version: int) -> frozenset[str]:
 @cache
 def _names_after_each(migrations: tuple[Migration, ...]) -> list[frozenset[str]]:
     # An upgrade asks for each version; to make each of them from nothing would take seconds.
-    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as native:
-        return [frozenset(_objects(native)) for _ in _applied(native, migrations)]
+    names: list[frozenset[str]] = []
+    model = sqlite3.connect(":memory:", isolation_level=None)
+    # A broken migration has no names: its error is told, with its version, when it is applied to the file.
+    with contextlib.closing(model), contextlib.suppress(sqlite3.Error):
+        for _ in _applied(model, migrations):
+            names.append(frozenset(_objects(model)))
+    return names
 
 
 def _applied(native: sqlite3.Connection, migrations: tuple[Migration, ...]) -> Iterator[Migration]:
