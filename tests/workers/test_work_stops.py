@@ -192,9 +192,14 @@ async def is_running(database: Database, job: Job) -> bool:
 
 
 async def test_a_second_cancel_ends_the_grace(database: Database) -> None:
-    job = await job_of(database)
-    task = asyncio.create_task(database.work({"t": idle}, grace=3600))
-    await until(lambda: is_running(database, job))
+    job, began = await job_of(database), asyncio.Event()
+
+    async def handler(run: JobRun) -> None:
+        began.set()
+        await idle(run)
+
+    task = asyncio.create_task(database.work({"t": handler}, grace=3600))
+    await began.wait()  # a job that no handler works on yet is given back at once
     task.cancel()
     await asyncio.sleep(0.05)
     assert not task.done()
