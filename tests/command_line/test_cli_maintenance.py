@@ -55,7 +55,6 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Any:
 # check
 
 
-@pytest.mark.long
 def test_check_of_a_sound_database(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mode = value(file, "PRAGMA journal_mode")
     assert run("check", file) == 0
@@ -67,7 +66,6 @@ def test_check_of_a_sound_database(file: Path, capsys: pytest.CaptureFixture[str
     assert value(file, "PRAGMA journal_mode") == mode == report["journal_mode"]
 
 
-@pytest.mark.long
 def test_check_tells_what_is_wrong_by_its_exit_code(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,7 +83,6 @@ def test_check_tells_what_is_wrong_by_its_exit_code(
     assert len(printed(capsys)["problems"]) == 1
 
 
-@pytest.mark.long
 def test_check_names_what_analyze_has_gathered_and_optimize_removes_it(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,7 +139,6 @@ def test_a_foreign_database_is_left_alone(
 # backup
 
 
-@pytest.mark.long
 def test_a_backup_to_a_file_and_back(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -158,7 +158,6 @@ def assert_complete(folder: Path, file: Path, *, all_at_first: bool = True) -> N
 # What a run brings in.
 
 
-@pytest.mark.long
 def test_a_folder_comes_in_as_it_is(
     folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,7 +186,6 @@ def test_a_folder_comes_in_as_it_is(
     }
 
 
-@pytest.mark.long
 async def test_jobs_name_their_files_and_transcripts(
     folder: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,7 +200,6 @@ async def test_jobs_name_their_files_and_transcripts(
             assert by_file == by_text == {batch.id}
 
 
-@pytest.mark.long
 def test_the_command_to_look_inside_works_in_a_shell(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,7 +214,6 @@ def test_the_command_to_look_inside_works_in_a_shell(
         assert ".|other|1|256" in shown.stdout.splitlines()
 
 
-@pytest.mark.long
 def test_what_no_column_can_hold_or_nobody_can_read_is_counted(
     folder: Path,
     file: Path,

@@ -42,7 +42,6 @@ def status_of(path: Path, job: Job) -> JobStatus:
     return asyncio.run(read())
 
 
-@pytest.mark.long
 def test_jobs_are_listed_page_by_page(
     path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,7 +60,6 @@ def test_jobs_are_listed_page_by_page(
     assert "more: --after " in out
 
 
-@pytest.mark.long
 def test_a_job_is_shown_with_all_its_fields(
     path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,7 +70,6 @@ def test_a_job_is_shown_with_all_its_fields(
     assert "error: no\\nsound" in capsys.readouterr().out
 
 
-@pytest.mark.long
 def test_jobs_are_queued_again_cancelled_and_taken_from_a_worker(
     path: Path, jobs: list[Job], facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,7 +81,6 @@ def test_jobs_are_queued_again_cancelled_and_taken_from_a_worker(
     assert [job["status"] for job in moved] == ["cancelled", "cancelled"]
 
 
-@pytest.mark.long
 def test_when_one_job_cannot_be_moved_none_is(
     path: Path, jobs: list[Job], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -216,7 +216,6 @@ async def test_a_backup_of_a_rollback_journal_lets_writers_in_and_then_keeps_the
     assert_whole(tmp_path / "copy.db")
 
 
-@pytest.mark.long
 async def test_a_backup_of_a_database_in_memory(tmp_path: Path) -> None:
     async with reelbase.connect(":memory:") as database:
         await fill(database)
@@ -356,7 +355,6 @@ async def test_what_progress_raises_gives_the_backup_up(database: Database, tmp_
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.long
 async def test_closing_gives_a_backup_up_soon(
     path: Path, tmp_path: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,7 +457,6 @@ async def test_a_backup_is_refused_before_it_begins_where_there_is_no_room(
     assert caught.value.details["needed"] > 0
 
 
-@pytest.mark.long
 async def test_a_folder_without_hard_links_gets_a_backup_too(
     database: Database, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,7 +471,6 @@ async def test_a_folder_without_hard_links_gets_a_backup_too(
     assert caught.value.code == "exists"
 
 
-@pytest.mark.long
 async def test_a_damaged_database_gives_no_backup(path: Path, tmp_path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal) as database:
         await fill(database, 1)

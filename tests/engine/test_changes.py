@@ -77,7 +77,6 @@ async def is_quiet(changes: ChangeStream, seconds: float = 0.1) -> bool:
 # Commits of this process
 
 
-@pytest.mark.long
 async def test_a_commit_is_told_with_the_tables_that_it_wrote(albums: Database) -> None:
     async with albums.changes("albums", "songs", "notes") as changes:
         await albums.execute("INSERT INTO notes VALUES ('a')")
@@ -121,7 +120,6 @@ async def test_every_way_to_write_is_told(albums: Database) -> None:
         assert await heard(changes) == {"profiles"}
 
 
-@pytest.mark.long
 async def test_numbers_grow_in_the_order_of_the_commits(albums: Database) -> None:
     async with albums.changes("notes", "plays") as changes:
         numbers = []
@@ -133,7 +131,6 @@ async def test_numbers_grow_in_the_order_of_the_commits(albums: Database) -> Non
         assert numbers == sorted(set(numbers))
 
 
-@pytest.mark.long
 async def test_what_is_rolled_back_or_undone_never_shows(albums: Database) -> None:
     async def fail(unit: UnitOfWork) -> None:
         await unit.execute("INSERT INTO notes VALUES ('failed')")
@@ -156,7 +153,6 @@ async def test_what_is_rolled_back_or_undone_never_shows(albums: Database) -> No
         assert await is_quiet(changes)
 
 
-@pytest.mark.long
 async def test_a_group_that_is_undone_shows_what_was_stored_alone(albums: Database) -> None:
     async with albums.changes("notes", "albums") as changes:
         async with albums.transaction():

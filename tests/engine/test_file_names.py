@@ -53,14 +53,12 @@ def test_every_name_of_a_file_comes_back_and_is_storable(name: str) -> None:
     assert os.fsencode(unescaped(stored)) == os.fsencode(name)
 
 
-@pytest.mark.long
 @QUICK
 @given(one=file_names, other=file_names)
 def test_two_names_are_stored_as_two(one: str, other: str) -> None:
     assert (escaped(one) == escaped(other)) == (one == other)
 
 
-@pytest.mark.long
 @given(text=st.text(st.characters(max_codepoint=0xD7FF) | st.characters(min_codepoint=0xF100)))
 def test_other_texts_are_stored_as_they_are(text: str) -> None:
     if not any("\ud800" <= character <= "\udfff" for character in text):
@@ -111,7 +109,6 @@ async def test_all_columns_of_file_names_keep_it(database: Database) -> None:
     assert [gone.filename for gone in report.deleted] == [NAME]
 
 
-@pytest.mark.long
 async def test_an_export_and_a_backup_keep_it(
     database: Database, path: Path, tmp_path: Path
 ) -> None:
@@ -135,7 +132,6 @@ async def test_what_is_no_name_of_a_file_is_refused(database: Database) -> None:
         await database.tags.ensure("ann", NAME)
 
 
-@pytest.mark.long
 async def test_of_many_the_one_that_is_refused_is_named(database: Database) -> None:
     files = [NewFile(f"{number}.mp3", "p") for number in range(1000)]
     for bad, kind in (

@@ -48,13 +48,11 @@ async def soon(call: Awaitable[object]) -> None:
         await call
 
 
-@pytest.mark.long
 async def test_cancelled_reads_free_their_readers(table: Database) -> None:
     await asyncio.gather(*(give_up(table.fetch_one(int, ENDLESS)) for _ in range(4)))
     await soon(table.profiles.list())
 
 
-@pytest.mark.long
 async def test_a_cancelled_write_frees_the_writer_and_leaves_nothing(
     table: Database, look: Look
 ) -> None:
@@ -74,7 +72,6 @@ async def test_a_cancelled_write_takes_no_other_of_its_group_along(
     assert look("SELECT count(*) FROM t WHERE x < 0") == [(100,)]
 
 
-@pytest.mark.long
 async def test_a_cancel_interrupts_nothing_but_its_own_statement(table: Database) -> None:
     """Many cancels beside many statements that go on: none of those fails."""
     count = f"{NUMBERS} WHERE x < 20000) SELECT count(*) FROM c"
@@ -92,7 +89,6 @@ async def test_a_cancel_interrupts_nothing_but_its_own_statement(table: Database
     assert results == [20000] * 60
 
 
-@pytest.mark.long
 async def test_close_does_not_wait_for_statements_that_were_given_up(
     path: Path, journal: str
 ) -> None:

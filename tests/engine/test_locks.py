@@ -211,7 +211,6 @@ async def test_a_log_that_is_deleted_is_missed_by_the_next_write(path: Path) -> 
     assert side_files(path) == []
 
 
-@pytest.mark.long
 @linux_only
 async def test_a_log_that_was_replaced_is_not_written_over_what_others_wrote(path: Path) -> None:
     async with reelbase.connect(path, journal="wal") as database:
@@ -228,7 +227,6 @@ async def test_a_log_that_was_replaced_is_not_written_over_what_others_wrote(pat
     assert stored(path) == {"key": '"of another process"'}
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("quick_upkeep")
 async def test_a_log_that_is_moved_away_is_missed_soon_and_may_come_back(
     path: Path, caplog: pytest.LogCaptureFixture
@@ -299,7 +297,6 @@ async def test_nothing_of_its_own_upkeep_alarms(
     assert side_files(path) == ["media.db.copy"]
 
 
-@pytest.mark.long
 async def test_two_databases_of_a_process_may_close_in_any_order(path: Path, journal: Any) -> None:
     for first_closes_first in (True, False):
         async with reelbase.connect(path, journal=journal) as first:

@@ -68,7 +68,6 @@ async def test_a_sound_database_has_no_problems(database: Database, journal: str
     assert report.schema_version == reelbase.SCHEMA_VERSION
 
 
-@pytest.mark.long
 async def test_a_damaged_page_is_found(path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal) as database:
         await database.profiles.ensure("p")
@@ -86,7 +85,6 @@ async def test_a_damaged_page_is_found(path: Path, journal: Any) -> None:
     assert any(problem.startswith("damaged: ") for problem in report.problems)
 
 
-@pytest.mark.long
 async def test_a_reference_to_nothing_is_found(database: Database, path: Path) -> None:
     change(path, "PRAGMA foreign_keys = OFF", FILE)
     report = await database.check()
@@ -118,7 +116,6 @@ async def test_a_schema_that_another_program_changed_is_found(
     assert problem.startswith(named)
 
 
-@pytest.mark.long
 async def test_a_journal_mode_that_another_program_changed_is_found(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +152,6 @@ async def test_a_damaged_search_index_is_found_and_mended(
     assert (await database.check()).ok
 
 
-@pytest.mark.long
 async def test_a_search_index_of_the_users_own_is_checked_too(
     database: Database, path: Path
 ) -> None:

@@ -221,7 +221,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.long
 async def test_beside_a_database_of_the_same_process(path: Path, journal: Journal) -> None:
     async with reelbase.connect(path, read_only=True) as first:
         async with reelbase.connect(path, journal=journal) as writing:
@@ -238,7 +237,6 @@ async def test_beside_a_database_of_the_same_process(path: Path, journal: Journa
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.long
 async def test_a_backup(path: Path, journal: Journal, folder: Path) -> None:
     copy = path.with_name("copy.db")
     async with reelbase.connect(path, journal=journal) as database:
@@ -256,7 +254,6 @@ async def test_a_backup(path: Path, journal: Journal, folder: Path) -> None:
         assert name == "copy.db"
 
 
-@pytest.mark.long
 async def test_the_journal_mode_is_the_one_that_the_file_has(path: Path, journal: Journal) -> None:
     for asked in ("auto", "wal", "delete"):
         async with reelbase.connect(path, read_only=True, journal=asked) as database:
@@ -284,7 +281,6 @@ async def test_a_rollback_journal_that_a_crash_has_left(
             assert await database.profiles.count() == 1
 
 
-@pytest.mark.long
 async def test_what_is_no_database_of_this_version_is_refused(
     tmp_path: Path, path: Path, journal: Journal
 ) -> None:

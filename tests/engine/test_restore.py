@@ -41,7 +41,6 @@ def held(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in os.listdir(folder)}
 
 
-@pytest.mark.long
 async def test_a_backup_takes_the_place_of_a_database(
     saved: Path, path: Path, journal: Any
 ) -> None:
@@ -52,7 +51,6 @@ async def test_a_backup_takes_the_place_of_a_database(
     assert await profiles(path, journal) == ["old"]
 
 
-@pytest.mark.long
 async def test_a_backup_is_restored_where_nothing_is(saved: Path, tmp_path: Path) -> None:
     target = tmp_path / "other ? # %.db"
     assert await reelbase.restore(saved, target) is None
@@ -60,14 +58,12 @@ async def test_a_backup_is_restored_where_nothing_is(saved: Path, tmp_path: Path
     assert await profiles(target) == ["old"]
 
 
-@pytest.mark.long
 async def test_progress_is_told(saved: Path, path: Path) -> None:
     told: list[tuple[int, int]] = []
     await reelbase.restore(saved, path, progress=lambda *reached: told.append(reached))
     assert told[-1][0] == told[-1][1] > 0
 
 
-@pytest.mark.long
 async def test_the_file_behind_a_link_is_replaced(
     saved: Path, path: Path, tmp_path: Path, journal: Any
 ) -> None:

@@ -75,7 +75,6 @@ def back_up_file(path: Path, target: Path, keep: int | None = None) -> BackupRep
 # Which ones stay
 
 
-@pytest.mark.long
 async def test_the_newest_stay_the_new_one_included(database: Database, folder: Path) -> None:
     await back_up(database, folder, *"abcde", keep=3)
     assert names(folder) == ["c", "d", "e"]
@@ -85,7 +84,6 @@ async def test_the_newest_stay_the_new_one_included(database: Database, folder: 
     assert names(folder) == ["f", "g"]
 
 
-@pytest.mark.long
 async def test_without_keep_nothing_is_removed_but_the_copy_counts_later(
     database: Database, folder: Path
 ) -> None:
@@ -95,7 +93,6 @@ async def test_without_keep_nothing_is_removed_but_the_copy_counts_later(
     assert names(folder) == ["c", "d"]
 
 
-@pytest.mark.long
 async def test_neither_names_nor_moments_decide_which_is_older(
     database: Database, folder: Path
 ) -> None:
@@ -107,7 +104,6 @@ async def test_neither_names_nor_moments_decide_which_is_older(
     assert names(folder) == ["1970", "2026"]
 
 
-@pytest.mark.long
 async def test_a_restored_database_goes_on_counting(path: Path, folder: Path, journal: Any) -> None:
     """The number is the folder's: an old backup knows nothing of those that came after it."""
     async with reelbase.connect(path, journal=journal) as database:

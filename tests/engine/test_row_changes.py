@@ -145,7 +145,6 @@ async def test_cascades_and_other_programs_are_told_too(
         assert sorted(await told(stream)) == [("albums", 1, "delete"), ("songs", (1, 1), "delete")]
 
 
-@pytest.mark.long
 async def test_a_row_with_another_key_or_of_another_profile_is_gone_for_who_had_it(
     database: Database,
 ) -> None:
@@ -170,7 +169,6 @@ async def test_a_row_with_another_key_or_of_another_profile_is_gone_for_who_had_
         ]
 
 
-@pytest.mark.long
 async def test_a_profile_hears_of_its_own_rows_only(database: Database) -> None:
     await add_file(database, "ann")
     async with database.changes("files", "jobs", profile_id="ann") as stream:
@@ -196,7 +194,6 @@ async def test_what_is_rolled_back_or_undone_never_shows(albums: Database) -> No
         assert await told(stream) == [("albums", 2, "insert")]
 
 
-@pytest.mark.long
 async def test_tables_that_are_not_named_have_no_triggers_and_cost_nothing(
     database: Database,
 ) -> None:
@@ -211,7 +208,6 @@ async def test_tables_that_are_not_named_have_no_triggers_and_cost_nothing(
     assert await database.fetch_all(str, "SELECT kind FROM followed_changes") == ["gap"]
 
 
-@pytest.mark.long
 async def test_many_rows_come_in_parts_and_in_order(albums: Database) -> None:
     async with albums.changes("albums", rows=True) as stream:
         await albums.execute_many(

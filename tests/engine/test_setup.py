@@ -91,7 +91,6 @@ async def test_maintenance_leaves_nothing_out(
     assert not [text for text in said if "verified" in text or "statistics" in text]
 
 
-@pytest.mark.long
 async def test_a_copy_is_verified_with_them(path: Path, tmp_path: Path) -> None:
     """An index of theirs that lacks a row is found."""
     async with reelbase.connect(path, setup=setup) as database:
@@ -105,7 +104,6 @@ async def test_a_copy_is_verified_with_them(path: Path, tmp_path: Path) -> None:
             await database.backup(tmp_path / "copy.db")
 
 
-@pytest.mark.long
 async def test_migrations_may_use_them(
     path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,7 +225,6 @@ async def test_what_it_may_not_do_is_refused_and_leaks_nothing(
         assert await database.config.get("a") == 1
 
 
-@pytest.mark.long
 async def test_another_journal_mode_is_refused(path: Path) -> None:
     async with reelbase.connect(path, journal="wal"):
         pass
@@ -358,7 +355,6 @@ async def test_a_repair_keeps_what_needs_them(path: Path, tmp_path: Path) -> Non
         assert await database.fetch_all(str, NAMES) == ["E1", "E9", "E10"]
 
 
-@pytest.mark.long
 async def test_a_slow_one_holds_up_neither_the_loop_nor_a_cancel(path: Path) -> None:
     release = threading.Event()
     ticks = 0

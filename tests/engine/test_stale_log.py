@@ -125,7 +125,6 @@ async def test_a_backup_that_was_copied_over_a_killed_database_is_refused(
     assert f"{path}{LOG[journal]} is not the log of {link}: " in await refused(link, call)
 
 
-@pytest.mark.long
 def test_the_command_restore_mends_it_and_keeps_what_lay_there(
     saved: Path, path: Path, journal: Journal
 ) -> None:
@@ -266,7 +265,6 @@ async def test_a_log_beside_an_empty_or_foreign_file_is_judged_by_sqlite(path: P
 # What the headers tell
 
 
-@pytest.mark.long
 def test_the_page_size_tells(tmp_path: Path) -> None:
     for mode, log in LOG.items():
         path = tmp_path / f"{mode}.db"
@@ -288,7 +286,6 @@ def test_the_page_size_tells(tmp_path: Path) -> None:
             refuse_stale_log(path)
 
 
-@pytest.mark.long
 async def test_the_number_of_pages_tells_where_the_log_does_not_change_it(
     path: Path, tmp_path: Path
 ) -> None:
@@ -303,7 +300,6 @@ async def test_the_number_of_pages_tells_where_the_log_does_not_change_it(
     assert " pages, and those in the log " in await refused(path)
 
 
-@pytest.mark.long
 def test_a_damaged_change_counter_tells_nothing(path: Path, journal: Journal) -> None:
     asyncio.run(change(path, journal, "p"))
     kill(path, "CREATE TABLE config_too (x)", *LAST[journal])

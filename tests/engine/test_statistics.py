@@ -88,7 +88,6 @@ def test_a_new_file_has_a_table_for_statistics_with_nothing_in_it(look: Look) ->
     assert look(ALL_STATISTICS) == []
 
 
-@pytest.mark.long
 async def test_statistics_of_an_earlier_release_are_removed(
     path: Path,
     journal: Any,
@@ -124,7 +123,6 @@ async def test_an_older_database_loses_them_too(tmp_path: Path, journal: Any) ->
         assert native.execute("SELECT * FROM sqlite_stat1").fetchall() == []
 
 
-@pytest.mark.long
 async def test_a_migration_of_the_application_may_analyze(
     path: Path, tmp_path: Path, journal: Any, look: Look
 ) -> None:
@@ -148,7 +146,6 @@ async def test_a_file_without_a_table_for_statistics_gets_one(
         assert look(ALL_STATISTICS) == []
 
 
-@pytest.mark.long
 async def test_a_clean_file_is_not_written_to(path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal):
         pass
@@ -158,7 +155,6 @@ async def test_a_clean_file_is_not_written_to(path: Path, journal: Any) -> None:
     assert await asyncio.to_thread(path.read_bytes) == before
 
 
-@pytest.mark.long
 async def test_other_connections_forget_them_too(
     path: Path, journal: Any, other: sqlite3.Connection
 ) -> None:

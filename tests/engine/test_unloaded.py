@@ -136,7 +136,6 @@ async def path(kind: Kind, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.long
 async def test_a_backup_is_complete_and_says_what_it_could_not_verify(
     kind: Kind, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -157,7 +156,6 @@ async def test_a_backup_is_complete_and_says_what_it_could_not_verify(
     assert schemas[0] == schemas[1]
 
 
-@pytest.mark.long
 async def test_check_names_what_needs_it(kind: Kind, path: Path) -> None:
     async with reelbase.connect(path) as database:
         report = await database.check()
@@ -168,7 +166,6 @@ async def test_check_names_what_needs_it(kind: Kind, path: Path) -> None:
     assert is_skipped <= (not kind.is_verified)
 
 
-@pytest.mark.long
 async def test_damage_elsewhere_is_still_found(kind: Kind, path: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as native:
         native.executescript(
@@ -188,7 +185,6 @@ async def test_damage_elsewhere_is_still_found(kind: Kind, path: Path, tmp_path:
     assert sorted(os.listdir(tmp_path)) == ["media.db"]
 
 
-@pytest.mark.long
 async def test_vacuum_is_done_or_names_what_it_needs(kind: Kind, path: Path) -> None:
     async with reelbase.connect(path) as database:
         if kind.can_vacuum:

@@ -71,7 +71,6 @@ async def test_a_log_that_has_grown_is_emptied(path: Path) -> None:
         assert len(await database.config.all()) == 6
 
 
-@pytest.mark.long
 async def test_without_upkeep_it_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the other tests would see if there were none."""
     monkeypatch.setattr(upkeep.Upkeep, "look", upkeep.Upkeep.start)
@@ -81,7 +80,6 @@ async def test_without_upkeep_it_stays(path: Path, monkeypatch: pytest.MonkeyPat
         assert wal_bytes(path) > LIMIT
 
 
-@pytest.mark.long
 async def test_a_long_snapshot_is_named_once_and_the_log_emptied_after_it(
     path: Path, warnings: Callable[[], list[str]]
 ) -> None:
@@ -101,7 +99,6 @@ async def test_a_long_snapshot_is_named_once_and_the_log_emptied_after_it(
         assert warnings() == [warning]
 
 
-@pytest.mark.long
 async def test_a_stream_is_named_by_the_line_that_opened_it(
     path: Path, warnings: Callable[[], list[str]]
 ) -> None:
@@ -118,7 +115,6 @@ async def test_a_stream_is_named_by_the_line_that_opened_it(
         await until(lambda: wal_bytes(path) == 0, seconds=1.0)
 
 
-@pytest.mark.long
 async def test_an_abandoned_stream_holds_the_log_for_a_cycle_at_most(path: Path) -> None:
     async with reelbase.connect(path, journal="wal") as database:
         await database.config.set("key", "before")

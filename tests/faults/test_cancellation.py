@@ -392,7 +392,6 @@ async def test_cancelled_at_any_await_nothing_is_torn_locked_or_lost(
     figure(f"cancellation, {mode}: {points} points, 0 torn, locked, hanging or of a false state")
 
 
-@pytest.mark.long
 async def test_cancelled_in_memory() -> None:
     async with reelbase.connect(":memory:") as database:
         await database.execute("CREATE TABLE pairs (tag INTEGER, half TEXT)")
@@ -443,7 +442,6 @@ async def test_many_tasks_cancelled_at_once_leave_the_database_clean(
                 check_rows(run)
 
 
-@pytest.mark.long
 async def test_a_cancelled_begin_that_gets_its_lock_later_lets_it_go(
     path: Path, journal: str
 ) -> None:

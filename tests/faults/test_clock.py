@@ -68,7 +68,6 @@ def test_ids_grow_whatever_the_clock_does(steps: int, monkeypatch: pytest.Monkey
     assert ids == sorted(set(ids))
 
 
-@pytest.mark.long
 async def test_rows_are_listed_and_paged_in_order_whatever_the_clock_does(
     database: Database, clock: Clock, full: bool
 ) -> None:
@@ -125,7 +124,6 @@ async def lease_simulation(database: Database, clock: Clock, steps: int) -> int:
     return taken
 
 
-@pytest.mark.long
 async def test_a_lease_fires_early_by_no_more_than_the_clock_jumped(
     database: Database, clock: Clock, steps: int, figure: Figure
 ) -> None:
@@ -147,7 +145,6 @@ async def test_leases_that_fire_early_are_seen(
         await lease_simulation(database, clock, QUICK_STEPS)
 
 
-@pytest.mark.long
 async def test_every_life_is_lived_to_its_end_whatever_the_clock_does(
     path: Path, journal: str, steps: int
 ) -> None:

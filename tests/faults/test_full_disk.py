@@ -134,7 +134,6 @@ def check(path: Path, keys: list[str]) -> None:
     assert not any(key.startswith("torn") for key in stored.rows if key)
 
 
-@pytest.mark.long
 async def test_a_full_disk(small_disk: Path, mode: str) -> None:
     path = small_disk / "media.db"
     async with connect(path, mode) as database:
@@ -147,7 +146,6 @@ async def test_a_full_disk(small_disk: Path, mode: str) -> None:
     check(path, keys)
 
 
-@pytest.mark.long
 async def test_a_database_is_opened_on_a_full_disk(small_disk: Path, mode: str) -> None:
     path = small_disk / "media.db"
     async with connect(path, mode) as database:
@@ -168,7 +166,6 @@ async def test_a_database_is_opened_on_a_full_disk(small_disk: Path, mode: str) 
     check(path, ["f-2"])
 
 
-@pytest.mark.long
 async def test_a_database_is_made_on_a_full_disk(small_disk: Path, mode: str) -> None:
     path = small_disk / "media.db"
     filler = fill(small_disk)
@@ -183,7 +180,6 @@ def remount(place: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", place], check=True)
 
 
-@pytest.mark.long
 async def test_a_disk_that_can_only_be_read(small_disk: Path, mode: str) -> None:
     path = small_disk / "media.db"
     async with connect(path, mode) as database:

@@ -78,13 +78,11 @@ async def behind_readers(path: Path) -> float:
     return max(seconds)
 
 
-@pytest.mark.long
 async def test_the_log_is_short_again_within_a_cycle(path: Path, figure: Figure) -> None:
     seconds = await behind_readers(path)
     figure(f"long readers: the log is back under its limit after {seconds:.1f} s at most")
 
 
-@pytest.mark.long
 async def test_a_log_that_stays_long_is_seen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep.Upkeep, "look", upkeep.Upkeep.start)
     monkeypatch.setattr(f"{__name__}.SLACK_SECONDS", 0.2)

@@ -88,7 +88,6 @@ async def test_no_update_is_lost_over_8_processes(counted: Path, mode: str, figu
     figure(f"lost updates, {mode}, {PROCESSES} processes: 0 of {UNITS}")
 
 
-@pytest.mark.long
 async def test_updates_that_read_outside_are_lost_and_that_is_seen(
     counted: Path, mode: str
 ) -> None:

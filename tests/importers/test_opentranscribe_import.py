@@ -93,7 +93,6 @@ def test_the_command_takes_both_keys_from_files(
     assert keys_of(new) == ["sk-ant-test-0001", None, "sk-legacy-0002", None]
 
 
-@pytest.mark.long
 def test_credentials_are_in_neither_file(dump: Path, tmp_path: Path) -> None:
     imported(dump, tmp_path / "new.db")
     written = (
@@ -106,7 +105,6 @@ def test_credentials_are_in_neither_file(dump: Path, tmp_path: Path) -> None:
     assert [set(line["row"]) for line in never] == [{"id", "reason"}]
 
 
-@pytest.mark.long
 def test_a_transcript_has_the_texts_of_its_segments_in_order(dump: Path, tmp_path: Path) -> None:
     imported(dump, tmp_path / "new.db")
     texts = rows_of(
@@ -120,7 +118,6 @@ def test_a_transcript_has_the_texts_of_its_segments_in_order(dump: Path, tmp_pat
     assert [id for (id,) in ids] == [*range(1, 7), *range(121, 128)]
 
 
-@pytest.mark.long
 def test_ids_go_on_where_the_sequences_of_the_dump_were(dump: Path, tmp_path: Path) -> None:
     content = dump.read_text("utf-8")
     sequence = "SELECT pg_catalog.setval('public.speaker_id_seq', 7, true);"
@@ -131,7 +128,6 @@ def test_ids_go_on_where_the_sequences_of_the_dump_were(dump: Path, tmp_path: Pa
     assert rows_of(tmp_path / "new.db", counter) == [(70,)]
 
 
-@pytest.mark.long
 def test_tags_that_have_an_owner_stay_with_it(tables: Path, tmp_path: Path) -> None:
     """As later versions have them: NULL is a tag of the system's."""
     with closing(sqlite3.connect(tables)) as native:

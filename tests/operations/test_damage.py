@@ -58,7 +58,6 @@ def version_5(path: Path) -> None:
 # check
 
 
-@pytest.mark.long
 async def test_an_index_that_lost_a_row_is_found_by_a_full_check_only(
     path: Path, journal: Any
 ) -> None:
@@ -78,7 +77,6 @@ async def test_an_index_that_lost_a_row_is_found_by_a_full_check_only(
     assert f"reelbase repair {path}" in full.advice
 
 
-@pytest.mark.long
 async def test_a_damaged_table_is_told_from_a_damaged_index(path: Path, journal: Any) -> None:
     await fill(path, journal, 10)
     copy = Path(shutil.copy(path, path.with_name("copy.db")))
@@ -97,7 +95,6 @@ async def test_a_damaged_table_is_told_from_a_damaged_index(path: Path, journal:
     assert index.advice.startswith("no row is lost")
 
 
-@pytest.mark.long
 async def test_rows_that_only_indexes_have_are_no_matter_of_indexes(
     path: Path, journal: Any
 ) -> None:
@@ -118,7 +115,6 @@ async def test_rows_that_only_indexes_have_are_no_matter_of_indexes(
     assert report.advice.startswith("rows may be lost")
 
 
-@pytest.mark.long
 async def test_a_sound_database_is_sound_in_full(database: Database) -> None:
     await database.profiles.ensure("anna")
     report = await database.check(full=True)

@@ -61,7 +61,6 @@ def beside(path: Path) -> list[str]:
 # A sound file.
 
 
-@pytest.mark.long
 async def test_a_sound_file_is_left_alone(filled: Path) -> None:
     before, content = os.stat(filled), content_of(filled)
     report = await reelbase.repair(filled)
@@ -72,7 +71,6 @@ async def test_a_sound_file_is_left_alone(filled: Path) -> None:
     assert beside(filled) == ["media.db"]
 
 
-@pytest.mark.long
 async def test_a_sound_older_file_is_left_alone(tmp_path: Path) -> None:
     version_5(tmp_path / "old.db")
     assert (await reelbase.repair(tmp_path / "old.db")).copy is None
@@ -264,7 +262,6 @@ async def test_rows_of_tables_whose_definitions_are_lost_are_counted(filled: Pat
     await sound(filled)
 
 
-@pytest.mark.long
 async def test_rows_whose_values_indexes_have_are_read_from_these(filled: Path) -> None:
     before = rows(filled, "SELECT * FROM profiles ORDER BY id")
     change_page(filled, pages_of(filled, "profiles")[0])
@@ -333,7 +330,6 @@ async def test_columns_that_triggers_keep_are_right_again(filled: Path) -> None:
     assert rows(filled, "SELECT id FROM jobs WHERE is_batch") == [(str(parent.id),)]
 
 
-@pytest.mark.long
 async def test_a_reference_that_can_be_cleared_is_cleared(path: Path) -> None:
     change(
         path,

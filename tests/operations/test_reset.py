@@ -48,7 +48,6 @@ def test_reset_asks_first_and_keeps_a_backup(
     work(path, begin_anew)
 
 
-@pytest.mark.long
 def test_reset_leaves_rows_that_ones_own_tables_need(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,7 +169,6 @@ def test_the_question_says_what_becomes_of_own_rows(
     assert rows(filled)["files"] == []
 
 
-@pytest.mark.long
 def test_own_tables_that_have_nothing_to_do_with_it_need_no_leave(
     filled: Path, facts: Callable[..., Any]
 ) -> None:
@@ -252,7 +250,6 @@ def test_a_reset_that_cannot_be_whole_deletes_nothing(
     assert rows(filled) == before
 
 
-@pytest.mark.long
 def test_a_trigger_that_fills_a_table_that_was_emptied_before_is_no_obstacle(
     filled: Path, facts: Callable[..., Any]
 ) -> None:
@@ -270,7 +267,6 @@ def test_a_trigger_that_fills_a_table_that_was_emptied_before_is_no_obstacle(
     assert len(after["graves"]) == done["deleted"]["videos"]
 
 
-@pytest.mark.long
 async def test_what_was_not_asked_about_is_not_deleted(path: Path, database: Database) -> None:
     """Another process may have written between the question and the answer."""
     await database.profiles.ensure("ann")

@@ -63,7 +63,6 @@ def test_what_is_exported_and_imported_is_the_same_in_every_table(
     work(copy, look)
 
 
-@pytest.mark.long
 def test_a_folder_has_a_file_per_table(
     filled: Path, tmp_path: Path, facts: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,7 +79,6 @@ def test_a_folder_has_a_file_per_table(
     assert "not empty" in capsys.readouterr().err
 
 
-@pytest.mark.long
 def test_export_and_import_through_a_pipe(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +151,6 @@ def test_what_is_no_whole_export_imports_nothing(
     assert path.read_bytes() == before
 
 
-@pytest.mark.long
 async def test_only_an_empty_database_takes_an_export(
     exported: list[bytes], database: Database, path: Path
 ) -> None:
@@ -167,7 +164,6 @@ async def test_only_an_empty_database_takes_an_export(
     assert contents(path) == before
 
 
-@pytest.mark.long
 def test_a_target_that_exists_is_left_alone(
     filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

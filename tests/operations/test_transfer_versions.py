@@ -166,7 +166,6 @@ def test_an_older_database_may_be_exported_as_it_is(
     assert objects(copy) == objects(old)
 
 
-@pytest.mark.long
 def test_a_newer_one_is_refused_and_says_what_to_install(
     filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -303,7 +303,6 @@ async def test_what_is_no_filter_is_refused_by_its_name(
             await database.files.count("anna", **{parameter: value})
 
 
-@pytest.mark.long
 async def test_parts_of_names_are_found_before_and_after_they_are_indexed(
     database: Database,
 ) -> None:

@@ -99,7 +99,6 @@ async def number_of_rows(database: Database, table: str) -> int:
     return await database.fetch_one(int, f"SELECT count(*) FROM {table}")
 
 
-@pytest.mark.long
 @every_purge
 async def test_while_a_write_waits_no_more_than_two_slices_are_deleted(
     table: str, fill: Fill, purge: Purge, database: Database
@@ -157,7 +156,6 @@ async def test_another_program_has_its_turn_too(database: Database, path: Path) 
     assert await task == 20_000
 
 
-@pytest.mark.long
 @every_purge
 async def test_a_purge_that_is_cancelled_leaves_the_other_rows_for_the_next_one(
     table: str, fill: Fill, purge: Purge, database: Database
@@ -194,7 +192,6 @@ async def test_in_a_unit_it_is_all_or_nothing(
     assert await number_of_rows(database, table) == 0
 
 
-@pytest.mark.long
 async def test_the_report_has_every_download_of_all_slices_oldest_first(
     database: Database,
 ) -> None:

@@ -119,7 +119,6 @@ async def test_what_was_changed_or_dropped_is_refused_and_named(
     assert state_of(path.parent) == before
 
 
-@pytest.mark.long
 async def test_what_was_undone_opens_again(path: Path, journal: Any) -> None:
     sql = value(path, "SELECT sql FROM sqlite_schema WHERE name = 'files_newest'")
     change(path, "DROP INDEX files_newest")
@@ -131,7 +130,6 @@ async def test_what_was_undone_opens_again(path: Path, journal: Any) -> None:
     assert is_noted(path)
 
 
-@pytest.mark.long
 async def test_a_copy_of_a_changed_database_is_refused_too(
     path: Path, tmp_path: Path, journal: Any
 ) -> None:
@@ -151,7 +149,6 @@ async def test_a_copy_of_a_changed_database_is_refused_too(
 # What is no reason
 
 
-@pytest.mark.long
 async def test_tables_and_views_of_ones_own_are_nothing_to_be_told(
     path: Path, journal: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,7 +196,6 @@ async def test_what_was_added_to_our_tables_is_told_once(
     assert f"{path} has more than the library's schema: {ADDED[script]}." in record.getMessage()
 
 
-@pytest.mark.long
 async def test_an_applications_own_migrations_may_add_what_they_like(
     tmp_path: Path, journal: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

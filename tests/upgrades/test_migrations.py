@@ -444,7 +444,6 @@ async def test_prompts_keep_their_texts_and_ids_when_their_table_is_built_anew(
     assert_whole(old)
 
 
-@pytest.mark.long
 async def test_what_only_the_wal_holds_is_migrated_and_copied(tmp_path: Path, journal: Any) -> None:
     """A crash left committed rows in the -wal file."""
     source = make_version_1(tmp_path / "source.db", "wal")
@@ -462,7 +461,6 @@ async def test_what_only_the_wal_holds_is_migrated_and_copied(tmp_path: Path, jo
     ]
 
 
-@pytest.mark.long
 async def test_it_is_migrated_once(old: Path, journal: Any) -> None:
     async with reelbase.connect(old, journal=journal):
         pass
@@ -482,7 +480,6 @@ async def test_a_new_database_needs_no_copy(tmp_path: Path, journal: Any) -> Non
     assert os.listdir(folder) == ["media.db"]
 
 
-@pytest.mark.long
 async def test_a_copy_that_is_there_stays(old: Path, journal: Any) -> None:
     copy = Path(f"{old}.v1.bak")
     write(copy, b"somebody's")
@@ -582,7 +579,6 @@ async def test_a_migration_that_fails_leaves_the_old_version(
     assert contents(old) == before
 
 
-@pytest.mark.long
 async def test_a_chain_that_fails_in_the_end_leaves_the_old_version(
     old: Path, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -249,7 +249,6 @@ async def test_a_table_of_the_users_in_the_way_is_named(old: Path, journal: Any)
 # An application's own migrations
 
 
-@pytest.mark.long
 async def test_an_application_has_its_tables_from_the_start(
     own: Make, tmp_path: Path, journal: Any
 ) -> None:
@@ -376,7 +375,6 @@ async def test_an_edited_step_is_refused(own: Make, path: Path, journal: Any) ->
     assert error.details["application"] == "notebook"
 
 
-@pytest.mark.long
 async def test_a_release_that_lacks_a_step_is_refused(own: Make, path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal, migrations=own(FIRST, SECOND)):
         pass
@@ -384,7 +382,6 @@ async def test_a_release_that_lacks_a_step_is_refused(own: Make, path: Path, jou
     assert error.details["version"] == 2
 
 
-@pytest.mark.long
 async def test_a_step_that_was_put_in_below_others_is_refused(
     own: Make, path: Path, journal: Any
 ) -> None:
@@ -395,7 +392,6 @@ async def test_a_step_that_was_put_in_below_others_is_refused(
     assert error.details["version"] == 1
 
 
-@pytest.mark.long
 async def test_without_leave_their_step_is_refused_too(own: Make, path: Path, journal: Any) -> None:
     async with reelbase.connect(path, journal=journal, migrations=own(FIRST)):
         pass

@@ -29,7 +29,6 @@ def shortly_before_the_hour() -> FrozenClock:
     return Clock()
 
 
-@pytest.mark.long
 async def test_a_worker_adds_and_does_the_job_of_a_slot_when_its_time_comes(path: Path) -> None:
     clock = shortly_before_the_hour()
     async with reelbase.connect(path, clock=clock) as database:
@@ -46,7 +45,6 @@ async def test_a_worker_adds_and_does_the_job_of_a_slot_when_its_time_comes(path
         assert timedelta(0) <= begun[0] - slot < timedelta(seconds=0.3)
 
 
-@pytest.mark.long
 async def test_a_worker_adds_jobs_of_types_that_it_has_no_handler_for(path: Path) -> None:
     async with reelbase.connect(path, clock=shortly_before_the_hour()) as database:
         await database.profiles.ensure("ann")
@@ -59,7 +57,6 @@ async def test_a_worker_adds_jobs_of_types_that_it_has_no_handler_for(path: Path
             await until(database.jobs.list_unfinished)
 
 
-@pytest.mark.long
 async def test_a_schedule_whose_next_slot_cannot_be_told_is_logged_once_and_jobs_go_on(
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
