@@ -21,7 +21,7 @@ from reelbase.engine.file.temporary_files import folder_for, temporary_files
 from reelbase.engine.maintenance.opening import prepare_file
 from reelbase.engine.native.errors import result_code, translate
 from reelbase.engine.native.interruption import interruptible
-from reelbase.engine.native.names import quoted
+from reelbase.engine.native.names import literal, quoted
 from reelbase.engine.schema.derivation import derive
 from reelbase.engine.schema.followed import unfollow
 from reelbase.engine.schema.source import SCHEMA_VERSION, check_ownership
@@ -218,7 +218,7 @@ def _count_reach(native: sqlite3.Connection, own: list[str]) -> None:
     for number, table in enumerate(own):
         native.execute("INSERT INTO reset_deleted VALUES (?, 0)", (table,))
         old, new = (_identity(rows_of(native, table), which) for which in ("old", "new"))
-        name = "'" + table.replace("'", "''") + "'"
+        name = literal(table)
         native.execute(f"""
             CREATE TEMP TRIGGER reset_deleted_{number} AFTER DELETE ON main.{quoted(table)}
             BEGIN

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from reelbase.engine.file.filesystem import free_bytes
+from reelbase.engine.native.names import literal
 from reelbase.engine.native.pragmas import IN_FILES, IN_MEMORY, set_pragma
 
 # sqlite.org/tempfiles.html, section 5.
@@ -88,8 +89,7 @@ def _folder_of_process(native: sqlite3.Connection) -> str | None:
 
 
 def _set_folder(native: sqlite3.Connection, folder: str) -> None:
-    quoted = folder.replace("'", "''")
     with contextlib.suppress(
         UnicodeEncodeError
     ):  # a name that no SQL can hold: SQLite's own choice
-        native.execute(f"PRAGMA temp_store_directory = '{quoted}'").close()
+        native.execute(f"PRAGMA temp_store_directory = {literal(folder)}").close()

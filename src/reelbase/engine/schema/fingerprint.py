@@ -123,17 +123,15 @@ def _names_after_each(migrations: tuple[Migration, ...]) -> list[frozenset[str]]
     model = sqlite3.connect(":memory:", isolation_level=None)
     # A broken migration has no names: its error is told, with its version, when it is applied to the file.
     with contextlib.closing(model), contextlib.suppress(sqlite3.Error):
-        for _ in _applied(model, migrations):
+        for migration in migrations:
+            _apply(model, migration)
             names.append(frozenset(_objects(model)))
     return names
 
 
-def _applied(native: sqlite3.Connection, migrations: tuple[Migration, ...]) -> Iterator[Migration]:
-    """Each migration, after it was applied."""
-    for migration in migrations:
-        for statement in statements_of(migration.sql):
-            native.execute(statement)
-        yield migration
+def _apply(model: sqlite3.Connection, migration: Migration) -> None:
+    for statement in statements_of(migration.sql):
+        model.execute(statement)
 
 
 def _version(version: int) -> _Version:
@@ -143,8 +141,8 @@ def _version(version: int) -> _Version:
 @cache
 def _after(migrations: tuple[Migration, ...]) -> _Version:
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as native:
-        for _ in _applied(native, migrations):
-            pass
+        for migration in migrations:
+            _apply(native, migration)
         objects = _objects(native)
         shadows = native.execute("SELECT name FROM pragma_table_list WHERE type = 'shadow'")
         return _Version(

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from reelbase.engine.native.names import quoted
+from reelbase.engine.native.names import literal, quoted
 
 _PREFIX: Final = "reelbase_followed_"
 _OWNER: Final = "profile_id"
@@ -92,7 +92,7 @@ class Shape(msgspec.Struct, frozen=True):
 
     def _wanted(self) -> dict[str, str]:
         new, old = self._row("NEW"), self._row("OLD")
-        table = "'" + self.name.replace("'", "''") + "'"
+        table = literal(self.name)
         into = "INSERT INTO followed_changes (table_name, kind, row_key, profile_id)"
         bodies = {
             "insert": f"{into} VALUES ({table}, 'insert', {new});",
